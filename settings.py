@@ -1,0 +1,311 @@
+"""Every setting of every process, typed and checked once at start.
+
+What is in here: `Settings` (one field for each environment variable), `load_settings` and
+`SettingsError`. What is not: any connection, and Temporal's own connection options
+(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS…`, `TEMPORAL_PROFILE`),
+which the Temporal SDK reads itself, so that everything its documentation says works here too.
+
+Only composition roots (`api`, `cli`, `inventory`, `worker.py`) call `load_settings`; everything
+else is handed what it needs.
+"""
+
+import os
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from dotenv import load_dotenv
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
+LOCALHOST = "127.0.0.1"
+ENVIRONMENT_NAMES = ("ENVIRONMENT", "NODE_ENV")  # the first one that is set wins
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    TEST = "test"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class JwtAlgorithm(StrEnum):
+    HS256 = "HS256"
+    RS256 = "RS256"
+    ES256 = "ES256"
+
+
+class SettingsError(Exception):
+    """One or more environment variables cannot be used; the text has one line for each."""
+
+
+class Settings(BaseSettings):
+    """The service's settings; the name of a variable is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=False,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    # Server
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, validation_alias=AliasChoices(*ENVIRONMENT_NAMES)
+    )
+    host: str = LOCALHOST
+    port: Port = 4007
+    log_level: LogLevel = LogLevel.INFO
+
+    # Authentication
+    jwt_algorithm: JwtAlgorithm = JwtAlgorithm.HS256
+    jwt_secret: SecretStr = SecretStr(SAMPLE_JWT_SECRET)
+    jwt_jwks_url: str | None = None
+    jwt_issuer: str = "cart-service"
+    jwt_audience: str = "cart-service"
+
+    # MongoDB
+    mongodb_uri: SecretStr | None = None
+    mongodb_replica_set: str = "rs0"
+    mongodb_port: Port = 27017
+
+    # Redis
+    redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: Port = 6379
+    redis_password: SecretStr | None = None
+    redis_db: int = Field(0, ge=0)
+
+    # Kafka
+    kafka_brokers: Annotated[tuple[str, ...] | None, NoDecode] = None
+    kafka_port: Port = 9092
+    kafka_client_id: str = "cart-service"
+    kafka_group_id: str = "cart-service-group"
+    kafka_idempotence: bool | None = None
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+
+    # Inventory service
+    inventory_service_url: str | None = None
+    inventory_port: Port = 4008
+    inventory_timeout_seconds: Seconds = 5
+    inventory_faults: bool = False
+
+    # Temporal (the rest of its connection is the SDK's own environment configuration)
+    temporal_task_queue: str = "cart"
+    temporal_port: Port = 7233
+    temporal_ui_port: Port = 8233
+    temporal_ui_url: str | None = None
+
+    # Cache
+    cart_cache_ttl: int = Field(60, ge=1, le=86_400)
+    inventory_cache_ttl: int = Field(60, ge=1, le=86_400)
+
+    # Sagas
+    lock_ttl: Seconds = 30
+    cart_lock_wait_seconds: Seconds = 5
+    operation_wait_seconds: Seconds = 10
+    answer_fallback_ms: int = Field(150, ge=0, le=60_000)
+    publish_timeout_seconds: Seconds = 1
+    relay_shards: int = Field(16, ge=1, le=4096)
+
+    # Cart
+    cart_expiry_days: int = Field(30, ge=1, le=3650)
+    cart_max_lines: int = Field(100, ge=1, le=100)
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+
+    # Feature flags
+    enable_inventory_reservation: bool = True
+    enable_event_publishing: bool = True
+    enable_cache_invalidation: bool = True
+
+    # Local stack
+    local_dir: Path = Path(".local")
+
+    @field_validator("kafka_brokers", mode="before")
+    @classmethod
+    def _split_brokers(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        brokers = tuple(part.strip() for part in value.split(",") if part.strip())
+        for broker in brokers:
+            host, _, port = broker.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004
+                raise ValueError("must be host:port, several separated by commas")
+        return brokers or None
+
+    @field_validator("kafka_security_protocol")
+    @classmethod
+    def _known_protocol(cls, value: str) -> str:
+        known = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return value
+
+    @field_validator("inventory_service_url", "jwt_jwks_url", "temporal_ui_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError("must be an http or https URL")
+        return value.rstrip("/")
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _mongodb_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"mongodb", "mongodb+srv"}:
+            raise ValueError("must start with mongodb:// or mongodb+srv://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.jwt_algorithm is not JwtAlgorithm.HS256 and self.jwt_jwks_url is None:
+            raise ValueError(f"JWT_JWKS_URL: must be set when JWT_ALGORITHM={self.jwt_algorithm}")
+        if self.jwt_algorithm is JwtAlgorithm.HS256:
+            secret = self.jwt_secret.get_secret_value()
+            if len(secret.encode()) < 32:  # noqa: PLR2004 (RFC 7518, 3.2: at least the hash's size)
+                raise ValueError("JWT_SECRET: must have at least 32 bytes for HS256")
+        if self.environment is Environment.PRODUCTION:
+            self._safe_for_production()
+        return self
+
+    def _safe_for_production(self) -> None:
+        """A default that is right on a laptop must never be reached in production by accident."""
+        if (
+            self.jwt_algorithm is JwtAlgorithm.HS256
+            and self.jwt_secret.get_secret_value() == SAMPLE_JWT_SECRET
+        ):
+            raise ValueError("JWT_SECRET: must not be the sample when ENVIRONMENT=production")
+        missing = [
+            name
+            for name, given in (
+                ("MONGODB_URI", self.mongodb_uri),
+                ("REDIS_URL or REDIS_HOST", self.redis_url or self.redis_host),
+                ("KAFKA_BROKERS", self.kafka_brokers),
+                ("INVENTORY_SERVICE_URL", self.inventory_service_url),
+            )
+            if given is None
+        ]
+        if missing:
+            raise ValueError(f"{missing[0]}: must be set when ENVIRONMENT=production")
+
+    @cached_property
+    def mongodb(self) -> SecretStr:
+        """The MongoDB URI to connect to, with the replica set's name in it."""
+        uri = (
+            self.mongodb_uri.get_secret_value()
+            if self.mongodb_uri
+            else f"mongodb://{LOCALHOST}:{self.mongodb_port}/cart-service"
+        )
+        if "replicaSet=" not in uri and "directConnection=" not in uri:
+            if "/" not in uri.split("://", 1)[1]:
+                uri += "/"
+            uri += f"{'&' if '?' in uri else '?'}replicaSet={quote(self.mongodb_replica_set)}"
+        return SecretStr(uri)
+
+    @cached_property
+    def redis(self) -> SecretStr:
+        """The Redis URL to connect to; `REDIS_URL` wins over the single parts."""
+        if self.redis_url:
+            return self.redis_url
+        password = self.redis_password.get_secret_value() if self.redis_password else ""
+        login = f":{quote(password, safe='')}@" if password else ""
+        return SecretStr(
+            f"redis://{login}{self.redis_host or LOCALHOST}:{self.redis_port}/{self.redis_db}"
+        )
+
+    @cached_property
+    def kafka(self) -> tuple[str, ...]:
+        """The Kafka brokers to connect to, each `host:port`."""
+        return self.kafka_brokers or (f"{LOCALHOST}:{self.kafka_port}",)
+
+    @cached_property
+    def kafka_idempotent_producer(self) -> bool:
+        """On, but for the local stack's broker, which refuses idempotent producers."""
+        if self.kafka_idempotence is None:
+            return self.kafka_brokers is not None
+        return self.kafka_idempotence
+
+    @cached_property
+    def inventory(self) -> str:
+        """Base URL of the Inventory Service."""
+        return self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
+
+    @cached_property
+    def temporal_ui(self) -> str:
+        """Base URL of the Temporal Web UI, for links."""
+        return self.temporal_ui_url or f"http://{LOCALHOST}:{self.temporal_ui_port}"
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each variable: its name, its value unless it is a secret, and the rule."""
+    lines = []
+    for item in error.errors():
+        message = item["msg"].removeprefix("Value error, ")
+        if not item["loc"]:  # a rule over several variables names them itself
+            lines.append(message)
+            continue
+        name = str(item["loc"][0]).upper()
+        field = Settings.model_fields.get(name.lower())
+        shown = ""
+        if field is not None and "SecretStr" not in str(field.annotation):
+            shown = f"={_raw_value(*ENVIRONMENT_NAMES if name in ENVIRONMENT_NAMES else (name,))!r}"
+        lines.append(f"{name}{shown}: {message[0].lower()}{message[1:]}")
+    return "\n".join(lines)
+
+
+def _raw_value(*names: str) -> str:
+    values = {key.upper(): value for key, value in os.environ.items()}
+    return next((values[name] for name in names if values.get(name)), "")
+
+
+def load_settings() -> Settings:
+    """Reads `.env` (or the file that `CART_ENV_FILE` names) and the environment, which wins.
+
+    Raises `SettingsError` with one readable line for each variable that cannot be used.
+    """
+    env_file = os.environ.get("CART_ENV_FILE", ".env")
+    if env_file:
+        # Into the environment, not only into the model: Temporal's SDK reads its own variables.
+        load_dotenv(env_file, override=False)
+    if "TEMPORAL_ADDRESS" not in os.environ and "TEMPORAL_PROFILE" not in os.environ:
+        port = os.environ.get("TEMPORAL_PORT", "")
+        if port.isdigit():
+            os.environ["TEMPORAL_ADDRESS"] = f"{LOCALHOST}:{port}"
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
