@@ -1,0 +1,1 @@
+"""One module for each external system; none knows Temporal or FastAPI."""

@@ -1,0 +1,1 @@
+"""Sagas and the gateway that starts them."""

@@ -1,0 +1,69 @@
+"""A circuit breaker: a dependency that is down costs the first calls their timeout, then nothing.
+
+Closed: calls pass. After `failures` failed calls in a row it opens: calls fail at once for
+`cooldown_seconds`. Then one call is let through as a trial; it closes the circuit or opens it anew.
+(M. Nygard, Release It!, 2nd ed., chapter 5.)
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from models.errors import DependencyUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class CircuitBreaker:
+    """Guards the calls to one dependency within one process."""
+
+    def __init__(self, dependency: str, *, failures: int, cooldown_seconds: float) -> None:
+        self.dependency = dependency
+        self._limit = failures
+        self._cooldown = cooldown_seconds
+        self._failed = 0
+        self._open_until: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls fail at once now."""
+        return self._open_until is not None and time.monotonic() < self._open_until
+
+    @asynccontextmanager
+    async def guard(self) -> AsyncIterator[None]:
+        """Counts a `DependencyUnavailable` raised inside; raises one itself while open."""
+        if self.is_open:
+            raise DependencyUnavailable(self.dependency, "circuit open")
+        if self._open_until is not None:
+            self._open_until = time.monotonic() + self._cooldown  # the others wait for this trial
+        try:
+            yield
+        except DependencyUnavailable as error:
+            self._failure(error)
+            raise
+        self._success()
+
+    def _failure(self, error: DependencyUnavailable) -> None:
+        self._failed += 1
+        if self._failed < self._limit:
+            return
+        if self._open_until is None:
+            logger.warning(
+                "Dependency is unavailable",
+                extra={
+                    "event": "dependency_unavailable",
+                    "dependency": self.dependency,
+                    "reason": error.detail,
+                },
+            )
+        self._open_until = time.monotonic() + self._cooldown
+
+    def _success(self) -> None:
+        if self._open_until is not None:
+            logger.info(
+                "Dependency is available again",
+                extra={"event": "dependency_available", "dependency": self.dependency},
+            )
+        self._failed = 0
+        self._open_until = None

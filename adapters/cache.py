@@ -1,0 +1,119 @@
+"""Redis: the carts as clients see them, by version.
+
+Keys of a cart: `Cart:{storeId}:{userId}:v{n}` (its JSON), `…:latest_version` (the pointer, `"3"`)
+and `…:epoch` (when that cart was created, in milliseconds). The pointer only moves forward in
+(epoch, version), whoever writes: a saga, or a reader that was slow. A cleared cart leaves the epoch
+behind, one higher, as a tombstone: nobody can bring the old cart back, and the user's next cart,
+which starts at version 1 again, is never hidden by it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from adapters.breaker import CircuitBreaker
+from models.errors import DependencyUnavailable
+
+CALL_SECONDS = 0.5
+# The pointer outlives what it points to, so that a slow reader finds it even when the TTL is short.
+POINTER_GRACE_SECONDS = 60
+
+_PUT = """
+local epoch = tonumber(redis.call('GET', KEYS[2]) or '0')
+local version = tonumber(redis.call('GET', KEYS[1]) or '0')
+local new_epoch, new_version = tonumber(ARGV[1]), tonumber(ARGV[2])
+if epoch > new_epoch or (epoch == new_epoch and version > new_version) then return 0 end
+redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[4] + ARGV[5])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[4] + ARGV[5])
+return 1
+"""
+
+_GET = """
+local version = redis.call('GET', KEYS[1])
+if not version then return false end
+return redis.call('GET', ARGV[1] .. version)
+"""
+
+_DROP = """
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+
+class CartCache:
+    """Cached carts. Raises `DependencyUnavailable` when Redis does not answer."""
+
+    def __init__(self, url: SecretStr, *, ttl_seconds: int) -> None:
+        self._redis: Redis = Redis.from_url(
+            url.get_secret_value(),
+            socket_timeout=CALL_SECONDS,
+            socket_connect_timeout=CALL_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # once: for a pooled connection that the server has closed
+            health_check_interval=0,
+            max_connections=64,
+        )
+        self._ttl = ttl_seconds
+        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
+        self._put = self._redis.register_script(_PUT)
+        self._get = self._redis.register_script(_GET)
+        self._drop = self._redis.register_script(_DROP)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        """Raises unless Redis answers."""
+        async with _naming_redis():
+            await self._redis.ping()
+
+    async def get(self, store_id: str, user_id: str) -> bytes | None:
+        """The latest cached cart as JSON text, or None."""
+        key = _key(store_id, user_id)
+        async with self._breaker.guard(), _naming_redis():
+            found: bytes | None = await self._get(keys=[f"{key}:latest_version"], args=[f"{key}:v"])
+        return found
+
+    async def put(
+        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
+    ) -> bool:
+        """Caches a version of a cart; False when a later one, or a tombstone, is there."""
+        key = _key(store_id, user_id)
+        async with self._breaker.guard(), _naming_redis():
+            stored = await self._put(
+                keys=[f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"],
+                args=[_epoch(created_at), version, body, self._ttl, POINTER_GRACE_SECONDS],
+            )
+        return bool(stored)
+
+    async def drop(self, store_id: str, user_id: str, *, created_at: datetime) -> None:
+        """Forgets a cart that was deleted, and leaves its tombstone."""
+        key = _key(store_id, user_id)
+        async with self._breaker.guard(), _naming_redis():
+            await self._drop(
+                keys=[f"{key}:latest_version", f"{key}:epoch"],
+                args=[_epoch(created_at) + 1, self._ttl + POINTER_GRACE_SECONDS],
+            )
+
+
+def _key(store_id: str, user_id: str) -> str:
+    return f"Cart:{store_id}:{user_id}"
+
+
+def _epoch(created_at: datetime) -> int:
+    return round(created_at.timestamp() * 1000)
+
+
+@asynccontextmanager
+async def _naming_redis() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise DependencyUnavailable("redis", repr(error)) from error

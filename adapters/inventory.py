@@ -1,0 +1,134 @@
+"""The Inventory Service over HTTP: reserve, and its undo, release.
+
+Both are idempotent by (`storeId`, `productId`, `sagaId`, action). Releasing what was never
+reserved succeeds, and a reserve that arrives after its release is refused, so an undo is always
+safe to send.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from models.errors import DependencyTimeout, DependencyUnavailable
+from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
+
+logger = logging.getLogger(__name__)
+
+BASE = "/api/v1/inventories"
+SLOW_SECONDS = 1.0
+
+
+class InventoryClient:
+    """Raises `DependencyTimeout` when the time ran out (it may have been done), and
+    `DependencyUnavailable` when the service cannot be reached or answers with an error."""
+
+    def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
+        self._timeout = timeout_seconds
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 1.0)),
+            limits=httpx.Limits(max_connections=128, max_keepalive_connections=64),
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def ping(self) -> None:
+        """Raises unless the service says that it is healthy."""
+        response = await self._call("GET", "/health", timeout=2.0)
+        if response.status_code != HTTPStatus.OK:
+            raise DependencyUnavailable("inventory", f"/health answered {response.status_code}")
+
+    async def reserve(self, hold: ReserveHold) -> HoldAnswer:
+        """Reserves units; a refusal (409) is an answer, not an error."""
+        response = await self._call(
+            "POST",
+            f"{BASE}/reserve",
+            json={
+                "storeId": hold.store_id,
+                "productId": hold.product_id,
+                "quantity": hold.quantity,
+                "userId": hold.user_id,
+                "sagaId": hold.saga_id,
+                "reservationType": "cart",
+            },
+        )
+        granted = response.status_code == HTTPStatus.OK
+        if not granted and response.status_code != HTTPStatus.CONFLICT:
+            raise _unexpected(response)
+        return HoldAnswer(granted=granted, available=_available(response))
+
+    async def release(
+        self,
+        store_id: str,
+        user_id: str,
+        release: ReleaseEffect,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Gives a hold back; returns only when the service has accepted it."""
+        body: dict[str, Any] = {
+            "storeId": store_id,
+            "productId": release.product_id,
+            "quantity": release.quantity,
+            "userId": user_id,
+            "sagaId": release.saga_id,
+            "reason": release.reason,
+        }
+        if release.order_id is not None:
+            body["orderId"] = release.order_id
+        response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
+        if response.status_code != HTTPStatus.OK:
+            raise _unexpected(response)
+
+    async def _call(
+        self, method: str, path: str, *, json: Any = None, timeout: float | None = None
+    ) -> httpx.Response:
+        """One call, which its own timeout ends.
+
+        A cancelled httpx request can leak its pool slot for good (encode/httpcore#1093), so the
+        caller's cancellation never reaches it.
+        """
+        seconds = timeout or self._timeout
+        request = asyncio.ensure_future(self._send(method, path, json, seconds))
+        request.add_done_callback(_retrieve)
+        return await asyncio.shield(request)
+
+    async def _send(self, method: str, path: str, json: Any, seconds: float) -> httpx.Response:
+        limits = httpx.Timeout(seconds, connect=min(seconds, 1.0))
+        started = asyncio.get_running_loop().time()
+        try:
+            response = await self._http.request(method, path, json=json, timeout=limits)
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
+        except httpx.HTTPError as error:
+            raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
+        took = asyncio.get_running_loop().time() - started
+        if took > SLOW_SECONDS:
+            logger.warning(
+                "Inventory service is slow",
+                extra={"event": "inventory_slow", "path": path, "durationMs": round(took * 1000)},
+            )
+        return response
+
+
+def _available(response: httpx.Response) -> int:
+    try:
+        return max(0, int(response.json()["available"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DependencyUnavailable("inventory", "the answer names no `available`") from error
+
+
+def _unexpected(response: httpx.Response) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        "inventory", f"{response.request.url.path} answered {response.status_code}"
+    )
+
+
+def _retrieve(task: "asyncio.Task[httpx.Response] | asyncio.Future[httpx.Response]") -> None:
+    """Takes the outcome of a call whose caller has gone, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,84 @@
+"""Makes what the service needs on its servers; running it again changes nothing.
+
+Kafka topics, MongoDB indexes, and Temporal's search attributes. The local stack calls it at each
+start, deployments once for each release (`cart setup`).
+"""
+
+import asyncio
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+
+from adapters.carts import CartStore
+from adapters.events import connection_options
+from models.events import TOPICS
+from settings import Settings
+from workflows.gateway import RPC_TIMEOUT, connect
+from workflows.ids import SEARCH_ATTRIBUTES
+
+PARTITIONS = 3
+REPLICATION = 3  # or as many brokers as there are
+TIMEOUT_MS = 10_000
+
+
+async def set_up(settings: Settings) -> None:
+    """Makes everything, on the servers that the settings point to."""
+    await asyncio.gather(
+        create_topics(settings), create_indexes(settings), create_search_attributes()
+    )
+
+
+async def create_topics(settings: Settings) -> None:
+    """Makes the topics that do not exist; raises `KafkaError` when one cannot be made."""
+    admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=TIMEOUT_MS)
+    await admin.start()
+    try:
+        missing = sorted(set(TOPICS) - set(await admin.list_topics()))
+        if not missing:
+            return
+        brokers = len((await admin.describe_cluster())["brokers"])
+        replicas = min(REPLICATION, max(brokers, 1))
+        answer = await admin.create_topics(
+            [NewTopic(name, PARTITIONS, replicas) for name in missing], timeout_ms=TIMEOUT_MS
+        )
+        for result in answer.to_object()["topic_errors"]:
+            code = result["error_code"]
+            if code not in {0, TopicAlreadyExistsError.errno}:
+                raise KafkaError(f"topic {result['topic']}: {for_code(code).__name__}")
+    finally:
+        await admin.close()
+
+
+async def create_indexes(settings: Settings) -> None:
+    """Makes the indexes of carts and operation records."""
+    carts = await CartStore.connect(settings.mongodb, app_name="cart-setup")
+    try:
+        await carts.create_indexes()
+    finally:
+        await carts.close()
+
+
+async def create_search_attributes() -> None:
+    """Makes the search attributes that the namespace does not have.
+
+    Temporal Cloud refuses this call; there they are made once in its console.
+    """
+    client = await connect()
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
+    )
+    missing = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+        for name, kind in SEARCH_ATTRIBUTES.items()
+        if name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
+            timeout=RPC_TIMEOUT,
+        )

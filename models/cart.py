@@ -1,0 +1,164 @@
+"""The cart: what it holds, how it changes, and how it is stored and shown.
+
+`CartContent` is plain data with the rules of arithmetic; `Cart` is the same as a Beanie document.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal, Self
+
+from beanie import Document, PydanticObjectId
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from models.messages import AddItemInput
+from models.money import Money, cents
+
+MAX_QUANTITY = 100
+"""Most units of one product in one cart."""
+
+TTL_GRACE_SECONDS = 7 * 24 * 3600
+"""How long after `expireAt` MongoDB itself deletes a cart. Expiry proper is a saga, which gives the
+stock back; the TTL index is only the backstop behind it."""
+
+AvailabilityStatus = Literal["available", "out_of_stock"]
+
+_camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class CartLine(BaseModel):
+    """One product in a cart. `reserved_at` is when its latest hold was made."""
+
+    model_config = _camel
+
+    product_id: str
+    product_title: str
+    product_image: list[str] = []
+    product_price: Money
+    product_quantity: int
+    product_description: str | None = None
+    seller_id: str | None = None
+    availability_status: AvailabilityStatus = "available"
+    unavailability_reason: str | None = None
+    reserved_at: datetime
+
+    @property
+    def total(self) -> Decimal:
+        """Price times quantity, in the cart's currency."""
+        return cents(self.product_price * self.product_quantity)
+
+
+class CartContent(BaseModel):
+    """A cart without its storage. `quantity` counts units, `version` counts changes from 1."""
+
+    model_config = _camel
+
+    user_id: str
+    store_id: str
+    seller_id: str | None = None
+    full_name: str | None = None
+    email: str | None = None
+    quantity: int = 0
+    total_price: Money = Decimal(0)
+    currency: str
+    cart_items: list[CartLine] = []
+    expire_at: datetime
+    version: int = 0
+    created_at: datetime
+    updated_at: datetime
+
+    def line(self, product_id: str) -> CartLine | None:
+        """The line of a product, or None."""
+        return next((line for line in self.cart_items if line.product_id == product_id), None)
+
+    def with_added(self, request: AddItemInput, now: datetime) -> Self:
+        """The next version of the cart with the request's units added.
+
+        An existing line keeps its place, sums the quantities and takes over title, image,
+        description, price and seller of the latest request.
+        """
+        before = self.line(request.product_id)
+        line = CartLine(
+            product_id=request.product_id,
+            product_title=request.product_title,
+            product_image=list(request.product_images),
+            product_price=cents(request.product_price),
+            product_quantity=request.quantity + (before.product_quantity if before else 0),
+            product_description=request.product_description,
+            seller_id=request.seller_id,
+            reserved_at=now,
+        )
+        if before:
+            lines = [line if item is before else item for item in self.cart_items]
+        else:
+            lines = [*self.cart_items, line]
+        owner = {
+            name: value
+            for name, value in (("full_name", request.full_name), ("email", request.email))
+            if value is not None
+        }
+        return self._next(lines, now, request.policy.expiry_days, **owner)
+
+    def _next(
+        self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
+    ) -> Self:
+        return self.model_copy(
+            update={
+                "cart_items": lines,
+                "quantity": sum(line.product_quantity for line in lines),
+                "total_price": cents(sum((line.total for line in lines), Decimal(0))),
+                "seller_id": _common(line.seller_id for line in lines),
+                "version": self.version + 1,
+                "updated_at": now,
+                "expire_at": now + timedelta(days=expiry_days),
+                **changed,
+            }
+        )
+
+
+def _common(values: Iterable[str | None]) -> str | None:
+    """The one value that all have, else None."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
+
+
+def empty_cart(request: AddItemInput, now: datetime) -> CartContent:
+    """A cart before its first change; it is never stored like this."""
+    return CartContent(
+        user_id=request.user_id,
+        store_id=request.store_id,
+        currency=request.policy.currency,
+        created_at=now,
+        updated_at=now,
+        expire_at=now,
+    )
+
+
+class Cart(CartContent, Document):
+    """A stored cart: one for each user and store."""
+
+    # Again: Beanie's own generator would store snake_case names.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
+
+    class Settings:
+        name = "carts"
+        indexes = [
+            IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
+            IndexModel([("storeId", ASCENDING)]),
+            IndexModel([("sellerId", ASCENDING)]),
+            IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
+            IndexModel([("createdAt", DESCENDING)]),
+        ]
+
+
+class CartView(CartContent):
+    """A cart as clients see it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    id: PydanticObjectId = Field(alias="_id")
+    email: str | None = Field(default=None, exclude=True)

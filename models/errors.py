@@ -1,0 +1,50 @@
+"""The domain's errors.
+
+    CartServiceError
+    ├── DependencyUnavailable      a system we need did not answer; what it did is unknown
+    │   └── DependencyTimeout      … within its time: asking again at once would take as long
+    ├── VersionConflict            the cart moved on since it was loaded; load and try again
+    ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
+    ├── AlreadyCommitted           another run committed the same operation
+    └── OperationInProgress        the cart, or the same key, is busy; nothing was started
+
+A business refusal (insufficient stock, a limit) is no error: it is a `Refusal`, a value.
+"""
+
+
+class CartServiceError(Exception):
+    """Any error of the domain."""
+
+
+class DependencyUnavailable(CartServiceError):
+    """`dependency` is one of mongodb, redis, kafka, inventory, temporal."""
+
+    def __init__(self, dependency: str, detail: str = "") -> None:
+        super().__init__(f"{dependency} is unavailable{': ' if detail else ''}{detail}")
+        self.dependency = dependency
+        self.detail = detail
+
+
+class DependencyTimeout(DependencyUnavailable):
+    """The call's time ran out; it may have been done."""
+
+
+class VersionConflict(CartServiceError):
+    """The cart in MongoDB no longer has the version that the change was made for."""
+
+
+class RunAlreadyAborted(CartServiceError):
+    """The run's record says `aborted`, so its pivot must not be tried again."""
+
+
+class AlreadyCommitted(CartServiceError):
+    """The same operation (user, store, key) was committed by another run."""
+
+    def __init__(self, run_id: str, fingerprint: str) -> None:
+        super().__init__(f"the operation was committed by run {run_id}")
+        self.run_id = run_id
+        self.fingerprint = fingerprint
+
+
+class OperationInProgress(CartServiceError):
+    """Another operation holds the cart, or the same key is being processed."""

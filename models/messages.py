@@ -1,0 +1,255 @@
+"""Inputs and results of workflows and their steps: small, frozen, free of any driver.
+
+What crosses Temporal is stored there in plain text, so no message has a raw idempotency key, and
+an email travels only inside the workflow's input.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(StrEnum):
+    """How an operation ended. Only `committed` changed anything."""
+
+    COMMITTED = "committed"
+    REPLAYED = "replayed"
+    REJECTED = "rejected"
+    ABORTED = "aborted"
+
+
+class Policy(Message):
+    """What is decided when an operation starts, so that a running saga does not change its mind."""
+
+    reserve: bool = True
+    publish: bool = True
+    cache: bool = True
+    deadline_seconds: float = 30.0
+    max_lines: int = 100
+    expiry_days: int = 30
+    currency: str = "USD"
+
+
+class CartOperation(Message):
+    """What every operation on a cart carries.
+
+    `operation_id` names the client's intention (user, store and idempotency key); `attempt_id`
+    this one try to start it; `fingerprint` is the hash of the request, to notice a key that is
+    used again for something else; `reply_to` is the Redis channel on which the caller listens.
+    """
+
+    store_id: str
+    user_id: str
+    operation_id: str
+    attempt_id: str
+    fingerprint: str
+    reply_to: str | None = None
+    policy: Policy = Policy()
+
+
+class AddItemInput(CartOperation):
+    """Add `quantity` of a product to the cart, or to the line that it has already."""
+
+    product_id: str
+    product_title: str
+    product_images: tuple[str, ...] = ()
+    product_price: Decimal
+    product_description: str | None = None
+    seller_id: str | None = None
+    quantity: int
+    email: str | None = None
+    full_name: str | None = None
+
+
+class SagaRun(Message):
+    """One run of an operation: everything in it is the same when a lost task is run again."""
+
+    run_id: str
+    saga_id: str
+    started_at: datetime
+    operation: str
+    operation_id: str
+    fingerprint: str
+    store_id: str
+    user_id: str
+
+
+# Effects: what must still happen outside MongoDB once the record is written.
+
+
+class Effect(BaseModel):
+    """Base of the effects; stored in the operation's record under camelCase names."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+    )
+
+    id: str
+    done_at: datetime | None = None
+
+
+class EventEffect(Effect):
+    """An event to publish: `value` is its exact JSON text, the same on every retry."""
+
+    kind: Literal["event"] = "event"
+    topic: str
+    key: str
+    value: str
+    time: datetime
+
+
+class ReleaseEffect(Effect):
+    """A hold to give back. `saga_id` is the saga it belongs to (see the inventory contract)."""
+
+    kind: Literal["release"] = "release"
+    product_id: str
+    quantity: int
+    saga_id: str
+    reason: str
+    order_id: str | None = None
+
+
+AnyEffect = Annotated[EventEffect | ReleaseEffect, Field(discriminator="kind")]
+
+
+# Changes: what a pivot does to the cart.
+
+
+class AddLine(Message):
+    """Add to the cart what `request` says."""
+
+    kind: Literal["add_line"] = "add_line"
+    request: AddItemInput
+
+
+# Steps: what activities are given and give back.
+
+
+class LoadCart(Message):
+    """Load the facts a saga decides on; `product_id` names the line that matters to it."""
+
+    run: SagaRun
+    product_id: str
+
+
+class Recorded(Message):
+    """A run's record: its outcome and what it still has to do."""
+
+    run_id: str
+    state: Literal["committed", "aborted"]
+    fingerprint: str
+    reason: str | None = None
+    cart_id: str | None = None
+    version: int | None = None
+    effects: tuple[AnyEffect, ...] = ()
+
+
+class LoadedCart(Message):
+    """The cart as far as a saga must know it; `version` 0 means that there is none."""
+
+    version: int
+    line_count: int
+    line_quantity: int
+    pending_events: bool
+    own_record: Recorded | None = None
+    committed_record: Recorded | None = None
+
+
+class ReserveHold(Message):
+    """Reserve `quantity` units of a product for a user, on account of a saga."""
+
+    store_id: str
+    product_id: str
+    user_id: str
+    saga_id: str
+    quantity: int
+
+
+class HoldAnswer(Message):
+    """Whether the hold was granted, and how many units are available now."""
+
+    granted: bool
+    available: int
+
+
+class CommitChange(Message):
+    """The pivot: apply `change` to the cart that has `expected_version` (0: there is none)."""
+
+    run: SagaRun
+    policy: Policy
+    expected_version: int
+    change: AddLine
+
+
+class SettleRun(Message):
+    """Decide a run that may have committed: record it as aborted unless it has."""
+
+    run: SagaRun
+    reason: str
+    releases: tuple[ReleaseEffect, ...] = ()
+
+
+class ReleaseHolds(Message):
+    """Give holds back to the inventory."""
+
+    store_id: str
+    user_id: str
+    releases: tuple[ReleaseEffect, ...]
+
+
+class PublishEvents(Message):
+    """Publish events in this order."""
+
+    events: tuple[EventEffect, ...]
+
+
+class RefreshCache(Message):
+    """Write the cart that `run` has committed into the cache."""
+
+    run: SagaRun
+    version: int
+
+
+class EffectsDone(Message):
+    """Mark effects of a run's record as done."""
+
+    run_id: str
+    effect_ids: tuple[str, ...]
+    done_at: datetime
+
+
+# Results.
+
+
+class Refusal(Message):
+    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
+
+    code: Literal["insufficient_stock", "quantity_limit", "line_limit", "idempotency_key_reused"]
+    available: int | None = None
+    current: int | None = None
+    limit: int | None = None
+
+
+class OperationResult(Message):
+    """How an operation ended.
+
+    `run_id` names the record that holds the answer (another run's when `replayed`); `refusal` is
+    set when `rejected`, `reason` when `aborted`.
+    """
+
+    outcome: Outcome
+    operation: str
+    operation_id: str
+    run_id: str
+    refusal: Refusal | None = None
+    reason: str | None = None

@@ -1,0 +1,32 @@
+"""Money: exact decimals with two digits, from the request to MongoDB and back to JSON.
+
+`Decimal` in code, `Decimal128` in MongoDB, a JSON number with two digits for people and programs.
+Never a binary float: 0.1 + 0.2 must be 0.30.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Annotated, Any
+
+from bson import Decimal128
+from pydantic import BeforeValidator
+
+CENT = Decimal("0.01")
+MAX_PRICE = Decimal(1_000_000)
+
+
+def _decimal(value: Any) -> Any:
+    return value.to_decimal() if isinstance(value, Decimal128) else value
+
+
+Money = Annotated[Decimal, BeforeValidator(_decimal)]
+"""An amount in the cart's currency; also reads what MongoDB stores."""
+
+
+def cents(amount: Decimal) -> Decimal:
+    """The amount with exactly two digits. Inputs have at most two, so nothing is rounded away."""
+    return amount.quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+def has_at_most_two_decimals(amount: Decimal) -> bool:
+    """Whether the amount, which must be finite and at most `MAX_PRICE`, fits into cents."""
+    return amount == cents(amount)

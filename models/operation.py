@@ -1,0 +1,66 @@
+"""The record of an operation: its one outcome, its answer, and the outbox of its effects."""
+
+from datetime import datetime
+from typing import Literal
+
+from beanie import Document
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pymongo import ASCENDING, IndexModel
+
+from models.messages import AnyEffect
+
+
+class Answer(BaseModel):
+    """What the client was told: HTTP status and the exact JSON text of the body."""
+
+    status: int
+    body: str
+
+
+class Operation(Document):
+    """The outcome of one run; there is never more than one for a run.
+
+    `committed` records are unique by `operation_id`, so that of all the runs that try one
+    operation at most one commits. `pending` is true while an effect has no `done_at`.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]  # the Temporal run id
+    state: Literal["committed", "aborted"]
+    operation: str
+    operation_id: str
+    saga_id: str
+    fingerprint: str
+    store_id: str
+    user_id: str
+    cart_id: str | None = None
+    version: int | None = None
+    answer: Answer | None = None
+    reason: str | None = None
+    effects: list[AnyEffect] = []
+    pending: bool
+    at: datetime
+
+    class Settings:
+        name = "operations"
+        indexes = [
+            IndexModel(
+                [("operationId", ASCENDING)],
+                unique=True,
+                name="one_commit_per_operation",
+                partialFilterExpression={"state": "committed"},
+            ),
+            IndexModel([("operationId", ASCENDING), ("at", ASCENDING)], name="by_operation"),
+            IndexModel(
+                [("storeId", ASCENDING), ("userId", ASCENDING), ("at", ASCENDING)],
+                name="pending_by_cart",
+                partialFilterExpression={"pending": True},
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="pending_by_time",
+                partialFilterExpression={"pending": True},
+            ),
+        ]

@@ -1,0 +1,42 @@
+"""The one way a value becomes JSON text: answers, events and cached carts.
+
+Amounts keep their two digits (`160.00`, not `160.0`), times are UTC with milliseconds and `Z`.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from bson import ObjectId
+from pydantic import BaseModel
+
+from models.money import cents
+
+
+def timestamp(moment: datetime) -> str:
+    """`2026-01-27T10:30:00.000Z`; `moment` must be aware."""
+    utc = moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """The moment as MongoDB can keep it, so that what is answered equals what is stored."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(cents(value)))
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(by_alias=True)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def to_json(value: Any) -> bytes:
+    """JSON text of a model (by its aliases) or of plain values."""
+    return orjson.dumps(value, default=_encode, option=orjson.OPT_PASSTHROUGH_DATETIME)

@@ -1,0 +1,141 @@
+"""The worker process: runs the cart's workflows and their steps.
+
+`python worker.py`. Ends on SIGTERM or SIGINT after what is running has finished (at most
+`DRAIN_SECONDS`); what does not finish goes on in another worker.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import uvloop
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.cache import CacheActivities
+from activities.carts import CartActivities
+from activities.events import EventActivities
+from activities.inventory import InventoryActivities
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.events import EventPublisher
+from adapters.inventory import InventoryClient
+from logs import configure_logging
+from settings import Settings, SettingsError, load_settings
+from workflows.add_item import AddItemWorkflow
+from workflows.gateway import connect
+
+logger = logging.getLogger("worker")
+
+DRAIN_SECONDS = 10
+WORKFLOWS = (AddItemWorkflow,)
+
+# What workflow modules import beside their own code is pure data handling: re-importing it for
+# every workflow would cost more than the workflow does.
+PASSED_THROUGH = ("activities", "adapters", "models", "pydantic", "workflows.ids")
+
+
+def build_worker(
+    client: Client,
+    settings: Settings,
+    *,
+    carts: CartStore,
+    inventory: InventoryClient,
+    cache: CartCache,
+    events: EventPublisher,
+) -> Worker:
+    """The only place where activities meet their adapters."""
+    cart_steps = CartActivities(carts)
+    inventory_steps = InventoryActivities(inventory)
+    cache_steps = CacheActivities(cache, carts)
+    event_steps = EventActivities(events)
+    return Worker(
+        client,
+        task_queue=settings.temporal_task_queue,
+        workflows=list(WORKFLOWS),
+        activities=[
+            cart_steps.load,
+            cart_steps.commit,
+            cart_steps.settle,
+            cart_steps.mark_done,
+            inventory_steps.reserve,
+            inventory_steps.release,
+            cache_steps.refresh,
+            event_steps.publish,
+        ],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+        ),
+        graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Runs until a signal ends it."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    async with AsyncExitStack() as stack:
+        carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
+        stack.push_async_callback(carts.close)
+        inventory = InventoryClient(
+            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
+        )
+        stack.push_async_callback(inventory.close)
+        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
+        stack.push_async_callback(cache.close)
+        events = EventPublisher(settings)
+        stack.push_async_callback(events.close)
+        warming = asyncio.create_task(events.warm_up())
+        client = await _connect(stopping)
+        if client is None:
+            return
+        worker = build_worker(
+            client, settings, carts=carts, inventory=inventory, cache=cache, events=events
+        )
+        async with worker:
+            await warming
+            logger.info("Worker started", extra={"event": "worker_started"})
+            await stopping.wait()
+            logger.info("Worker is draining", extra={"event": "worker_draining"})
+    logger.info("Worker stopped", extra={"event": "worker_stopped"})
+
+
+async def _connect(stopping: asyncio.Event) -> Client | None:
+    """Connects to Temporal, for as long as it takes; None when told to stop meanwhile."""
+    while not stopping.is_set():
+        try:
+            return await connect()
+        except RuntimeError as error:
+            logger.warning(
+                "Temporal is unavailable: %s",
+                error,
+                extra={"event": "dependency_unavailable", "dependency": "temporal"},
+            )
+            try:
+                async with asyncio.timeout(1):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+    return None
+
+
+def main() -> int:
+    """Exit code 2 when the settings cannot be used."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logging(settings.log_level)
+    uvloop.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""The one place that starts and finds cart workflows, for HTTP, Kafka, the CLI and schedules.
+
+One cart has one open run, because all its operations share one workflow id. Who comes second waits
+for the running one; who comes with the same key is told that it is running.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from models.errors import DependencyUnavailable, OperationInProgress
+from models.messages import AddItemInput, CartOperation, OperationResult, Policy
+from settings import Settings
+from workflows import ids, policies
+from workflows.add_item import AddItemWorkflow
+
+RPC_TIMEOUT = timedelta(seconds=3)
+
+CartHandle = WorkflowHandle[Any, OperationResult]
+
+
+async def connect(*, lazy: bool = False) -> Client:
+    """A client by Temporal's own environment configuration (address, namespace, TLS, API key)."""
+    config = ClientConfig.load_client_connect_config()
+    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The settings that an operation takes with it when it starts."""
+    return Policy(
+        reserve=settings.enable_inventory_reservation,
+        publish=settings.enable_event_publishing,
+        cache=settings.enable_cache_invalidation,
+        deadline_seconds=settings.lock_ttl,
+        max_lines=settings.cart_max_lines,
+        expiry_days=settings.cart_expiry_days,
+        currency=settings.currency,
+    )
+
+
+def fingerprint(operation: str, request: dict[str, Any]) -> str:
+    """Hash of what a request asks for, whatever its spelling; the key is not part of it."""
+    text = orjson.dumps([operation, request], default=str, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
+
+
+def new_attempt() -> str:
+    """Names one try to start an operation, so that a start whose answer was lost is recognised."""
+    return uuid4().hex
+
+
+@dataclass(frozen=True)
+class Started:
+    """An accepted operation: it runs, whether anybody waits for it or not."""
+
+    operation_id: str
+    handle: CartHandle
+
+
+class CartGateway:
+    """Starts operations on carts, one at a time for each cart.
+
+    Raises `OperationInProgress` when the cart stays busy for `lock_wait_seconds` or the same key
+    is running, and `DependencyUnavailable("temporal")` when it is unknown whether the operation
+    was started; that is safe to repeat with the same key.
+    """
+
+    def __init__(self, client: Client, *, task_queue: str, lock_wait_seconds: float) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._lock_wait = lock_wait_seconds
+        self._queues = _Queues()
+
+    async def add_item(self, request: AddItemInput) -> Started:
+        """Starts the add; returns as soon as it is accepted."""
+        return await self._start(
+            AddItemWorkflow.run,
+            request,
+            operation=ids.ADD_ITEM,
+            product_id=request.product_id,
+            summary=f"Add {request.quantity} x {request.product_id}",
+        )
+
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
+        """How the operation ended; None when it has not within the time.
+
+        Raises `WorkflowFailureError` when the run failed in a way that nobody foresaw, or was
+        terminated or cancelled from outside.
+        """
+        try:
+            async with asyncio.timeout(wait_seconds):
+                return await started.handle.result(follow_runs=False)
+        except (TimeoutError, RPCError):
+            return None  # it was accepted and goes on; the caller can ask for it later
+
+    async def find(
+        self, store_id: str, operation_id: str, *, user_id: str | None
+    ) -> OperationResult | None:
+        """How an operation ended that has no record; None while it is running.
+
+        `user_id` None looks at the carts of all users. Raises `KeyError` when nobody has heard of
+        the operation, `DependencyUnavailable` when Temporal does not answer.
+        """
+        with _naming_temporal():
+            handle = await self._find_run(store_id, operation_id, user_id)
+            if handle is None:
+                raise KeyError(operation_id)
+            description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+            if description.status is WorkflowExecutionStatus.RUNNING:
+                return None
+            return await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
+
+    async def _find_run(
+        self, store_id: str, operation_id: str, user_id: str | None
+    ) -> CartHandle | None:
+        if user_id is not None:  # the latest run first: visibility may lag behind it
+            workflow_id = ids.cart_workflow_id(store_id, user_id)
+            latest = await self._describe(workflow_id)
+            if latest is not None and await _memo(latest, ids.MEMO_OPERATION_ID) == operation_id:
+                return self._handle(workflow_id, latest.run_id)
+        query = f"CartOperationId = '{operation_id}' AND CartStoreId = '{store_id}'"
+        if user_id is not None:
+            query += f" AND CartUserId = '{user_id}'"
+        async for run in self._client.list_workflows(query, page_size=1, rpc_timeout=RPC_TIMEOUT):
+            return self._handle(run.id, run.run_id)
+        return None
+
+    async def _start(
+        self,
+        workflow: Any,
+        request: CartOperation,
+        *,
+        operation: str,
+        product_id: str,
+        summary: str,
+    ) -> Started:
+        workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
+        deadline = time.monotonic() + self._lock_wait
+        async with self._queues.turn(workflow_id, request.operation_id, deadline):
+            while True:
+                try:
+                    handle = await self._client.start_workflow(
+                        workflow,
+                        request,
+                        id=workflow_id,
+                        task_queue=self._task_queue,
+                        task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
+                        rpc_timeout=RPC_TIMEOUT,
+                        static_summary=summary,
+                        memo={
+                            ids.MEMO_OPERATION_ID: request.operation_id,
+                            ids.MEMO_ATTEMPT_ID: request.attempt_id,
+                        },
+                        search_attributes=_search_attributes(request, operation, product_id),
+                    )
+                except WorkflowAlreadyStartedError as error:
+                    await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
+                except RPCError as error:
+                    handle = await self._started_after_all(workflow_id, request, error)
+                    return Started(request.operation_id, handle)
+                else:
+                    return Started(
+                        request.operation_id,
+                        self._handle(workflow_id, handle.first_execution_run_id),
+                    )
+
+    async def _wait_for_turn(
+        self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
+    ) -> None:
+        """Returns when the running operation has ended."""
+        with _naming_temporal():
+            running = await self._describe(workflow_id, run_id)
+        if running is None or running.status is not WorkflowExecutionStatus.RUNNING:
+            return
+        if await _memo(running, ids.MEMO_OPERATION_ID) == request.operation_id:
+            raise OperationInProgress("the same operation is running")
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(max(left, 0)):
+                await self._handle(workflow_id, running.run_id).result(follow_runs=False)
+        except TimeoutError:
+            raise OperationInProgress("the cart is busy") from None
+        except WorkflowFailureError:
+            return  # it has ended, whatever it said
+        except RPCError as error:
+            raise DependencyUnavailable("temporal", str(error)) from error
+
+    async def _started_after_all(
+        self, workflow_id: str, request: CartOperation, error: RPCError
+    ) -> CartHandle:
+        """A start whose answer was lost may have happened: asks for it before saying it failed."""
+        with _naming_temporal():
+            latest = await self._describe(workflow_id)
+        if latest is None or await _memo(latest, ids.MEMO_ATTEMPT_ID) != request.attempt_id:
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, latest.run_id)
+
+    async def _describe(
+        self, workflow_id: str, run_id: str | None = None
+    ) -> WorkflowExecutionDescription | None:
+        try:
+            return await self._client.get_workflow_handle(workflow_id, run_id=run_id).describe(
+                rpc_timeout=RPC_TIMEOUT
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    def _handle(self, workflow_id: str, run_id: str | None) -> CartHandle:
+        return self._client.get_workflow_handle(
+            workflow_id, run_id=run_id, result_type=OperationResult
+        )
+
+
+class _Queues:
+    """Lines up this process's starters of one cart, so that only the first one asks Temporal."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._waiting: set[str] = set()
+
+    @asynccontextmanager
+    async def turn(
+        self, workflow_id: str, operation_id: str, deadline: float
+    ) -> AsyncIterator[None]:
+        """Holds the turn of one starter; `deadline` is in `time.monotonic()` seconds."""
+        if operation_id in self._waiting:
+            raise OperationInProgress("the same operation is waiting for its turn")
+        lock, users = self._locks.get(workflow_id, (asyncio.Lock(), 0))
+        self._locks[workflow_id] = (lock, users + 1)
+        self._waiting.add(operation_id)
+        try:
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await lock.acquire()
+            except TimeoutError:
+                raise OperationInProgress("the cart is busy") from None
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            self._waiting.discard(operation_id)
+            lock, users = self._locks[workflow_id]
+            if users > 1:
+                self._locks[workflow_id] = (lock, users - 1)
+            else:
+                del self._locks[workflow_id]
+
+
+def _search_attributes(
+    request: CartOperation, operation: str, product_id: str
+) -> TypedSearchAttributes:
+    values = {
+        "CartStoreId": request.store_id,
+        "CartUserId": request.user_id,
+        "CartProductId": product_id,
+        "CartOperation": operation,
+        "CartOperationId": request.operation_id,
+    }
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in values.items()
+        ]
+    )
+
+
+async def _memo(description: WorkflowExecutionDescription, key: str) -> str | None:
+    value = await description.memo_value(key, default=None)
+    return value if isinstance(value, str) else None
+
+
+@contextmanager
+def _naming_temporal() -> Iterator[None]:
+    try:
+        yield
+    except (RPCError, RuntimeError) as error:
+        raise DependencyUnavailable("temporal", str(error)) from error

@@ -1,0 +1,41 @@
+"""Every name that Temporal and operators see: ids, search attributes, signals, queries.
+
+Ids and search attributes are plain text in the server: no email, no raw idempotency key.
+"""
+
+import hashlib
+from datetime import datetime
+
+ADD_ITEM = "AddItem"
+
+ABORT = "abort"  # signal: undo what is not yet committed
+
+SEARCH_ATTRIBUTES = {
+    "CartStoreId": "Keyword",
+    "CartUserId": "Keyword",
+    "CartProductId": "Keyword",
+    "CartOperation": "Keyword",
+    "CartOperationId": "Keyword",
+    "CartOutcome": "Keyword",
+    "CartAttention": "Bool",
+}
+"""Search attributes the namespace must have: name -> type."""
+
+MEMO_OPERATION_ID = "operationId"
+MEMO_ATTEMPT_ID = "attemptId"
+
+
+def cart_workflow_id(store_id: str, user_id: str) -> str:
+    """The id under which every operation on a cart runs: it is the cart's lock."""
+    return f"cart/{store_id}/{user_id}"
+
+
+def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
+    """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
+    return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"
+
+
+def operation_id(store_id: str, user_id: str, idempotency_key: str) -> str:
+    """Names a client's intention without telling its key; ids cannot contain the separator."""
+    text = f"{store_id}|{user_id}|{idempotency_key}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,70 @@
+"""Every timeout and every retry of every step, in one place.
+
+A step's own client ends before the step does (`adapters`), so that a call is never cut in the
+middle. A saga holds its cart: what it does before the pivot is tried for a few seconds, what it
+does after it once, and the rest is left to its record.
+"""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityConfig, LocalActivityConfig
+
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
+"""How long a cart waits for another worker after its worker was killed in the middle."""
+
+MAX_COMMIT_TRIES = 5
+"""How often a pivot is tried against a cart that somebody else has moved on."""
+
+LOAD = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=3),
+    schedule_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
+)
+
+RESERVE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=12),
+    schedule_to_close_timeout=timedelta(seconds=13),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
+)
+
+COMMIT = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=6),
+    schedule_to_close_timeout=timedelta(seconds=15),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)
+    ),
+)
+
+SETTLE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=14),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=15),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
+    ),
+)
+
+RELEASE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=3),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+REFRESH_CACHE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=4),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+PUBLISH = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=12),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+MARK_DONE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=3),
+    schedule_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
+)

@@ -1,0 +1,390 @@
+"""What all sagas have in common: the steps, the undo, and the order in which things may happen.
+
+    compensatable (load, reserve)  ->  pivot (commit)  ->  retriable (cache, events, releases)
+
+Before the pivot a failure undoes; after it nothing may fail the operation. All steps are local
+activities, so that a saga is one workflow task; when that task is lost they all run again, which is
+why every id and time comes from the run (`SagaRun`) and the first step loads the run's own record.
+"""
+
+import asyncio
+import builtins
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import CancelledError as StepCancelled
+from temporalio.exceptions import TimeoutError as StepTimeout
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cache import CacheActivities
+    from activities.carts import CartActivities
+    from activities.events import EventActivities
+    from activities.inventory import InventoryActivities
+    from models import messages as m
+    from models.errors import (
+        AlreadyCommitted,
+        DependencyUnavailable,
+        RunAlreadyAborted,
+        VersionConflict,
+    )
+    from workflows import ids, policies
+
+T = TypeVar("T")
+Check = Callable[[m.LoadedCart], None]
+"""Raises `Refused` when the cart, as loaded, does not allow the operation."""
+
+
+class Refused(Exception):
+    """The business says no; the operation ends `rejected`."""
+
+    def __init__(self, refusal: m.Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class AlreadyDecided(Exception):
+    """There is a record that answers this operation: this run's own, or an earlier run's."""
+
+    def __init__(self, record: m.Recorded) -> None:
+        super().__init__(record.run_id)
+        self.record = record
+
+
+class Saga:
+    """One run's steps, and what to undo."""
+
+    def __init__(self, operation: str, subject: str, request: m.CartOperation) -> None:
+        info = workflow.info()
+        # workflow_start_time is the same in every try of the run; start_time and now() are not.
+        started_at = info.workflow_start_time
+        self.request = request
+        self.run = m.SagaRun(
+            run_id=info.run_id,
+            saga_id=ids.saga_id(started_at, request.user_id, subject),
+            started_at=started_at,
+            operation=operation,
+            operation_id=request.operation_id,
+            fingerprint=request.fingerprint,
+            store_id=request.store_id,
+            user_id=request.user_id,
+        )
+        self._subject = subject
+        self._cart: m.LoadedCart | None = None
+        self._undo: list[m.ReleaseEffect] = []
+        self._pivot_tried = False
+
+    async def load(self, check: Check) -> m.LoadedCart:
+        """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
+        cart = await _step(
+            "mongodb",
+            workflow.execute_local_activity_method(
+                CartActivities.load,
+                m.LoadCart(run=self.run, product_id=self._subject),
+                **policies.LOAD,
+            ),
+        )
+        self._cart = cart
+        record = cart.own_record or cart.committed_record
+        if record is not None:
+            raise AlreadyDecided(record)
+        check(cart)
+        return cart
+
+    async def reserve(self, product_id: str, quantity: int) -> None:
+        """Holds units; raises `Refused` when there are too few. Undone unless the saga commits."""
+        if not self.request.policy.reserve:
+            return
+        # Registered first: a reserve that failed may have been done.
+        release = m.ReleaseEffect(
+            id=f"{self.run.run_id}/release/{len(self._undo)}",
+            product_id=product_id,
+            quantity=quantity,
+            saga_id=self.run.saga_id,
+            reason="saga_aborted",
+        )
+        self._undo.append(release)
+        hold = m.ReserveHold(
+            store_id=self.run.store_id,
+            product_id=product_id,
+            user_id=self.run.user_id,
+            saga_id=self.run.saga_id,
+            quantity=quantity,
+        )
+        answer = await _step(
+            "inventory",
+            workflow.execute_local_activity_method(
+                InventoryActivities.reserve, hold, **policies.RESERVE
+            ),
+        )
+        if not answer.granted:
+            self._undo.remove(release)  # an answered refusal holds nothing
+            raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
+
+    async def commit(self, change: m.AddLine, check: Check) -> m.Recorded:
+        """The pivot. A cart that has moved on is loaded and checked again, a few times."""
+        cart = self._cart or await self.load(check)
+        for attempt in range(1, policies.MAX_COMMIT_TRIES + 1):
+            self._pivot_tried = True
+            pivot = m.CommitChange(
+                run=self.run,
+                policy=self.request.policy,
+                expected_version=cart.version,
+                change=change,
+            )
+            try:
+                return await _step(
+                    "mongodb",
+                    workflow.execute_local_activity_method(
+                        CartActivities.commit, pivot, **policies.COMMIT
+                    ),
+                )
+            except VersionConflict:
+                if attempt == policies.MAX_COMMIT_TRIES:
+                    raise
+            cart = await self.load(check)
+        raise AssertionError("unreachable")
+
+    async def undo(self, reason: str) -> m.Recorded | None:
+        """Makes sure that the run never commits, then gives back what it holds.
+
+        Answers the run's record, its effects done: `committed` when the pivot turns out to have
+        happened. None when there was nothing to undo.
+        """
+        if not self._undo and not self._pivot_tried:
+            return None
+        request = m.SettleRun(run=self.run, reason=reason, releases=tuple(self._undo))
+        try:
+            record = await workflow.execute_local_activity_method(
+                CartActivities.settle, request, **policies.SETTLE
+            )
+        except FailureError:
+            # MongoDB is away. Nothing else could be written to this cart either, so wait here,
+            # where the Web UI shows the retries.
+            record = await workflow.execute_activity_method(
+                CartActivities.settle, request, **policies.SETTLE_FOR_AS_LONG_AS_IT_TAKES
+            )
+        await self.finish(record)
+        return record
+
+    async def finish(self, record: m.Recorded) -> None:
+        """Does the effects of a record, all at once. What fails stays pending in the record."""
+        events = tuple(e for e in record.effects if e.kind == "event" and e.done_at is None)
+        releases = tuple(e for e in record.effects if e.kind == "release" and e.done_at is None)
+        # Events of a cart keep their order: with earlier ones pending, these wait behind them.
+        overtaking = self._cart is not None and self._cart.pending_events
+        done = await asyncio.gather(
+            self._refresh(record),
+            self._publish(() if overtaking else events),
+            self._release(releases),
+        )
+        effects = tuple(effect.id for effects in done for effect in effects)
+        if effects:
+            await _attempt(
+                workflow.execute_local_activity_method(
+                    CartActivities.mark_done,
+                    m.EffectsDone(
+                        run_id=record.run_id, effect_ids=effects, done_at=self.run.started_at
+                    ),
+                    **policies.MARK_DONE,
+                )
+            )
+
+    async def _refresh(self, record: m.Recorded) -> tuple[m.Effect, ...]:
+        if record.state == "committed" and self.request.policy.cache:
+            await _attempt(
+                workflow.execute_local_activity_method(
+                    CacheActivities.refresh,
+                    m.RefreshCache(run=self.run, version=record.version or 0),
+                    **policies.REFRESH_CACHE,
+                )
+            )
+        return ()
+
+    async def _publish(self, events: tuple[m.EventEffect, ...]) -> tuple[m.Effect, ...]:
+        if not events:
+            return ()
+        published = await _attempt(
+            workflow.execute_local_activity_method(
+                EventActivities.publish, m.PublishEvents(events=events), **policies.PUBLISH
+            )
+        )
+        return events if published else ()
+
+    async def _release(self, releases: tuple[m.ReleaseEffect, ...]) -> tuple[m.Effect, ...]:
+        if not releases:
+            return ()
+        released = await _attempt(
+            workflow.execute_local_activity_method(
+                InventoryActivities.release,
+                m.ReleaseHolds(
+                    store_id=self.run.store_id, user_id=self.run.user_id, releases=releases
+                ),
+                **policies.RELEASE,
+            )
+        )
+        return releases if released else ()
+
+
+class CartWorkflow:
+    """Base of the cart's workflows: carries a saga to its one end, whatever interrupts it."""
+
+    def __init__(self) -> None:
+        self._abort_requested = False
+
+    @workflow.signal(name=ids.ABORT)
+    def abort(self, reason: str = "") -> None:
+        """Asks for the undo. Without effect once the pivot has committed."""
+        workflow.logger.warning("Abort requested: %s", reason)
+        self._abort_requested = True
+
+    async def carry_out(self, saga: Saga, steps: Awaitable[m.Recorded]) -> m.OperationResult:
+        """Runs `steps` up to and including the pivot, then what must follow.
+
+        The deadline, a cancellation or the abort signal stop the steps and lead to the undo. The
+        end itself is one task that nothing interrupts.
+        """
+        forward = asyncio.ensure_future(steps)
+        cancelled = False
+        stopped: str | None = None
+        try:
+            await workflow.wait_condition(
+                lambda: forward.done() or self._abort_requested,
+                timeout=timedelta(seconds=saga.request.policy.deadline_seconds),
+            )
+            stopped = "operator"
+        except builtins.TimeoutError:
+            stopped = "deadline"
+        except asyncio.CancelledError:
+            cancelled, stopped = True, "cancelled"
+        end = asyncio.ensure_future(_end(saga, forward, None if forward.done() else stopped))
+        while not end.done():
+            try:
+                await asyncio.shield(end)
+            except asyncio.CancelledError:
+                cancelled = True
+        result = end.result()
+        if cancelled and result.outcome is m.Outcome.ABORTED:
+            raise asyncio.CancelledError
+        return result
+
+
+async def _end(
+    saga: Saga, forward: "asyncio.Future[m.Recorded]", stopped: str | None
+) -> m.OperationResult:
+    """From the outcome of the steps to the result: forward, or back by the undo."""
+    if stopped is not None:
+        forward.cancel()
+    try:
+        record = await forward
+    except (Exception, asyncio.CancelledError) as error:
+        return await _recover(saga, error, stopped)
+    await saga.finish(record)
+    return _result(saga, m.Outcome.COMMITTED)
+
+
+async def _recover(
+    saga: Saga, error: Exception | asyncio.CancelledError, stopped: str | None
+) -> m.OperationResult:
+    """Undoes, or goes forward where the pivot turns out to have happened."""
+    result = _verdict(saga, error, stopped)
+    record: m.Recorded | None
+    if isinstance(error, AlreadyDecided) and error.record.run_id == saga.run.run_id:
+        record = error.record  # written by an earlier try of this run, which was lost
+        await saga.finish(record)
+    else:
+        record = await saga.undo(result.reason or result.outcome if result else "unexpected")
+    if record is not None and record.state == "committed":
+        return _result(saga, m.Outcome.COMMITTED)
+    if result is None:
+        raise error
+    return result
+
+
+def _verdict(
+    saga: Saga, error: Exception | asyncio.CancelledError, stopped: str | None
+) -> m.OperationResult | None:
+    """What the operation ends with once it is undone; None for an error nobody foresaw."""
+    if isinstance(error, Refused):
+        return _result(saga, m.Outcome.REJECTED, refusal=error.refusal)
+    if isinstance(error, AlreadyDecided):
+        if error.record.run_id == saga.run.run_id:
+            return _result(saga, m.Outcome.ABORTED, reason=error.record.reason)
+        return _answered_by(saga, error.record.run_id, error.record.fingerprint)
+    if stopped is not None:
+        return _result(saga, m.Outcome.ABORTED, reason=stopped)
+    match error:
+        case AlreadyCommitted():
+            return _answered_by(saga, error.run_id, error.fingerprint)
+        case VersionConflict():
+            return _result(saga, m.Outcome.ABORTED, reason="conflict")
+        case RunAlreadyAborted():
+            return _result(saga, m.Outcome.ABORTED, reason="settled")
+        case DependencyUnavailable():
+            return _result(saga, m.Outcome.ABORTED, reason=f"{error.dependency}_unavailable")
+        case _:
+            return None
+
+
+def _result(
+    saga: Saga,
+    outcome: m.Outcome,
+    *,
+    refusal: m.Refusal | None = None,
+    reason: str | None = None,
+    run_id: str | None = None,
+) -> m.OperationResult:
+    return m.OperationResult(
+        outcome=outcome,
+        operation=saga.run.operation,
+        operation_id=saga.run.operation_id,
+        run_id=run_id or saga.run.run_id,
+        refusal=refusal,
+        reason=reason,
+    )
+
+
+def _answered_by(saga: Saga, run_id: str, fingerprint: str) -> m.OperationResult:
+    """The operation was committed before: its answer again, if it is the same request."""
+    if fingerprint != saga.run.fingerprint:
+        refusal = m.Refusal(code="idempotency_key_reused")
+        return _result(saga, m.Outcome.REJECTED, refusal=refusal)
+    return _result(saga, m.Outcome.REPLAYED, run_id=run_id)
+
+
+async def _attempt(step: Awaitable[object]) -> bool:
+    """Whether a step succeeded that may fail: its effect stays in the record until it is done."""
+    try:
+        await step
+    except FailureError as error:
+        workflow.logger.warning("Left pending: %s", error.cause or error)
+        return False
+    return True
+
+
+async def _step(dependency: str, step: Awaitable[T]) -> T:
+    """Awaits a step on `dependency`; raises what failed as the domain's error again.
+
+    A local activity's failure arrives bare, a regular one's inside an `ActivityError`.
+    """
+    try:
+        return await step
+    except FailureError as error:
+        cause = error.cause if isinstance(error, ActivityError) and error.cause else error
+        match cause:
+            case StepCancelled():
+                raise asyncio.CancelledError from error
+            case StepTimeout():
+                raise DependencyUnavailable(dependency, str(cause)) from error
+            case ApplicationError(type="AlreadyCommitted"):
+                raise AlreadyCommitted(*cause.details) from error
+            case ApplicationError(type="VersionConflict"):
+                raise VersionConflict(cause.message) from error
+            case ApplicationError(type="RunAlreadyAborted"):
+                raise RunAlreadyAborted(cause.message) from error
+            case ApplicationError(type="DependencyUnavailable" | "DependencyTimeout"):
+                raise DependencyUnavailable(dependency, cause.message) from error
+            case _:
+                raise
