@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 
 import uvloop
 from temporalio.client import Client
@@ -20,19 +21,23 @@ from activities.cache import CacheActivities
 from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
+from activities.outbox import OutboxActivities
 from adapters.cache import CartCache
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
+from adapters.outbox import Outbox
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
-from workflows.gateway import connect
+from workflows.gateway import CartGateway, connect
+from workflows.relay import RelayWorkflow
+from workflows.schedules import SweepWorkflow, ensure_schedules
 
 logger = logging.getLogger("worker")
 
 DRAIN_SECONDS = 10
-WORKFLOWS = (AddItemWorkflow,)
+WORKFLOWS = (AddItemWorkflow, RelayWorkflow, SweepWorkflow)
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
 # every workflow would cost more than the workflow does.
@@ -53,6 +58,18 @@ def build_worker(
     inventory_steps = InventoryActivities(inventory)
     cache_steps = CacheActivities(cache, carts)
     event_steps = EventActivities(events)
+    gateway = CartGateway(
+        client,
+        task_queue=settings.temporal_task_queue,
+        lock_wait_seconds=settings.cart_lock_wait_seconds,
+    )
+    outbox_steps = OutboxActivities(
+        Outbox(),
+        events,
+        inventory,
+        wake=partial(gateway.wake_relay, shards=settings.relay_shards),
+        shards=settings.relay_shards,
+    )
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -61,7 +78,11 @@ def build_worker(
             cart_steps.load,
             cart_steps.commit,
             cart_steps.settle,
-            cart_steps.mark_done,
+            outbox_steps.mark_done,
+            outbox_steps.wake,
+            outbox_steps.wake_waiting,
+            outbox_steps.deliver,
+            outbox_steps.skip,
             inventory_steps.reserve,
             inventory_steps.release,
             cache_steps.refresh,
@@ -100,6 +121,7 @@ async def run(settings: Settings) -> None:
         )
         async with worker:
             await warming
+            await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
             await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})

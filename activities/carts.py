@@ -1,4 +1,4 @@
-"""Steps on MongoDB: load, the pivot, its settling, and the book-keeping of effects."""
+"""Steps on MongoDB: load, the pivot, and its settling."""
 
 import logging
 
@@ -8,7 +8,6 @@ from activities.errors import as_application_error
 from adapters.carts import CartStore
 from models.messages import (
     CommitChange,
-    EffectsDone,
     LoadCart,
     LoadedCart,
     Recorded,
@@ -41,9 +40,3 @@ class CartActivities:
         """Records the run as aborted unless it has committed; answers what it is."""
         with as_application_error():
             return await self._carts.settle(request.run, request.reason, request.releases)
-
-    @activity.defn(name="mark_effects_done")
-    async def mark_done(self, request: EffectsDone) -> None:
-        """Notes which effects need not be done again."""
-        with as_application_error():
-            await self._carts.mark_done(request.run_id, request.effect_ids, request.done_at)

@@ -7,7 +7,7 @@ is decided here and nowhere else.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from models.errors import (
     AlreadyCommitted,
@@ -32,6 +32,8 @@ def as_application_error(final: tuple[type[CartServiceError], ...] = ()) -> Iter
             *_details(error),
             type=type(error).__name__,
             non_retryable=isinstance(error, (*_DECIDED, *final)),
+            # Foreseen: the saga deals with it, and adapters log a dependency's change of state.
+            category=ApplicationErrorCategory.BENIGN,
         ) from error
 
 

@@ -6,28 +6,26 @@ record first decides the run.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Awaitable
 from typing import Any
 
-import pymongo
-from beanie import PydanticObjectId, init_beanie
+from beanie import PydanticObjectId
 from beanie.exceptions import DocumentNotFound
 from pydantic import SecretStr
-from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
+from adapters.mongo import (
+    COMMIT_SECONDS,
+    READ_SECONDS,
+    SETTLE_SECONDS,
+    MongoClient,
+    bounded,
+    connect,
+)
 from models.cart import Cart
 from models.changes import apply_change, cart_json
-from models.errors import (
-    AlreadyCommitted,
-    DependencyTimeout,
-    DependencyUnavailable,
-    RunAlreadyAborted,
-    VersionConflict,
-)
+from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
 from models.messages import (
     CommitChange,
     LoadCart,
@@ -36,100 +34,46 @@ from models.messages import (
     ReleaseEffect,
     SagaRun,
 )
-from models.operation import Answer, Operation
-
-DOCUMENTS = (Cart, Operation)
-
-READ_SECONDS = 2.0
-COMMIT_SECONDS = 5.0
-# A process killed inside a transaction leaves it open on the server for up to
-# transactionLifetimeLimitSeconds; an insert of the same record waits for it.
-SETTLE_SECONDS = 12.0
+from models.operation import Answer, Operation, shard_key
 
 _RECENT_CARTS = 512
-_PASSING_LABELS = (
-    "TransientTransactionError",
-    "UnknownTransactionCommitResult",
-    "RetryableWriteError",
-)
-
-
-@asynccontextmanager
-async def _bounded(seconds: float) -> AsyncIterator[None]:
-    """Gives what is inside `seconds` in all, and names MongoDB when it does not answer."""
-    try:
-        with pymongo.timeout(seconds):
-            yield
-    except PyMongoError as error:
-        if error.timeout:
-            raise DependencyTimeout("mongodb", str(error)) from error
-        if isinstance(error, ConnectionFailure) or any(
-            error.has_error_label(label) for label in _PASSING_LABELS
-        ):
-            raise DependencyUnavailable("mongodb", str(error)) from error
-        raise
 
 
 class CartStore:
     """Carts and operation records. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    def __init__(self, client: AsyncMongoClient[dict[str, Any]]) -> None:
+    def __init__(self, client: MongoClient) -> None:
         self._client = client
         self._recent: OrderedDict[str, Cart] = OrderedDict()
 
     @classmethod
     async def connect(cls, uri: SecretStr, *, app_name: str) -> "CartStore":
-        """A store on the URI's database (`cart-service` when it names none).
-
-        Succeeds while MongoDB is away; the connections are made when they are needed.
-        """
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            uri.get_secret_value(),
-            appname=app_name,
-            tz_aware=True,
-            w="majority",
-            readConcernLevel="majority",
-            retryWrites=True,
-            serverSelectionTimeoutMS=2_000,
-            connectTimeoutMS=2_000,
-            waitQueueTimeoutMS=2_000,
-            maxPoolSize=64,
-            minPoolSize=2,
-        )
-        database = client.get_default_database("cart-service")
-        await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
-        return cls(client)
+        """A store on the URI's database; succeeds while MongoDB is away."""
+        return cls(await connect(uri, app_name=app_name))
 
     async def close(self) -> None:
         await self._client.close()
 
     async def ping(self) -> None:
         """Raises unless a primary answers."""
-        async with _bounded(READ_SECONDS):
+        async with bounded(READ_SECONDS):
             await self._client.admin.command("ping")
-
-    async def create_indexes(self) -> None:
-        """Creates all indexes; those that exist are left alone."""
-        async with _bounded(30.0):
-            for document in DOCUMENTS:
-                indexes = document.Settings.indexes
-                await document.get_pymongo_collection().create_indexes(indexes)
 
     # Reads
 
     async def cart(self, store_id: str, user_id: str) -> Cart | None:
         """The user's cart in the store."""
-        async with _bounded(READ_SECONDS):
+        async with bounded(READ_SECONDS):
             return await Cart.find_one({"userId": user_id, "storeId": store_id})
 
     async def record(self, run_id: str) -> Operation | None:
         """A run's record, None while it has none."""
-        async with _bounded(READ_SECONDS):
+        async with bounded(READ_SECONDS):
             return await Operation.find_one({"_id": run_id})
 
     async def latest_record(self, operation_id: str) -> Operation | None:
         """The record that tells how an operation ended: the committed one, else the latest."""
-        async with _bounded(READ_SECONDS):
+        async with bounded(READ_SECONDS):
             records = await Operation.find({"operationId": operation_id}).sort("-at").to_list(16)
         committed = (record for record in records if record.state == "committed")
         return next(committed, records[0] if records else None)
@@ -137,7 +81,7 @@ class CartStore:
     async def load(self, request: LoadCart) -> LoadedCart:
         """The facts a saga decides on, in three reads at once."""
         run = request.run
-        async with _bounded(READ_SECONDS):
+        async with bounded(READ_SECONDS):
             own, committed, pending, cart = await _together(
                 Operation.find_one({"_id": run.run_id}),
                 Operation.find_one({"operationId": run.operation_id, "state": "committed"}),
@@ -178,7 +122,7 @@ class CartStore:
         `AlreadyCommitted`, `RunAlreadyAborted`.
         """
         run = request.run
-        async with _bounded(COMMIT_SECONDS):
+        async with bounded(COMMIT_SECONDS):
             before = self._recent.pop(run.run_id, None)
             if (before.version if before else 0) != request.expected_version:
                 before = await Cart.find_one({"userId": run.user_id, "storeId": run.store_id})
@@ -203,6 +147,7 @@ class CartStore:
                 ),
                 effects=list(changed.effects),
                 pending=bool(changed.effects),
+                shard_key=shard_key(run.store_id, run.user_id),
                 at=changed.cart.updated_at,
             )
 
@@ -255,9 +200,10 @@ class CartStore:
             reason=reason,
             effects=list(releases),
             pending=bool(releases),
+            shard_key=shard_key(run.store_id, run.user_id),
             at=run.started_at,
         )
-        async with _bounded(SETTLE_SECONDS):
+        async with bounded(SETTLE_SECONDS):
             try:
                 await record.insert()
             except DuplicateKeyError:
@@ -266,29 +212,6 @@ class CartStore:
                     raise
                 return _recorded(decided)
         return _recorded(record)
-
-    async def mark_done(self, run_id: str, effect_ids: tuple[str, ...], at: datetime) -> None:
-        """Marks effects as done; the record stops being pending with its last one."""
-        done = {
-            "$map": {
-                "input": "$effects",
-                "in": {
-                    "$cond": [
-                        {"$in": ["$$this.id", list(effect_ids)]},
-                        {"$mergeObjects": ["$$this", {"doneAt": at}]},
-                        "$$this",
-                    ]
-                },
-            }
-        }
-        async with _bounded(READ_SECONDS):
-            await Operation.get_pymongo_collection().update_one(
-                {"_id": run_id},
-                [
-                    {"$set": {"effects": done}},
-                    {"$set": {"pending": {"$in": [None, "$effects.doneAt"]}}},
-                ],
-            )
 
     def _remember(self, run_id: str, cart: Cart) -> None:
         """Keeps a cart for the run's next step; a lost one is read again."""

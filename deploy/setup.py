@@ -14,7 +14,7 @@ from temporalio.api.operatorservice.v1 import (
     ListSearchAttributesRequest,
 )
 
-from adapters.carts import CartStore
+from adapters import mongo
 from adapters.events import connection_options
 from models.events import TOPICS
 from settings import Settings
@@ -56,11 +56,11 @@ async def create_topics(settings: Settings) -> None:
 
 async def create_indexes(settings: Settings) -> None:
     """Makes the indexes of carts and operation records."""
-    carts = await CartStore.connect(settings.mongodb, app_name="cart-setup")
+    client = await mongo.connect(settings.mongodb, app_name="cart-setup")
     try:
-        await carts.create_indexes()
+        await mongo.create_indexes()
     finally:
-        await carts.close()
+        await client.close()
 
 
 async def create_search_attributes() -> None:

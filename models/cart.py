@@ -140,7 +140,7 @@ class Cart(CartContent, Document):
     """A stored cart: one for each user and store."""
 
     # Again: Beanie's own generator would store snake_case names.
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
 

@@ -96,6 +96,7 @@ class Effect(BaseModel):
 
     id: str
     done_at: datetime | None = None
+    skipped_because: str | None = None  # an operator's reason, when it was not done after all
 
 
 class EventEffect(Effect):
@@ -226,6 +227,64 @@ class EffectsDone(Message):
     run_id: str
     effect_ids: tuple[str, ...]
     done_at: datetime
+
+
+# Relays: what could not be done inline.
+
+
+class RelayKind(StrEnum):
+    """What a relay delivers."""
+
+    EVENTS = "events"
+    RELEASES = "releases"
+
+
+class RelayInput(Message):
+    """A relay's shard: the carts whose shard key leaves the remainder `shard`.
+
+    The rest is carried from one run of the relay to the next.
+    """
+
+    kind: RelayKind
+    shard: int
+    shards: int
+    paused: bool = False
+    failing_since: datetime | None = None
+    failures: int = 0
+
+
+class RelayBatch(Message):
+    """Do a relay's oldest pending effects, at most `limit` of them."""
+
+    kind: RelayKind
+    shard: int
+    shards: int
+    limit: int = 500
+
+
+class RelayProgress(Message):
+    """What one batch came to. `left` counts what is still pending, as far as was looked."""
+
+    done: int
+    left: int
+    oldest: datetime | None = None
+    problem: str | None = None
+
+
+class SkipEffect(Message):
+    """Never do this effect, for this reason; both are kept in the record."""
+
+    effect_id: str
+    reason: str
+    at: datetime
+
+
+class WakeRelay(Message):
+    """Start or wake the relay of this kind for a cart."""
+
+    kind: RelayKind
+    store_id: str
+    user_id: str
 
 
 # Results.

@@ -1,5 +1,6 @@
 """The record of an operation: its one outcome, its answer, and the outbox of its effects."""
 
+import zlib
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +17,11 @@ class Answer(BaseModel):
 
     status: int
     body: str
+
+
+def shard_key(store_id: str, user_id: str) -> int:
+    """A stable 32-bit hash of a cart: all its effects are one relay's work."""
+    return zlib.crc32(f"{store_id}/{user_id}".encode())
 
 
 class Operation(Document):
@@ -41,6 +47,7 @@ class Operation(Document):
     reason: str | None = None
     effects: list[AnyEffect] = []
     pending: bool
+    shard_key: int  # of the cart, see `shard_key`; a relay takes those of its remainder
     at: datetime
 
     class Settings:

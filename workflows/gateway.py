@@ -29,10 +29,18 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.messages import AddItemInput, CartOperation, OperationResult, Policy
+from models.messages import (
+    AddItemInput,
+    CartOperation,
+    OperationResult,
+    Policy,
+    RelayInput,
+    RelayKind,
+)
 from settings import Settings
 from workflows import ids, policies
 from workflows.add_item import AddItemWorkflow
+from workflows.relay import RelayWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=3)
 
@@ -129,6 +137,19 @@ class CartGateway:
             if description.status is WorkflowExecutionStatus.RUNNING:
                 return None
             return await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
+
+    async def wake_relay(self, kind: RelayKind, shard: int, *, shards: int) -> None:
+        """Starts the relay of a shard, or tells the running one to look again."""
+        with _naming_temporal():
+            await self._client.start_workflow(
+                RelayWorkflow.run,
+                RelayInput(kind=kind, shard=shard, shards=shards),
+                id=ids.relay_workflow_id(kind, shard),
+                task_queue=self._task_queue,
+                rpc_timeout=RPC_TIMEOUT,
+                start_signal=ids.WAKE,
+                static_summary=f"Pending {kind} of shard {shard}",
+            )
 
     async def _find_run(
         self, store_id: str, operation_id: str, user_id: str | None

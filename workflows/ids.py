@@ -7,8 +7,21 @@ import hashlib
 from datetime import datetime
 
 ADD_ITEM = "AddItem"
+RELAY = "Relay"
+SWEEP = "Sweep"
 
-ABORT = "abort"  # signal: undo what is not yet committed
+ABORT = "abort"  # signal to a saga: undo what is not yet committed
+
+# Signals to a relay
+WAKE = "wake"
+RETRY_NOW = "retry_now"
+PAUSE = "pause"
+RESUME = "resume"
+SKIP = "skip"
+
+PENDING = "pending"  # query to a relay
+
+ATTENTION = "CartAttention"
 
 SEARCH_ATTRIBUTES = {
     "CartStoreId": "Keyword",
@@ -17,7 +30,7 @@ SEARCH_ATTRIBUTES = {
     "CartOperation": "Keyword",
     "CartOperationId": "Keyword",
     "CartOutcome": "Keyword",
-    "CartAttention": "Bool",
+    ATTENTION: "Bool",
 }
 """Search attributes the namespace must have: name -> type."""
 
@@ -28,6 +41,11 @@ MEMO_ATTEMPT_ID = "attemptId"
 def cart_workflow_id(store_id: str, user_id: str) -> str:
     """The id under which every operation on a cart runs: it is the cart's lock."""
     return f"cart/{store_id}/{user_id}"
+
+
+def relay_workflow_id(kind: str, shard: int) -> str:
+    """The id of the one relay that does a shard's effects of a kind, `events` or `releases`."""
+    return f"relay/{kind}/{shard}"
 
 
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:

@@ -68,3 +68,35 @@ MARK_DONE = LocalActivityConfig(
     schedule_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
 )
+
+WAKE_RELAY = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=1),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+# Relays wait for as long as it takes, and show it: regular activities, tried once each, with the
+# pause between tries in the workflow, where a signal can cut it short.
+
+DELIVER = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=90),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+SKIP_EFFECT = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
+)
+
+WAKE_WAITING = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
+)
+
+RELAY_GRACE_PAUSE = timedelta(seconds=1)
+RELAY_FIRST_PAUSE = timedelta(seconds=1)
+RELAY_LONGEST_PAUSE = timedelta(seconds=15)
+
+
+def relay_pause(failures: int) -> timedelta:
+    """How long a relay waits after so many failed tries in a row: doubling, up to a bound."""
+    return min(RELAY_FIRST_PAUSE * (1 << min(failures - 1, 8)), RELAY_LONGEST_PAUSE)

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.carts import CartActivities
     from activities.events import EventActivities
     from activities.inventory import InventoryActivities
+    from activities.outbox import OutboxActivities
     from models import messages as m
     from models.errors import (
         AlreadyCommitted,
@@ -184,13 +185,26 @@ class Saga:
         if effects:
             await _attempt(
                 workflow.execute_local_activity_method(
-                    CartActivities.mark_done,
+                    OutboxActivities.mark_done,
                     m.EffectsDone(
                         run_id=record.run_id, effect_ids=effects, done_at=self.run.started_at
                     ),
                     **policies.MARK_DONE,
                 )
             )
+        if any(event.id not in effects for event in events):
+            await self._wake(m.RelayKind.EVENTS)
+        if any(release.id not in effects for release in releases):
+            await self._wake(m.RelayKind.RELEASES)
+
+    async def _wake(self, kind: m.RelayKind) -> None:
+        """What was left pending is the relay's now."""
+        request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
+        await _attempt(
+            workflow.execute_local_activity_method(
+                OutboxActivities.wake, request, **policies.WAKE_RELAY
+            )
+        )
 
     async def _refresh(self, record: m.Recorded) -> tuple[m.Effect, ...]:
         if record.state == "committed" and self.request.policy.cache:

@@ -1,0 +1,78 @@
+"""MongoDB: the client, its time limits, and what its errors mean here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pymongo
+from beanie import init_beanie
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from models.cart import Cart
+from models.errors import DependencyTimeout, DependencyUnavailable
+from models.operation import Operation
+
+MongoClient = AsyncMongoClient[dict[str, Any]]
+
+DOCUMENTS = (Cart, Operation)
+
+READ_SECONDS = 2.0
+COMMIT_SECONDS = 5.0
+# A process killed inside a transaction leaves it open on the server for up to
+# transactionLifetimeLimitSeconds; an insert of the same record waits for it.
+SETTLE_SECONDS = 12.0
+INDEX_SECONDS = 60.0
+
+_PASSING_LABELS = (
+    "TransientTransactionError",
+    "UnknownTransactionCommitResult",
+    "RetryableWriteError",
+)
+
+
+async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
+    """A client, with the documents bound to the URI's database (`cart-service` if it names none).
+
+    Succeeds while MongoDB is away; the connections are made when they are needed.
+    """
+    client: MongoClient = AsyncMongoClient(
+        uri.get_secret_value(),
+        appname=app_name,
+        tz_aware=True,
+        w="majority",
+        readConcernLevel="majority",
+        retryWrites=True,
+        serverSelectionTimeoutMS=2_000,
+        connectTimeoutMS=2_000,
+        waitQueueTimeoutMS=2_000,
+        maxPoolSize=64,
+        minPoolSize=2,
+    )
+    database = client.get_default_database("cart-service")
+    await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
+    return client
+
+
+async def create_indexes() -> None:
+    """Creates all indexes; those that exist are left alone."""
+    async with bounded(INDEX_SECONDS):
+        for document in DOCUMENTS:
+            await document.get_pymongo_collection().create_indexes(document.Settings.indexes)
+
+
+@asynccontextmanager
+async def bounded(seconds: float) -> AsyncIterator[None]:
+    """Gives what is inside `seconds` in all, and names MongoDB when it does not answer."""
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    except PyMongoError as error:
+        if error.timeout:
+            raise DependencyTimeout("mongodb", str(error)) from error
+        if isinstance(error, ConnectionFailure) or any(
+            error.has_error_label(label) for label in _PASSING_LABELS
+        ):
+            raise DependencyUnavailable("mongodb", str(error)) from error
+        raise

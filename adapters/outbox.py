@@ -1,0 +1,87 @@
+"""MongoDB: the effects of operations that are still to be done, in the order of their carts.
+
+The outbox is no collection of its own: the effects stand in the records of the operations
+(`models.operation`), written by the same transaction as the cart. It works on the documents that
+`adapters.mongo.connect` has bound.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from adapters.mongo import READ_SECONDS, bounded
+from models.messages import RelayKind
+from models.operation import Operation
+
+_EFFECT = {RelayKind.EVENTS: "event", RelayKind.RELEASES: "release"}
+
+
+class Outbox:
+    """Pending effects. Raises `DependencyUnavailable` when MongoDB does not answer."""
+
+    async def pending(
+        self, kind: RelayKind, *, shard: int, shards: int, limit: int
+    ) -> list[Operation]:
+        """The oldest records of a shard with an effect of this kind to do, oldest first."""
+        async with bounded(READ_SECONDS):
+            return (
+                await Operation.find(
+                    _waiting(kind) | {"shardKey": {"$mod": [shards, shard]}},
+                )
+                .sort("+at")
+                .to_list(limit)
+            )
+
+    async def shards_waiting(self, kind: RelayKind, *, before: datetime, shards: int) -> list[int]:
+        """The shards with an effect of this kind that has been pending since `before`."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": _waiting(kind) | {"at": {"$lt": before}}},
+            {"$group": {"_id": {"$mod": ["$shardKey", shards]}}},
+        ]
+        async with bounded(READ_SECONDS):
+            cursor = await Operation.get_pymongo_collection().aggregate(pipeline)
+            return sorted([row["_id"] async for row in cursor])
+
+    async def mark_done(self, run_id: str, effect_ids: tuple[str, ...], at: datetime) -> None:
+        """Marks effects as done; the record stops being pending with its last one."""
+        async with bounded(READ_SECONDS):
+            await self._end({"_id": run_id}, effect_ids, {"doneAt": at})
+
+    async def skip(self, effect_id: str, *, reason: str, at: datetime) -> bool:
+        """Ends a pending effect without doing it; False when there is none with this id."""
+        async with bounded(READ_SECONDS):
+            return await self._end(
+                {"pending": True, "effects": {"$elemMatch": {"id": effect_id, "doneAt": None}}},
+                (effect_id,),
+                {"doneAt": at, "skippedBecause": reason},
+            )
+
+    async def _end(
+        self, which: dict[str, Any], effect_ids: tuple[str, ...], ending: dict[str, Any]
+    ) -> bool:
+        ended = {
+            "$map": {
+                "input": "$effects",
+                "in": {
+                    "$cond": [
+                        {"$in": ["$$this.id", list(effect_ids)]},
+                        {"$mergeObjects": ["$$this", {"$literal": ending}]},
+                        "$$this",
+                    ]
+                },
+            }
+        }
+        result = await Operation.get_pymongo_collection().update_one(
+            which,
+            [
+                {"$set": {"effects": ended}},
+                {"$set": {"pending": {"$in": [None, "$effects.doneAt"]}}},
+            ],
+        )
+        return result.matched_count > 0
+
+
+def _waiting(kind: RelayKind) -> dict[str, Any]:
+    return {
+        "pending": True,
+        "effects": {"$elemMatch": {"kind": _EFFECT[kind], "doneAt": None}},
+    }

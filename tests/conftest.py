@@ -1,0 +1,85 @@
+"""Fixtures for all tests: the local stack, started once, and a shop for each test that asks.
+
+Unit tests ask for none of these and need no server.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from adapters.carts import CartStore
+from deploy.local.ports import free_ports
+from deploy.local.stack import Stack
+from settings import Settings, load_settings
+from tests.support.shop import Shop, World
+from tests.support.waiting import eventually
+from workflows.gateway import connect
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of the stack under test: free ports, data in a temporary folder.
+
+    They replace the environment for the whole session, so that no `.env` and no variable of the
+    person who runs the tests can point them at a real server.
+    """
+    known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in known and not name.startswith("TEMPORAL_")
+    }
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+    os.environ.update({name: str(port) for name, port in free_ports().items()})
+    os.environ.update(
+        CART_ENV_FILE="",
+        ENVIRONMENT="test",
+        LOCAL_DIR=str(tmp_path_factory.mktemp("stack")),
+        INVENTORY_FAULTS="true",
+        LOG_LEVEL="debug",
+        OPERATION_WAIT_SECONDS="3",
+    )
+    yield load_settings()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+async def stack(settings: Settings) -> AsyncIterator[Stack]:
+    """All servers and processes of the service, as `make run` starts them."""
+    async with Stack(settings, echo=print) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def world(stack: Stack, settings: Settings) -> AsyncIterator[World]:
+    """Clients of the running stack."""
+    carts = await CartStore.connect(settings.mongodb, app_name="tests")
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
+        httpx.AsyncClient(base_url=settings.inventory, timeout=10) as inventory,
+    ):
+        yield World(settings, http, inventory, carts, await connect())
+    await carts.close()
+
+
+@pytest.fixture
+async def shop(world: World) -> AsyncIterator[Shop]:
+    """A store of its own, with no fault left over from another test."""
+    yield Shop(world)
+
+    async def without_faults() -> None:
+        (await world.inventory.delete("/faults")).raise_for_status()
+
+    await eventually(without_faults)
+
+
+@pytest.fixture
+def project_root() -> Path:
+    """The checkout."""
+    return Path(__file__).parent.parent

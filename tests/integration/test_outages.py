@@ -1,0 +1,188 @@
+"""One dependency down at a time: what is answered, that nothing is half-done, and the way back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from deploy.local.stack import Stack
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
+
+
+@asynccontextmanager
+async def down(stack: Stack, name: str) -> AsyncIterator[None]:
+    """The process is killed, stays down inside, and is ready again after."""
+    await stack.kill(name, restart=False)
+    try:
+        yield
+    finally:
+        await stack.start_again(name)
+        stack.process(name).restart = True
+
+
+async def healthy(shop: Shop) -> None:
+    response = await shop.world.http.get("/health")
+    assert (response.status_code, response.json()["status"]) == (200, "healthy")
+
+
+async def test_without_redis_everything_goes_on(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer()
+    before = await buyer.add()
+    async with down(stack, "redis"):
+        added = await buyer.add(quantity=2)
+        assert added.status_code == 201
+        assert (await buyer.get()).json() == added.json()
+        health = await shop.world.http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert health.json()["services"]["redis"] == "disconnected"
+    assert before.json()["quantity"] == 1
+    await eventually(lambda: healthy(shop))
+    # The old Redis may have kept version 1: nobody may see it now.
+    again = await buyer.add()
+    assert (await buyer.get()).json() == again.json()
+    await shop.assert_consistent()
+
+
+async def test_without_kafka_adds_go_on_as_fast_and_events_follow(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer()
+    async with down(stack, "kafka"):
+        for _ in range(3):
+            started = time.monotonic()
+            assert (await buyer.add()).status_code == 201
+            assert time.monotonic() - started < 3
+        assert [record.pending for record in await shop.records()] == [True] * 3
+        health = await shop.world.http.get("/health")
+        assert (health.status_code, health.json()["services"]["kafka"]) == (200, "disconnected")
+    await shop.assert_consistent()
+
+    async def delivered_in_order() -> None:
+        versions = [event.value["version"] for event in await shop.events()]
+        assert list(dict.fromkeys(versions)) == [1, 2, 3]
+        assert [record.pending for record in await shop.records()] == [False] * 3
+
+    await eventually(delivered_in_order, timeout=30)
+
+
+async def test_without_inventory_an_add_says_so_and_reading_works(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer, key = shop.buyer(), uuid4().hex
+    added = await buyer.add()
+    async with down(stack, "inventory"):
+        refused = await buyer.add(quantity=2, key=key)
+        assert refused.status_code == 503
+        assert refused.json()["message"] == "Unable to reserve inventory"
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert (await buyer.get()).json() == added.json()
+        health = await shop.world.http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+    await eventually(lambda: healthy(shop))
+
+    async def works_again() -> None:
+        answer = await buyer.add(quantity=2, key=key)
+        assert (answer.status_code, answer.json()["quantity"]) == (201, 3)
+
+    await eventually(works_again)
+    await eventually(shop.assert_consistent)
+
+
+async def test_without_mongodb_nothing_is_half_done(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer, key = shop.buyer(), uuid4().hex
+    added = await buyer.add()
+    async with down(stack, "mongodb"):
+        refused = await buyer.add(quantity=2, key=key)
+        assert refused.status_code in {202, 503}
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert (await buyer.get()).json() == added.json()  # from the cache
+        health = await shop.world.http.get("/health")
+        assert (health.status_code, health.json()["services"]["mongodb"]) == (503, "disconnected")
+        ready = await shop.world.http.get("/health/ready")
+        assert ready.status_code == 503
+        live = await shop.world.http.get("/health/live")
+        assert live.status_code == 200
+    await eventually(lambda: healthy(shop))
+
+    async def works_again() -> None:
+        answer = await buyer.add(quantity=2, key=key)
+        assert (answer.status_code, answer.json()["quantity"]) == (201, 3)
+
+    await eventually(works_again, timeout=30)
+    await eventually(shop.assert_consistent)
+
+
+async def test_mongodb_killed_during_a_reserve_leaves_no_hold(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer()
+    await shop.fault("reserve", "commit_then_timeout", seconds=1.5)
+    waiting = asyncio.create_task(buyer.add(quantity=2))
+
+    async def held() -> None:
+        assert await shop.units("headphones") == (8, 2, 0)
+
+    await eventually(held)
+    async with down(stack, "mongodb"):
+        answer = await waiting
+        assert answer.status_code in {202, 503}
+
+    async def given_back() -> None:
+        assert await shop.units("headphones") == (10, 0, 0)
+        assert [record.state for record in await shop.records()] == ["aborted"]
+
+    await eventually(given_back, timeout=40)
+    await shop.assert_consistent()
+
+
+async def test_without_temporal_a_write_says_so_and_reading_works(shop: Shop, stack: Stack) -> None:
+    await shop.stock("headphones", 10)
+    buyer, key = shop.buyer(), uuid4().hex
+    added = await buyer.add()
+    async with down(stack, "temporal"):
+        refused = await buyer.add(quantity=2, key=key)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert (await buyer.get()).json() == added.json()
+        health = await shop.world.http.get("/health")
+        assert (health.status_code, health.json()["services"]["temporal"]) == (503, "disconnected")
+
+    async def works_again() -> None:
+        answer = await buyer.add(quantity=2, key=key)
+        assert (answer.status_code, answer.json()["quantity"]) == (201, 3)
+
+    await eventually(works_again, timeout=30)
+    await eventually(shop.assert_consistent)
+
+
+async def test_without_a_worker_an_operation_is_accepted_and_done_later(
+    shop: Shop, stack: Stack
+) -> None:
+    await shop.stock("headphones", 10)
+    buyer, key = shop.buyer(), uuid4().hex
+    async with down(stack, "worker"):
+        accepted = await buyer.add(quantity=2, key=key)
+        assert accepted.status_code == 202
+        body = accepted.json()
+        operation_id = body["operationId"]
+        assert body == {
+            "message": "Cart operation accepted",
+            "status": "pending",
+            "operationId": operation_id,
+        }
+        url = f"/api/v1/cart/{shop.store_id}/operations/{operation_id}"
+        assert (accepted.headers["Location"], accepted.headers["Retry-After"]) == (url, "1")
+        state = await shop.world.http.get(url, headers=buyer.headers)
+        assert state.json() == {"operationId": operation_id, "status": "pending"}
+        assert (await shop.world.http.get(url, headers=shop.buyer().headers)).status_code == 404
+        twice = await buyer.add(quantity=2, key=key)
+        assert twice.status_code == 409
+    ended = await buyer.ended(accepted)
+    assert (ended["status"], ended["answer"]["status"]) == ("committed", 201)
+    again = await buyer.add(quantity=2, key=key)
+    assert again.json() == ended["answer"]["body"]
+    admin = shop.buyer(role="admin", store=shop.store_id)
+    seen = await shop.world.http.get(url, headers=admin.headers)
+    assert seen.json() == ended
+    await shop.assert_consistent()

@@ -1,0 +1,1 @@
+"""What tests share: a shop on the running stack, and waiting for a condition."""

@@ -1,0 +1,224 @@
+"""A shop for one test: its own store id, buyers with tokens, and eyes on all that is stored."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from cli.token import mint_token
+from temporalio.client import Client, WorkflowExecution
+
+from adapters.carts import CartStore
+from adapters.events import connection_options
+from models.cart import Cart
+from models.events import TOPICS
+from models.operation import Operation
+from settings import Settings
+from tests.support.waiting import eventually
+from workflows.ids import cart_workflow_id
+
+PRICE = 79.99
+
+
+@dataclass
+class Event:
+    """A message read back from the broker."""
+
+    topic: str
+    key: str
+    value: dict[str, Any]
+    headers: dict[str, str]
+
+
+@dataclass
+class World:
+    """The running stack as tests see it."""
+
+    settings: Settings
+    http: httpx.AsyncClient
+    inventory: httpx.AsyncClient
+    carts: CartStore
+    temporal: Client
+
+
+@dataclass
+class Shop:
+    """One store in the world."""
+
+    world: World
+    store_id: str = field(default_factory=lambda: f"store-{uuid4().hex[:12]}")
+
+    def buyer(self, **token: Any) -> "Buyer":
+        return Buyer(self, f"user-{uuid4().hex[:12]}", token)
+
+    async def stock(self, product_id: str, units: int) -> None:
+        response = await self.world.inventory.put(
+            f"/api/v1/inventories/stock/{product_id}",
+            params={"storeId": self.store_id},
+            json={"available": units},
+        )
+        response.raise_for_status()
+
+    async def units(self, product_id: str) -> tuple[int, int, int]:
+        """(available, held, sold)."""
+        response = await self.world.inventory.get(
+            f"/api/v1/inventories/check/{product_id}", params={"storeId": self.store_id}
+        )
+        response.raise_for_status()
+        body = response.json()
+        return body["available"], body["held"], body["sold"]
+
+    async def holds(self) -> dict[tuple[str, str], int]:
+        """(user, product) -> units, of everything held in this store."""
+        response = await self.world.inventory.get(
+            "/api/v1/inventories/reservations", params={"storeId": self.store_id, "limit": 1000}
+        )
+        response.raise_for_status()
+        body = response.json()
+        assert body["cursor"] is None
+        return {(r["userId"], r["productId"]): r["quantity"] for r in body["reservations"]}
+
+    async def fault(self, action: str, fault: str, *, seconds: float = 1.0, times: int = 1) -> None:
+        """Lets the inventory misbehave for its next calls."""
+        response = await self.world.inventory.post(
+            "/faults",
+            json={"action": action, "fault": fault, "seconds": seconds, "times": times},
+        )
+        response.raise_for_status()
+
+    async def records(self) -> list[Operation]:
+        """The records of all operations in this store, oldest first."""
+        return await Operation.find({"storeId": self.store_id}).sort("at").to_list()
+
+    async def events(self) -> list[Event]:
+        """All events of this store, read from the beginning of every topic."""
+        return [
+            event
+            for event in await read_events(self.world.settings)
+            if event.value.get("storeId") == self.store_id
+        ]
+
+    async def assert_consistent(self) -> None:
+        """Every held unit is in a cart and every unit in a cart is held; nothing is pending."""
+        carts = await Cart.find({"storeId": self.store_id}).to_list()
+        lines = {
+            (cart.user_id, line.product_id): line.product_quantity
+            for cart in carts
+            for line in cart.cart_items
+        }
+        assert await self.holds() == lines
+        for cart in carts:
+            assert cart.quantity == sum(line.product_quantity for line in cart.cart_items)
+            assert cart.total_price == sum(line.total for line in cart.cart_items)
+
+
+@dataclass
+class Buyer:
+    """A user of the shop with a token."""
+
+    shop: Shop
+    user_id: str
+    claims: dict[str, Any]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        token = mint_token(self.shop.world.settings, user=self.user_id, **self.claims)
+        return {"Authorization": f"Bearer {token}"}
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/cart/{self.shop.store_id}/store"
+
+    @property
+    def workflow_id(self) -> str:
+        return cart_workflow_id(self.shop.store_id, self.user_id)
+
+    async def add(
+        self,
+        product_id: str = "headphones",
+        quantity: Any = 1,
+        *,
+        key: str | None = None,
+        **body: Any,
+    ) -> httpx.Response:
+        """POSTs the add; `body` overrides fields, and a value of None leaves one out."""
+        content = {
+            "productId": product_id,
+            "productTitle": "Wireless Headphones",
+            "productPrice": PRICE,
+            "quantity": quantity,
+            **body,
+        }
+        headers = self.headers | ({"Idempotency-Key": key} if key else {})
+        return await self.shop.world.http.post(
+            self.path,
+            json={name: value for name, value in content.items() if value is not None},
+            headers=headers,
+        )
+
+    async def get(self) -> httpx.Response:
+        return await self.shop.world.http.get(self.path, headers=self.headers)
+
+    async def ended(self, answer: httpx.Response, *, timeout: float = 30) -> dict[str, Any]:
+        """Follows a 202 to its end; the body of the operation's URL."""
+        assert answer.status_code == 202, answer.text
+
+        async def not_pending() -> dict[str, Any]:
+            response = await self.shop.world.http.get(
+                answer.headers["Location"], headers=self.headers
+            )
+            assert response.status_code == 200, response.text
+            body: dict[str, Any] = response.json()
+            assert body["status"] != "pending"
+            return body
+
+        return await eventually(not_pending, timeout=timeout, interval=0.2)
+
+    async def cart(self) -> Cart | None:
+        """The cart as MongoDB has it."""
+        return await self.shop.world.carts.cart(self.shop.store_id, self.user_id)
+
+    async def runs(self) -> list[WorkflowExecution]:
+        """The runs under this cart's workflow id, as far as visibility has them."""
+        query = f"WorkflowId = '{self.workflow_id}'"
+        return [run async for run in self.shop.world.temporal.list_workflows(query)]
+
+
+async def read_events(settings: Settings) -> list[Event]:
+    """Every message of every topic, from offset 0 to its end now."""
+    consumer = AIOKafkaConsumer(
+        **connection_options(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in TOPICS
+            for partition in consumer.partitions_for_topic(topic) or ()
+        ]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        events: list[Event] = []
+        waiting = {partition for partition, end in ends.items() if end > 0}
+        while waiting:
+            batch = await consumer.getmany(*waiting, timeout_ms=1000)
+            for partition, messages in batch.items():
+                for message in messages:
+                    events.append(_event(message))
+                    if message.offset + 1 >= ends[partition]:
+                        waiting.discard(partition)
+        return events
+    finally:
+        await consumer.stop()
+
+
+def _event(message: Any) -> Event:
+    return Event(
+        topic=message.topic,
+        key=(message.key or b"").decode(),
+        value=json.loads(message.value),
+        headers={name: value.decode() for name, value in message.headers},
+    )
