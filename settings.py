@@ -301,10 +301,6 @@ def load_settings() -> Settings:
     if env_file:
         # Into the environment, not only into the model: Temporal's SDK reads its own variables.
         load_dotenv(env_file, override=False)
-    if "TEMPORAL_ADDRESS" not in os.environ and "TEMPORAL_PROFILE" not in os.environ:
-        port = os.environ.get("TEMPORAL_PORT", "")
-        if port.isdigit():
-            os.environ["TEMPORAL_ADDRESS"] = f"{LOCALHOST}:{port}"
     try:
         return Settings()
     except ValidationError as error:

@@ -52,19 +52,16 @@ def build_worker(
     inventory: InventoryClient,
     cache: CartCache,
     events: EventPublisher,
+    outbox: Outbox,
+    gateway: CartGateway,
 ) -> Worker:
     """The only place where activities meet their adapters."""
     cart_steps = CartActivities(carts)
     inventory_steps = InventoryActivities(inventory)
     cache_steps = CacheActivities(cache, carts)
     event_steps = EventActivities(events)
-    gateway = CartGateway(
-        client,
-        task_queue=settings.temporal_task_queue,
-        lock_wait_seconds=settings.cart_lock_wait_seconds,
-    )
     outbox_steps = OutboxActivities(
-        Outbox(),
+        outbox,
         events,
         inventory,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
@@ -113,11 +110,22 @@ async def run(settings: Settings) -> None:
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
-        client = await _connect(stopping)
+        client = await _connect(settings, stopping)
         if client is None:
             return
         worker = build_worker(
-            client, settings, carts=carts, inventory=inventory, cache=cache, events=events
+            client,
+            settings,
+            carts=carts,
+            inventory=inventory,
+            cache=cache,
+            events=events,
+            outbox=Outbox(),
+            gateway=CartGateway(
+                client,
+                task_queue=settings.temporal_task_queue,
+                lock_wait_seconds=settings.cart_lock_wait_seconds,
+            ),
         )
         async with worker:
             await warming
@@ -128,11 +136,11 @@ async def run(settings: Settings) -> None:
     logger.info("Worker stopped", extra={"event": "worker_stopped"})
 
 
-async def _connect(stopping: asyncio.Event) -> Client | None:
+async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None:
     """Connects to Temporal, for as long as it takes; None when told to stop meanwhile."""
     while not stopping.is_set():
         try:
-            return await connect()
+            return await connect(settings)
         except RuntimeError as error:
             logger.warning(
                 "Temporal is unavailable: %s",

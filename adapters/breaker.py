@@ -42,6 +42,9 @@ class CircuitBreaker:
         except DependencyUnavailable as error:
             self._failure(error)
             raise
+        except Exception:
+            self._success()  # it has answered; what is wrong is something else
+            raise
         self._success()
 
     def _failure(self, error: DependencyUnavailable) -> None:

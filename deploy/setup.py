@@ -29,7 +29,7 @@ TIMEOUT_MS = 10_000
 async def set_up(settings: Settings) -> None:
     """Makes everything, on the servers that the settings point to."""
     await asyncio.gather(
-        create_topics(settings), create_indexes(settings), create_search_attributes()
+        create_topics(settings), create_indexes(settings), create_search_attributes(settings)
     )
 
 
@@ -63,12 +63,12 @@ async def create_indexes(settings: Settings) -> None:
         await client.close()
 
 
-async def create_search_attributes() -> None:
+async def create_search_attributes(settings: Settings) -> None:
     """Makes the search attributes that the namespace does not have.
 
     Temporal Cloud refuses this call; there they are made once in its console.
     """
-    client = await connect()
+    client = await connect(settings)
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
     )

@@ -64,7 +64,7 @@ async def world(stack: Stack, settings: Settings) -> AsyncIterator[World]:
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
         httpx.AsyncClient(base_url=settings.inventory, timeout=10) as inventory,
     ):
-        yield World(settings, http, inventory, carts, await connect())
+        yield World(settings, http, inventory, carts, await connect(settings))
     await carts.close()
 
 

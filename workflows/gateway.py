@@ -26,8 +26,9 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
+from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable, OperationInProgress
 from models.messages import (
     AddItemInput,
@@ -37,20 +38,33 @@ from models.messages import (
     RelayInput,
     RelayKind,
 )
-from settings import Settings
+from settings import LOCALHOST, Settings
 from workflows import ids, policies
 from workflows.add_item import AddItemWorkflow
 from workflows.relay import RelayWorkflow
 
-RPC_TIMEOUT = timedelta(seconds=3)
+RPC_TIMEOUT = timedelta(seconds=2)
 
 CartHandle = WorkflowHandle[Any, OperationResult]
 
 
-async def connect(*, lazy: bool = False) -> Client:
-    """A client by Temporal's own environment configuration (address, namespace, TLS, API key)."""
+async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+    """A client by Temporal's own environment configuration (address, namespace, TLS, API key).
+
+    Where that names no address it is the local stack's. A call gives up after `RPC_TIMEOUT`, not
+    after the SDK's ten seconds: somebody waits for the answer.
+    """
     config = ClientConfig.load_client_connect_config()
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    config.setdefault("target_host", f"{LOCALHOST}:{settings.temporal_port}")
+    return await Client.connect(
+        **config,
+        data_converter=pydantic_data_converter,
+        lazy=lazy,
+        retry_config=RetryConfig(
+            max_interval_millis=500,
+            max_elapsed_time_millis=round(RPC_TIMEOUT.total_seconds() * 1000),
+        ),
+    )
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -98,6 +112,7 @@ class CartGateway:
         self._task_queue = task_queue
         self._lock_wait = lock_wait_seconds
         self._queues = _Queues()
+        self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
 
     async def add_item(self, request: AddItemInput) -> Started:
         """Starts the add; returns as soon as it is accepted."""
@@ -177,7 +192,8 @@ class CartGateway:
     ) -> Started:
         workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
         deadline = time.monotonic() + self._lock_wait
-        async with self._queues.turn(workflow_id, request.operation_id, deadline):
+        turn = self._queues.turn(workflow_id, request.operation_id, deadline)
+        async with turn, self._breaker.guard():
             while True:
                 try:
                     handle = await self._client.start_workflow(

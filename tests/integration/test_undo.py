@@ -6,15 +6,14 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from deploy.local.stack import Stack
 from models.errors import RunAlreadyAborted
-from models.messages import AddItemInput, AddLine, CommitChange, Outcome, SagaRun
+from models.messages import AddItemInput, AddLine, CommitChange, SagaRun
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids
-from workflows.gateway import CartGateway, Started, fingerprint, new_attempt, policy_of
+from workflows.gateway import fingerprint, new_attempt, policy_of
 
 
 async def assert_untouched(shop: Shop, buyer: Buyer, units: int) -> None:
@@ -85,15 +84,6 @@ async def test_a_release_that_fails_stays_pending_in_its_record(shop: Shop) -> N
     assert release.quantity == 2
 
 
-@pytest.fixture
-async def gateway(shop: Shop) -> CartGateway:
-    return CartGateway(
-        shop.world.temporal,
-        task_queue=shop.world.settings.temporal_task_queue,
-        lock_wait_seconds=5,
-    )
-
-
 def add_request(shop: Shop, buyer: Buyer, *, deadline_seconds: float) -> AddItemInput:
     policy = policy_of(shop.world.settings)
     return AddItemInput(
@@ -108,44 +98,6 @@ def add_request(shop: Shop, buyer: Buyer, *, deadline_seconds: float) -> AddItem
         product_price=Decimal("79.99"),
         quantity=2,
     )
-
-
-async def test_deadline_abort_and_cancellation_lead_to_the_undo(
-    shop: Shop, gateway: CartGateway
-) -> None:
-    await shop.stock("headphones", 6)
-    await shop.fault("reserve", "delay", seconds=4.8, times=3)
-
-    async def start(deadline_seconds: float) -> tuple[Buyer, Started]:
-        buyer = shop.buyer()
-        request = add_request(shop, buyer, deadline_seconds=deadline_seconds)
-        return buyer, await gateway.add_item(request)
-
-    (b1, late), (b2, aborted), (b3, cancelled) = await asyncio.gather(
-        start(0.1), start(30), start(30)
-    )
-    await aborted.handle.signal(ids.ABORT, "a test says so")
-    await cancelled.handle.cancel()
-
-    result = await gateway.result(late, wait_seconds=20)
-    assert result is not None
-    assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
-    result = await gateway.result(aborted, wait_seconds=20)
-    assert result is not None
-    assert (result.outcome, result.reason) == (Outcome.ABORTED, "operator")
-    with pytest.raises(WorkflowFailureError):
-        await gateway.result(cancelled, wait_seconds=20)
-    run = await cancelled.handle.describe()
-    assert run.status is WorkflowExecutionStatus.CANCELED
-
-    async def given_back() -> None:
-        for buyer in (b1, b2, b3):
-            await assert_untouched(shop, buyer, 6)
-        records = await shop.records()
-        assert [record.state for record in records] == ["aborted"] * 3
-        assert {record.reason for record in records} == {"deadline", "operator", "cancelled"}
-
-    await eventually(given_back)
 
 
 async def test_settling_after_the_commit_changes_nothing(shop: Shop) -> None:

@@ -1,0 +1,97 @@
+"""A worker inside the test, on a task queue of its own, whose adapters fail as told."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.events import EventPublisher
+from adapters.inventory import InventoryClient
+from adapters.outbox import Outbox
+from models.messages import AddItemInput, OperationResult
+from tests.support.faults import Faults, faulty
+from tests.support.shop import Buyer, Shop
+from worker import build_worker
+from workflows import ids
+from workflows.add_item import AddItemWorkflow
+from workflows.gateway import CartGateway, new_attempt, policy_of
+
+Handle = WorkflowHandle[AddItemWorkflow, OperationResult]
+
+
+@dataclass
+class Bench:
+    """A shop whose sagas run in this process."""
+
+    shop: Shop
+    faults: Faults
+    task_queue: str
+
+    async def start(
+        self, buyer: Buyer, quantity: int = 2, *, deadline_seconds: float = 30, key: str = ""
+    ) -> Handle:
+        """Starts an add. Its workflow tasks last a second, so that signals arrive within one."""
+        policy = policy_of(self.shop.world.settings)
+        request = AddItemInput(
+            store_id=self.shop.store_id,
+            user_id=buyer.user_id,
+            operation_id=ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
+            attempt_id=new_attempt(),
+            fingerprint=f"add {quantity}",
+            policy=policy.model_copy(update={"deadline_seconds": deadline_seconds}),
+            product_id="headphones",
+            product_title="Wireless Headphones",
+            product_price="79.99",
+            quantity=quantity,
+        )
+        return await self.shop.world.temporal.start_workflow(
+            AddItemWorkflow.run,
+            request,
+            id=buyer.workflow_id,
+            task_queue=self.task_queue,
+            task_timeout=timedelta(seconds=1),
+        )
+
+    async def add(self, buyer: Buyer, quantity: int = 2, **options: object) -> OperationResult:
+        """Starts an add and waits for its end."""
+        handle = await self.start(buyer, quantity, **options)  # type: ignore[arg-type]
+        return await handle.result()
+
+
+@pytest.fixture
+async def bench(shop: Shop) -> AsyncIterator[Bench]:
+    """Stock of ten headphones, and a worker to be mean to."""
+    settings = shop.world.settings.model_copy(
+        update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"}
+    )
+    faults = Faults()
+    carts = await CartStore.connect(settings.mongodb, app_name="tests-worker")
+    inventory = InventoryClient(settings.inventory, timeout_seconds=5)
+    cache = CartCache(settings.redis, ttl_seconds=60)
+    events = EventPublisher(settings)
+    worker = build_worker(
+        shop.world.temporal,
+        settings,
+        carts=faulty(carts, faults),
+        inventory=faulty(inventory, faults),
+        cache=faulty(cache, faults),
+        events=faulty(events, faults),
+        outbox=faulty(Outbox(), faults),
+        # Relays are the stack's own worker's: what is left pending here is done there.
+        gateway=CartGateway(
+            shop.world.temporal,
+            task_queue=shop.world.settings.temporal_task_queue,
+            lock_wait_seconds=5,
+        ),
+    )
+    await shop.stock("headphones", 10)
+    async with worker:
+        yield Bench(shop, faults, settings.temporal_task_queue)
+        faults.heal()
+    for adapter in (carts, inventory, cache, events):
+        await adapter.close()
