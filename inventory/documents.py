@@ -1,0 +1,111 @@
+"""The documents in MongoDB, and the pipelines that read them; pure functions, no connection.
+
+Collections of the database `inventory`:
+
+`stock`    `_id` "store/product", `available`, `held`, `sold`: one document for each product.
+`actions`  `_id` "store/product/saga": what one saga did to one product, and all that is needed to
+           answer it again. `state` is `reserved` or `released`; `quantity` is what was reserved (0
+           without a reserve), `released` what its release freed, `delta` what is left of it in the
+           user's holding (negative for a release of units that other sagas reserved).
+
+A user's holding of a product is the sum of `delta`, and `held` is that sum over all users.
+
+The action document decides every race between a reserve and a release of the same saga. Reserving
+inserts it, so a repeat and a reserve after the release meet its unique key; releasing moves it to
+`released`, or inserts it so. Actions of different sagas on one product all change its `stock`
+document and are put in order by write conflicts, which the driver retries.
+
+What is not here: who writes them, and when (`store.py`).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from inventory.schemas import (
+    SAGA_ABORTED,
+    ReleaseRequest,
+    Reservation,
+    ReservationsPage,
+    ReservationsQuery,
+    ReserveRequest,
+    StockAnswer,
+)
+
+Document = dict[str, Any]
+
+
+def product_key(store_id: str, product_id: str) -> str:
+    return f"{store_id}/{product_id}"  # neither id can hold a slash
+
+
+def stock_answer(document: Document | None) -> StockAnswer:
+    if document is None:
+        return StockAnswer(available=0, held=0, sold=0)
+    return StockAnswer(
+        available=document["available"], held=document["held"], sold=document["sold"]
+    )
+
+
+def new_action(request: ReserveRequest | ReleaseRequest, product: str) -> Document:
+    return {
+        "_id": f"{product}/{request.saga_id}",
+        "storeId": request.store_id,
+        "productId": request.product_id,
+        "userId": request.user_id,
+        "sagaId": request.saga_id,
+        "at": datetime.now(UTC),
+    }
+
+
+def holding_pipeline(request: ReleaseRequest, user_id: str) -> list[Document]:
+    """Pipeline for what a user holds of the product; answered from the index `holding` alone."""
+    user = {"storeId": request.store_id, "userId": user_id, "productId": request.product_id}
+    return [{"$match": user}, {"$group": {"_id": None, "held": {"$sum": "$delta"}}}]
+
+
+def to_release(request: ReleaseRequest, action: Document | None, held: int) -> int:
+    """How many units a first release frees; `action` is its saga's reserve, if there was one."""
+    if action is not None:
+        # Part of what this saga reserved may have been freed by a release of another saga.
+        return min(int(action["quantity"]), held)
+    return 0 if request.reason == SAGA_ABORTED else min(request.quantity, held)
+
+
+def reservations_pipeline(query: ReservationsQuery) -> list[Document]:
+    """Pipeline for a page of what is held, and one row more, which tells that there is a next."""
+    match: Document = {"storeId": query.store_id}
+    if query.user_id is not None:
+        match["userId"] = query.user_id
+    if query.product_id is not None:
+        match["productId"] = query.product_id
+    after: Document = {}
+    if query.cursor is not None:
+        user, _, product = query.cursor.partition("~")
+        # The range can use the index; the exact place is found within it.
+        after = {
+            "userId": {"$gte": user},
+            "$or": [{"userId": {"$gt": user}}, {"productId": {"$gt": product}}],
+        }
+    group = {"_id": {"user": "$userId", "product": "$productId"}, "quantity": {"$sum": "$delta"}}
+    return [
+        {"$match": {"$and": [match, after]}},
+        {"$group": group},
+        {"$match": {"quantity": {"$gt": 0}}},
+        {"$sort": {"_id.user": 1, "_id.product": 1}},
+        {"$limit": query.limit + 1},
+    ]
+
+
+def reservations_page(rows: list[Document], limit: int) -> ReservationsPage:
+    """The page made of what `reservations_pipeline` found."""
+    found = [
+        Reservation(
+            user_id=row["_id"]["user"], product_id=row["_id"]["product"], quantity=row["quantity"]
+        )
+        for row in rows[:limit]
+    ]
+    more = len(rows) > limit
+    return ReservationsPage(
+        reservations=found,
+        cursor=f"{found[-1].user_id}~{found[-1].product_id}" if more else None,
+    )
