@@ -1,0 +1,1 @@
+"""The HTTP entrance: validates, authenticates, reads carts, starts sagas and waits for them."""

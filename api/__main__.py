@@ -1,0 +1,55 @@
+"""`python -m api`: serves on HOST and PORT until SIGTERM or Ctrl-C, and finishes what is under way.
+
+Exit code 0 when it was asked to stop.
+"""
+
+import math
+import signal
+import sys
+from contextlib import suppress
+
+import uvicorn
+
+from api.app import create_app
+from logs import configure_logging
+from settings import Settings, SettingsError, load_settings
+
+_START_FAILED = 3
+_DRAIN_GRACE_SECONDS = 5
+
+
+def server_config(settings: Settings) -> uvicorn.Config:
+    """How the server runs."""
+    return uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.operation_wait_seconds) + _DRAIN_GRACE_SECONDS,
+    )
+
+
+def main() -> None:
+    """Ends the process with readable lines when the settings cannot be used."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logging(settings.log_level)
+    # Uvicorn raises the signal again when all is done: it then means "end", not "be killed".
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = uvicorn.Server(server_config(settings))
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_START_FAILED)
+
+
+if __name__ == "__main__":
+    main()

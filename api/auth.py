@@ -1,0 +1,123 @@
+"""Who is asking: bearer tokens (JWT) with one pinned algorithm.
+
+HS256 uses the shared secret of development; RS256 and ES256 the issuer's keys (`api.jwks`). What a
+principal may do beyond the own cart is `Principal.administers`.
+"""
+
+from http import HTTPStatus
+from typing import Any, Literal
+
+import httpx
+import jwt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
+from api.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
+from api.schemas import EntityId
+from settings import JwtAlgorithm, Settings
+
+ADMIN = "admin"
+ALL_STORES = "*"
+_SCHEME = "bearer"
+
+
+class _Claims(BaseModel):
+    """The claims that we read; the others are the issuer's business."""
+
+    model_config = ConfigDict(strict=True)
+
+    sub: EntityId
+    name: str | None = Field(None, max_length=500)
+    email: str | None = Field(None, max_length=254)
+    roles: list[str] = []
+    store_ids: list[str] | Literal["*"] = []
+
+
+class Principal(BaseModel):
+    """Who a request speaks for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: str
+    name: str | None = None
+    email: str | None = None
+    roles: frozenset[str] = frozenset()
+    store_ids: frozenset[str] = frozenset()
+
+    def administers(self, store_id: str) -> bool:
+        """Whether the principal is an admin of the store."""
+        return ADMIN in self.roles and not self.store_ids.isdisjoint({store_id, ALL_STORES})
+
+
+class Authenticator:
+    """Turns an `Authorization` header into a `Principal`; raises `ApiError` (401, 503)."""
+
+    def __init__(
+        self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._algorithm = settings.jwt_algorithm.value
+        self._issuer = settings.jwt_issuer
+        self._audience = settings.jwt_audience
+        self._secret = settings.jwt_secret.get_secret_value()
+        self._keys: JwksKeys | None = None
+        if settings.jwt_algorithm is not JwtAlgorithm.HS256 and settings.jwt_jwks_url:
+            self._keys = JwksKeys(settings.jwt_jwks_url, self._algorithm, transport=transport)
+
+    async def close(self) -> None:
+        if self._keys is not None:
+            await self._keys.close()
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """The principal of a request."""
+        claims = await self._claims(_token(authorization))
+        stores = claims.store_ids
+        return Principal(
+            user_id=claims.sub,
+            name=claims.name or None,
+            email=claims.email or None,
+            roles=frozenset(claims.roles),
+            store_ids=frozenset({stores} if isinstance(stores, str) else stores),
+        )
+
+    async def _claims(self, token: str) -> _Claims:
+        try:
+            payload: Any = jwt.decode(
+                token,
+                await self._key(token),
+                algorithms=[self._algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                # An `iat` in the future refuses nothing (RFC 7519, 4.1.6): clocks differ.
+                options={"require": ["exp", "iss", "aud", "sub"], "verify_iat": False},
+            )
+            return _Claims.model_validate(payload)
+        except jwt.ExpiredSignatureError:
+            raise unauthorized("Token has expired") from None
+        except KeysUnavailableError:
+            message = "Tokens cannot be checked now; try again"
+            raise ApiError(
+                problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers=RETRY_AFTER)
+            ) from None
+        except (jwt.PyJWTError, UnknownKeyError, ValidationError, *_GARBAGE):
+            raise unauthorized("Token is invalid") from None
+
+    async def _key(self, token: str) -> Any:
+        if self._keys is None:
+            return self._secret
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") != self._algorithm:
+            raise jwt.InvalidAlgorithmError
+        return await self._keys.key(header.get("kid"))
+
+
+# What PyJWT lets through for a token whose parts are no sensible JSON.
+_GARBAGE = (ValueError, TypeError, AttributeError, RecursionError)
+
+
+def _token(authorization: str | None) -> str:
+    if not authorization:
+        raise unauthorized("Authentication required: no bearer token was sent")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != _SCHEME or not token.strip():
+        raise unauthorized("Authentication required: the scheme must be Bearer")
+    return token.strip()

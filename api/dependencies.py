@@ -1,0 +1,65 @@
+"""What routes ask for in their signatures.
+
+One dependency for all of a call's circumstances: FastAPI's price is by the dependency.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from api.auth import Principal
+from api.middleware import Trace, trace_of
+from api.schemas import ID_PATTERN
+from api.state import ApiState, state_of
+
+_SCOPE_KEY = "cart.principal"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who calls, with what the API works with, and the call's trace."""
+
+    principal: Principal
+    state: ApiState
+    trace: Trace
+
+
+class BearerCall(SecurityBase):
+    """Hands out the call, and tells the OpenAPI document that a token is needed.
+
+    The route has authenticated by then (`api.routing`): before it reads the body.
+    """
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT of the issuer.")
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> Call:
+        return Call(request.scope[_SCOPE_KEY], state_of(request), trace_of(request))
+
+
+async def _state(request: Request) -> ApiState:
+    return state_of(request)
+
+
+async def authenticate(request: Request) -> None:
+    """Leaves the principal where `BearerCall` finds it; raises `ApiError` without a valid token."""
+    authenticator = state_of(request).authenticator
+    token = request.headers.get("authorization")
+    request.scope[_SCOPE_KEY] = await authenticator.principal(token)
+
+
+CallDep = Annotated[Call, Depends(BearerCall())]
+StateDep = Annotated[ApiState, Depends(_state)]
+StoreId = Annotated[
+    str,
+    Path(
+        alias="storeId",
+        pattern=ID_PATTERN,
+        description="The store.",
+        examples=["507f1f77bcf86cd799439015"],
+    ),
+]

@@ -1,0 +1,127 @@
+"""The issuer's public keys, fetched from its JWKS URL and kept.
+
+Kept keys go on being used while the issuer is away. A key id that nobody knows makes us ask again,
+at most once in `REFRESH_SECONDS`, so that tokens of an attacker do not become requests of ours.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import httpx
+import jwt
+import orjson
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 30.0
+MAX_AGE_SECONDS = 600.0
+FIRST_TRY_AGAIN_SECONDS = 1.0
+FETCH_SECONDS = 4.0
+MAX_BYTES = 256 * 1024
+MAX_KEYS = 100
+
+
+class UnknownKeyError(Exception):
+    """No key of the issuer has this id."""
+
+
+class KeysUnavailableError(Exception):
+    """The keys could not be fetched, and none that is kept fits."""
+
+
+class JwksKeys:
+    """Verification keys for one algorithm, by key id."""
+
+    def __init__(
+        self, url: str, algorithm: str, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._url = url
+        self._algorithm = algorithm
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(2.0, connect=1.0),
+            limits=httpx.Limits(max_connections=2),
+            trust_env=False,
+        )
+        self._keys: dict[str | None, Any] = {}
+        self._asked_at: float | None = None
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._fetching is not None:
+            await asyncio.wait({self._fetching}, timeout=FETCH_SECONDS)
+        await self._http.aclose()
+
+    async def key(self, kid: str | None) -> Any:
+        """The key for a token with this id; without an id, the only key there is."""
+        found = self._find(kid)
+        if found is None or self._age() > MAX_AGE_SECONDS:
+            await self._refresh()
+            found = self._find(kid)
+        if found is not None:
+            return found
+        if self._failed:
+            raise KeysUnavailableError
+        raise UnknownKeyError(kid)
+
+    def _find(self, kid: str | None) -> Any:
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    def _age(self) -> float:
+        return float("inf") if self._asked_at is None else time.monotonic() - self._asked_at
+
+    async def _refresh(self) -> None:
+        """Asks the issuer, unless that was done just now; joins a question that is under way."""
+        if self._fetching is None:
+            wait = REFRESH_SECONDS if self._keys or not self._failed else FIRST_TRY_AGAIN_SECONDS
+            if self._age() < wait:
+                return
+            self._asked_at = time.monotonic()
+            self._fetching = asyncio.create_task(self._fetch())
+        # A cancelled httpx request can leak its pool slot for good (encode/httpcore#1093).
+        await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> None:
+        try:
+            document = orjson.loads(await self._download())
+            self._keys = self._usable(document)
+            self._failed = False
+        except (httpx.HTTPError, ValueError, TypeError, KeyError, jwt.PyJWTError) as error:
+            self._failed = True
+            logger.warning(
+                "Token keys cannot be fetched",
+                extra={"event": "jwks_unavailable", "reason": repr(error)},
+            )
+        finally:
+            self._fetching = None
+
+    async def _download(self) -> bytes:
+        """The document; slow and endless ones are given up."""
+        deadline = time.monotonic() + FETCH_SECONDS
+        body = b""
+        async with self._http.stream("GET", self._url) as response:
+            response.raise_for_status()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MAX_BYTES or time.monotonic() > deadline:
+                    raise ValueError("the document is too large or too slow")
+        return body
+
+    def _usable(self, document: Any) -> dict[str | None, Any]:
+        """Keys of our algorithm that are meant for signatures (RFC 7517, 4.2)."""
+        keys: dict[str | None, Any] = {}
+        for entry in document["keys"][:MAX_KEYS]:
+            try:
+                key = jwt.PyJWK(entry)
+            except jwt.PyJWTError:
+                continue  # of a type that we do not know, as RFC 7517, 5 wants it
+            if key.algorithm_name == self._algorithm and key.public_key_use in {None, "sig"}:
+                keys[key.key_id] = key.key
+        if not keys:
+            raise ValueError(f"the document has no {self._algorithm} key")
+        return keys

@@ -1,0 +1,163 @@
+"""The OpenAPI document: every answer of every route, with a model and an example.
+
+Shared by the routes (`responses=`) and the application (`ApiDocument`). What is not here: the page
+that shows it to people (`api.docs`).
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from api.schemas import Problem, ValidationProblem
+
+Responses = dict[int | str, dict[str, Any]]
+
+_ANY_ANSWER = {
+    "X-Request-Id": {
+        "description": "The request's id: the one that was sent, or a new one.",
+        "schema": {"type": "string"},
+    }
+}
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait before trying again with the same idempotency key.",
+        "schema": {"type": "integer"},
+    }
+}
+IDEMPOTENCY_KEY = {
+    "Idempotency-Key": {
+        "description": "The key that was used: the one that was sent, or a new one.",
+        "schema": {"type": "string"},
+    }
+}
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` when this is the answer of an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+LOCATION = {
+    "Location": {
+        "description": "Where to ask for the operation.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    }
+}
+
+CART_EXAMPLE: dict[str, Any] = {
+    "_id": "507f1f77bcf86cd799439013",
+    "userId": "507f1f77bcf86cd799439014",
+    "storeId": "507f1f77bcf86cd799439015",
+    "sellerId": "507f1f77bcf86cd799439012",
+    "fullName": "John Doe",
+    "quantity": 2,
+    "totalPrice": 159.98,
+    "currency": "USD",
+    "cartItems": [
+        {
+            "productId": "507f1f77bcf86cd799439011",
+            "productTitle": "Wireless Headphones",
+            "productImage": ["https://example.com/image.jpg"],
+            "productPrice": 79.99,
+            "productQuantity": 2,
+            "productDescription": "Premium wireless headphones",
+            "sellerId": "507f1f77bcf86cd799439012",
+            "availabilityStatus": "available",
+            "unavailabilityReason": None,
+            "reservedAt": "2026-01-27T10:30:00.000Z",
+        }
+    ],
+    "expireAt": "2026-02-26T10:30:00.000Z",
+    "version": 1,
+    "createdAt": "2026-01-27T10:30:00.000Z",
+    "updatedAt": "2026-01-27T10:30:00.000Z",
+}
+
+
+def described(
+    model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
+) -> dict[str, Any]:
+    """One response: its model, and one example or several by name."""
+    if len(examples) == 1:
+        content: dict[str, Any] = {"example": next(iter(examples.values()))}
+    else:
+        content = {"examples": {name: {"value": value} for name, value in examples.items()}}
+    merged = {name: header for part in (_ANY_ANSWER, *headers) for name, header in part.items()}
+    return {
+        "model": model,
+        "description": description,
+        "headers": merged,
+        "content": {"application/json": content},
+    }
+
+
+def message(description: str, text: str, *headers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A response that is a `Problem`."""
+    return described(Problem, description, *headers, example={"message": text, **more})
+
+
+def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> dict[str, Any]:
+    """400; each example is a field and what is wrong with it."""
+    bodies = {
+        name: {
+            "error": "Validation failed",
+            "details": [{"field": field, "message": text}],
+        }
+        for name, (field, text) in examples.items()
+    }
+    return described(ValidationProblem, "The request breaks a rule.", *headers, **bodies)
+
+
+SERVER_ERROR = message("Something that nobody foresaw.", "Internal server error")
+PROTECTED: Responses = {
+    401: message(
+        "No token, or one that is expired or invalid.",
+        "Token has expired",
+        {
+            "WWW-Authenticate": {
+                "description": "The scheme.",
+                "schema": {"type": "string", "enum": ["Bearer"]},
+            }
+        },
+    ),
+    500: SERVER_ERROR,
+}
+STORAGE_UNAVAILABLE = message(
+    "A system that is needed is away.",
+    "Cart storage is unavailable; nothing was changed, try again",
+    RETRY_AFTER,
+    code="mongodb_unavailable",
+)
+
+
+class DocumentedApi(FastAPI):
+    """FastAPI without what its document says and we do not do: 422 bodies, made-up titles."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for operation in _operations(document):
+                reply = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(reply):
+                    del operation["responses"]["422"]
+            schemas = document.get("components", {}).get("schemas", {})
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            for schema in (*schemas.values(), *_parameter_schemas(document)):
+                schema.pop("title", None)
+                for part in schema.get("properties", {}).values():
+                    part.pop("title", None)
+        assert self.openapi_schema is not None  # noqa: S101 (super() has set it)
+        return self.openapi_schema
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def _parameter_schemas(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        parameter["schema"]
+        for operation in _operations(document)
+        for parameter in operation.get("parameters", ())
+    ]

@@ -1,0 +1,237 @@
+"""What clients send and what they are told, as models: they validate, and they are the docs.
+
+`RULES` says in words what a field's constraints demand; `api.errors` puts the two together. What is
+not here: the cart itself (`models.cart.CartView`).
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from models.cart import MAX_QUANTITY
+from models.money import MAX_PRICE, cents, has_at_most_two_decimals
+
+# Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+KEY_PATTERN = r"^[!-~]{1,255}$"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+EMAIL_PATTERN = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
+MAX_IMAGES = 20
+MAX_URL = 2048
+MAX_TITLE = 500
+MAX_DESCRIPTION = 5000
+MAX_EMAIL = 254
+
+_ID_RULE = "must be 1 to 64 letters, digits, _ or -"
+_KEY_RULE = "must be 1 to 255 visible ASCII characters"
+RULES = {
+    "storeId": _ID_RULE,
+    "productId": _ID_RULE,
+    "sellerId": _ID_RULE,
+    "productTitle": f"must be a string of 1 to {MAX_TITLE} characters and not blank",
+    "productImage": (
+        f"must be an http or https URL of at most {MAX_URL} characters, "
+        f"or a list of at most {MAX_IMAGES} of them"
+    ),
+    "productPrice": f"must be a number from 0 to {MAX_PRICE} with at most two decimals",
+    "productDescription": f"must be a string of at most {MAX_DESCRIPTION} characters",
+    "quantity": f"must be between 1 and {MAX_QUANTITY}",
+    "email": f"must be a valid address of at most {MAX_EMAIL} characters",
+    "idempotencyKey": _KEY_RULE,
+    "Idempotency-Key": _KEY_RULE,
+}
+"""JSON name, path parameter or header -> the rule, to be read after the field's name."""
+
+_URL = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\\]+", re.IGNORECASE)
+
+
+def _price(value: Any) -> Decimal:
+    """The price in cents; JSON numbers only, and `true` is none."""
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if is_number and 0 <= value <= MAX_PRICE:
+        amount = Decimal(value)
+        if has_at_most_two_decimals(amount):
+            return abs(cents(amount))  # -0.0 is 0.00
+    raise ValueError("must be an amount")
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value) or len(value) > MAX_URL:
+        raise ValueError("must be a URL")
+    parts = urlsplit(value)
+    if not parts.hostname or (parts.port is not None and parts.port == 0):
+        raise ValueError("must name a host")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    """One image is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+_IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
+
+EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
+IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=r"\S")]
+Price = Annotated[
+    Decimal,
+    BeforeValidator(_price),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": int(MAX_PRICE), "multipleOf": 0.01}),
+]
+Images = Annotated[
+    list[Annotated[str, AfterValidator(_url)]],
+    Field(max_length=MAX_IMAGES),
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {"anyOf": [_IMAGE_SCHEMA, {"type": "array", "items": _IMAGE_SCHEMA, "maxItems": 20}]}
+    ),
+]
+
+
+class RequestBody(BaseModel):
+    """Base of all bodies: JSON names, nothing coerced, nothing unknown."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=False,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+    )
+
+
+class AddItemBody(RequestBody):
+    """A product to add. An optional field that is null counts as absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "productId": "507f1f77bcf86cd799439011",
+                    "productTitle": "Wireless Headphones",
+                    "productImage": "https://example.com/image.jpg",
+                    "productPrice": 79.99,
+                    "productDescription": "Premium wireless headphones",
+                    "quantity": 2,
+                    "email": "user@example.com",
+                    "sellerId": "507f1f77bcf86cd799439012",
+                    "idempotencyKey": "unique-request-id-123",
+                }
+            ]
+        }
+    )
+
+    product_id: EntityId
+    product_title: Title
+    product_image: Images | None = Field(
+        None, description="One URL, or a list of them. Kept as a list, never fetched."
+    )
+    product_price: Price = Field(description="Price of one unit in the cart's currency.")
+    product_description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] | None = None
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
+        description="Units to add. A line that exists already grows; the limit holds for the sum."
+    )
+    email: Annotated[str, Field(max_length=MAX_EMAIL, pattern=EMAIL_PATTERN)] | None = Field(
+        None, description="The shopper's address; an `email` claim in the token wins."
+    )
+    seller_id: EntityId | None = None
+    idempotency_key: IdempotencyKey | None = Field(
+        None, description="The same as the header `Idempotency-Key`."
+    )
+
+
+class Answer(BaseModel):
+    """Base of what clients are told."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class Problem(Answer):
+    """Why a request was not carried out. `code`, where there is one, is stable."""
+
+    message: str
+    code: str | None = None
+
+
+class InsufficientStock(Answer):
+    """Too few units: nothing was changed."""
+
+    message: str
+    code: Literal["insufficient_stock"] = "insufficient_stock"
+    available: int
+
+
+class FieldProblem(Answer):
+    """One field and the rule it breaks."""
+
+    field: str
+    message: str
+
+
+class ValidationProblem(Answer):
+    """The request breaks rules; nothing was changed."""
+
+    error: Literal["Validation failed"] = "Validation failed"
+    details: list[FieldProblem]
+
+
+class Accepted(Answer):
+    """The operation was started and has not ended yet; ask for it at `Location`."""
+
+    message: str
+    status: Literal["pending"] = "pending"
+    operation_id: str
+
+
+class OperationAnswer(Answer):
+    """What the request was, or would have been, answered."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class OperationStatus(Answer):
+    """How an operation ended; `answer` is absent while it is pending."""
+
+    operation_id: str
+    status: Literal["pending", "committed", "rejected", "aborted"]
+    answer: OperationAnswer | None = None
+
+
+class Services(Answer):
+    """The systems this service needs."""
+
+    mongodb: Literal["connected", "disconnected"]
+    redis: Literal["connected", "disconnected"]
+    kafka: Literal["connected", "disconnected"]
+    temporal: Literal["connected", "disconnected"]
+    inventory: Literal["reachable", "unreachable"]
+
+
+class Health(Answer):
+    """`unhealthy` without MongoDB or Temporal, `degraded` without one of the others."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    timestamp: str
+    services: Services
+    version: str
+
+
+class Liveness(Answer):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(Answer):
+    """Whether requests can be served."""
+
+    status: Literal["ready", "not ready"]
+    services: dict[str, str]

@@ -1,0 +1,122 @@
+"""What the API works with: opened at start, closed at shutdown, handed to the routes.
+
+The routes know the systems by what they ask of them (the protocols), so that a test can put its own
+in their place: `create_app(settings, state=…)`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from adapters import events
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.inventory import InventoryClient
+from api.auth import Authenticator
+from api.health import PROBE_SECONDS, HealthChecks
+from models.cart import Cart
+from models.errors import DependencyUnavailable
+from models.messages import AddItemInput, OperationResult, Policy
+from models.operation import Operation
+from settings import Settings
+from workflows.gateway import CartGateway, Started, connect, policy_of
+
+
+class Carts(Protocol):
+    """Reads of carts and operation records (`adapters.carts.CartStore`)."""
+
+    async def cart(self, store_id: str, user_id: str) -> Cart | None: ...
+    async def record(self, run_id: str) -> Operation | None: ...
+    async def latest_record(self, operation_id: str) -> Operation | None: ...
+
+
+class Cache(Protocol):
+    """Cached carts (`adapters.cache.CartCache`)."""
+
+    async def get(self, store_id: str, user_id: str) -> bytes | None: ...
+    async def put(
+        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
+    ) -> bool: ...
+
+
+class Gateway(Protocol):
+    """Starts and finds operations (`workflows.gateway.CartGateway`)."""
+
+    async def add_item(self, request: AddItemInput) -> Started: ...
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None: ...
+    async def find(
+        self, store_id: str, operation_id: str, *, user_id: str | None
+    ) -> OperationResult | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """Everything the routes use. `policy` is what operations that start now take with them."""
+
+    settings: Settings
+    policy: Policy
+    authenticator: Authenticator
+    carts: Carts
+    cache: Cache
+    gateway: Gateway
+    health: HealthChecks
+
+
+def state_of(connection: HTTPConnection) -> ApiState:
+    """The state of the application that serves a request."""
+    state: ApiState = connection.app.state.api
+    return state
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
+    """Connects to everything; succeeds while systems are away, they are used when they are back."""
+    async with AsyncExitStack() as stack:
+        carts = await CartStore.connect(settings.mongodb, app_name="cart-api")
+        stack.push_async_callback(carts.close)
+        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
+        stack.push_async_callback(cache.close)
+        inventory = InventoryClient(
+            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
+        )
+        stack.push_async_callback(inventory.close)
+        authenticator = Authenticator(settings)
+        stack.push_async_callback(authenticator.close)
+        temporal = await connect(settings, lazy=True)
+        health = HealthChecks(
+            mongodb=carts.ping,
+            redis=cache.ping,
+            kafka=partial(events.ping, settings, timeout=PROBE_SECONDS),
+            temporal=partial(_ping_temporal, temporal),
+            inventory=inventory.ping,
+        )
+        stack.push_async_callback(health.close)
+        yield ApiState(
+            settings=settings,
+            policy=policy_of(settings),
+            authenticator=authenticator,
+            carts=carts,
+            cache=cache,
+            gateway=CartGateway(
+                temporal,
+                task_queue=settings.temporal_task_queue,
+                lock_wait_seconds=settings.cart_lock_wait_seconds,
+            ),
+            health=health,
+        )
+
+
+async def _ping_temporal(client: Client) -> None:
+    try:
+        healthy = await client.service_client.check_health(timeout=timedelta(seconds=PROBE_SECONDS))
+    except (RPCError, RuntimeError) as error:  # RuntimeError: a lazy client that cannot connect
+        raise DependencyUnavailable("temporal", str(error)) from error
+    if not healthy:
+        raise DependencyUnavailable("temporal", "the server says it is not serving")

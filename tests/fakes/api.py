@@ -1,0 +1,231 @@
+"""Fakes at the edge of the API: what its state is made of, in memory, with switches to break it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.auth import Authenticator
+from api.health import HealthChecks
+from api.state import ApiState
+from cli.token import mint_token
+from models.cart import Cart
+from models.errors import DependencyUnavailable
+from models.messages import AddItemInput, OperationResult, Outcome
+from models.operation import Answer, Operation
+from settings import Settings
+from workflows.gateway import CartHandle, Started, policy_of
+
+STORE, USER = "store-1", "user-1"
+URL = f"/api/v1/cart/{STORE}/store"
+RUN_ID = "6f2d8a3e-0000-4000-8000-000000000001"
+SECRET = "a-secret-for-tests-that-is-long-enough-for-hs256"
+ITEM: dict[str, Any] = {
+    "productId": "507f1f77bcf86cd799439011",
+    "productTitle": "Wireless Headphones",
+    "productImage": "https://example.com/image.jpg",
+    "productPrice": 79.99,
+    "productDescription": "Premium wireless headphones",
+    "quantity": 2,
+}
+
+Lookup = OperationResult | Exception | None
+
+
+def settings_for_tests(**changed: Any) -> Settings:
+    """Settings without the environment's."""
+    return Settings(jwt_secret=SecretStr(SECRET), operation_wait_seconds=1, **changed)
+
+
+def result_of(outcome: Outcome, **more: Any) -> OperationResult:
+    return OperationResult(
+        outcome=outcome, operation="AddItem", operation_id="0" * 32, run_id=RUN_ID, **more
+    )
+
+
+def record_of(operation_id: str = "0" * 32, **changed: Any) -> Operation:
+    """A committed record of `USER`'s, unless `changed`."""
+    values = {
+        "id": RUN_ID,
+        "state": "committed",
+        "operation": "AddItem",
+        "operation_id": operation_id,
+        "saga_id": "cart-1-user-1-product-1",
+        "fingerprint": "f",
+        "store_id": STORE,
+        "user_id": USER,
+        "answer": Answer(status=201, body='{"quantity":2,"totalPrice":159.90}'),
+        "pending": False,
+        "at": datetime(2026, 1, 27, tzinfo=UTC),
+    }
+    # Not by its constructor, for which Beanie wants a database.
+    record: Operation = Operation.model_construct(None, **(values | changed))
+    return record
+
+
+def cart_of(**changed: Any) -> Cart:
+    now = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
+    values: dict[str, Any] = {
+        "id": "507f1f77bcf86cd799439013",
+        "user_id": USER,
+        "store_id": STORE,
+        "currency": "USD",
+        "email": "secret@example.com",
+        "version": 3,
+        "expire_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return Cart.model_construct(None, **(values | changed))
+
+
+@dataclass
+class FakeGateway:
+    """`outcome` is what an operation ends with; `found` what `find` knows (default: nothing)."""
+
+    outcome: Lookup = None
+    refuses: Exception | None = None
+    found: Lookup = field(default_factory=KeyError)
+    added: list[AddItemInput] = field(default_factory=list)
+    looked_up: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    async def add_item(self, request: AddItemInput) -> Started:
+        self.added.append(request)
+        if self.refuses is not None:
+            raise self.refuses
+        return Started(request.operation_id, cast(CartHandle, None))
+
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
+        assert started.operation_id
+        assert wait_seconds > 0
+        return _given(self.outcome)
+
+    async def find(
+        self, store_id: str, operation_id: str, *, user_id: str | None
+    ) -> OperationResult | None:
+        self.looked_up.append((store_id, operation_id, user_id))
+        return _given(self.found)
+
+
+def _given(outcome: Lookup) -> OperationResult | None:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+@dataclass
+class FakeCarts:
+    """`down` makes every read fail as MongoDB's absence does."""
+
+    carts: dict[tuple[str, str], Cart] = field(default_factory=dict)
+    records: list[Operation] = field(default_factory=list)
+    down: bool = False
+    reads: int = 0
+
+    async def cart(self, store_id: str, user_id: str) -> Cart | None:
+        self._read()
+        return self.carts.get((store_id, user_id))
+
+    async def record(self, run_id: str) -> Operation | None:
+        self._read()
+        return next((record for record in self.records if record.id == run_id), None)
+
+    async def latest_record(self, operation_id: str) -> Operation | None:
+        self._read()
+        return next((r for r in self.records if r.operation_id == operation_id), None)
+
+    def _read(self) -> None:
+        self.reads += 1
+        if self.down:
+            raise DependencyUnavailable("mongodb", "down")
+
+
+@dataclass
+class FakeCache:
+    """Bodies by store and user; `down` makes every call fail as Redis' absence does."""
+
+    bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    down: bool = False
+
+    async def get(self, store_id: str, user_id: str) -> bytes | None:
+        self._call()
+        return self.bodies.get((store_id, user_id))
+
+    async def put(
+        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
+    ) -> bool:
+        self._call()
+        assert created_at.tzinfo is not None
+        assert version > 0
+        self.bodies[store_id, user_id] = body
+        return True
+
+    def _call(self) -> None:
+        if self.down:
+            raise DependencyUnavailable("redis", "down")
+
+
+class FakeApi:
+    """The application over fakes, and a client that calls it as `USER`."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        jwks: httpx.AsyncBaseTransport | None = None,
+        down: tuple[str, ...] = (),
+        hanging: tuple[str, ...] = (),
+    ) -> None:
+        self.settings = settings or settings_for_tests()
+        self.gateway = FakeGateway()
+        self.carts = FakeCarts()
+        self.cache = FakeCache()
+        names = ("mongodb", "redis", "kafka", "temporal", "inventory")
+        probes = {name: _probe(name, down, hanging) for name in names}
+        self.state = ApiState(
+            settings=self.settings,
+            policy=policy_of(self.settings),
+            authenticator=Authenticator(self.settings, transport=jwks),
+            carts=self.carts,
+            cache=self.cache,
+            gateway=self.gateway,
+            health=HealthChecks(timeout=0.1, **probes),
+        )
+        self.app: FastAPI = create_app(self.settings, state=self.state)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url="http://cart"
+        )
+
+    def token(self, **claims: Any) -> dict[str, str]:
+        """The header of a user (`USER` unless named) of this API."""
+        token = mint_token(self.settings, **({"user": USER} | claims))
+        return {"Authorization": f"Bearer {token}"}
+
+    async def post(
+        self, body: Any = None, *, headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
+        """Adds an item, by default a good one with a good token."""
+        if "content" not in more:
+            more["json"] = ITEM if body is None else body
+        return await self.client.post(URL, headers=self.token() | (headers or {}), **more)
+
+    async def get(self, url: str = URL, **claims: Any) -> httpx.Response:
+        return await self.client.get(url, headers=self.token(**claims))
+
+
+def _probe(
+    name: str, down: tuple[str, ...], hanging: tuple[str, ...]
+) -> Callable[[], Awaitable[None]]:
+    async def probe() -> None:
+        if name in hanging:
+            await asyncio.Event().wait()
+        if name in down:
+            raise DependencyUnavailable(name)
+
+    return probe

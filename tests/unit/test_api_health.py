@@ -1,0 +1,53 @@
+"""What load balancers and people are told about the service's state."""
+
+import time
+
+import pytest
+
+from tests.fakes.api import FakeApi
+
+ALL_UP = {
+    "mongodb": "connected",
+    "redis": "connected",
+    "kafka": "connected",
+    "temporal": "connected",
+    "inventory": "reachable",
+}
+
+
+@pytest.mark.parametrize(
+    ("down", "status", "says"),
+    [
+        ((), 200, "healthy"),
+        (("redis",), 200, "degraded"),
+        (("kafka",), 200, "degraded"),
+        (("inventory",), 200, "degraded"),
+        (("redis", "kafka", "inventory"), 200, "degraded"),
+        (("mongodb",), 503, "unhealthy"),
+        (("temporal",), 503, "unhealthy"),
+        (("mongodb", "redis"), 503, "unhealthy"),
+    ],
+)
+async def test_health_names_what_is_away(down: tuple[str, ...], status: int, says: str) -> None:
+    api = FakeApi(down=down)
+    answer = await api.client.get("/health")
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (status, says)
+    away = {name: "unreachable" if name == "inventory" else "disconnected" for name in down}
+    assert body["services"] == ALL_UP | away
+    assert body["timestamp"].endswith("Z")
+    assert body["version"] == api.app.version
+
+    ready = await api.client.get("/health/ready")
+    assert ready.status_code == status
+    assert set(ready.json()["services"]) == {"mongodb", "temporal"}
+    live = await api.client.get("/health/live")
+    assert live.status_code == 200
+
+
+async def test_a_system_that_does_not_answer_is_not_waited_for() -> None:
+    api = FakeApi(hanging=("redis", "kafka", "inventory", "mongodb", "temporal"))
+    started = time.perf_counter()
+    answer = await api.client.get("/health")
+    assert time.perf_counter() - started < 1  # each has 0.1 s here, and all are asked at once
+    assert answer.json()["status"] == "unhealthy"

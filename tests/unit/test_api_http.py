@@ -1,0 +1,177 @@
+"""What holds for every request: ids, errors in one shape, logs without secrets, documents."""
+
+import logging
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from api import app as app_module
+from models.messages import Outcome
+from tests.fakes.api import ITEM, STORE, URL, USER, FakeApi, record_of, result_of
+
+
+@pytest.mark.parametrize("given", ["abc", "A.b_c-1", "a" * 128])
+async def test_a_request_id_comes_back(given: str) -> None:
+    api = FakeApi()
+    for url in (URL, "/health/live", "/nowhere"):
+        answer = await api.client.get(url, headers={"X-Request-Id": given})
+        assert answer.headers.get_list("X-Request-Id") == [given]
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 129, "a\tb", "{}", None])
+async def test_without_a_usable_request_id_one_is_made(given: str | None) -> None:
+    api = FakeApi()
+    headers = {} if given is None else {"X-Request-Id": given}
+    ids = {
+        (await api.client.get("/health/live", headers=headers)).headers["X-Request-Id"]
+        for _ in range(2)
+    }
+    assert len(ids) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", made) for made in ids)
+
+
+async def test_unknown_paths_and_methods_are_told_in_our_shape() -> None:
+    api = FakeApi()
+    for url in ("/nowhere", "/api/v1/cart", f"{URL}/", "/redoc", "/api/v1/cart/a/b/c/d"):
+        answer = await api.client.get(url, headers=api.token())
+        assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+    answer = await api.client.patch(URL)
+    assert (answer.status_code, answer.json()) == (405, {"message": "Method Not Allowed"})
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "POST"}
+
+
+async def test_one_line_is_logged_for_a_change_and_it_has_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.carts.records.append(record_of())
+    headers = api.token(name="Jane Roe", email="jane@example.com")
+    with caplog.at_level(logging.INFO):
+        await api.post(
+            ITEM | {"email": "other@example.com", "idempotencyKey": "my-secret-key"},
+            headers=headers | {"X-Request-Id": "abc"},
+        )
+        await api.get(URL)
+    [line] = [record for record in caplog.records if record.name.startswith("api")]
+    fields = line.__dict__
+    assert (line.levelname, line.getMessage()) == ("INFO", "Cart item added")
+    assert fields["event"] == "cart_item_added"
+    assert fields["status"] == 201
+    assert (fields["storeId"], fields["userId"]) == (STORE, USER)
+    assert (fields["productId"], fields["quantity"]) == (ITEM["productId"], 2)
+    assert fields["sagaId"] == "cart-1-user-1-product-1"
+    assert fields["route"] == "/api/v1/cart/{storeId}/store"
+    for secret in ("jane", "Jane", "other@", "my-secret-key", headers["Authorization"][7:]):
+        assert secret not in repr(fields)
+
+
+async def test_failures_are_logged_as_errors(caplog: pytest.LogCaptureFixture) -> None:
+    api = FakeApi()
+    api.gateway.outcome = RuntimeError("boom")
+    with caplog.at_level(logging.INFO):
+        await api.post()
+    levels = {record.levelname for record in caplog.records if record.name.startswith("api")}
+    assert levels == {"ERROR"}
+    assert any(record.exc_info for record in caplog.records)
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_every_answer_of_every_route_is_documented_with_an_example() -> None:
+    api = FakeApi()
+    document = (await api.client.get("/openapi.json")).json()
+    assert document["info"]["title"] == "Cart Service"
+    routes = dict(operations(document))
+    assert set(routes) == {
+        "post /api/v1/cart/{storeId}/store",
+        "get /api/v1/cart/{storeId}/store",
+        "get /api/v1/cart/{storeId}/operations/{operationId}",
+        "get /health",
+        "get /health/live",
+        "get /health/ready",
+    }
+    for name, operation in routes.items():
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"], name
+        for status, response in operation["responses"].items():
+            content = response["content"]["application/json"]
+            assert content["schema"], (name, status)
+            assert content.get("example") or content.get("examples"), (name, status)
+        protected = operation.get("security") == [{"bearer": []}]
+        assert protected == ("/api/v1" in name)
+        assert ("401" in operation["responses"]) == protected
+    added = routes["post /api/v1/cart/{storeId}/store"]
+    assert {"200", "201", "202", "400", "409", "413", "415", "422", "503"} < set(added["responses"])
+    assert "ValidationError" not in str(document)
+    assert document["components"]["schemas"]["AddItemBody"]["examples"]
+
+
+async def test_the_documented_example_is_taken() -> None:
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.carts.records.append(record_of())
+    [example] = app_example(api.app)
+    assert (await api.post(example)).status_code == 201
+
+
+def app_example(app: FastAPI) -> list[dict[str, Any]]:
+    examples: list[dict[str, Any]] = app.openapi()["components"]["schemas"]["AddItemBody"][
+        "examples"
+    ]
+    return examples
+
+
+class Links(HTMLParser):
+    """Everything in a page that would load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        if tag != "a":
+            self.loaded += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+
+async def test_the_docs_page_shows_all_and_needs_no_other_host() -> None:
+    api = FakeApi()
+    page = await api.client.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    links = Links()
+    links.feed(page.text)
+    assert links.loaded == []
+    assert links.scripts == 0
+    for name, operation in operations(api.app.openapi()):
+        assert name.split(" ")[1] in page.text
+        assert operation["summary"] in page.text
+    for text in ("productPrice", "Idempotency-Key", "insufficient_stock", "503"):
+        assert text in page.text
+
+
+def test_settings_that_cannot_be_used_end_the_process_readably(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("CART_MAX_LINES", "0")
+    with pytest.raises(SystemExit) as ended:
+        _ = app_module.app
+    assert sorted(line.split(":")[0] for line in str(ended.value).splitlines()) == [
+        "CART_MAX_LINES='0'",
+        "PORT='many'",
+    ]

@@ -1,0 +1,365 @@
+"""What a client is told when an operation has ended, or has not."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
+
+from models.errors import DependencyUnavailable, OperationInProgress
+from models.messages import Outcome, Refusal
+from settings import Settings
+from tests.fakes.api import (
+    STORE,
+    URL,
+    USER,
+    FakeApi,
+    Lookup,
+    cart_of,
+    record_of,
+    result_of,
+    settings_for_tests,
+)
+
+
+def refused(code: Any, **facts: int) -> Lookup:
+    return result_of(Outcome.REJECTED, refusal=Refusal(code=code, **facts))
+
+
+def aborted(reason: str) -> Lookup:
+    return result_of(Outcome.ABORTED, reason=reason)
+
+
+def failed(cause: BaseException) -> WorkflowFailureError:
+    return WorkflowFailureError(cause=cause)
+
+
+def invalid(field: str, message: str) -> dict[str, Any]:
+    return {"error": "Validation failed", "details": [{"field": field, "message": message}]}
+
+
+OUTCOMES: list[Any] = [
+    pytest.param(
+        refused("insufficient_stock", available=3),
+        200,
+        {
+            "message": "Insufficient stock. Only 3 available.",
+            "code": "insufficient_stock",
+            "available": 3,
+        },
+        id="insufficient stock",
+    ),
+    pytest.param(
+        refused("quantity_limit", current=60, limit=100),
+        400,
+        invalid("quantity", "Quantity must not exceed 100 in all; the cart already holds 60"),
+        id="quantity limit",
+    ),
+    pytest.param(
+        refused("line_limit", current=100, limit=100),
+        400,
+        invalid("productId", "Cart must not have more than 100 products; it already has 100"),
+        id="line limit",
+    ),
+    pytest.param(
+        refused("idempotency_key_reused"),
+        422,
+        {
+            "message": "Idempotency key was already used for a different request",
+            "code": "idempotency_key_reused",
+        },
+        id="key reused",
+    ),
+    pytest.param(
+        aborted("inventory_unavailable"),
+        503,
+        {"message": "Unable to reserve inventory"},
+        id="inventory",
+    ),
+]
+
+
+def no_content(answer: httpx.Response) -> None:
+    for secret in ("Traceback", "boom", "secret"):
+        assert secret not in answer.text
+
+
+@pytest.mark.parametrize(("outcome", "status", "body"), OUTCOMES)
+async def test_each_outcome_has_its_status_and_body(
+    outcome: Lookup, status: int, body: dict[str, Any]
+) -> None:
+    api = FakeApi()
+    api.gateway.outcome = outcome
+    answer = await api.post(headers={"Idempotency-Key": "key-1"})
+    assert (answer.status_code, answer.json()) == (status, body)
+    assert answer.headers["Idempotency-Key"] == "key-1"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    "reason", ["mongodb_unavailable", "deadline", "operator", "cancelled", "conflict", "settled"]
+)
+async def test_an_operation_that_was_undone_may_be_tried_again(reason: str) -> None:
+    api = FakeApi()
+    api.gateway.outcome = aborted(reason)
+    answer = await api.post()
+    assert answer.status_code == 503
+    assert answer.json()["code"] == reason
+    assert "again" in answer.json()["message"]
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_committed_add_is_answered_with_the_stored_text() -> None:
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.carts.records.append(record_of())
+    answer = await api.post()
+    assert (answer.status_code, answer.text) == (201, '{"quantity":2,"totalPrice":159.90}')
+    assert "Idempotent-Replayed" not in answer.headers
+
+    api.gateway.outcome = result_of(Outcome.REPLAYED)
+    again = await api.post()
+    assert (again.status_code, again.content) == (201, answer.content)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_a_busy_cart_answers_409() -> None:
+    api = FakeApi()
+    api.gateway.refuses = OperationInProgress("the cart is busy")
+    answer = await api.post()
+    assert answer.status_code == 409
+    assert answer.json() == {"message": "Cart operation already in progress"}
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Idempotency-Key"]
+
+
+@pytest.mark.parametrize("dependency", ["temporal", "mongodb"])
+async def test_without_temporal_or_mongodb_the_answer_is_503(dependency: str) -> None:
+    api = FakeApi()
+    api.gateway.refuses = DependencyUnavailable(dependency, "secret address")
+    answer = await api.post()
+    assert answer.status_code == 503
+    assert answer.json()["code"] == f"{dependency}_unavailable"
+    assert answer.headers["Retry-After"] == "1"
+    no_content(answer)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (failed(CancelledError("boom")), 503),
+        (failed(TerminatedError("boom")), 503),
+        (failed(ApplicationError("boom")), 500),
+        (RuntimeError("boom"), 500),
+    ],
+)
+async def test_what_nobody_foresaw_tells_nothing_of_the_inside(
+    error: Exception, status: int
+) -> None:
+    api = FakeApi()
+    api.gateway.outcome = error
+    answer = await api.post(headers={"X-Request-Id": "abc"})
+    assert answer.status_code == status
+    assert answer.headers["X-Request-Id"] == "abc"
+    no_content(answer)
+    if status == 500:
+        assert answer.json() == {"message": "Internal server error"}
+
+
+async def test_a_record_that_is_missing_is_our_fault() -> None:
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    assert (await api.post()).status_code == 500
+
+
+async def test_past_the_wait_the_client_gets_the_operations_url() -> None:
+    api = FakeApi()
+    accepted = await api.post(headers={"Idempotency-Key": "key-1"})
+    operation_id = api.gateway.added[0].operation_id
+    assert accepted.status_code == 202
+    assert accepted.json() == {
+        "message": "Cart operation accepted",
+        "status": "pending",
+        "operationId": operation_id,
+    }
+    assert accepted.headers["Retry-After"] == "1"
+    assert accepted.headers["Idempotency-Key"] == "key-1"
+    url = accepted.headers["Location"]
+    assert url == f"/api/v1/cart/{STORE}/operations/{operation_id}"
+
+    api.gateway.found = None
+    pending = await api.get(url)
+    assert (pending.status_code, pending.json()) == (
+        200,
+        {"operationId": operation_id, "status": "pending"},
+    )
+    assert api.gateway.looked_up == [(STORE, operation_id, USER)]
+
+
+# The operation's URL.
+
+ID = "0123456789abcdef0123456789abcdef"
+OPERATION = f"/api/v1/cart/{STORE}/operations/{ID}"
+
+
+@pytest.mark.parametrize(("outcome", "status", "body"), OUTCOMES)
+async def test_an_operation_that_changed_nothing_tells_what_it_answered(
+    outcome: Lookup, status: int, body: dict[str, Any]
+) -> None:
+    api = FakeApi()
+    api.gateway.found = outcome
+    answer = await api.get(OPERATION)
+    word = "aborted" if status == 503 else "rejected"
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"operationId": ID, "status": word, "answer": {"status": status, "body": body}},
+    )
+
+
+async def test_a_committed_operation_needs_only_its_record() -> None:
+    api = FakeApi()
+    api.carts.records.append(record_of(ID))
+    answer = await api.get(OPERATION)
+    assert answer.status_code == 200
+    assert answer.text == (
+        f'{{"operationId":"{ID}","status":"committed",'
+        '"answer":{"status":201,"body":{"quantity":2,"totalPrice":159.90}}}'
+    )
+    assert api.gateway.looked_up == []
+
+
+async def test_a_replayed_run_leads_to_the_record_that_answers_it() -> None:
+    api = FakeApi()
+    api.carts.records.append(record_of("f" * 32))
+    api.gateway.found = result_of(Outcome.REPLAYED)
+    answer = await api.get(OPERATION)
+    assert answer.json()["status"] == "committed"
+    assert answer.json()["answer"]["body"]["quantity"] == 2
+
+
+async def test_an_aborted_record_counts_until_a_later_try_is_found() -> None:
+    api = FakeApi()
+    api.carts.records.append(record_of(ID, state="aborted", answer=None, reason="deadline"))
+    answer = await api.get(OPERATION)
+    assert answer.json()["status"] == "aborted"
+    assert answer.json()["answer"]["body"]["code"] == "deadline"
+    api.gateway.found = None
+    assert (await api.get(OPERATION)).json()["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"), [(TerminatedError("boom"), 503), (ApplicationError("boom"), 500)]
+)
+async def test_a_run_that_was_killed_is_told_as_aborted(cause: Exception, status: int) -> None:
+    api = FakeApi()
+    api.gateway.found = failed(cause)
+    answer = await api.get(OPERATION)
+    assert answer.json()["status"] == "aborted"
+    assert answer.json()["answer"]["status"] == status
+    no_content(answer)
+
+
+async def test_operations_are_told_only_to_their_user_and_admins_of_the_store() -> None:
+    api = FakeApi()
+    api.carts.records.append(record_of(ID))
+    assert (await api.get(OPERATION)).status_code == 200
+    assert (await api.get(OPERATION, user="a", role="admin", store=STORE)).status_code == 200
+    assert (await api.get(OPERATION, user="a", role="admin")).status_code == 200
+    for stranger in (
+        {"user": "a"},
+        {"user": "a", "store": STORE},
+        {"user": "a", "role": "admin", "store": "other"},
+    ):
+        answer = await api.get(OPERATION, **stranger)
+        assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+    elsewhere = f"/api/v1/cart/other/operations/{ID}"
+    assert (await api.get(elsewhere)).status_code == 404
+    assert (await api.get(elsewhere, user="a", role="admin")).status_code == 404
+
+
+async def test_an_admin_finds_a_running_operation_of_anybody() -> None:
+    api = FakeApi()
+    api.gateway.found = None
+    assert (await api.get(OPERATION, user="a", role="admin")).json()["status"] == "pending"
+    assert api.gateway.looked_up == [(STORE, ID, None)]
+
+
+@pytest.mark.parametrize("name", ["unknown", ID[:-1], ID + "0", ID.upper(), ID + "%0A"])
+async def test_unknown_operations_are_not_found(name: str) -> None:
+    api = FakeApi()
+    answer = await api.get(f"/api/v1/cart/{STORE}/operations/{name}")
+    assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+    assert (await api.get(OPERATION)).status_code == 404
+
+
+async def test_operations_need_temporal_only_while_they_are_undecided() -> None:
+    api = FakeApi()
+    api.gateway.found = DependencyUnavailable("temporal")
+    assert (await api.get(OPERATION)).status_code == 503
+    api.carts.records.append(record_of(ID))
+    assert (await api.get(OPERATION)).status_code == 200
+    api.carts.down = True
+    assert (await api.get(OPERATION)).status_code == 503
+
+
+# Reading the cart.
+
+
+async def test_a_cart_is_read_from_the_cache_and_else_put_there() -> None:
+    api = FakeApi()
+    api.carts.carts[STORE, USER] = cart_of()
+    first = await api.get()
+    assert first.status_code == 200
+    assert first.json()["version"] == 3
+    assert "email" not in first.json()
+    assert api.cache.bodies == {(STORE, USER): first.content}
+    again = await api.get()
+    assert again.content == first.content
+    assert api.carts.reads == 1
+
+
+async def test_there_is_no_cart_before_the_first_add() -> None:
+    answer = await FakeApi().get()
+    assert (answer.status_code, answer.json()) == (404, {"message": "Cart not found"})
+
+
+async def test_reads_need_one_of_redis_and_mongodb() -> None:
+    api = FakeApi()
+    api.carts.carts[STORE, USER] = cart_of()
+    api.cache.down = True
+    assert (await api.get()).status_code == 200
+    api.carts.down = True
+    answer = await api.get()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    api.cache.down = False
+    api.cache.bodies[STORE, USER] = b'{"version":3}'
+    assert (await api.get()).json() == {"version": 3}
+
+
+@pytest.fixture
+def uncached() -> Settings:
+    return settings_for_tests(enable_cache_invalidation=False)
+
+
+async def test_a_cache_that_is_not_kept_up_is_not_read(uncached: Settings) -> None:
+    api = FakeApi(uncached)
+    api.carts.carts[STORE, USER] = cart_of()
+    api.cache.bodies[STORE, USER] = b'{"version":1}'
+    assert (await api.get()).json()["version"] == 3
+    assert json.loads(api.cache.bodies[STORE, USER]) == {"version": 1}
+
+
+async def test_an_add_does_not_depend_on_redis() -> None:
+    api = FakeApi(down=("redis", "kafka", "inventory"))
+    api.cache.down = True
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.carts.records.append(record_of())
+    answer = await api.client.post(
+        URL,
+        json={"productId": "p", "productTitle": "t", "productPrice": 1, "quantity": 1},
+        headers=api.token(),
+    )
+    assert answer.status_code == 201

@@ -1,0 +1,315 @@
+"""What is refused before a saga starts, and how the client is told."""
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from models.messages import Outcome
+from tests.fakes.api import ITEM, RUN_ID, STORE, URL, FakeApi, record_of, result_of
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """An API whose adds all succeed."""
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.carts.records.append(record_of())
+    return api
+
+
+def details(answer: httpx.Response) -> list[tuple[str, str]]:
+    body = answer.json()
+    assert answer.status_code == 400
+    assert set(body) == {"error", "details"}
+    assert body["error"] == "Validation failed"
+    return [(item["field"], item["message"]) for item in body["details"]]
+
+
+ID_RULE = "must be 1 to 64 letters, digits, _ or -"
+PRICE_RULE = "productPrice must be a number from 0 to 1000000 with at most two decimals"
+TITLE_RULE = "productTitle must be a string of 1 to 500 characters and not blank"
+IMAGE_RULE = (
+    "productImage must be an http or https URL of at most 2048 characters, "
+    "or a list of at most 20 of them"
+)
+EMAIL_RULE = "Email must be a valid address of at most 254 characters"
+KEY_RULE = "must be 1 to 255 visible ASCII characters"
+BETWEEN = "Quantity must be between 1 and 100"
+INTEGER = "Quantity must be an integer"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "message"),
+    [
+        ({"quantity": 0}, "quantity", BETWEEN),
+        ({"quantity": -1}, "quantity", BETWEEN),
+        ({"quantity": 101}, "quantity", BETWEEN),
+        ({"quantity": 10**30}, "quantity", BETWEEN),
+        ({"quantity": 1.5}, "quantity", INTEGER),
+        ({"quantity": 1.0}, "quantity", INTEGER),
+        ({"quantity": "2"}, "quantity", INTEGER),
+        ({"quantity": True}, "quantity", INTEGER),
+        ({"quantity": None}, "quantity", INTEGER),
+        ({"quantity": [1]}, "quantity", INTEGER),
+        ({"productId": {"$ne": ""}}, "productId", f"productId {ID_RULE}"),
+        ({"productId": ""}, "productId", f"productId {ID_RULE}"),
+        ({"productId": "a b"}, "productId", f"productId {ID_RULE}"),
+        ({"productId": "a/b"}, "productId", f"productId {ID_RULE}"),
+        ({"productId": "ä"}, "productId", f"productId {ID_RULE}"),
+        ({"productId": "a\n"}, "productId", f"productId {ID_RULE}"),
+        ({"productId": "a" * 65}, "productId", f"productId {ID_RULE}"),
+        ({"productId": 7}, "productId", f"productId {ID_RULE}"),
+        ({"productId": None}, "productId", f"productId {ID_RULE}"),
+        ({"sellerId": "$where"}, "sellerId", f"sellerId {ID_RULE}"),
+        ({"productTitle": ""}, "productTitle", TITLE_RULE),
+        ({"productTitle": " \t "}, "productTitle", TITLE_RULE),
+        ({"productTitle": "a" * 501}, "productTitle", TITLE_RULE),
+        ({"productTitle": 1}, "productTitle", TITLE_RULE),
+        ({"productPrice": -0.01}, "productPrice", PRICE_RULE),
+        ({"productPrice": 1_000_000.01}, "productPrice", PRICE_RULE),
+        ({"productPrice": 1.005}, "productPrice", PRICE_RULE),
+        ({"productPrice": 1e-9}, "productPrice", PRICE_RULE),
+        ({"productPrice": "79.99"}, "productPrice", PRICE_RULE),
+        ({"productPrice": True}, "productPrice", PRICE_RULE),
+        ({"productPrice": None}, "productPrice", PRICE_RULE),
+        ({"productPrice": 10**300}, "productPrice", PRICE_RULE),
+        ({"productImage": "ftp://example.com/a"}, "productImage", IMAGE_RULE),
+        ({"productImage": "javascript:alert(1)"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https:///a"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://a:99999/"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://exa\nmple.com"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://a.example/\u0000"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://a.example/\u0085"}, "productImage", IMAGE_RULE),
+        ({"productImage": "https://a.example/" + "a" * 2048}, "productImage", IMAGE_RULE),
+        ({"productImage": ["https://a.example", "a"]}, "productImage[1]", IMAGE_RULE),
+        ({"productImage": ["https://a.example", 1]}, "productImage[1]", IMAGE_RULE),
+        ({"productImage": ["https://a.example"] * 21}, "productImage", IMAGE_RULE),
+        ({"productImage": {"url": "https://a.example"}}, "productImage", IMAGE_RULE),
+        (
+            {"productDescription": "a" * 5001},
+            "productDescription",
+            "productDescription must be a string of at most 5000 characters",
+        ),
+        ({"email": "nobody"}, "email", EMAIL_RULE),
+        ({"email": "a@b"}, "email", EMAIL_RULE),
+        ({"email": "a@b.example\n"}, "email", EMAIL_RULE),
+        ({"email": "a..b@example.com"}, "email", EMAIL_RULE),
+        ({"email": "a@example.com, b@example.com"}, "email", EMAIL_RULE),
+        ({"email": "a" * 250 + "@example.com"}, "email", EMAIL_RULE),
+        ({"email": {"$gt": ""}}, "email", EMAIL_RULE),
+        ({"idempotencyKey": ""}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
+        ({"idempotencyKey": "a b"}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
+        ({"idempotencyKey": "a" * 256}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
+        ({"idempotencyKey": 1}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
+        ({"colour": "red"}, "colour", "Unknown field"),
+        ({"product_id": "snake"}, "product_id", "Unknown field"),
+        ({"$where": "1"}, "$where", "Unknown field"),
+    ],
+)
+async def test_a_field_that_breaks_its_rule_is_named_with_it(
+    api: FakeApi, changed: dict[str, Any], field: str, message: str
+) -> None:
+    answer = await api.post(ITEM | changed)
+    assert details(answer) == [(field, message)]
+    assert api.gateway.added == []
+
+
+@pytest.mark.parametrize("name", ["productId", "productTitle", "productPrice", "quantity"])
+async def test_required_fields_are_asked_for_by_name(api: FakeApi, name: str) -> None:
+    answer = await api.post({key: value for key, value in ITEM.items() if key != name})
+    [(field, message)] = details(answer)
+    assert field == name
+    assert message == f"{'Quantity' if name == 'quantity' else name} is required"
+    assert api.gateway.added == []
+
+
+async def test_all_broken_rules_are_told_at_once(api: FakeApi) -> None:
+    answer = await api.post({"quantity": 0, "extra": 1})
+    assert {field for field, _ in details(answer)} == {
+        "productId",
+        "productTitle",
+        "productPrice",
+        "quantity",
+        "extra",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "required"),
+        (b"{", "not valid JSON"),
+        (b'{"quantity": NaN}', "NaN"),
+        (b'{"quantity": 1, "quantity": 2}', "same key"),
+        (b"[]", "JSON object"),
+        (b"null", "JSON object"),
+        (b'{"productTitle": "\\ud800"}', "surrogate"),
+        (b'{"productTitle": "\xff"}', "UTF-8"),
+        (b'{"quantity": ' + b"9" * 5000 + b"}", "too many digits"),
+        (b'{"a":' * 10_000, "nested too deeply"),
+    ],
+)
+async def test_a_body_that_is_no_sensible_json_is_refused(
+    api: FakeApi, content: bytes, says: str
+) -> None:
+    answer = await api.post(content=content, headers={"Content-Type": "application/json"})
+    [(field, message)] = details(answer)
+    assert field == "body"
+    assert says in message
+    assert api.gateway.added == []
+
+
+async def test_a_price_beyond_all_numbers_is_a_wrong_price(api: FakeApi) -> None:
+    content = json.dumps(ITEM).replace("79.99", "1e309").encode()
+    answer = await api.post(content=content, headers={"Content-Type": "application/json"})
+    assert details(answer) == [("productPrice", PRICE_RULE)]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
+)
+async def test_only_json_is_read(api: FakeApi, content_type: str) -> None:
+    content = json.dumps(ITEM).encode()
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await api.post(content=content, headers=headers)
+    assert answer.status_code == 415
+    assert answer.json() == {"message": "Content-Type must be application/json"}
+    assert api.gateway.added == []
+
+
+async def test_json_by_any_spelling_of_its_type_is_read(api: FakeApi) -> None:
+    for content_type in ("application/json", "Application/JSON; charset=UTF-8"):
+        content = json.dumps(ITEM).encode()
+        answer = await api.post(content=content, headers={"Content-Type": content_type})
+        assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("store", ["a%20b", "a%0A", "%24ne", "a" * 65, "%C3%A4", "a%2Fb"])
+async def test_a_store_id_with_other_characters_is_refused(api: FakeApi, store: str) -> None:
+    for method in ("POST", "GET"):
+        url = f"/api/v1/cart/{store}/store"
+        body = ITEM if method == "POST" else None
+        answer = await api.client.request(method, url, json=body, headers=api.token())
+        if store == "a%2Fb":  # another path
+            assert answer.status_code == 404
+        else:
+            assert details(answer) == [("storeId", f"storeId {ID_RULE}")]
+    assert api.gateway.added == []
+
+
+async def test_a_body_of_65_kib_is_too_large(api: FakeApi) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(65):
+            yield b" " * 1024
+
+    announced = await api.post(content=b" " * 65 * 1024)
+    chunked = await api.post(content=chunks(), headers={"Content-Type": "application/json"})
+    for answer in (announced, chunked):
+        assert answer.status_code == 413
+        assert answer.json() == {"message": "Request body is larger than 65536 bytes"}
+        assert answer.headers["X-Request-Id"]
+    assert api.gateway.added == []
+
+
+async def test_a_body_of_64_kib_is_read(api: FakeApi) -> None:
+    text = json.dumps(ITEM)
+    content = (text + " " * (64 * 1024 - len(text))).encode()
+    answer = await api.post(content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201
+
+
+async def test_what_the_saga_is_given(api: FakeApi) -> None:
+    body = ITEM | {
+        "productPrice": 79.9,
+        "email": "body@example.com",
+        "sellerId": "seller-1",
+        "idempotencyKey": "key-1",
+    }
+    await api.post(body)
+    await api.post(body, headers=api.token(name="Jane", email="token@example.com"))
+    first, second = api.gateway.added
+    assert first.product_price == Decimal("79.90")
+    assert first.product_images == ("https://example.com/image.jpg",)
+    assert (first.email, first.full_name) == ("body@example.com", None)
+    assert (second.email, second.full_name) == ("token@example.com", "Jane")
+    assert (first.store_id, first.user_id, first.seller_id) == (STORE, "user-1", "seller-1")
+    assert first.policy == api.state.policy
+    assert first.operation_id == second.operation_id
+    assert first.attempt_id != second.attempt_id
+    assert "key-1" not in first.model_dump_json()
+
+
+async def test_the_same_request_has_the_same_fingerprint_in_any_spelling(api: FakeApi) -> None:
+    def as_list(item: dict[str, Any]) -> dict[str, Any]:
+        return item | {"productImage": [item["productImage"]]}
+
+    same = [
+        ITEM | {"productPrice": 79.9, "idempotencyKey": "a"},
+        ITEM | {"idempotencyKey": "b", "sellerId": None, "email": None},
+        dict(reversed(as_list(ITEM).items())),
+    ]
+    texts = [json.dumps(item).replace("79.99", "79.9") for item in same]
+    texts.append(texts[0].replace("79.9", "79.90"))
+    texts.append(texts[0].replace("79.9", "7.99e1").replace("7.99e1", "7990e-2"))
+    for text in texts:
+        headers = {"Content-Type": "application/json"}
+        assert (await api.post(content=text.encode(), headers=headers)).status_code == 201
+    await api.post(ITEM | {"quantity": 3})
+    prints = [request.fingerprint for request in api.gateway.added]
+    assert len(set(prints[:-1])) == 1
+    assert prints[-1] != prints[0]
+
+
+@pytest.mark.parametrize(
+    ("price", "cents"),
+    [("0", "0.00"), ("-0.0", "0.00"), ("1000000", "1000000.00"), ("5", "5.00"), ("0.10", "0.10")],
+)
+async def test_prices_at_the_edges_are_taken(api: FakeApi, price: str, cents: str) -> None:
+    text = json.dumps(ITEM).replace("79.99", price)
+    headers = {"Content-Type": "application/json"}
+    assert (await api.post(content=text.encode(), headers=headers)).status_code == 201
+    assert str(api.gateway.added[0].product_price) == cents
+
+
+async def test_the_key_may_stand_in_the_header_or_the_body(api: FakeApi) -> None:
+    in_header = await api.post(headers={"Idempotency-Key": "key-1"})
+    in_body = await api.post(ITEM | {"idempotencyKey": "key-1"})
+    in_both = await api.post(
+        ITEM | {"idempotencyKey": "key-1"}, headers={"Idempotency-Key": "key-1"}
+    )
+    for answer in (in_header, in_body, in_both):
+        assert answer.status_code == 201
+        assert answer.headers["Idempotency-Key"] == "key-1"
+    generated = [await api.post(), await api.post()]
+    keys = {answer.headers["Idempotency-Key"] for answer in generated}
+    assert len(keys) == 2
+    assert len({request.operation_id for request in api.gateway.added}) == 3
+
+
+async def test_two_different_keys_are_refused(api: FakeApi) -> None:
+    body = ITEM | {"idempotencyKey": "a"}
+    [(field, _)] = details(await api.post(body, headers={"Idempotency-Key": "b"}))
+    assert field == "idempotencyKey"
+    several = [("Idempotency-Key", "a"), ("Idempotency-Key", "b"), *api.token().items()]
+    [(field, _)] = details(await api.client.post(URL, json=ITEM, headers=several))
+    assert field == "idempotencyKey"
+    for bad in ("", "a b", "a" * 256, "é"):
+        header = [(b"Idempotency-Key", bad.encode("latin-1"))]
+        headers = [*header, *((k.encode(), v.encode()) for k, v in api.token().items())]
+        [(field, message)] = details(await api.client.post(URL, json=ITEM, headers=headers))
+        assert (field, message) == ("Idempotency-Key", f"Idempotency-Key {KEY_RULE}")
+    assert api.gateway.added == []
+
+
+async def test_what_a_client_sends_does_not_come_back_without_bound(api: FakeApi) -> None:
+    answer = await api.post({f"k{number}": 1 for number in range(4000)})
+    assert len(details(answer)) <= 50
+    answer = await api.post(ITEM | {"k" * 10_000: 1})
+    assert len(answer.content) < 1000
+    assert RUN_ID not in answer.text

@@ -1,0 +1,274 @@
+"""Whose tokens are taken: one algorithm, one issuer, one audience, and the issuer's keys."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from api import jwks
+from cli.token import TokenError, mint_token
+from settings import JwtAlgorithm
+from tests.fakes.api import SECRET, STORE, URL, FakeApi, settings_for_tests
+
+NOW = int(time.time())
+CLAIMS: dict[str, Any] = {
+    "sub": "user-1",
+    "iss": "cart-service",
+    "aud": "cart-service",
+    "exp": NOW + 600,
+}
+
+
+def signed(claims: dict[str, Any], *, key: Any = SECRET, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, key, algorithm=algorithm)
+
+
+def unsigned(claims: dict[str, Any]) -> str:
+    parts = [json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
+
+
+def changed(**claims: Any) -> str:
+    return f"Bearer {signed(CLAIMS | claims)}"
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in CLAIMS.items() if key != name}
+
+
+async def ask(api: FakeApi, authorization: str | None) -> httpx.Response:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return await api.client.get(URL, headers=headers)
+
+
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        pytest.param(None, "Authentication required", id="missing"),
+        pytest.param("", "Authentication required", id="empty"),
+        pytest.param("Bearer ", "Authentication required", id="no token"),
+        pytest.param("Basic dXNlcjpwYXNz", "Authentication required", id="other scheme"),
+        pytest.param("Bearer garbage", "invalid", id="garbage"),
+        pytest.param("Bearer a.b.c", "invalid", id="three parts of garbage"),
+        pytest.param("Bearer " + "e30." * 3, "invalid", id="four parts"),
+        pytest.param(f"Bearer {unsigned(CLAIMS)}", "invalid", id="alg none"),
+        pytest.param(f"Bearer {signed(CLAIMS)[:-4]}", "invalid", id="cut signature"),
+        pytest.param(f"Bearer {signed(CLAIMS, key='x' * 32)}", "invalid", id="other secret"),
+        pytest.param(
+            f"Bearer {signed(CLAIMS, key=SECRET * 2, algorithm='HS512')}", "invalid", id="HS512"
+        ),
+        pytest.param(
+            f"Bearer {signed(CLAIMS, key=RSA_KEY, algorithm='RS256')}", "invalid", id="RS256"
+        ),
+        pytest.param(changed(exp=NOW - 1), "expired", id="expired"),
+        pytest.param(changed(aud="other"), "invalid", id="audience"),
+        pytest.param(changed(iss="other"), "invalid", id="issuer"),
+        pytest.param(changed(nbf=NOW + 60), "invalid", id="not yet"),
+        pytest.param(f"Bearer {signed(without('exp'))}", "invalid", id="no exp"),
+        pytest.param(f"Bearer {signed(without('iss'))}", "invalid", id="no iss"),
+        pytest.param(f"Bearer {signed(without('aud'))}", "invalid", id="no aud"),
+        pytest.param(f"Bearer {signed(without('sub'))}", "invalid", id="no sub"),
+        pytest.param(changed(sub="a b"), "invalid", id="sub with space"),
+        pytest.param(changed(sub="a" * 65), "invalid", id="long sub"),
+        pytest.param(changed(sub="a\n"), "invalid", id="sub and newline"),
+        pytest.param(changed(roles="admin"), "invalid", id="roles text"),
+        pytest.param(changed(name=7), "invalid", id="name number"),
+    ],
+)
+async def test_without_a_valid_token_nothing_is_done(
+    authorization: str | None, reason: str
+) -> None:
+    api = FakeApi()
+    for method in ("GET", "POST"):  # and a bad body is not even looked at
+        headers = {} if authorization is None else {"Authorization": authorization}
+        answer = await api.client.request(method, URL, headers=headers, content=b"{")
+        assert answer.status_code == 401
+        assert list(answer.json()) == ["message"]
+        assert reason in answer.json()["message"]
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert api.gateway.added == []
+    assert api.carts.reads == 0
+
+
+async def test_a_valid_token_of_any_spelling_of_bearer_is_taken() -> None:
+    api = FakeApi()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        assert (await ask(api, f"{scheme} {signed(CLAIMS)}")).status_code == 404
+    several = signed({**CLAIMS, "aud": ["other", "cart-service"], "iat": NOW + 100})
+    assert (await ask(api, f"Bearer {several}")).status_code == 404
+
+
+async def test_who_administers_what() -> None:
+    api = FakeApi()
+
+    async def administers(store_id: str, **token: Any) -> bool:
+        header = api.token(**token)["Authorization"]
+        principal = await api.state.authenticator.principal(header)
+        return principal.administers(store_id)
+
+    assert await administers(STORE, role="admin", store=STORE)
+    assert await administers(STORE, role="admin")
+    assert not await administers("another", role="admin", store=STORE)
+    assert not await administers(STORE, store=STORE)
+    assert not await administers(STORE, role="seller", store=STORE)
+    text = signed({**CLAIMS, "roles": ["admin"], "store_ids": "*"})
+    assert (await api.state.authenticator.principal(f"Bearer {text}")).administers("any")
+
+
+def test_tokens_are_made_only_with_the_shared_secret() -> None:
+    settings = settings_for_tests(
+        jwt_algorithm=JwtAlgorithm.RS256, jwt_jwks_url="https://issuer.example/jwks"
+    )
+    with pytest.raises(TokenError, match="HS256"):
+        mint_token(settings, user="user-1")
+
+
+# Keys of an issuer.
+
+
+def public(key: Any, kid: str, **more: Any) -> dict[str, Any]:
+    algorithms: dict[Any, Any] = {
+        rsa.RSAPrivateKey: jwt.algorithms.RSAAlgorithm,
+        ec.EllipticCurvePrivateKey: jwt.algorithms.ECAlgorithm,
+    }
+    algorithm = next(value for kind, value in algorithms.items() if isinstance(key, kind))
+    text = algorithm.to_jwk(key.public_key())
+    return {**json.loads(text), "kid": kid, **more}
+
+
+class Issuer:
+    """Serves a JWKS document, and counts how often it is asked."""
+
+    def __init__(self, *keys: dict[str, Any]) -> None:
+        self.keys = list(keys)
+        self.asked = 0
+        self.answer: Callable[[], httpx.Response] | None = None
+
+    def __call__(self, _: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.answer is not None:
+            return self.answer()
+        return httpx.Response(200, json={"keys": self.keys})
+
+    def api(self, algorithm: str = "RS256") -> FakeApi:
+        settings = settings_for_tests(
+            jwt_algorithm=JwtAlgorithm(algorithm), jwt_jwks_url="https://issuer.example/jwks"
+        )
+        return FakeApi(settings, jwks=httpx.MockTransport(self))
+
+
+def token(key: Any, kid: str | None, algorithm: str = "RS256") -> str:
+    headers = {} if kid is None else {"kid": kid}
+    return "Bearer " + jwt.encode(CLAIMS, key, algorithm=algorithm, headers=headers)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(jwks, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", RSA_KEY), ("ES256", EC_KEY)])
+async def test_the_issuers_keys_are_asked_for_once(algorithm: str, key: Any) -> None:
+    issuer = Issuer(public(key, "one"))
+    api = issuer.api(algorithm)
+    for _ in range(3):
+        assert (await ask(api, token(key, "one", algorithm))).status_code == 404
+    assert (await ask(api, token(key, None, algorithm))).status_code == 404  # the only one
+    assert issuer.asked == 1
+
+
+async def test_keys_that_are_not_the_issuers_are_refused(clock: Clock) -> None:
+    shared = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode(), "kid": "oct"}
+    encryption = public(OTHER_RSA_KEY, "enc", use="enc")
+    issuer = Issuer(public(RSA_KEY, "one"), shared, encryption, public(EC_KEY, "ec"))
+    api = issuer.api()
+    pem = jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY.public_key())
+    for refused in (
+        token(OTHER_RSA_KEY, "one"),  # says it is one of the issuer's
+        token(OTHER_RSA_KEY, "enc"),
+        token(SECRET, "oct", "HS256"),
+        token(pem * 2, "one", "HS256"),  # the public key taken for a secret
+        token(EC_KEY, "ec", "ES256"),
+        f"Bearer {unsigned(CLAIMS)}",
+    ):
+        answer = await ask(api, refused)
+        assert (answer.status_code, answer.json()) == (401, {"message": "Token is invalid"})
+    assert issuer.asked == 1
+
+
+async def test_an_unknown_key_makes_us_ask_again_but_not_often(clock: Clock) -> None:
+    issuer = Issuer(public(RSA_KEY, "one"))
+    api = issuer.api()
+    assert (await ask(api, token(RSA_KEY, "one"))).status_code == 404
+    issuer.keys.append(public(OTHER_RSA_KEY, "two"))
+    new = token(OTHER_RSA_KEY, "two")
+    assert (await ask(api, new)).status_code == 401  # too early
+    clock.now += jwks.REFRESH_SECONDS
+    assert (await ask(api, new)).status_code == 404
+    for number in range(20):
+        assert (await ask(api, token(RSA_KEY, f"made-up-{number}"))).status_code == 401
+    assert issuer.asked == 2
+
+
+async def test_a_key_that_the_issuer_withdraws_stops_being_taken(clock: Clock) -> None:
+    issuer = Issuer(public(RSA_KEY, "one"), public(OTHER_RSA_KEY, "two"))
+    api = issuer.api()
+    assert (await ask(api, token(OTHER_RSA_KEY, "two"))).status_code == 404
+    issuer.keys.pop()
+    clock.now += jwks.MAX_AGE_SECONDS + 1
+    assert (await ask(api, token(OTHER_RSA_KEY, "two"))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda: httpx.Response(500),
+        lambda: httpx.Response(200, content=b"<html>"),
+        lambda: httpx.Response(200, json=[]),
+        lambda: httpx.Response(200, json={"keys": []}),
+        lambda: httpx.Response(302, headers={"Location": "https://other.example"}),
+        lambda: httpx.Response(200, content=b" " * (jwks.MAX_BYTES + 1)),
+    ],
+)
+async def test_an_issuer_that_is_away_is_no_fault_of_the_token(
+    clock: Clock, broken: Callable[[], httpx.Response]
+) -> None:
+    issuer = Issuer(public(RSA_KEY, "one"))
+    issuer.answer = broken
+    api = issuer.api()
+    known = token(RSA_KEY, "one")
+    answer = await ask(api, known)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert (await ask(api, known)).status_code == 503
+    assert issuer.asked == 1  # not again at once
+
+    clock.now += jwks.FIRST_TRY_AGAIN_SECONDS
+    issuer.answer = None
+    assert (await ask(api, known)).status_code == 404
+
+    issuer.answer = broken  # away again: what we have goes on being used
+    clock.now += jwks.MAX_AGE_SECONDS + 1
+    assert (await ask(api, known)).status_code == 404

@@ -1,0 +1,264 @@
+"""`cart demo` against a service that stands in: right, and wrong in one way at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+from cli.demo.day import STEPS
+from cli.demo.walk import differences
+from tests.unit.cli_standin import Ended, Request, Response, clear_environment, run, standin
+
+Tamper = Callable[[Request, Response], Response]
+
+
+class Shop:
+    """The cart service and the inventory in memory, as far as a shopper's day needs them."""
+
+    def __init__(self, tamper: Tamper) -> None:
+        self._tamper = tamper
+        self.stock: dict[str, dict[str, int]] = {}
+        self.carts: dict[str, dict[str, Any]] = {}
+        self.answered: dict[tuple[str, str], tuple[Any, Response]] = {}
+
+    def __call__(self, request: Request) -> Response:
+        return self._tamper(request, self._answer(request))
+
+    def _answer(self, request: Request) -> Response:
+        if request.path.startswith("/health"):
+            return Response(200, {"status": "healthy", "services": {"mongodb": "connected"}})
+        if request.path.startswith("/api/v1/inventories/"):
+            return self._inventory(request)
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token:
+            return Response(401, {"message": "no token"})
+        user = jwt.decode(token, options={"verify_signature": False})["sub"]
+        if request.method == "GET":
+            cart = self.carts.get(user)
+            return Response(200, cart) if cart else Response(404, {"message": "Cart not found"})
+        return self._idempotent(user, request)
+
+    def _inventory(self, request: Request) -> Response:
+        product = request.path.rpartition("/")[2]
+        stock = self.stock.setdefault(product, {"available": 0, "held": 0, "sold": 0})
+        if request.method == "PUT":
+            stock["available"] = request.body["available"]
+        return Response(200, dict(stock))
+
+    def _idempotent(self, user: str, request: Request) -> Response:
+        key = (user, request.headers.get("Idempotency-Key") or str(len(self.answered)))
+        if key in self.answered:
+            body, answer = self.answered[key]
+            if body != request.body:
+                return Response(422, {"message": "reused", "code": "idempotency_key_reused"})
+            return Response(answer.status, answer.body, {"Idempotent-Replayed": "true"})
+        answer = self._add(user, request.body)
+        self.answered[key] = (request.body, answer)
+        return answer
+
+    def _add(self, user: str, body: dict[str, Any]) -> Response:
+        product, quantity = body["productId"], body["quantity"]
+        cart = self.carts.get(user, {"_id": user, "quantity": 0, "version": 0})
+        invalid = {"error": "Validation failed", "details": [{"field": "quantity", "message": ""}]}
+        if quantity < 1 or cart["quantity"] + quantity > 100:
+            return Response(400, invalid)
+        stock = self.stock[product]
+        if quantity > (left := stock["available"]):
+            message = f"Insufficient stock. Only {left} available."
+            refusal = {"message": message, "code": "insufficient_stock", "available": left}
+            return Response(200, refusal)
+        stock["available"] -= quantity
+        stock["held"] += quantity
+        units, price = cart["quantity"] + quantity, body["productPrice"]
+        line = {"productId": product, "productQuantity": units, "productPrice": price}
+        self.carts[user] = {
+            "_id": user,
+            "quantity": units,
+            "totalPrice": round(units * price, 2),
+            "version": cart["version"] + 1,
+            "cartItems": [line],
+        }
+        return Response(201, self.carts[user])
+
+
+Walk = Callable[..., Ended]
+
+
+@pytest.fixture
+def walk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Walk:
+    def walk(*words: str, tamper: Tamper = lambda _, answer: answer, **values: object) -> Ended:
+        shop = Shop(tamper)
+        with standin(shop) as port:
+            clear_environment(monkeypatch, PORT=port, INVENTORY_PORT=port, **values)
+            return run(capsys, "demo", *words)
+
+    return walk
+
+
+def test_a_day_on_which_all_is_well(walk: Walk) -> None:
+    ended = walk("--json")
+
+    assert ended.code == 0
+    assert ended.json["ok"] is True
+    assert len(ended.json["steps"]) == len(STEPS)
+    assert [step for step in ended.json["steps"] if not step["ok"]] == []
+
+
+def test_every_run_has_a_store_of_its_own(walk: Walk) -> None:
+    stores = {walk("--json").json["storeId"] for _ in range(2)}
+
+    assert len(stores) == 2
+    assert all(store.startswith("demo-") for store in stores)
+
+
+def test_what_is_shown(walk: Walk) -> None:
+    ended = walk(TEMPORAL_UI_URL="https://ui.example", TEMPORAL_NAMESPACE="shop")
+
+    assert ended.code == 0
+    assert ended.out.count("✓") == len(STEPS)
+    assert "✗" not in ended.out
+    assert "    POST /api/v1/cart/demo-" in ended.out
+    assert '201 {"quantity": 2, "totalPrice": 159.98, "version": 1}' in ended.out
+    assert "https://ui.example/namespaces/shop/workflows/cart%2Fdemo-" in ended.out
+    assert f"{len(STEPS)} of {len(STEPS)} steps are as they should be" in ended.out
+
+
+def test_the_link_leads_to_the_workflow_and_only_where_a_saga_ran(walk: Walk) -> None:
+    steps = {step["title"]: step for step in walk("--json").json["steps"]}
+
+    (saga,) = steps["Adds 2 headphones"]["sagas"]
+    assert saga.endswith("%2Fshopper")
+    assert steps["Looks at the cart"]["sagas"] == []
+    assert steps["Somebody without a token"]["sagas"] == []
+    assert len(steps["Two buyers want it at once: one gets it"]["sagas"]) == 2
+
+
+def is_post(request: Request) -> bool:
+    return request.method == "POST"
+
+
+def wrong_total(_: Request, answer: Response) -> Response:
+    if isinstance(answer.body, dict) and answer.body.get("totalPrice") == 159.98:
+        return Response(answer.status, {**answer.body, "totalPrice": 160}, answer.headers)
+    return answer
+
+
+def not_replayed(_: Request, answer: Response) -> Response:
+    return Response(answer.status, answer.body)
+
+
+def taken_twice(request: Request, answer: Response) -> Response:
+    if "/check/headphones" in request.path:
+        return Response(200, {**answer.body, "available": answer.body["available"] - 2})
+    return answer
+
+
+def both_get_the_last_one(request: Request, answer: Response) -> Response:
+    if is_post(request) and request.body["productId"] == "poster" and answer.status == 200:
+        return Response(201, {"quantity": 1, "totalPrice": 19.99})
+    return answer
+
+
+def open_to_everybody(_: Request, answer: Response) -> Response:
+    return Response(200, {}) if answer.status == 401 else answer
+
+
+def other_validation_shape(request: Request, answer: Response) -> Response:
+    if answer.status == 400 and request.body["quantity"] == 0:
+        return Response(400, {"detail": "no"})
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("tamper", "expected"),
+    [
+        (wrong_total, "expected totalPrice: 159.98, got 160"),
+        (not_replayed, "expected header Idempotent-Replayed: true, got None"),
+        (taken_twice, "expected available: 8, got 6"),
+        (both_get_the_last_one, "expected status 200, got 201"),
+        (open_to_everybody, "expected status 401, got 200"),
+        (other_validation_shape, "expected error: 'Validation failed', but there is none"),
+    ],
+)
+def test_an_answer_that_is_off_is_told_and_fails_the_demo(
+    walk: Walk, tamper: Tamper, expected: str
+) -> None:
+    ended = walk(tamper=tamper)
+
+    assert ended.code == 1
+    assert "✗" in ended.out
+    assert expected in ended.out
+
+
+def test_without_the_api_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(monkeypatch)
+
+    ended = run(capsys, "demo")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "the API does not answer at http://127.0.0.1:1: start it with make run\n"
+
+
+def test_it_stops_at_a_service_that_is_not_healthy(walk: Walk) -> None:
+    def unhealthy(request: Request, answer: Response) -> Response:
+        return Response(503, {"status": "unhealthy"}) if request.path == "/health" else answer
+
+    ended = walk("--json", tamper=unhealthy)
+
+    assert ended.code == 1
+    assert len(ended.json["steps"]) == 1
+    assert "cart doctor" in ended.json["stopped"]
+
+
+def test_it_stops_at_an_inventory_that_takes_no_stock(walk: Walk) -> None:
+    def refuse(request: Request, answer: Response) -> Response:
+        return Response(404, {"message": "Not Found"}) if request.method == "PUT" else answer
+
+    ended = walk(tamper=refuse)
+
+    assert ended.code == 1
+    assert "only the reference inventory takes" in ended.out
+
+
+def test_it_is_not_for_production(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(
+        monkeypatch,
+        ENVIRONMENT="production",
+        JWT_SECRET="x" * 32,
+        MONGODB_URI="mongodb://127.0.0.1:1",
+        REDIS_URL="redis://127.0.0.1:1",
+        KAFKA_BROKERS="127.0.0.1:1",
+        INVENTORY_SERVICE_URL="http://127.0.0.1:1",
+    )
+
+    ended = run(capsys, "demo")
+
+    assert ended.code == 1
+    assert "production" in ended.err
+
+
+def test_tokens_that_cannot_be_signed_are_one_line(walk: Walk) -> None:
+    ended = walk(JWT_ALGORITHM="RS256", JWT_JWKS_URL="https://issuer.example/jwks")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("the demo cannot sign anybody in: ")
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "problems"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, []),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, ["expected a.b: 1, got 2"]),
+        ({"a": 1}, {}, ["expected a: 1, but there is none"]),
+        ([{"a": 1}], [{"a": 2}, {"a": 1, "b": 2}], []),
+        ({"list": [{"a": 1}]}, {"list": []}, ["expected list to have {'a': 1}"]),
+        ({"a": 1}, None, ["expected the answer: {'a': 1}, got None"]),
+    ],
+)
+def test_differences(expected: Any, got: Any, problems: list[str]) -> None:
+    assert differences(expected, got) == problems

@@ -1,0 +1,79 @@
+"""The command line as a whole: help, version, and how errors end it."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import typer
+from typer.main import get_command
+
+from cli.main import COMMANDS, build_app
+from tests.unit.cli_standin import clear_environment, run
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "--help")
+
+    assert ended.code == 0
+    for name in COMMANDS:
+        assert f" {name} " in ended.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_its_own_module_says(name: str) -> None:
+    group = get_command(build_app(name))
+    context = typer.Context(group)
+    command = group.get_command(context, name)  # type: ignore[attr-defined]
+
+    assert command is not None
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name].help
+
+
+def test_the_help_imports_no_command() -> None:
+    heavy = ["settings", "httpx", "temporalio", "pymongo", "fastapi"]
+    heavy += sorted({command.module for command in COMMANDS.values()})
+    code = (
+        "import sys\nfrom cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print('loaded', [name for name in {heavy!r} if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("loaded []\n")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "--version")
+
+    assert ended.code == 0
+    assert ended.out.startswith("cart-service ")
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "bogus")
+
+    assert ended.code == 2
+    assert "bogus" in ended.err
+
+
+def test_every_module_has_register() -> None:
+    for command in COMMANDS.values():
+        assert callable(import_module(command.module).register)
+
+
+def test_settings_that_cannot_be_used_are_told_line_by_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(monkeypatch, PORT="abc", REDIS_PORT="0")
+
+    ended = run(capsys, "stock", "show", "store-1", "headphones")
+
+    assert ended.code == 2
+    assert ended.out == ""
+    first, *lines = ended.err.splitlines()
+    assert first == "The settings cannot be used:"
+    assert sorted(line.split(":")[0] for line in lines) == ["PORT='abc'", "REDIS_PORT='0'"]
