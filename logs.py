@@ -16,7 +16,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
 # Libraries that describe every request they make; their warnings still show.
-_CHATTY = ("httpx", "httpcore", "aiokafka", "pymongo", "uvicorn.access")
+_CHATTY = ("httpx", "httpcore", "pymongo", "uvicorn.access")
 
 
 def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -33,6 +33,7 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         created = record.created
     else:
         created = datetime.now(UTC).timestamp()
+    event.pop("color_message", None)  # uvicorn's message again, for terminals
     line.update(event)
     stamp = datetime.fromtimestamp(created, UTC)
     line["timestamp"] = stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -79,3 +80,5 @@ def configure_logging(level: str) -> None:
         logger.propagate = True
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs each refused connection; the circuit breaker says once that Kafka is away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

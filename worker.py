@@ -17,7 +17,6 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.cache import CacheActivities
 from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
@@ -56,10 +55,9 @@ def build_worker(
     gateway: CartGateway,
 ) -> Worker:
     """The only place where activities meet their adapters."""
-    cart_steps = CartActivities(carts)
-    inventory_steps = InventoryActivities(inventory)
-    cache_steps = CacheActivities(cache, carts)
-    event_steps = EventActivities(events)
+    cart_steps = CartActivities(carts, cache)
+    inventory_steps = InventoryActivities(inventory, outbox)
+    event_steps = EventActivities(events, outbox)
     outbox_steps = OutboxActivities(
         outbox,
         events,
@@ -74,15 +72,15 @@ def build_worker(
         activities=[
             cart_steps.load,
             cart_steps.commit,
+            cart_steps.show,
             cart_steps.settle,
-            outbox_steps.mark_done,
+            cart_steps.answer,
             outbox_steps.wake,
             outbox_steps.wake_waiting,
             outbox_steps.deliver,
             outbox_steps.skip,
             inventory_steps.reserve,
             inventory_steps.release,
-            cache_steps.refresh,
             event_steps.publish,
         ],
         workflow_runner=SandboxedWorkflowRunner(

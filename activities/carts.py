@@ -5,23 +5,36 @@ import logging
 from temporalio import activity
 
 from activities.errors import as_application_error
-from adapters.carts import CartStore
+from adapters.answers import Announcement, announcement
+from adapters.cache import CartCache
+from adapters.carts import CartStore, recorded
+from models.cart import Cart
+from models.changes import cart_json
+from models.errors import DependencyUnavailable
 from models.messages import (
+    AnswerCaller,
     CommitChange,
+    Committed,
     LoadCart,
     LoadedCart,
+    OperationResult,
+    Outcome,
     Recorded,
+    ReplyTo,
     SettleRun,
+    ShowCart,
 )
+from models.operation import Operation
 
 logger = logging.getLogger(__name__)
 
 
 class CartActivities:
-    """Activities over a `CartStore`."""
+    """Activities over a `CartStore`, and over the `CartCache` that shows what it has."""
 
-    def __init__(self, carts: CartStore) -> None:
+    def __init__(self, carts: CartStore, cache: CartCache) -> None:
         self._carts = carts
+        self._cache = cache
 
     @activity.defn(name="load_cart")
     async def load(self, request: LoadCart) -> LoadedCart:
@@ -30,13 +43,70 @@ class CartActivities:
             return await self._carts.load(request)
 
     @activity.defn(name="commit_change")
-    async def commit(self, request: CommitChange) -> Recorded:
-        """The pivot: the cart's next version and the run's record, both or neither."""
+    async def commit(self, request: CommitChange) -> Committed:
+        """The pivot: the cart's next version and the run's record, both or neither.
+
+        From here on nothing can fail the operation, so the cart is shown and the caller answered
+        in the same step: each further step would cost the caller as much as a database call.
+        """
         with as_application_error():
-            return await self._carts.commit(request)
+            pivot = await self._carts.commit(request)
+        shown = pivot.cart is not None and await self._shown(
+            pivot.record, pivot.cart, cache=request.policy.cache, reply_to=request.reply_to
+        )
+        return Committed(record=recorded(pivot.record), shown=shown)
+
+    @activity.defn(name="show_cart")
+    async def show(self, request: ShowCart) -> None:
+        """Shows what the run has committed, or a later version, where the pivot could not."""
+        run = request.run
+        with as_application_error():
+            record = await self._carts.record(run.run_id)
+            cart = await self._carts.cart(run.store_id, run.user_id)
+        if record is not None and cart is not None:
+            await self._shown(record, cart, cache=request.cache, reply_to=request.reply_to)
 
     @activity.defn(name="settle_run")
     async def settle(self, request: SettleRun) -> Recorded:
         """Records the run as aborted unless it has committed; answers what it is."""
         with as_application_error():
             return await self._carts.settle(request.run, request.reason, request.releases)
+
+    @activity.defn(name="answer_caller")
+    async def answer(self, request: AnswerCaller) -> None:
+        """Tells the caller, if it still listens."""
+        with as_application_error():
+            await self._cache.announce(announcement(request.reply_to, request.result, None))
+
+    async def _shown(
+        self, record: Operation, cart: Cart, *, cache: bool, reply_to: ReplyTo | None
+    ) -> bool:
+        """Caches the cart and announces the answer; False when Redis is away."""
+        announced = _committed(record, reply_to) if reply_to else None
+        try:
+            if cache:
+                await self._cache.put(
+                    cart.store_id,
+                    cart.user_id,
+                    created_at=cart.created_at,
+                    version=cart.version,
+                    body=cart_json(cart.id, cart),
+                    announce=announced,
+                )
+            elif announced:
+                await self._cache.announce(announced)
+        except DependencyUnavailable as error:  # the breaker warns, once
+            logger.debug("Cart was not shown: %s", error)
+            return False
+        return True
+
+
+def _committed(record: Operation, reply_to: ReplyTo) -> Announcement:
+    result = OperationResult(
+        outcome=Outcome.COMMITTED,
+        operation=record.operation,
+        operation_id=record.operation_id,
+        run_id=record.id,
+        saga_id=record.saga_id,
+    )
+    return announcement(reply_to, result, record.answer)

@@ -1,11 +1,13 @@
 """Steps on the Inventory Service: reserve, and its undo, release."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.errors import as_application_error
 from adapters.inventory import InventoryClient
+from adapters.outbox import Outbox
 from models.errors import DependencyTimeout
 from models.messages import HoldAnswer, ReleaseHolds, ReserveHold
 
@@ -14,10 +16,11 @@ INLINE_RELEASE_SECONDS = 1.0
 
 
 class InventoryActivities:
-    """Activities over an `InventoryClient`."""
+    """Activities over an `InventoryClient`; the `Outbox` notes what need not be done again."""
 
-    def __init__(self, inventory: InventoryClient) -> None:
+    def __init__(self, inventory: InventoryClient, outbox: Outbox) -> None:
         self._inventory = inventory
+        self._outbox = outbox
 
     @activity.defn(name="reserve_hold")
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
@@ -27,7 +30,7 @@ class InventoryActivities:
 
     @activity.defn(name="release_holds")
     async def release(self, request: ReleaseHolds) -> None:
-        """Gives holds back, all at once; fails unless the inventory has accepted each."""
+        """Gives holds back, all at once; fails unless each was accepted and noted."""
         with as_application_error():
             await asyncio.gather(
                 *(
@@ -39,4 +42,7 @@ class InventoryActivities:
                     )
                     for release in request.releases
                 )
+            )
+            await self._outbox.mark_done(
+                request.run_id, tuple(release.id for release in request.releases), datetime.now(UTC)
             )

@@ -1,4 +1,4 @@
-"""Steps on the outbox: note what is done, do what was left pending, wake who does it."""
+"""Steps on the outbox: do what was left pending, and wake who does it."""
 
 import asyncio
 import logging
@@ -13,7 +13,6 @@ from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
 from models.errors import DependencyUnavailable
 from models.messages import (
-    EffectsDone,
     EventEffect,
     RelayBatch,
     RelayKind,
@@ -55,12 +54,6 @@ class OutboxActivities:
         self._shards = shards
         self._waking: dict[tuple[RelayKind, int], asyncio.Task[None]] = {}
 
-    @activity.defn(name="mark_effects_done")
-    async def mark_done(self, request: EffectsDone) -> None:
-        """Notes which effects need not be done again."""
-        with as_application_error():
-            await self._outbox.mark_done(request.run_id, request.effect_ids, request.done_at)
-
     @activity.defn(name="skip_effect")
     async def skip(self, request: SkipEffect) -> bool:
         """Gives an effect up; False when it is not pending."""
@@ -101,7 +94,7 @@ class OutboxActivities:
     async def deliver(self, batch: RelayBatch) -> RelayProgress:
         """Does a shard's oldest pending effects: in order for each cart, many carts at once.
 
-        A cart whose effect fails waits, with all that comes after it; the others go on.
+        What fails ends the batch: the dependency is down, and the relay tries again later.
         """
         with as_application_error():
             records = await self._outbox.pending(

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from adapters.answers import Announcement
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable
 
@@ -28,11 +29,14 @@ _PUT = """
 local epoch = tonumber(redis.call('GET', KEYS[2]) or '0')
 local version = tonumber(redis.call('GET', KEYS[1]) or '0')
 local new_epoch, new_version = tonumber(ARGV[1]), tonumber(ARGV[2])
-if epoch > new_epoch or (epoch == new_epoch and version > new_version) then return 0 end
-redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[4] + ARGV[5])
-redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[4] + ARGV[5])
-return 1
+local newer = epoch < new_epoch or (epoch == new_epoch and version <= new_version)
+if newer then
+  redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[4] + ARGV[5])
+  redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[4] + ARGV[5])
+end
+if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+return newer and 1 or 0
 """
 
 _GET = """
@@ -82,16 +86,40 @@ class CartCache:
         return found
 
     async def put(
-        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
+        self,
+        store_id: str,
+        user_id: str,
+        *,
+        created_at: datetime,
+        version: int,
+        body: bytes,
+        announce: Announcement | None = None,
     ) -> bool:
-        """Caches a version of a cart; False when a later one, or a tombstone, is there."""
+        """Caches a version of a cart; False when a later one, or a tombstone, is there.
+
+        In the same round trip, after the cart, goes the announcement: who hears it and reads the
+        cart sees at least this version.
+        """
         key = _key(store_id, user_id)
         async with self._breaker.guard(), _naming_redis():
             stored = await self._put(
                 keys=[f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"],
-                args=[_epoch(created_at), version, body, self._ttl, POINTER_GRACE_SECONDS],
+                args=[
+                    _epoch(created_at),
+                    version,
+                    body,
+                    self._ttl,
+                    POINTER_GRACE_SECONDS,
+                    announce.channel if announce else "",
+                    announce.payload if announce else b"",
+                ],
             )
         return bool(stored)
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Only tells who listens; nobody may listen."""
+        async with self._breaker.guard(), _naming_redis():
+            await self._redis.publish(announcement.channel, announcement.payload)
 
     async def drop(self, store_id: str, user_id: str, *, created_at: datetime) -> None:
         """Forgets a cart that was deleted, and leaves its tombstone."""

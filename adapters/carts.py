@@ -7,6 +7,7 @@ record first decides the run.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any
 
 from beanie import PydanticObjectId
@@ -21,6 +22,7 @@ from adapters.mongo import (
     SETTLE_SECONDS,
     MongoClient,
     bounded,
+    close,
     connect,
 )
 from models.cart import Cart
@@ -39,6 +41,14 @@ from models.operation import Answer, Operation, shard_key
 _RECENT_CARTS = 512
 
 
+@dataclass(frozen=True, slots=True)
+class Pivot:
+    """The run's committed record, and the cart if this call is the one that has written it."""
+
+    record: Operation
+    cart: Cart | None
+
+
 class CartStore:
     """Carts and operation records. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
@@ -52,7 +62,7 @@ class CartStore:
         return cls(await connect(uri, app_name=app_name))
 
     async def close(self) -> None:
-        await self._client.close()
+        await close(self._client)
 
     async def ping(self) -> None:
         """Raises unless a primary answers."""
@@ -70,6 +80,11 @@ class CartStore:
         """A run's record, None while it has none."""
         async with bounded(READ_SECONDS):
             return await Operation.find_one({"_id": run_id})
+
+    async def committed_record(self, operation_id: str) -> Operation | None:
+        """The record of the run that committed an operation."""
+        async with bounded(READ_SECONDS):
+            return await Operation.find_one({"operationId": operation_id, "state": "committed"})
 
     async def latest_record(self, operation_id: str) -> Operation | None:
         """The record that tells how an operation ended: the committed one, else the latest."""
@@ -104,18 +119,13 @@ class CartStore:
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
             pending_events=pending is not None,
-            own_record=_recorded(own) if own else None,
-            committed_record=_recorded(committed) if committed else None,
+            own_record=recorded(own) if own else None,
+            committed_record=recorded(committed) if committed else None,
         )
-
-    async def committed_cart(self, run: SagaRun) -> Cart | None:
-        """The cart as `run` committed it, or a later version of it; None when it is gone."""
-        cart = self._recent.pop(run.run_id, None)
-        return cart or await self.cart(run.store_id, run.user_id)
 
     # The pivot
 
-    async def commit(self, request: CommitChange) -> Recorded:
+    async def commit(self, request: CommitChange) -> Pivot:
         """Changes the cart and writes the run's record, both or neither.
 
         Safe to repeat: a run that has committed answers with its record. Raises `VersionConflict`,
@@ -127,7 +137,7 @@ class CartStore:
             if (before.version if before else 0) != request.expected_version:
                 before = await Cart.find_one({"userId": run.user_id, "storeId": run.store_id})
             if (before.version if before else 0) != request.expected_version:
-                return await self._decided(run)
+                return Pivot(await self._decided(run), None)
             cart_id = before.id if before else PydanticObjectId()
             changed = apply_change(request.change, before, cart_id, run)
             after = Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))
@@ -165,17 +175,16 @@ class CartStore:
                 async with self._client.start_session() as session:
                     await session.with_transaction(pivot)
             except (DuplicateKeyError, DocumentNotFound):
-                return await self._decided(run)
-        self._remember(run.run_id, after)
-        return _recorded(record)
+                return Pivot(await self._decided(run), None)
+        return Pivot(record, after)
 
-    async def _decided(self, run: SagaRun) -> Recorded:
+    async def _decided(self, run: SagaRun) -> Operation:
         """Why a pivot could not be written: its run or operation is decided, or the cart moved."""
         own = await Operation.find_one({"_id": run.run_id})
         if own is not None:
             if own.state == "aborted":
                 raise RunAlreadyAborted(run.run_id)
-            return _recorded(own)
+            return own
         other = await Operation.find_one({"operationId": run.operation_id, "state": "committed"})
         if other is not None:
             raise AlreadyCommitted(other.id, other.fingerprint)
@@ -210,18 +219,19 @@ class CartStore:
                 decided = await Operation.get(run.run_id)
                 if decided is None:
                     raise
-                return _recorded(decided)
-        return _recorded(record)
+                return recorded(decided)
+        return recorded(record)
 
     def _remember(self, run_id: str, cart: Cart) -> None:
-        """Keeps a cart for the run's next step; a lost one is read again."""
+        """Keeps a cart for the run's pivot; a lost one is read again."""
         self._recent[run_id] = cart
         self._recent.move_to_end(run_id)
         while len(self._recent) > _RECENT_CARTS:
             self._recent.popitem(last=False)
 
 
-def _recorded(record: Operation) -> Recorded:
+def recorded(record: Operation) -> Recorded:
+    """A record as far as a saga must know it."""
     return Recorded(
         run_id=record.id,
         state=record.state,

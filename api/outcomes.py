@@ -8,37 +8,49 @@ from typing import Literal
 
 from api.errors import Answer, abort_answer, refusal_answer
 from api.state import Carts
-from models.messages import OperationResult, Outcome
-from models.operation import Operation
+from models.messages import CartOperation, OperationResult, Outcome, Refusal
+from models.operation import Answer as StoredAnswer
 
 Status = Literal["committed", "rejected", "aborted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An operation that has ended; `record` is there when it committed."""
+    """An operation that has ended, and what its client is told."""
 
     status: Status
     answer: Answer
-    record: Operation | None = None
 
 
-async def ended(carts: Carts, result: OperationResult) -> Ended:
-    """How an operation ended, with the stored answer if it has one."""
+async def ended(carts: Carts, result: OperationResult, answer: StoredAnswer | None = None) -> Ended:
+    """How an operation ended; a committed one's answer is read from its record unless given."""
     if result.outcome is Outcome.REJECTED and result.refusal is not None:
         return Ended("rejected", refusal_answer(result.operation, result.refusal))
     if result.outcome is Outcome.ABORTED:
         return Ended("aborted", abort_answer(result.reason))
-    record = await carts.record(result.run_id)
-    if record is None:
-        raise LookupError(f"run {result.run_id} is {result.outcome} and has no record")
-    return committed(record, replayed=result.outcome is Outcome.REPLAYED)
+    if answer is None:
+        record = await carts.record(result.run_id)
+        if record is None or record.answer is None:
+            raise LookupError(f"run {result.run_id} is {result.outcome} and has no answer")
+        answer = record.answer
+    return committed(answer, replayed=result.outcome is Outcome.REPLAYED)
 
 
-def committed(record: Operation, *, replayed: bool = False) -> Ended:
+async def answered_before(carts: Carts, request: CartOperation) -> Ended | None:
+    """The answer that this operation has had already, so that no saga needs to be started.
+
+    Only a shorter way: a saga that finds its operation committed ends in the same way.
+    """
+    record = await carts.committed_record(request.operation_id)
+    if record is None or record.answer is None:
+        return None
+    if record.fingerprint != request.fingerprint:
+        refusal = Refusal(code="idempotency_key_reused")
+        return Ended("rejected", refusal_answer(record.operation, refusal))
+    return committed(record.answer, replayed=True)
+
+
+def committed(answer: StoredAnswer, *, replayed: bool = False) -> Ended:
     """A committed operation: the same status and the same text for ever."""
-    if record.answer is None:
-        raise LookupError(f"run {record.id} has a record without an answer")
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
-    answer = Answer(record.answer.status, record.answer.body.encode(), headers)
-    return Ended("committed", answer, record)
+    return Ended("committed", Answer(answer.status, answer.body.encode(), headers))

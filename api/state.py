@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from adapters import events
+from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache
 from adapters.carts import CartStore
 from adapters.inventory import InventoryClient
@@ -34,6 +35,7 @@ class Carts(Protocol):
 
     async def cart(self, store_id: str, user_id: str) -> Cart | None: ...
     async def record(self, run_id: str) -> Operation | None: ...
+    async def committed_record(self, operation_id: str) -> Operation | None: ...
     async def latest_record(self, operation_id: str) -> Operation | None: ...
 
 
@@ -50,7 +52,7 @@ class Gateway(Protocol):
     """Starts and finds operations (`workflows.gateway.CartGateway`)."""
 
     async def add_item(self, request: AddItemInput) -> Started: ...
-    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None: ...
+    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None: ...
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None: ...
@@ -90,6 +92,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
         temporal = await connect(settings, lazy=True)
+        inbox = AnswerInbox(settings.redis)
+        inbox.open()
+        stack.push_async_callback(inbox.close)
         health = HealthChecks(
             mongodb=carts.ping,
             redis=cache.ping,
@@ -108,6 +113,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 temporal,
                 task_queue=settings.temporal_task_queue,
                 lock_wait_seconds=settings.cart_lock_wait_seconds,
+                inbox=inbox,
+                fallback_seconds=settings.answer_fallback_ms / 1000,
             ),
             health=health,
         )

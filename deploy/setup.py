@@ -60,7 +60,7 @@ async def create_indexes(settings: Settings) -> None:
     try:
         await mongo.create_indexes()
     finally:
-        await client.close()
+        await mongo.close(client)
 
 
 async def create_search_attributes(settings: Settings) -> None:

@@ -40,12 +40,19 @@ class Policy(Message):
     currency: str = "USD"
 
 
+class ReplyTo(Message):
+    """Where the caller listens for the answer: a Redis channel, and its name for this start."""
+
+    channel: str
+    attempt_id: str
+
+
 class CartOperation(Message):
     """What every operation on a cart carries.
 
     `operation_id` names the client's intention (user, store and idempotency key); `attempt_id`
     this one try to start it; `fingerprint` is the hash of the request, to notice a key that is
-    used again for something else; `reply_to` is the Redis channel on which the caller listens.
+    used again for something else; `reply_channel` is the Redis channel on which the caller listens.
     """
 
     store_id: str
@@ -53,8 +60,15 @@ class CartOperation(Message):
     operation_id: str
     attempt_id: str
     fingerprint: str
-    reply_to: str | None = None
+    reply_channel: str | None = None
     policy: Policy = Policy()
+
+    @property
+    def reply_to(self) -> ReplyTo | None:
+        """Where the answer goes, when somebody listens for it."""
+        if self.reply_channel is None:
+            return None
+        return ReplyTo(channel=self.reply_channel, attempt_id=self.attempt_id)
 
 
 class AddItemInput(CartOperation):
@@ -190,6 +204,14 @@ class CommitChange(Message):
     policy: Policy
     expected_version: int
     change: AddLine
+    reply_to: ReplyTo | None = None
+
+
+class Committed(Message):
+    """The pivot's record, and whether the cart is shown and the caller answered already."""
+
+    record: Recorded
+    shown: bool
 
 
 class SettleRun(Message):
@@ -201,32 +223,27 @@ class SettleRun(Message):
 
 
 class ReleaseHolds(Message):
-    """Give holds back to the inventory."""
+    """Give the holds of a run's record back, and note it there."""
 
+    run_id: str
     store_id: str
     user_id: str
     releases: tuple[ReleaseEffect, ...]
 
 
 class PublishEvents(Message):
-    """Publish events in this order."""
+    """Publish the events of a run's record in this order, and note it there."""
 
+    run_id: str
     events: tuple[EventEffect, ...]
 
 
-class RefreshCache(Message):
-    """Write the cart that `run` has committed into the cache."""
+class ShowCart(Message):
+    """Write the cart that `run` has committed into the cache, and answer the caller."""
 
     run: SagaRun
-    version: int
-
-
-class EffectsDone(Message):
-    """Mark effects of a run's record as done."""
-
-    run_id: str
-    effect_ids: tuple[str, ...]
-    done_at: datetime
+    cache: bool
+    reply_to: ReplyTo | None
 
 
 # Relays: what could not be done inline.
@@ -310,5 +327,13 @@ class OperationResult(Message):
     operation: str
     operation_id: str
     run_id: str
+    saga_id: str
     refusal: Refusal | None = None
     reason: str | None = None
+
+
+class AnswerCaller(Message):
+    """Tell the caller how its operation ended."""
+
+    reply_to: ReplyTo
+    result: OperationResult

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
 from bson import Decimal128
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 CENT = Decimal("0.01")
 MAX_PRICE = Decimal(1_000_000)
@@ -18,7 +18,7 @@ def _decimal(value: Any) -> Any:
     return value.to_decimal() if isinstance(value, Decimal128) else value
 
 
-Money = Annotated[Decimal, BeforeValidator(_decimal)]
+Money = Annotated[Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "number"})]
 """An amount in the cart's currency; also reads what MongoDB stores."""
 
 

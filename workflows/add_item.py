@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=ids.ADD_ITEM)
 class AddItemWorkflow(CartWorkflow):
-    """compensatable: load, limits, reserve · pivot: cart and record · retriable: cache ‖ event."""
+    """compensatable: load ‖ reserve · pivot: cart and record, shown · retriable: event."""
 
     @workflow.run
     async def run(self, request: AddItemInput) -> OperationResult:
@@ -30,8 +30,7 @@ class AddItemWorkflow(CartWorkflow):
         def within_limits(cart: LoadedCart) -> None:
             check_limits(cart, request)
 
-        await saga.load(within_limits)
-        await saga.reserve(request.product_id, request.quantity)
+        await saga.hold(within_limits, request.product_id, request.quantity)
         return await saga.commit(AddLine(request=request), within_limits)
 
 

@@ -7,10 +7,11 @@ for the running one; who comes with the same key is told that it is running.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +29,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
+from adapters.answers import Announced, AnswerInbox
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable, OperationInProgress
 from models.messages import (
@@ -93,10 +95,15 @@ def new_attempt() -> str:
 
 @dataclass(frozen=True)
 class Started:
-    """An accepted operation: it runs, whether anybody waits for it or not."""
+    """An accepted operation: it runs, whether anybody waits for it or not.
+
+    `heard` becomes the answer by the short cut (`adapters.answers`), if one is listened to.
+    """
 
     operation_id: str
     handle: CartHandle
+    attempt_id: str
+    heard: asyncio.Future[Announced] | None = None
 
 
 class CartGateway:
@@ -107,10 +114,22 @@ class CartGateway:
     was started; that is safe to repeat with the same key.
     """
 
-    def __init__(self, client: Client, *, task_queue: str, lock_wait_seconds: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        task_queue: str,
+        lock_wait_seconds: float,
+        inbox: AnswerInbox | None = None,
+        fallback_seconds: float = 0,
+    ) -> None:
+        """With an `inbox`, answers are listened for, and Temporal is asked `fallback_seconds` later
+        for those that have not come."""
         self._client = client
         self._task_queue = task_queue
         self._lock_wait = lock_wait_seconds
+        self._inbox = inbox
+        self._fallback = fallback_seconds
         self._queues = _Queues()
         self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
 
@@ -124,17 +143,40 @@ class CartGateway:
             summary=f"Add {request.quantity} x {request.product_id}",
         )
 
-    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
+    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
         """How the operation ended; None when it has not within the time.
 
+        The answer for the client comes with it by the short cut, else it stands in the record.
         Raises `WorkflowFailureError` when the run failed in a way that nobody foresaw, or was
         terminated or cancelled from outside.
         """
         try:
             async with asyncio.timeout(wait_seconds):
-                return await started.handle.result(follow_runs=False)
-        except (TimeoutError, RPCError):
+                if started.heard is not None and self._inbox and self._inbox.is_listening:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._fallback):
+                            return await asyncio.shield(started.heard)
+                return await self._first_answer(started)
+        except (TimeoutError, RPCError, RuntimeError):
             return None  # it was accepted and goes on; the caller can ask for it later
+        finally:
+            if self._inbox:
+                self._inbox.forget(started.attempt_id)
+
+    async def _first_answer(self, started: Started) -> Announced:
+        """The answer by the short cut or by Temporal, whichever comes first."""
+        asked = asyncio.ensure_future(started.handle.result(follow_runs=False))
+        sources: set[asyncio.Future[Any]] = {asked}
+        if started.heard is not None:
+            sources.add(started.heard)
+        try:
+            await asyncio.wait(sources, return_when=asyncio.FIRST_COMPLETED)
+            if started.heard is not None and started.heard.done():
+                return started.heard.result()
+            return Announced(await asked)
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
@@ -191,35 +233,53 @@ class CartGateway:
         summary: str,
     ) -> Started:
         workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
+        heard: asyncio.Future[Announced] | None = None
+        if self._inbox and self._inbox.is_listening:
+            heard = self._inbox.expect(request.attempt_id)
+            request = request.model_copy(update={"reply_channel": self._inbox.channel})
+        start = partial(
+            self._client.start_workflow,
+            workflow,
+            request,
+            id=workflow_id,
+            task_queue=self._task_queue,
+            task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
+            rpc_timeout=RPC_TIMEOUT,
+            static_summary=summary,
+            memo={
+                ids.MEMO_OPERATION_ID: request.operation_id,
+                ids.MEMO_ATTEMPT_ID: request.attempt_id,
+            },
+            search_attributes=_search_attributes(request, operation, product_id),
+        )
+        try:
+            handle = await self._start_in_turn(workflow_id, request, start)
+        except BaseException:
+            if self._inbox:
+                self._inbox.forget(request.attempt_id)
+            raise
+        return Started(request.operation_id, handle, request.attempt_id, heard)
+
+    async def _start_in_turn(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
         async with turn, self._breaker.guard():
             while True:
                 try:
-                    handle = await self._client.start_workflow(
-                        workflow,
-                        request,
-                        id=workflow_id,
-                        task_queue=self._task_queue,
-                        task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
-                        rpc_timeout=RPC_TIMEOUT,
-                        static_summary=summary,
-                        memo={
-                            ids.MEMO_OPERATION_ID: request.operation_id,
-                            ids.MEMO_ATTEMPT_ID: request.attempt_id,
-                        },
-                        search_attributes=_search_attributes(request, operation, product_id),
-                    )
+                    started = await start()
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
                 except RPCError as error:
-                    handle = await self._started_after_all(workflow_id, request, error)
-                    return Started(request.operation_id, handle)
+                    return await self._started_after_all(workflow_id, request, error)
+                except RuntimeError as error:  # a lazy client that has never connected
+                    raise DependencyUnavailable("temporal", str(error)) from error
                 else:
-                    return Started(
-                        request.operation_id,
-                        self._handle(workflow_id, handle.first_execution_run_id),
-                    )
+                    return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
@@ -239,7 +299,7 @@ class CartGateway:
             raise OperationInProgress("the cart is busy") from None
         except WorkflowFailureError:
             return  # it has ended, whatever it said
-        except RPCError as error:
+        except (RPCError, RuntimeError) as error:
             raise DependencyUnavailable("temporal", str(error)) from error
 
     async def _started_after_all(

@@ -53,7 +53,7 @@ RELEASE = LocalActivityConfig(
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-REFRESH_CACHE = LocalActivityConfig(
+SHOW = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=4),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
@@ -63,10 +63,9 @@ PUBLISH = LocalActivityConfig(
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-MARK_DONE = LocalActivityConfig(
-    start_to_close_timeout=timedelta(seconds=3),
-    schedule_to_close_timeout=timedelta(seconds=5),
-    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
+ANSWER = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=2),
+    retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 WAKE_RELAY = LocalActivityConfig(

@@ -19,7 +19,6 @@ from temporalio.exceptions import CancelledError as StepCancelled
 from temporalio.exceptions import TimeoutError as StepTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from activities.cache import CacheActivities
     from activities.carts import CartActivities
     from activities.events import EventActivities
     from activities.inventory import InventoryActivities
@@ -76,6 +75,20 @@ class Saga:
         self._cart: m.LoadedCart | None = None
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
+        self._shown = False
+
+    async def hold(self, check: Check, product_id: str, quantity: int) -> None:
+        """Loads and reserves at once: neither needs the other, and the caller waits for both.
+
+        What the loaded facts say comes first: an answer that is there already, or a limit, is told
+        even when there is no stock, and gives back what was held meanwhile.
+        """
+        loaded, reserved = await asyncio.gather(
+            self.load(check), self.reserve(product_id, quantity), return_exceptions=True
+        )
+        for outcome in (loaded, reserved):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def load(self, check: Check) -> m.LoadedCart:
         """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
@@ -134,9 +147,10 @@ class Saga:
                 policy=self.request.policy,
                 expected_version=cart.version,
                 change=change,
+                reply_to=self.request.reply_to,
             )
             try:
-                return await _step(
+                committed = await _step(
                     "mongodb",
                     workflow.execute_local_activity_method(
                         CartActivities.commit, pivot, **policies.COMMIT
@@ -145,7 +159,10 @@ class Saga:
             except VersionConflict:
                 if attempt == policies.MAX_COMMIT_TRIES:
                     raise
-            cart = await self.load(check)
+                cart = await self.load(check)
+            else:
+                self._shown = committed.shown
+                return committed.record
         raise AssertionError("unreachable")
 
     async def undo(self, reason: str) -> m.Recorded | None:
@@ -176,26 +193,27 @@ class Saga:
         releases = tuple(e for e in record.effects if e.kind == "release" and e.done_at is None)
         # Events of a cart keep their order: with earlier ones pending, these wait behind them.
         overtaking = self._cart is not None and self._cart.pending_events
-        done = await asyncio.gather(
-            self._refresh(record),
-            self._publish(() if overtaking else events),
-            self._release(releases),
+        _, published, released = await asyncio.gather(
+            self._show(record),
+            self._publish(record.run_id, () if overtaking else events),
+            self._release(record.run_id, releases),
         )
-        effects = tuple(effect.id for effects in done for effect in effects)
-        if effects:
-            await _attempt(
-                workflow.execute_local_activity_method(
-                    OutboxActivities.mark_done,
-                    m.EffectsDone(
-                        run_id=record.run_id, effect_ids=effects, done_at=self.run.started_at
-                    ),
-                    **policies.MARK_DONE,
-                )
-            )
-        if any(event.id not in effects for event in events):
+        if events and not published:
             await self._wake(m.RelayKind.EVENTS)
-        if any(release.id not in effects for release in releases):
+        if releases and not released:
             await self._wake(m.RelayKind.RELEASES)
+
+    async def answer(self, result: m.OperationResult) -> None:
+        """Tells the caller of an operation that did not commit (see `CartActivities.commit`)."""
+        reply_to = self.request.reply_to
+        if reply_to is None or result.outcome is m.Outcome.COMMITTED:
+            return
+        message = m.AnswerCaller(reply_to=reply_to, result=result)
+        await _attempt(
+            workflow.execute_local_activity_method(
+                CartActivities.answer, message, **policies.ANSWER
+            )
+        )
 
     async def _wake(self, kind: m.RelayKind) -> None:
         """What was left pending is the relay's now."""
@@ -206,40 +224,45 @@ class Saga:
             )
         )
 
-    async def _refresh(self, record: m.Recorded) -> tuple[m.Effect, ...]:
-        if record.state == "committed" and self.request.policy.cache:
+    async def _show(self, record: m.Recorded) -> None:
+        """Where an earlier try committed, or Redis was away, the cart is still to be shown."""
+        reply_to = self.request.reply_to
+        if record.state == "aborted" or self._shown:
+            return
+        if self.request.policy.cache or reply_to is not None:
+            request = m.ShowCart(run=self.run, cache=self.request.policy.cache, reply_to=reply_to)
             await _attempt(
                 workflow.execute_local_activity_method(
-                    CacheActivities.refresh,
-                    m.RefreshCache(run=self.run, version=record.version or 0),
-                    **policies.REFRESH_CACHE,
+                    CartActivities.show, request, **policies.SHOW
                 )
             )
-        return ()
 
-    async def _publish(self, events: tuple[m.EventEffect, ...]) -> tuple[m.Effect, ...]:
+    async def _publish(self, run_id: str, events: tuple[m.EventEffect, ...]) -> bool:
+        """Whether there were events, and all are published and noted."""
         if not events:
-            return ()
-        published = await _attempt(
+            return False
+        request = m.PublishEvents(run_id=run_id, events=events)
+        return await _attempt(
             workflow.execute_local_activity_method(
-                EventActivities.publish, m.PublishEvents(events=events), **policies.PUBLISH
+                EventActivities.publish, request, **policies.PUBLISH
             )
         )
-        return events if published else ()
 
-    async def _release(self, releases: tuple[m.ReleaseEffect, ...]) -> tuple[m.Effect, ...]:
+    async def _release(self, run_id: str, releases: tuple[m.ReleaseEffect, ...]) -> bool:
+        """Whether there were holds to give back, and all are given back and noted."""
         if not releases:
-            return ()
-        released = await _attempt(
+            return False
+        request = m.ReleaseHolds(
+            run_id=run_id,
+            store_id=self.run.store_id,
+            user_id=self.run.user_id,
+            releases=releases,
+        )
+        return await _attempt(
             workflow.execute_local_activity_method(
-                InventoryActivities.release,
-                m.ReleaseHolds(
-                    store_id=self.run.store_id, user_id=self.run.user_id, releases=releases
-                ),
-                **policies.RELEASE,
+                InventoryActivities.release, request, **policies.RELEASE
             )
         )
-        return releases if released else ()
 
 
 class CartWorkflow:
@@ -288,7 +311,16 @@ class CartWorkflow:
 async def _end(
     saga: Saga, forward: "asyncio.Future[m.Recorded]", stopped: str | None
 ) -> m.OperationResult:
-    """From the outcome of the steps to the result: forward, or back by the undo."""
+    """From the outcome of the steps to the result, told to the caller."""
+    result = await _decide(saga, forward, stopped)
+    await saga.answer(result)
+    return result
+
+
+async def _decide(
+    saga: Saga, forward: "asyncio.Future[m.Recorded]", stopped: str | None
+) -> m.OperationResult:
+    """Forward, or back by the undo."""
     if stopped is not None:
         forward.cancel()
     try:
@@ -355,6 +387,7 @@ def _result(
         operation=saga.run.operation,
         operation_id=saga.run.operation_id,
         run_id=run_id or saga.run.run_id,
+        saga_id=saga.run.saga_id,
         refusal=refusal,
         reason=reason,
     )

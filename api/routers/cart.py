@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
 from api.errors import Answer, ApiError, invalid, not_found
-from api.outcomes import ended
+from api.outcomes import answered_before, ended
 from api.routers.operations import BASE_PATH, accepted
 from api.routing import CartRoute
 from api.schemas import Accepted, AddItemBody, IdempotencyKey, InsufficientStock
@@ -18,7 +18,7 @@ from api.state import ApiState
 from models.cart import CartView
 from models.changes import cart_json
 from models.errors import DependencyUnavailable
-from models.messages import AddItemInput
+from models.messages import AddItemInput, Outcome
 from workflows import ids
 from workflows.gateway import fingerprint, new_attempt
 
@@ -110,7 +110,8 @@ async def add_item(
     answered alike for ever, and done once.
     """
     principal, state, trace = call.principal, call.state, call.trace
-    key = _key(request, idempotency_key, body)
+    given = _given_key(request, idempotency_key, body)
+    key = given or str(uuid4())
     trace.headers.append((b"idempotency-key", key.encode()))
     operation = _operation(store_id, key, body, call)
     trace.fields.update(
@@ -120,15 +121,20 @@ async def add_item(
         quantity=body.quantity,
         operationId=operation.operation_id,
     )
+    if given is not None:
+        earlier = await answered_before(state.carts, operation)
+        if earlier is not None:
+            trace.fields["outcome"] = earlier.status
+            return earlier.answer.response()
     started = await state.gateway.add_item(operation)
-    result = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
-    if result is None:
+    heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
+    if heard is None:
         trace.fields["outcome"] = "pending"
         return accepted(store_id, operation.operation_id)
-    trace.fields["outcome"] = result.outcome.value
-    end = await ended(state.carts, result)
-    if end.record is not None:
-        trace.done("cart_item_added", "Cart item added", sagaId=end.record.saga_id)
+    trace.fields["outcome"] = heard.result.outcome.value
+    end = await ended(state.carts, heard.result, heard.answer)
+    if heard.result.outcome is Outcome.COMMITTED:
+        trace.done("cart_item_added", "Cart item added", sagaId=heard.result.saga_id)
     return end.answer.response()
 
 
@@ -176,15 +182,15 @@ async def _from_cache(state: ApiState, store_id: str, user_id: str) -> bytes | N
         return None
 
 
-def _key(request: Request, in_header: str | None, body: AddItemBody) -> str:
-    """The one key that was sent, wherever; a new one if none was."""
+def _given_key(request: Request, in_header: str | None, body: AddItemBody) -> str | None:
+    """The one key that was sent, wherever."""
     given = {*request.headers.getlist("Idempotency-Key")}
     if body.idempotency_key is not None:
         given.add(body.idempotency_key)
     if len(given) > 1:
         message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
         raise ApiError(invalid(("idempotencyKey", message)))
-    return in_header or body.idempotency_key or str(uuid4())
+    return in_header or body.idempotency_key
 
 
 def _operation(store_id: str, key: str, body: AddItemBody, call: Call) -> AddItemInput:

@@ -115,8 +115,8 @@ async def _end(
     record: Operation | None,
 ) -> Ended | None:
     """How it ended; None while it runs. Aborted tries may be followed by a running one."""
-    if record is not None and record.state == "committed":
-        return committed(record)
+    if record is not None and record.answer is not None:
+        return committed(record.answer)
     owner = record.user_id if record is not None else user_id
     try:
         result = await state.gateway.find(store_id, operation_id, user_id=owner)

@@ -10,6 +10,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from adapters.answers import Announced
 from api.app import create_app
 from api.auth import Authenticator
 from api.health import HealthChecks
@@ -45,7 +46,12 @@ def settings_for_tests(**changed: Any) -> Settings:
 
 def result_of(outcome: Outcome, **more: Any) -> OperationResult:
     return OperationResult(
-        outcome=outcome, operation="AddItem", operation_id="0" * 32, run_id=RUN_ID, **more
+        outcome=outcome,
+        operation="AddItem",
+        operation_id="0" * 32,
+        run_id=RUN_ID,
+        saga_id="cart-1-user-1-product-1",
+        **more,
     )
 
 
@@ -58,6 +64,7 @@ def record_of(operation_id: str = "0" * 32, **changed: Any) -> Operation:
         "operation_id": operation_id,
         "saga_id": "cart-1-user-1-product-1",
         "fingerprint": "f",
+        "shard_key": 1,
         "store_id": STORE,
         "user_id": USER,
         "answer": Answer(status=201, body='{"quantity":2,"totalPrice":159.90}'),
@@ -99,12 +106,13 @@ class FakeGateway:
         self.added.append(request)
         if self.refuses is not None:
             raise self.refuses
-        return Started(request.operation_id, cast(CartHandle, None))
+        return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
 
-    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
+    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
         assert started.operation_id
         assert wait_seconds > 0
-        return _given(self.outcome)
+        result = _given(self.outcome)
+        return None if result is None else Announced(result)
 
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
@@ -135,6 +143,11 @@ class FakeCarts:
     async def record(self, run_id: str) -> Operation | None:
         self._read()
         return next((record for record in self.records if record.id == run_id), None)
+
+    async def committed_record(self, operation_id: str) -> Operation | None:
+        self._read()
+        records = (r for r in self.records if r.operation_id == operation_id)
+        return next((r for r in records if r.state == "committed"), None)
 
     async def latest_record(self, operation_id: str) -> Operation | None:
         self._read()

@@ -101,7 +101,7 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None
         if name.startswith("TEMPORAL_"):
             monkeypatch.delenv(name)
     nobody = dict.fromkeys(_PORTS, "1")
-    defaults = {"CART_ENV_FILE": "", "TEMPORAL_ADDRESS": "127.0.0.1:1"} | nobody
+    defaults = {"CART_ENV_FILE": ""} | nobody
     for name, value in {**defaults, **values}.items():
         monkeypatch.setenv(name, str(value))
 

@@ -1,5 +1,7 @@
 """`cart doctor` names what is wrong and what to do, for each way in which a part can be wrong."""
 
+import asyncio
+import gc
 import socket
 import time
 from contextlib import ExitStack, closing
@@ -13,7 +15,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.mongo import DOCUMENTS
-from cli.doctor import kafka, mongodb, temporal
+from cli.doctor import checks, kafka, mongodb, temporal
 from cli.doctor.findings import Finding, Report, State
 from cli.doctor.mongodb import check_mongodb
 from cli.doctor.redis import check_redis
@@ -67,22 +69,24 @@ def test_the_table_shows_state_and_advice(capsys: pytest.CaptureFixture[str]) ->
     assert "1 ok, 1 warn, 6 failed" in ended.out
 
 
+# pymongo does not close a connection whose handshake it is told to end.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_servers_that_accept_and_say_nothing_do_not_hold_it_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ("PORT", "INVENTORY_PORT", "MONGODB_PORT", "REDIS_PORT", "KAFKA_PORT")
+    names = ("PORT", "INVENTORY_PORT", "TEMPORAL_PORT", "MONGODB_PORT", "REDIS_PORT", "KAFKA_PORT")
     with ExitStack() as stack:
-        silent = {
-            name: stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
-            for name in (*names, "TEMPORAL")
-        }
-        ports = {name: server.getsockname()[1] for name, server in silent.items()}
-        address = f"127.0.0.1:{ports.pop('TEMPORAL')}"
-        clear_environment(monkeypatch, TEMPORAL_ADDRESS=address, **ports)
+        silent = [
+            stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in names
+        ]
+        ports = {name: server.getsockname()[1] for name, server in zip(names, silent, strict=True)}
+        clear_environment(monkeypatch, **ports)
         begun = time.monotonic()
         ended = run(capsys, "doctor", "--json")
 
-    assert time.monotonic() - begun < 5
+    took = time.monotonic() - begun
+    gc.collect()  # here, where the warning is expected
+    assert took < 5
     assert ended.code == 1
     checks = {check["part"]: check for check in ended.json["checks"]}
     assert {checks[part]["state"] for part in PARTS} == {"failed"}
@@ -114,8 +118,6 @@ def test_only_failures_fail_it(
     state: State,
     code: int,
 ) -> None:
-    from cli.doctor import checks  # noqa: PLC0415
-
     found = checks.Examination([Finding("Redis", state, "so it is", "do this")], hanging=False)
     monkeypatch.setattr(checks, "examine", lambda _: found)
 
@@ -196,8 +198,6 @@ async def test_the_inventorys_health(status: int, state: State) -> None:
 
 
 async def test_redis_that_wants_a_password() -> None:
-    import asyncio  # noqa: PLC0415
-
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(4096):
             writer.write(b"-NOAUTH Authentication required.\r\n" * 4)

@@ -1,0 +1,73 @@
+# `make run`, `make test` and `make check` work from a fresh clone, with make and a Python of
+# 3.11 to 3.13 and nothing else; what they need is installed into .venv from the locked list.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Touched after a complete installation.
+STAMP := $(VENV)/.installed
+# There while an installation runs: what an interrupted one left behind is thrown away.
+UNFINISHED := $(VENV)/.installing
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+# `make run PYTHON=/path/to/python` chooses another one.
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check install clean
+
+help:
+	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
+	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
+	@echo "make check   check format, lint, types and import rules"
+	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
+
+run: $(STAMP)
+	@exec $(BIN)/cart run $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=80
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+install: $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+		.pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path "./.local/*" -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	@if [ -e $(UNFINISHED) ]; then \
+		echo "removing what an interrupted installation left in $(VENV)"; rm -rf $(VENV); \
+	elif [ -e $(VENV) ] && ! $(BIN)/python -c '$(SUITABLE)' 2>/dev/null; then \
+		echo "removing $(VENV): its Python is missing or not 3.11 to 3.13"; rm -rf $(VENV); \
+	fi
+	@if [ ! -e $(VENV) ]; then \
+		python=; \
+		for name in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+			if "$$name" -c '$(SUITABLE)' >/dev/null 2>&1; then python="$$name"; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo "No Python 3.11, 3.12 or 3.13 found$(if $(PYTHON), as PYTHON=$(PYTHON)):" \
+				"install one, or name it: make PYTHON=/path/to/python3.13 …" >&2; exit 1; \
+		fi; \
+		if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+			echo "$$python cannot make virtual environments: install the package python3-venv" \
+				"(Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; \
+		fi; \
+		echo "making $(VENV) with $$("$$python" --version)"; \
+		mkdir -p $(VENV) && touch $(UNFINISHED) && "$$python" -m venv $(VENV) || exit 1; \
+	fi
+	@touch $(UNFINISHED)
+	@echo "installing the locked dependencies into $(VENV); this takes a minute or two"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ && rm -f $(UNFINISHED)

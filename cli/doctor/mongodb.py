@@ -1,0 +1,177 @@
+"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, and what the
+records of operations say is still to be done."""
+
+import asyncio
+import errno
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pymongo
+from pymongo import AsyncMongoClient, IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
+
+from adapters.mongo import DOCUMENTS
+from cli.console import reason, without_login
+from cli.doctor.findings import Report, start_or_check
+from models.operation import Operation
+from settings import Settings
+
+MONGODB = "MongoDB"
+TRANSACTIONS = "MongoDB transactions"
+INDEXES = "MongoDB indexes"
+PENDING = "pending effects"
+
+# Together less than the time of a check. Finding a primary is timed by its own option, because a
+# `pymongo.timeout` around it would take that option's place.
+SELECTION_MS = 1_000
+COMMANDS_SECONDS = 0.8
+# A process killed inside a transaction blocks its cart for as long as this.
+TRANSACTION_SECONDS = 5
+PENDING_AFTER = timedelta(seconds=60)
+_UNSET = object()
+_NOT_ALLOWED = 13  # MongoDB's error code `Unauthorized`
+
+Client = AsyncMongoClient[dict[str, Any]]
+Database = AsyncDatabase[dict[str, Any]]
+
+
+async def check_mongodb(settings: Settings, report: Report) -> None:
+    """Everything about MongoDB over one client, with the service's own URI."""
+    uri = settings.mongodb.get_secret_value()
+    where = without_login(uri)
+    client: Client = AsyncMongoClient(
+        uri,
+        appname="cart-doctor",
+        serverSelectionTimeoutMS=SELECTION_MS,
+        connectTimeoutMS=SELECTION_MS,
+        tz_aware=True,
+    )
+    try:
+        if not await _primary(client, settings, where, report):
+            return
+        database = client.get_default_database("cart-service")
+        with pymongo.timeout(COMMANDS_SECONDS):
+            await asyncio.gather(
+                _transactions(client, report),
+                _indexes(database, report),
+                _pending(database, report),
+            )
+    except PyMongoError as error:
+        report.failed(MONGODB, f"{where}: {reason(error)}", _advice(settings))
+    finally:
+        await client.close()
+
+
+async def _primary(client: Client, settings: Settings, where: str, report: Report) -> bool:
+    try:
+        hello = await client.admin.command("hello")
+    except ServerSelectionTimeoutError as error:
+        what, advice = _no_primary(client, settings, str(error))
+        report.failed(MONGODB, f"{where} {what}", advice)
+        return False
+    except OperationFailure as error:
+        advice = "check the user and password in MONGODB_URI"
+        report.failed(MONGODB, f"{where} refuses us: {reason(error)}", advice)
+        return False
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        report.failed(MONGODB, f"{where} is not a member of a replica set", _NO_REPLICA_SET)
+        return False
+    if not hello.get("isWritablePrimary"):
+        report.failed(MONGODB, f"{where} is not the primary", _DIRECT)
+        return False
+    report.ok(MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
+    return True
+
+
+# The driver keeps only the text of the system's error.
+_REFUSED = re.compile(rf"refused|\[Errno {errno.ECONNREFUSED}\]")
+_NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
+_DIRECT = "take directConnection out of MONGODB_URI"
+
+
+def _no_primary(client: Client, settings: Settings, error: str) -> tuple[str, str]:
+    """Why no primary was found, from what the driver has seen of the servers."""
+    servers = client.topology_description.server_descriptions().values()
+    kinds = {server.server_type_name for server in servers}
+    if "RSGhost" in kinds:
+        return "is a replica set that was never initiated", "run rs.initiate() once"
+    if kinds & {"RSSecondary", "RSArbiter", "RSOther"}:
+        return "has no primary", "see rs.status(): a majority of the members must be up"
+    if "Standalone" in kinds or not kinds or "belongs to a set named" in error:
+        name = settings.mongodb_replica_set
+        return (
+            f"is not a member of the replica set {name!r}",
+            f"{_NO_REPLICA_SET}; its name is MONGODB_REPLICA_SET",
+        )
+    why = "connection refused" if _REFUSED.search(error) else "no answer in time"
+    return f"does not answer ({why})", _advice(settings)
+
+
+def _advice(settings: Settings) -> str:
+    return start_or_check("MONGODB_URI", is_set=settings.mongodb_uri is not None)
+
+
+async def _transactions(client: Client, report: Report) -> None:
+    name = "transactionLifetimeLimitSeconds"
+    set_it = (
+        f"start mongod with --setParameter {name}={TRANSACTION_SECONDS} (setParameter works too)"
+    )
+    try:
+        seconds = (await client.admin.command({"getParameter": 1, name: 1}))[name]
+    except OperationFailure as error:
+        why = "not allowed" if error.code == _NOT_ALLOWED else reason(error)
+        report.warn(TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
+        return
+    if seconds > TRANSACTION_SECONDS:
+        what = f"{name}={seconds}: a worker that dies inside one blocks its cart for so long"
+        report.warn(TRANSACTIONS, what, set_it)
+    else:
+        report.ok(TRANSACTIONS, f"{name}={seconds}")
+
+
+async def _indexes(database: Database, report: Report) -> None:
+    missing, different, count = [], [], 0
+    for document in DOCUMENTS:
+        collection = document.Settings.name
+        there = await database[collection].index_information()
+        for index in document.Settings.indexes:
+            count += 1
+            name = str(index.document["name"])
+            if name not in there:
+                missing.append(f"{collection}.{name}")
+            elif not _is_same(index, there[name]):
+                different.append(f"{collection}.{name}")
+    if missing:
+        report.failed(INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
+    if different:
+        advice = "drop it and run `cart setup`"
+        report.failed(INDEXES, f"not as they should be: {', '.join(different)}", advice)
+    if not missing and not different:
+        report.ok(INDEXES, f"all {count} are there")
+
+
+def _is_same(index: IndexModel, there: Any) -> bool:
+    wanted = index.document
+    return list(wanted["key"].items()) == list(there["key"]) and all(
+        wanted.get(option, _UNSET) == there.get(option, _UNSET)
+        for option in ("unique", "expireAfterSeconds", "partialFilterExpression")
+    )
+
+
+async def _pending(database: Database, report: Report) -> None:
+    old = {"pending": True, "at": {"$lt": datetime.now(UTC) - PENDING_AFTER}}
+    collection = database[Operation.Settings.name]
+    count = await collection.count_documents(old)
+    if not count:
+        report.ok(PENDING, f"none older than {PENDING_AFTER.seconds} s")
+        return
+    oldest = await collection.find_one(old, {"at": 1}, sort=[("at", 1)])
+    since = f", the oldest since {oldest['at']:%Y-%m-%d %H:%M:%S} UTC" if oldest else ""
+    report.warn(
+        PENDING,
+        f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
+        f"stock to give back that are older than {PENDING_AFTER.seconds} s{since}",
+        "see that Kafka, the inventory and the worker are up; they are done then, in order",
+    )

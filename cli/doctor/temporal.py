@@ -1,0 +1,170 @@
+"""Temporal: the server, the namespace and its search attributes, the Web UI, and our workers."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from cli.console import reason, without_login
+from cli.doctor.findings import Report, start_or_check
+from cli.temporal import RPC_TIMEOUT, TemporalPlace
+from settings import Settings
+from workflows.ids import SEARCH_ATTRIBUTES
+
+TEMPORAL = "Temporal"
+ATTRIBUTES = "search attributes"
+WEB_UI = "Temporal Web UI"
+WORKER = "worker"
+
+CONNECT_SECONDS = 1.2
+
+# An idle worker asks again after a minute, when its long poll ends.
+POLLED_WITHIN = timedelta(seconds=70)
+_REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
+
+
+async def check_temporal(settings: Settings, report: Report) -> None:
+    """Everything about Temporal over one connection."""
+    try:
+        place = TemporalPlace(settings)
+    except RuntimeError as error:
+        report.failed(
+            TEMPORAL,
+            f"its configuration cannot be read: {reason(error)}",
+            "see TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the other TEMPORAL_ variables",
+        )
+        return
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await place.connect()
+    except (RuntimeError, TimeoutError) as error:
+        report.failed(
+            TEMPORAL,
+            f"does not answer at {place.address} ({_why(error)})",
+            start_or_check("TEMPORAL_ADDRESS", is_set=place.is_set),
+        )
+        report.warn(WORKER, "not checked: Temporal does not answer", "see Temporal")
+        return
+    if not await _namespace(client, place, report):
+        return
+    checks = [_search_attributes(client, report), _worker(client, settings, report)]
+    if place.is_local and settings.temporal_ui_url is None:
+        checks.insert(1, _web_ui(settings, report))
+    await asyncio.gather(*checks)
+
+
+async def _namespace(client: Client, place: TemporalPlace, report: Report) -> bool:
+    request = DescribeNamespaceRequest(namespace=place.namespace)
+    try:
+        await client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        name = place.namespace
+        if error.status is RPCStatusCode.NOT_FOUND:
+            report.failed(
+                TEMPORAL,
+                f"{place.address} has no namespace {name!r}",
+                "set TEMPORAL_NAMESPACE, or make it: "
+                f"`temporal operator namespace create --namespace {name}`",
+            )
+            return False
+        if error.status in _REFUSED:
+            advice = "check TEMPORAL_API_KEY or the client's certificate, and TEMPORAL_NAMESPACE"
+            report.failed(TEMPORAL, f"{place.address} refuses us: {reason(error)}", advice)
+            return False
+        report.failed(
+            TEMPORAL,
+            f"{place.address} answered with an error: {reason(error)}",
+            start_or_check("TEMPORAL_ADDRESS", is_set=place.is_set),
+        )
+        return False
+    report.ok(TEMPORAL, f"{place.address}, namespace {place.namespace!r}")
+    return True
+
+
+async def _search_attributes(client: Client, report: Report) -> None:
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    try:
+        answer = await client.operator_service.list_search_attributes(request, timeout=RPC_TIMEOUT)
+    except RPCError as error:  # Temporal Cloud refuses this call
+        names = ", ".join(f"{name} ({kind})" for name, kind in SEARCH_ATTRIBUTES.items())
+        advice = f"look in the server's console for {names}"
+        report.warn(ATTRIBUTES, f"cannot be read: {reason(error)}", advice)
+        return
+    missing = [name for name in SEARCH_ATTRIBUTES if name not in answer.custom_attributes]
+    wrong = [
+        f"{name} is {_kind(answer.custom_attributes[name])}, not {kind}"
+        for name, kind in SEARCH_ATTRIBUTES.items()
+        if name in answer.custom_attributes
+        and _kind(answer.custom_attributes[name]) != kind.upper()
+    ]
+    if missing:
+        report.failed(ATTRIBUTES, f"missing: {', '.join(missing)}", "run `cart setup`")
+    if wrong:
+        advice = "remove it with `temporal operator search-attribute remove`, then `cart setup`"
+        report.failed(ATTRIBUTES, "; ".join(wrong), advice)
+    if not missing and not wrong:
+        report.ok(ATTRIBUTES, f"all {len(SEARCH_ATTRIBUTES)} are there")
+
+
+def _kind(value: IndexedValueType.ValueType) -> str:
+    return IndexedValueType.Name(value).removeprefix("INDEXED_VALUE_TYPE_")
+
+
+async def _web_ui(settings: Settings, report: Report) -> None:
+    where = without_login(settings.temporal_ui)
+    try:
+        async with httpx.AsyncClient(timeout=RPC_TIMEOUT.seconds, trust_env=False) as http:
+            (await http.get(settings.temporal_ui, follow_redirects=True)).raise_for_status()
+    except httpx.HTTPError as error:
+        report.warn(
+            WEB_UI,
+            f"does not answer at {where} ({reason(error)}); only links lead there",
+            "see TEMPORAL_UI_PORT, or set TEMPORAL_UI_URL",
+        )
+        return
+    report.ok(WEB_UI, where)
+
+
+async def _worker(client: Client, settings: Settings, report: Report) -> None:
+    queue = settings.temporal_task_queue
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    try:
+        answer = await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        report.failed(WORKER, f"cannot be seen: {reason(error)}", "see Temporal")
+        return
+    since = datetime.now(UTC) - POLLED_WITHIN
+    seen = [
+        poller.identity
+        for poller in answer.pollers
+        if poller.last_access_time.ToDatetime(tzinfo=UTC) > since
+    ]
+    if seen:
+        report.ok(WORKER, f"{len(seen)} on task queue {queue!r} ({', '.join(sorted(seen)[:3])})")
+    else:
+        advice = "start `python worker.py` (`make run` does); see TEMPORAL_TASK_QUEUE"
+        report.failed(
+            WORKER,
+            f"nobody has asked task queue {queue!r} for work in the last minute: "
+            "changes of carts are accepted and wait",
+            advice,
+        )
+
+
+def _why(error: Exception) -> str:
+    """The SDK wraps the transport's words several times."""
+    text = str(error).lower()
+    for words in ("connection refused", "dns error", "certificate", "unauthenticated"):
+        if words in text:
+            return words
+    return reason(error)
