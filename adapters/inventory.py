@@ -30,7 +30,10 @@ class InventoryClient:
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 1.0)),
-            limits=httpx.Limits(max_connections=128, max_keepalive_connections=64),
+            # A transport of its own: calls between services go through no proxy of the environment.
+            transport=httpx.AsyncHTTPTransport(
+                limits=httpx.Limits(max_connections=128, max_keepalive_connections=64)
+            ),
         )
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import pymongo
 from beanie.odm.utils.init import Initializer
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from models.cart import Cart
@@ -18,6 +19,7 @@ from models.operation import Operation
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
 DOCUMENTS = (Cart, Operation)
+DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
 COMMIT_SECONDS = 5.0
@@ -45,12 +47,9 @@ class _Binding(Initializer):
         self._existing_collections = []
 
 
-async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
-    """A client, with the documents bound to the URI's database (`cart-service` if it names none).
-
-    Succeeds while MongoDB is away; the connections are made when they are needed.
-    """
-    client: MongoClient = AsyncMongoClient(
+def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
+    """A client; its connections are made when they are needed."""
+    return AsyncMongoClient(
         uri.get_secret_value(),
         appname=app_name,
         tz_aware=True,
@@ -63,9 +62,17 @@ async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
         maxPoolSize=64,
         minPoolSize=2,
     )
-    database = client.get_default_database("cart-service")
-    await _Binding(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
+
+
+async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
+    """A client to which this process's documents are bound; succeeds while MongoDB is away."""
+    client = open_client(uri, app_name=app_name)
+    await _Binding(database=_database(client), document_models=list(DOCUMENTS), skip_indexes=True)
     return client
+
+
+def _database(client: MongoClient) -> AsyncDatabase[dict[str, Any]]:
+    return client.get_default_database(DEFAULT_DATABASE)
 
 
 async def close(client: MongoClient) -> None:
@@ -77,11 +84,12 @@ async def close(client: MongoClient) -> None:
         return
 
 
-async def create_indexes() -> None:
+async def create_indexes(client: MongoClient) -> None:
     """Creates all indexes; those that exist are left alone."""
     async with bounded(INDEX_SECONDS):
         for document in DOCUMENTS:
-            await document.get_pymongo_collection().create_indexes(document.Settings.indexes)
+            collection = _database(client)[document.Settings.name]
+            await collection.create_indexes(document.Settings.indexes)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 
 _START_FAILED = 3
-_DRAIN_GRACE_SECONDS = 5
+_DRAIN_GRACE_SECONDS = 1
 
 
 def server_config(settings: Settings) -> uvicorn.Config:

@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from api.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
+from api.roles import ADMIN, ALL_STORES
 from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
 
-ADMIN = "admin"
-ALL_STORES = "*"
 _SCHEME = "bearer"
 
 

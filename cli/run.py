@@ -18,7 +18,7 @@ import typer
 from deploy.local.apps import api_url
 from deploy.local.process import StackError
 from deploy.local.stack import APPS, SERVERS, Stack
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, load_settings
 
 DEMO_STORE, DEMO_PRODUCT, DEMO_STOCK = "store-1", "headphones", 100
 DEMO_ITEM = {
@@ -56,7 +56,7 @@ def _run(parts: Collection[str], *, reset: bool) -> int:
         settings = load_settings()
         logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is said below
         return asyncio.run(_serve(settings, parts, reset=reset))
-    except (SettingsError, StackError) as error:
+    except StackError as error:
         typer.echo(f"\ncart: {error}", err=True)
         return 1
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import jwt
 import typer
 
-from api.auth import ADMIN, ALL_STORES
+from api.roles import ADMIN, ALL_STORES
 from cli.console import CliError
 from settings import JwtAlgorithm, Settings, load_settings
 
@@ -29,7 +29,9 @@ def token(
     role: Annotated[str | None, typer.Option(help="A role, such as admin.")] = None,
     name: Annotated[str | None, typer.Option(help="The user's full name.")] = None,
     email: Annotated[str | None, typer.Option(help="The user's email address.")] = None,
-    ttl: Annotated[int, typer.Option(help="Seconds until it expires.")] = DEFAULT_TTL_SECONDS,
+    ttl: Annotated[
+        int, typer.Option(min=1, help="Seconds until it expires.")
+    ] = DEFAULT_TTL_SECONDS,
 ) -> None:
     """Print a token for development, and nothing else."""
     made = mint_token(

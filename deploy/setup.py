@@ -56,9 +56,9 @@ async def create_topics(settings: Settings) -> None:
 
 async def create_indexes(settings: Settings) -> None:
     """Makes the indexes of carts and operation records."""
-    client = await mongo.connect(settings.mongodb, app_name="cart-setup")
+    client = mongo.open_client(settings.mongodb, app_name="cart-setup")
     try:
-        await mongo.create_indexes()
+        await mongo.create_indexes(client)
     finally:
         await mongo.close(client)
 

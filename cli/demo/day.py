@@ -171,6 +171,8 @@ async def add_two(day: Day) -> Step:
     line = {"productId": "headphones", "productQuantity": 2, "productPrice": 79.99}
     step.expect(201, {"quantity": 2, "totalPrice": 159.98, "version": 1, "cartItems": [line]})
     day.kept["first add"] = step.answer
+    if not step.went_well:
+        raise Stopped("all that follows builds on this: see cart doctor")
     return step
 
 

@@ -68,8 +68,8 @@ async def _primary(client: Client, settings: Settings, where: str, report: Repor
     try:
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
-        what, advice = _no_primary(client, settings, str(error))
-        report.failed(MONGODB, f"{where} {what}", advice)
+        what, advice = _no_primary(client, settings, where, str(error))
+        report.failed(MONGODB, what, advice)
         return False
     except OperationFailure as error:
         advice = "check the user and password in MONGODB_URI"
@@ -91,22 +91,22 @@ _NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: trans
 _DIRECT = "take directConnection out of MONGODB_URI"
 
 
-def _no_primary(client: Client, settings: Settings, error: str) -> tuple[str, str]:
+def _no_primary(client: Client, settings: Settings, where: str, error: str) -> tuple[str, str]:
     """Why no primary was found, from what the driver has seen of the servers."""
     servers = client.topology_description.server_descriptions().values()
     kinds = {server.server_type_name for server in servers}
     if "RSGhost" in kinds:
-        return "is a replica set that was never initiated", "run rs.initiate() once"
+        return f"{where} is a replica set that was never initiated", "run rs.initiate() once"
     if kinds & {"RSSecondary", "RSArbiter", "RSOther"}:
-        return "has no primary", "see rs.status(): a majority of the members must be up"
+        return f"{where} has no primary", "see rs.status(): a majority of the members must be up"
     if "Standalone" in kinds or not kinds or "belongs to a set named" in error:
         name = settings.mongodb_replica_set
         return (
-            f"is not a member of the replica set {name!r}",
+            f"{where} is not a member of the replica set {name!r}",
             f"{_NO_REPLICA_SET}; its name is MONGODB_REPLICA_SET",
         )
     why = "connection refused" if _REFUSED.search(error) else "no answer in time"
-    return f"does not answer ({why})", _advice(settings)
+    return f"does not answer at {where} ({why})", _advice(settings)
 
 
 def _advice(settings: Settings) -> str:

@@ -21,7 +21,7 @@ CLAIMS: dict[str, Any] = {
     "sub": "user-1",
     "iss": "cart-service",
     "aud": "cart-service",
-    "exp": NOW + 600,
+    "exp": NOW + 36000,
 }
 
 
@@ -74,7 +74,7 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
         pytest.param(changed(exp=NOW - 1), "expired", id="expired"),
         pytest.param(changed(aud="other"), "invalid", id="audience"),
         pytest.param(changed(iss="other"), "invalid", id="issuer"),
-        pytest.param(changed(nbf=NOW + 60), "invalid", id="not yet"),
+        pytest.param(changed(nbf=NOW + 3600), "invalid", id="not yet"),
         pytest.param(f"Bearer {signed(without('exp'))}", "invalid", id="no exp"),
         pytest.param(f"Bearer {signed(without('iss'))}", "invalid", id="no iss"),
         pytest.param(f"Bearer {signed(without('aud'))}", "invalid", id="no aud"),

@@ -223,6 +223,17 @@ def test_it_stops_at_an_inventory_that_takes_no_stock(walk: Walk) -> None:
     assert "only the reference inventory takes" in ended.out
 
 
+def test_it_stops_when_the_first_add_is_not_done(walk: Walk) -> None:
+    def too_slow(request: Request, answer: Response) -> Response:
+        return Response(202, {"status": "pending"}) if is_post(request) else answer
+
+    ended = walk("--json", tamper=too_slow)
+
+    assert ended.code == 1
+    assert ended.json["steps"][-1]["problems"] == ["expected status 201, got 202"]
+    assert "cart doctor" in ended.json["stopped"]
+
+
 def test_it_is_not_for_production(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,7 +70,8 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
         update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"}
     )
     faults = Faults()
-    carts = await CartStore.connect(settings.mongodb, app_name="tests-worker")
+    # The world's client: a process's documents are bound to one only.
+    carts = CartStore(shop.world.carts._client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
     cache = CartCache(settings.redis, ttl_seconds=60)
     events = EventPublisher(settings)
@@ -93,5 +94,5 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
     async with worker:
         yield Bench(shop, faults, settings.temporal_task_queue)
         faults.heal()
-    for adapter in (carts, inventory, cache, events):
+    for adapter in (inventory, cache, events):
         await adapter.close()

@@ -1,0 +1,150 @@
+"""What `cart doctor` says of MongoDB, with a client that stands in."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pymongo.errors import OperationFailure
+
+from adapters.mongo import DOCUMENTS
+from cli.doctor import mongodb
+from cli.doctor.findings import Finding, Report, State
+from cli.doctor.mongodb import check_mongodb
+from settings import Settings
+from tests.unit.cli_standin import clear_environment
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    clear_environment(monkeypatch)
+
+
+def by_part(report: Report) -> dict[str, Finding]:
+    found = {finding.part: finding for finding in report.findings}
+    assert len(found) == len(report.findings)
+    return found
+
+
+class Mongo:
+    """As much of a client as the check uses, right in everything until told otherwise."""
+
+    hello: dict[str, Any] = {"setName": "rs0", "isWritablePrimary": True}
+    limit: object = 5
+    pending = 0
+
+    def __init__(self) -> None:
+        self.indexes = {
+            document.Settings.name: {
+                str(index.document["name"]): {
+                    **index.document,
+                    "key": list(index.document["key"].items()),
+                }
+                for index in document.Settings.indexes
+            }
+            for document in DOCUMENTS
+        }
+        self.admin = SimpleNamespace(command=self._command)
+
+    def get_default_database(self, _: str) -> Any:
+        return {name: self._collection(name) for name in self.indexes}
+
+    async def close(self) -> None: ...
+
+    async def _command(self, command: Any) -> dict[str, Any]:
+        if command == "hello":
+            return self.hello
+        if isinstance(self.limit, Exception):
+            raise self.limit
+        return {"transactionLifetimeLimitSeconds": self.limit}
+
+    def _collection(self, name: str) -> Any:
+        async def index_information() -> Any:
+            return self.indexes[name]
+
+        async def count_documents(_: Any) -> int:
+            return self.pending
+
+        async def find_one(*_: Any, **__: Any) -> Any:
+            return {"at": datetime(2026, 1, 27, 10, 30, tzinfo=UTC)}
+
+        return SimpleNamespace(
+            index_information=index_information, count_documents=count_documents, find_one=find_one
+        )
+
+
+@pytest.fixture
+def mongo(monkeypatch: pytest.MonkeyPatch) -> Mongo:
+    client = Mongo()
+    monkeypatch.setattr(mongodb, "AsyncMongoClient", lambda *_, **__: client)
+    return client
+
+
+async def examine_mongodb() -> dict[str, Finding]:
+    report = Report()
+    await check_mongodb(Settings(), report)
+    return by_part(report)
+
+
+async def test_mongodb_as_it_should_be(mongo: Mongo) -> None:
+    found = await examine_mongodb()
+
+    assert {finding.state for finding in found.values()} == {State.OK}
+    assert len(found) == 4
+
+
+async def test_mongodb_without_a_replica_set(mongo: Mongo) -> None:
+    mongo.hello = {"isWritablePrimary": True}
+
+    finding = (await examine_mongodb())["MongoDB"]
+
+    assert finding.state is State.FAILED
+    assert "rs.initiate()" in finding.advice
+
+
+async def test_a_long_transaction_limit_is_a_warning(mongo: Mongo) -> None:
+    mongo.limit = 60
+
+    finding = (await examine_mongodb())["MongoDB transactions"]
+
+    assert finding.state is State.WARN
+    assert "60" in finding.what
+    assert "transactionLifetimeLimitSeconds=5" in finding.advice
+
+
+async def test_a_transaction_limit_that_we_may_not_read_is_a_warning(mongo: Mongo) -> None:
+    mongo.limit = OperationFailure("not authorized on admin", 13)
+
+    finding = (await examine_mongodb())["MongoDB transactions"]
+
+    assert finding.state is State.WARN
+    assert "not allowed" in finding.what
+
+
+async def test_missing_and_different_indexes(mongo: Mongo) -> None:
+    del mongo.indexes["carts"]["sellerId_1"]
+
+    finding = (await examine_mongodb())["MongoDB indexes"]
+
+    assert finding.state is State.FAILED
+    assert finding.what == "missing: carts.sellerId_1"
+    assert finding.advice == "run `cart setup`"
+
+
+async def test_an_index_that_expires_carts_too_early(mongo: Mongo) -> None:
+    mongo.indexes["carts"]["expireAt_1"]["expireAfterSeconds"] = 0
+
+    finding = (await examine_mongodb())["MongoDB indexes"]
+
+    assert finding.state is State.FAILED
+    assert "carts.expireAt_1" in finding.what
+
+
+async def test_effects_that_stay_pending_are_a_warning(mongo: Mongo) -> None:
+    mongo.pending = 3
+
+    finding = (await examine_mongodb())["pending effects"]
+
+    assert finding.state is State.WARN
+    assert finding.what.startswith("3 operations have events to publish or stock to give back")
+    assert "2026-01-27 10:30:00" in finding.what

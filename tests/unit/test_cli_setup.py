@@ -1,0 +1,66 @@
+"""`cart setup` says what it made, or which server it could not use."""
+
+from collections.abc import Callable
+
+import pytest
+from aiokafka.errors import KafkaError
+
+import deploy.setup
+from cli.doctor import checks
+from cli.doctor.findings import Finding, State
+from models.events import TOPICS
+from settings import Settings
+from tests.unit.cli_standin import clear_environment, run
+from workflows.ids import SEARCH_ATTRIBUTES
+
+SetUp = Callable[[Exception | None], None]
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> SetUp:
+    """Servers that can be used; the set-up itself raises what the test says."""
+    clear_environment(monkeypatch)
+
+    def there(error: Exception | None) -> None:
+        async def set_up(_: Settings) -> None:
+            if error:
+                raise error
+
+        found = checks.Examination([Finding("MongoDB", State.OK, "there")], hanging=False)
+        monkeypatch.setattr(checks, "examine", lambda *_: found)
+        monkeypatch.setattr(deploy.setup, "set_up", set_up)
+
+    return there
+
+
+def test_it_says_what_exists_now(servers: SetUp, capsys: pytest.CaptureFixture[str]) -> None:
+    servers(None)
+
+    ended = run(capsys, "setup")
+
+    assert (ended.code, ended.err) == (0, "")
+    for name in (*TOPICS, *SEARCH_ATTRIBUTES, "userId_1_storeId_1", "one_commit_per_operation"):
+        assert name in ended.out
+
+
+def test_a_refusal_is_one_line(servers: SetUp, capsys: pytest.CaptureFixture[str]) -> None:
+    servers(KafkaError("topic cart.dlq: PolicyViolationError"))
+
+    ended = run(capsys, "setup")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "topic cart.dlq: PolicyViolationError" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_servers_that_do_not_answer_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clear_environment(monkeypatch)
+
+    ended = run(capsys, "setup")
+
+    assert (ended.code, ended.out) == (1, "")
+    told = sorted(line.split(":")[0] for line in ended.err.splitlines())
+    assert told == ["Kafka", "MongoDB", "Temporal"]
+    assert ended.err.count("make run") == 3
