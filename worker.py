@@ -29,14 +29,24 @@ from adapters.outbox import Outbox
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
+from workflows.clear_cart import ClearCartWorkflow
 from workflows.gateway import CartGateway, connect
 from workflows.relay import RelayWorkflow
+from workflows.remove_item import RemoveItemWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
+from workflows.update_quantity import UpdateQuantityWorkflow
 
 logger = logging.getLogger("worker")
 
 DRAIN_SECONDS = 10
-WORKFLOWS = (AddItemWorkflow, RelayWorkflow, SweepWorkflow)
+WORKFLOWS = (
+    AddItemWorkflow,
+    UpdateQuantityWorkflow,
+    RemoveItemWorkflow,
+    ClearCartWorkflow,
+    RelayWorkflow,
+    SweepWorkflow,
+)
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
 # every workflow would cost more than the workflow does.

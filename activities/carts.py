@@ -51,7 +51,7 @@ class CartActivities:
         """
         with as_application_error():
             pivot = await self._carts.commit(request)
-        shown = pivot.cart is not None and await self._shown(
+        shown = pivot.is_new and await self._shown(
             pivot.record, pivot.cart, cache=request.policy.cache, reply_to=request.reply_to
         )
         return Committed(record=recorded(pivot.record), shown=shown)
@@ -63,7 +63,7 @@ class CartActivities:
         with as_application_error():
             record = await self._carts.record(run.run_id)
             cart = await self._carts.cart(run.store_id, run.user_id)
-        if record is not None and cart is not None:
+        if record is not None:
             await self._shown(record, cart, cache=request.cache, reply_to=request.reply_to)
 
     @activity.defn(name="settle_run")
@@ -79,12 +79,16 @@ class CartActivities:
             await self._cache.announce(announcement(request.reply_to, request.result, None))
 
     async def _shown(
-        self, record: Operation, cart: Cart, *, cache: bool, reply_to: ReplyTo | None
+        self, record: Operation, cart: Cart | None, *, cache: bool, reply_to: ReplyTo | None
     ) -> bool:
-        """Caches the cart and announces the answer; False when Redis is away."""
+        """Caches the cart, or that it is gone, and announces the answer; False without Redis."""
         announced = _committed(record, reply_to) if reply_to else None
         try:
-            if cache:
+            if cache and cart is None:
+                await self._cache.drop(
+                    record.store_id, record.user_id, at=record.at, announce=announced
+                )
+            elif cache and cart is not None:
                 await self._cache.put(
                     cart.store_id,
                     cart.user_id,
@@ -108,5 +112,7 @@ def _committed(record: Operation, reply_to: ReplyTo) -> Announcement:
         operation_id=record.operation_id,
         run_id=record.id,
         saga_id=record.saga_id,
+        cart_id=record.cart_id,
+        version=record.version,
     )
     return announcement(reply_to, result, record.answer)

@@ -2,9 +2,9 @@
 
 Keys of a cart: `Cart:{storeId}:{userId}:v{n}` (its JSON), `…:latest_version` (the pointer, `"3"`)
 and `…:epoch` (when that cart was created, in milliseconds). The pointer only moves forward in
-(epoch, version), whoever writes: a saga, or a reader that was slow. A cleared cart leaves the epoch
-behind, one higher, as a tombstone: nobody can bring the old cart back, and the user's next cart,
-which starts at version 1 again, is never hidden by it.
+(epoch, version), whoever writes: a saga, or a reader that was slow. A cleared cart leaves the time
+of its end as the epoch, without a pointer: a tombstone. Nobody can bring the old cart back, and the
+user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
 from collections.abc import AsyncIterator
@@ -46,8 +46,11 @@ return redis.call('GET', ARGV[1] .. version)
 """
 
 _DROP = """
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+if tonumber(redis.call('GET', KEYS[2]) or '0') <= tonumber(ARGV[1]) then
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+end
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 return 1
 """
 
@@ -121,13 +124,25 @@ class CartCache:
         async with self._breaker.guard(), _naming_redis():
             await self._redis.publish(announcement.channel, announcement.payload)
 
-    async def drop(self, store_id: str, user_id: str, *, created_at: datetime) -> None:
-        """Forgets a cart that was deleted, and leaves its tombstone."""
+    async def drop(
+        self,
+        store_id: str,
+        user_id: str,
+        *,
+        at: datetime,
+        announce: Announcement | None = None,
+    ) -> None:
+        """Forgets a cart that was deleted, and leaves the time of it as a tombstone."""
         key = _key(store_id, user_id)
         async with self._breaker.guard(), _naming_redis():
             await self._drop(
                 keys=[f"{key}:latest_version", f"{key}:epoch"],
-                args=[_epoch(created_at) + 1, self._ttl + POINTER_GRACE_SECONDS],
+                args=[
+                    _epoch(at),
+                    self._ttl + POINTER_GRACE_SECONDS,
+                    announce.channel if announce else "",
+                    announce.payload if announce else b"",
+                ],
             )
 
 

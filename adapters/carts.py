@@ -8,7 +8,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from beanie import PydanticObjectId
 from beanie.exceptions import DocumentNotFound
@@ -18,6 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from adapters.mongo import (
     COMMIT_SECONDS,
+    LIST_SECONDS,
     READ_SECONDS,
     SETTLE_SECONDS,
     MongoClient,
@@ -25,10 +27,11 @@ from adapters.mongo import (
     close,
     connect,
 )
-from models.cart import Cart
-from models.changes import apply_change, cart_json
+from models.cart import AvailabilityStatus, Cart
+from models.changes import NotApplicable, apply_change
 from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
 from models.messages import (
+    AnyEffect,
     CommitChange,
     LoadCart,
     LoadedCart,
@@ -37,16 +40,65 @@ from models.messages import (
     SagaRun,
 )
 from models.operation import Answer, Operation, shard_key
+from models.wire import to_milliseconds
 
 _RECENT_CARTS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """The run's committed record, and the cart if this call is the one that has written it."""
+    """The run's committed record; `is_new` when this call has written it, and `cart` with it.
+
+    A new record without a cart is of a cart that was deleted.
+    """
 
     record: Operation
     cart: Cart | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The store and user of a cart, and the cart while there is one."""
+
+    store_id: str
+    user_id: str
+    cart: Cart | None
+
+
+@dataclass(frozen=True, slots=True)
+class CartFilter:
+    """Which carts of a store; None means any."""
+
+    user_id: str | None = None
+    product_id: str | None = None
+    availability: AvailabilityStatus | None = None
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
+
+    def query(self, store_id: str) -> dict[str, Any]:
+        """The filter as MongoDB reads it. Product and availability must hold for the same line."""
+        line = {
+            name: value
+            for name, value in (
+                ("productId", self.product_id),
+                ("availabilityStatus", self.availability),
+            )
+            if value is not None
+        }
+        updated = {
+            name: value
+            for name, value in (("$gte", self.updated_from), ("$lt", self.updated_to))
+            if value is not None
+        }
+        query: dict[str, Any] = {"storeId": store_id}
+        if self.user_id is not None:
+            query["userId"] = self.user_id
+        if line:
+            query["cartItems"] = {"$elemMatch": line}
+        if updated:
+            query["updatedAt"] = updated
+        return query
 
 
 class CartStore:
@@ -74,7 +126,41 @@ class CartStore:
     async def cart(self, store_id: str, user_id: str) -> Cart | None:
         """The user's cart in the store."""
         async with bounded(READ_SECONDS):
-            return await Cart.find_one({"userId": user_id, "storeId": store_id})
+            return await self._read(store_id, user_id)
+
+    async def cart_by_id(self, cart_id: str) -> Cart | None:
+        """A cart by its own id, 24 hexadecimal digits."""
+        async with bounded(READ_SECONDS):
+            return await Cart.find_one({"_id": PydanticObjectId(cart_id)})
+
+    async def owner(self, cart_id: str) -> Owner | None:
+        """Whose cart this is, or was; None for an id that never was a cart's."""
+        cart = await self.cart_by_id(cart_id)
+        if cart is not None:
+            return Owner(cart.store_id, cart.user_id, cart)
+        async with bounded(READ_SECONDS):
+            record = await Operation.find_one({"cartId": cart_id})
+        return Owner(record.store_id, record.user_id, None) if record else None
+
+    async def store_carts(
+        self, store_id: str, where: CartFilter, *, page: int, limit: int
+    ) -> tuple[list[Cart], int]:
+        """A page (from 1) of a store's carts, the newest first, and how many there are in all."""
+        query = where.query(store_id)
+        async with bounded(LIST_SECONDS):
+            carts, total = await _together(
+                Cart.find(query)
+                .sort("-createdAt", "-_id")
+                .skip((page - 1) * limit)
+                .limit(limit)
+                .to_list(),
+                Cart.find(query).count(),
+            )
+        return carts, total
+
+    @staticmethod
+    async def _read(store_id: str, user_id: str) -> Cart | None:
+        return await Cart.find_one({"userId": user_id, "storeId": store_id})
 
     async def record(self, run_id: str) -> Operation | None:
         """A run's record, None while it has none."""
@@ -104,18 +190,20 @@ class CartStore:
                     {
                         "storeId": run.store_id,
                         "userId": run.user_id,
+                        "_id": {"$ne": run.run_id},
                         "pending": True,
                         "effects": {"$elemMatch": {"kind": "event", "doneAt": None}},
                     },
                     {"_id": 1},
                 ),
-                Cart.find_one({"userId": run.user_id, "storeId": run.store_id}),
+                self._read(run.store_id, run.user_id),
             )
         if cart is not None:
             self._remember(run.run_id, cart)
-        line = cart.line(request.product_id) if cart else None
+        line = cart.line(request.product_id) if cart and request.product_id else None
         return LoadedCart(
             version=cart.version if cart else 0,
+            cart_id=str(cart.id) if cart else None,
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
             pending_events=pending is not None,
@@ -134,49 +222,40 @@ class CartStore:
         run = request.run
         async with bounded(COMMIT_SECONDS):
             before = self._recent.pop(run.run_id, None)
-            if (before.version if before else 0) != request.expected_version:
-                before = await Cart.find_one({"userId": run.user_id, "storeId": run.store_id})
-            if (before.version if before else 0) != request.expected_version:
-                return Pivot(await self._decided(run), None)
+            if not _is_expected(before, request):
+                before = await self._read(run.store_id, run.user_id)
+            if not _is_expected(before, request):
+                return Pivot(await self._decided(run), None, is_new=False)
             cart_id = before.id if before else PydanticObjectId()
-            changed = apply_change(request.change, before, cart_id, run)
-            after = Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))
-            record = Operation(
-                _id=run.run_id,
+            try:
+                changed = apply_change(request.change, before, cart_id, run)
+            except NotApplicable as error:
+                raise VersionConflict(str(error)) from error
+            record = _record(
+                run,
                 state="committed",
-                operation=run.operation,
-                operation_id=run.operation_id,
-                saga_id=run.saga_id,
-                fingerprint=run.fingerprint,
-                store_id=run.store_id,
-                user_id=run.user_id,
                 cart_id=str(cart_id),
-                version=after.version,
-                answer=Answer(
-                    status=changed.status, body=cart_json(cart_id, changed.cart).decode()
-                ),
+                version=changed.version,
+                answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
-                pending=bool(changed.effects),
-                shard_key=shard_key(run.store_id, run.user_id),
-                at=changed.cart.updated_at,
+            )
+            after = (
+                Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))
+                if changed.cart
+                else None
             )
 
             async def pivot(session: AsyncClientSession) -> None:
                 # Nothing but the two writes: a transaction left open blocks the cart.
                 await record.insert(session=session)
-                if before is None:
-                    await after.insert(session=session)
-                else:
-                    await Cart.find_one(
-                        {"_id": cart_id, "version": request.expected_version}
-                    ).replace_one(after, session=session)
+                await _replace(before, after, session)
 
             try:
                 async with self._client.start_session() as session:
                     await session.with_transaction(pivot)
             except (DuplicateKeyError, DocumentNotFound):
-                return Pivot(await self._decided(run), None)
-        return Pivot(record, after)
+                return Pivot(await self._decided(run), None, is_new=False)
+        return Pivot(record, after, is_new=True)
 
     async def _decided(self, run: SagaRun) -> Operation:
         """Why a pivot could not be written: its run or operation is decided, or the cart moved."""
@@ -197,21 +276,7 @@ class CartStore:
 
         Afterwards the run's pivot can never commit: its record's id is taken.
         """
-        record = Operation(
-            _id=run.run_id,
-            state="aborted",
-            operation=run.operation,
-            operation_id=run.operation_id,
-            saga_id=run.saga_id,
-            fingerprint=run.fingerprint,
-            store_id=run.store_id,
-            user_id=run.user_id,
-            reason=reason,
-            effects=list(releases),
-            pending=bool(releases),
-            shard_key=shard_key(run.store_id, run.user_id),
-            at=run.started_at,
-        )
+        record = _record(run, state="aborted", reason=reason, effects=list(releases))
         async with bounded(SETTLE_SECONDS):
             try:
                 await record.insert()
@@ -228,6 +293,47 @@ class CartStore:
         self._recent.move_to_end(run_id)
         while len(self._recent) > _RECENT_CARTS:
             self._recent.popitem(last=False)
+
+
+def _is_expected(cart: Cart | None, request: CommitChange) -> bool:
+    if cart is None:
+        return request.expected_version == 0
+    return (cart.version, str(cart.id)) == (request.expected_version, request.expected_cart_id)
+
+
+async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
+    """Writes the cart's next version, if it still has the one before."""
+    if before is None:
+        if after is not None:
+            await after.insert(session=session)
+        return
+    which = Cart.find_one({"_id": before.id, "version": before.version}, session=session)
+    if after is not None:
+        await which.replace_one(after, session=session)
+        return
+    deleted = await which.delete_one(session=session)
+    if deleted is None or deleted.deleted_count == 0:
+        raise DocumentNotFound
+
+
+def _record(
+    run: SagaRun, *, state: Literal["committed", "aborted"], effects: list[AnyEffect], **more: Any
+) -> Operation:
+    return Operation(
+        _id=run.run_id,
+        state=state,
+        operation=run.operation,
+        operation_id=run.operation_id,
+        saga_id=run.saga_id,
+        fingerprint=run.fingerprint,
+        store_id=run.store_id,
+        user_id=run.user_id,
+        shard_key=shard_key(run.store_id, run.user_id),
+        effects=effects,
+        pending=bool(effects),
+        at=to_milliseconds(run.started_at),
+        **more,
+    )
 
 
 def recorded(record: Operation) -> Recorded:

@@ -22,6 +22,7 @@ DOCUMENTS = (Cart, Operation)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
+LIST_SECONDS = 5.0
 COMMIT_SECONDS = 5.0
 # A process killed inside a transaction leaves it open on the server for up to
 # transactionLifetimeLimitSeconds; an insert of the same record waits for it.

@@ -63,3 +63,12 @@ StoreId = Annotated[
         examples=["507f1f77bcf86cd799439015"],
     ),
 ]
+ProductId = Annotated[
+    str,
+    Path(
+        alias="productId",
+        pattern=ID_PATTERN,
+        description="The product.",
+        examples=["507f1f77bcf86cd799439011"],
+    ),
+]

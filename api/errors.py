@@ -91,6 +91,11 @@ def not_found(what: str) -> ApiError:
     return ApiError(problem(HTTPStatus.NOT_FOUND, f"{what} not found"))
 
 
+def forbidden() -> ApiError:
+    """403: known, and not allowed."""
+    return ApiError(problem(HTTPStatus.FORBIDDEN, "Administrators of this store only"))
+
+
 def unauthorized(message: str) -> ApiError:
     """401 (RFC 6750, section 3)."""
     headers = {"WWW-Authenticate": "Bearer"}
@@ -127,6 +132,13 @@ def refusal_answer(operation: str, refusal: Refusal) -> Answer:
                 "Idempotency key was already used for a different request",
                 code=refusal.code,
             )
+        case "cart_not_found":
+            return problem(HTTPStatus.NOT_FOUND, "Cart not found")
+        case "item_not_found":
+            return problem(HTTPStatus.NOT_FOUND, "Item not found in cart")
+        case "precondition_failed":
+            message = "Cart has changed: its ETag is none of If-Match"
+            return problem(HTTPStatus.PRECONDITION_FAILED, message, code=refusal.code)
 
 
 def abort_answer(reason: str | None) -> Answer:
@@ -220,11 +232,13 @@ def _detail(item: dict[str, Any], body: Any) -> tuple[str, str]:
         return str(where), f"{label(str(where))} is required"
     name = str(path[0])[:MAX_NAME]
     kind = item["type"]
+    if kind == "in_words":
+        return name, str(item["msg"])
     if kind == "extra_forbidden":
         return name, "Unknown field"
     if kind == "missing":
         return name, f"{label(name)} is required"
-    if kind == "int_type":
+    if kind == "int_type" and where == "body":
         return name, f"{label(name)} must be an integer"
     rule = RULES.get(name) or item["msg"]
     # A single value that we have made a list of has no index for the client.

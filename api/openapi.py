@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api.schemas import Problem, ValidationProblem
+from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -35,6 +35,13 @@ REPLAYED = {
     "Idempotent-Replayed": {
         "description": "`true` when this is the answer of an earlier request with the same key.",
         "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+ETAG = {
+    "ETag": {
+        "description": "The cart's version, for `If-Match` and `If-None-Match`.",
+        "schema": {"type": "string"},
+        "example": '"1-507f1f77bcf86cd799439013"',
     }
 }
 LOCATION = {
@@ -128,6 +135,71 @@ STORAGE_UNAVAILABLE = message(
     RETRY_AFTER,
     code="mongodb_unavailable",
 )
+
+
+NOT_MODIFIED: dict[str, Any] = {
+    "description": "The client has this version already.",
+    "headers": _ANY_ANSWER | ETAG,
+}
+MUTATION: Responses = {
+    202: described(
+        Accepted,
+        "Started, and not yet finished.",
+        IDEMPOTENCY_KEY,
+        LOCATION,
+        RETRY_AFTER,
+        example={
+            "message": "Cart operation accepted",
+            "status": "pending",
+            "operationId": "9f86d081884c7d659a2feaa0c55ad015",
+        },
+    ),
+    409: message(
+        "The cart, or the same key, is busy.",
+        "Cart operation already in progress",
+        IDEMPOTENCY_KEY,
+        RETRY_AFTER,
+    ),
+    412: message(
+        "The cart has changed: `If-Match` does not hold.",
+        "Cart has changed: its ETag is none of If-Match",
+        IDEMPOTENCY_KEY,
+        code="precondition_failed",
+    ),
+    422: message(
+        "The key belongs to a different request.",
+        "Idempotency key was already used for a different request",
+        IDEMPOTENCY_KEY,
+        code="idempotency_key_reused",
+    ),
+    503: message(
+        "A system that is needed is away; what was begun was undone.",
+        "Unable to reserve inventory",
+        IDEMPOTENCY_KEY,
+        RETRY_AFTER,
+    ),
+}
+"""What every change of a cart may be answered."""
+MUTATION_WITH_BODY: Responses = {
+    **MUTATION,
+    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
+    415: message("The body is no JSON.", "Content-Type must be application/json"),
+}
+
+
+def refused(**examples: tuple[str, str]) -> dict[str, Any]:
+    """400 for a request that breaks a rule, or asks for more than there is."""
+    response = validation_failed(**examples)
+    response["model"] = ValidationProblem | InsufficientStock
+    response["description"] = "The request breaks a rule, or there are too few units."
+    response["content"]["application/json"]["examples"]["stock"] = {
+        "value": {
+            "message": "Insufficient stock. Only 1 available.",
+            "code": "insufficient_stock",
+            "available": 1,
+        }
+    }
+    return response
 
 
 class DocumentedApi(FastAPI):

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-from models.cart import MAX_QUANTITY
+from models.cart import MAX_QUANTITY, CartView
 from models.money import MAX_PRICE, cents, has_at_most_two_decimals
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+CART_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
 KEY_PATTERN = r"^[!-~]{1,255}$"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -29,8 +31,16 @@ MAX_EMAIL = 254
 
 _ID_RULE = "must be 1 to 64 letters, digits, _ or -"
 _KEY_RULE = "must be 1 to 255 visible ASCII characters"
+_CART_ID_RULE = "must be 24 hexadecimal digits"
 RULES = {
+    "id": _CART_ID_RULE,
     "storeId": _ID_RULE,
+    "userId": _ID_RULE,
+    "page": "must be an integer from 1 to 1000000",
+    "limit": "must be an integer from 1 to 100",
+    "availability": "must be available or out_of_stock",
+    "updatedFrom": "must be a time such as 2026-01-27T10:30:00Z",
+    "updatedTo": "must be a time such as 2026-01-27T10:30:00Z",
     "productId": _ID_RULE,
     "sellerId": _ID_RULE,
     "productTitle": f"must be a string of 1 to {MAX_TITLE} characters and not blank",
@@ -147,6 +157,36 @@ class AddItemBody(RequestBody):
     )
 
 
+def _not_zero(value: Any) -> Any:
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        text = f"Quantity must be between 1 and {MAX_QUANTITY}; to remove the item use DELETE"
+        raise PydanticCustomError("in_words", text)
+    return value
+
+
+class UpdateQuantityBody(RequestBody):
+    """What a line's quantity shall be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"productId": "507f1f77bcf86cd799439011", "quantity": 5}]}
+    )
+
+    product_id: EntityId
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_not_zero)] = Field(
+        description="Units the line shall have. To have none, use DELETE."
+    )
+
+
+class RemoveItemBody(RequestBody):
+    """The product to take out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"productId": "507f1f77bcf86cd799439011"}]}
+    )
+
+    product_id: EntityId
+
+
 class Answer(BaseModel):
     """Base of what clients are told."""
 
@@ -166,6 +206,28 @@ class InsufficientStock(Answer):
     message: str
     code: Literal["insufficient_stock"] = "insufficient_stock"
     available: int
+
+
+class Done(Answer):
+    """It was done."""
+
+    message: str
+
+
+class CartPage(Answer):
+    """One page of a store's carts, the newest first."""
+
+    carts: list[CartView]
+    total_count: int
+    total_pages: int
+
+
+class CartList(Answer):
+    """The envelope around a page."""
+
+    data: CartPage
+    success: Literal[True] = True
+    status_code: Literal[200] = 200
 
 
 class FieldProblem(Answer):

@@ -18,13 +18,20 @@ from temporalio.service import RPCError
 from adapters import events
 from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache
-from adapters.carts import CartStore
+from adapters.carts import CartFilter, CartStore, Owner
 from adapters.inventory import InventoryClient
 from api.auth import Authenticator
 from api.health import PROBE_SECONDS, HealthChecks
 from models.cart import Cart
 from models.errors import DependencyUnavailable
-from models.messages import AddItemInput, OperationResult, Policy
+from models.messages import (
+    AddItemInput,
+    ClearCartInput,
+    OperationResult,
+    Policy,
+    RemoveItemInput,
+    UpdateQuantityInput,
+)
 from models.operation import Operation
 from settings import Settings
 from workflows.gateway import CartGateway, Started, connect, policy_of
@@ -34,6 +41,11 @@ class Carts(Protocol):
     """Reads of carts and operation records (`adapters.carts.CartStore`)."""
 
     async def cart(self, store_id: str, user_id: str) -> Cart | None: ...
+    async def cart_by_id(self, cart_id: str) -> Cart | None: ...
+    async def owner(self, cart_id: str) -> Owner | None: ...
+    async def store_carts(
+        self, store_id: str, where: CartFilter, *, page: int, limit: int
+    ) -> tuple[list[Cart], int]: ...
     async def record(self, run_id: str) -> Operation | None: ...
     async def committed_record(self, operation_id: str) -> Operation | None: ...
     async def latest_record(self, operation_id: str) -> Operation | None: ...
@@ -52,6 +64,9 @@ class Gateway(Protocol):
     """Starts and finds operations (`workflows.gateway.CartGateway`)."""
 
     async def add_item(self, request: AddItemInput) -> Started: ...
+    async def update_quantity(self, request: UpdateQuantityInput) -> Started: ...
+    async def remove_item(self, request: RemoveItemInput) -> Started: ...
+    async def clear_cart(self, request: ClearCartInput) -> Started: ...
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None: ...
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None

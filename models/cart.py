@@ -101,6 +101,21 @@ class CartContent(BaseModel):
         }
         return self._next(lines, now, request.policy.expiry_days, **owner)
 
+    def with_quantity(self, product_id: str, quantity: int, now: datetime, days: int) -> Self:
+        """The next version of the cart with another quantity of a product that is in it."""
+        lines = [
+            line.model_copy(update={"product_quantity": quantity, "reserved_at": now})
+            if line.product_id == product_id
+            else line
+            for line in self.cart_items
+        ]
+        return self._next(lines, now, days)
+
+    def without(self, product_id: str, now: datetime, days: int) -> Self:
+        """The next version of the cart without a product; it may be empty then."""
+        lines = [line for line in self.cart_items if line.product_id != product_id]
+        return self._next(lines, now, days)
+
     def _next(
         self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
     ) -> Self:
@@ -116,6 +131,19 @@ class CartContent(BaseModel):
                 **changed,
             }
         )
+
+
+def etag(cart_id: object, version: int) -> str:
+    """The entity tag of a cart's version (RFC 9110, 8.8.3), without quotes.
+
+    The cart's id is part of it: after a clear the user's next cart begins at version 1 again.
+    """
+    return f"{version}-{cart_id}"
+
+
+def matches(tags: tuple[str, ...], cart_id: object, version: int) -> bool:
+    """Whether a cart's version is among the tags; `*` is any, and a bare version is enough."""
+    return version > 0 and not {"*", str(version), etag(cart_id, version)}.isdisjoint(tags)
 
 
 def _common(values: Iterable[str | None]) -> str | None:
@@ -152,6 +180,9 @@ class Cart(CartContent, Document):
             IndexModel([("sellerId", ASCENDING)]),
             IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),
+            # The admins' list, in its order.
+            IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel([("storeId", ASCENDING), ("cartItems.productId", ASCENDING)]),
         ]
 
 

@@ -61,6 +61,41 @@ class CartItemAdded(CartEvent):
     total_price: Money
 
 
+class CartItemUpdated(CartEvent):
+    """`quantity` is what the line has now, `previousQuantity` what it had."""
+
+    product_id: str
+    quantity: int
+    previous_quantity: int
+    product_price: Money
+    total_price: Money
+
+
+class CartItemRemoved(CartEvent):
+    """`quantity` is what the line had."""
+
+    product_id: str
+    quantity: int
+    total_price: Money
+
+
+class ClearedItem(BaseModel):
+    """A line of a cart that was cleared."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    product_id: str
+    quantity: int
+
+
+class CartCleared(CartEvent):
+    """The whole cart is gone. `reason`: `user`, `order_completed` or `expired`."""
+
+    reason: str
+    order_id: str | None
+    items: list[ClearedItem]
+
+
 def event_id(run_id: str, position: int) -> str:
     """The id of a run's n-th event: the same whenever the run is tried again."""
     return str(uuid5(UUID(run_id), f"event/{position}"))

@@ -20,10 +20,11 @@ class Message(BaseModel):
 
 
 class Outcome(StrEnum):
-    """How an operation ended. Only `committed` changed anything."""
+    """How an operation ended. Only `committed` changed anything; `unchanged` had nothing to do."""
 
     COMMITTED = "committed"
     REPLAYED = "replayed"
+    UNCHANGED = "unchanged"
     REJECTED = "rejected"
     ABORTED = "aborted"
 
@@ -53,6 +54,7 @@ class CartOperation(Message):
     `operation_id` names the client's intention (user, store and idempotency key); `attempt_id`
     this one try to start it; `fingerprint` is the hash of the request, to notice a key that is
     used again for something else; `reply_channel` is the Redis channel on which the caller listens.
+    `if_match` are the entity tags of which the cart must have one (`models.cart.etag`).
     """
 
     store_id: str
@@ -61,6 +63,7 @@ class CartOperation(Message):
     attempt_id: str
     fingerprint: str
     reply_channel: str | None = None
+    if_match: tuple[str, ...] | None = None
     policy: Policy = Policy()
 
     @property
@@ -83,6 +86,29 @@ class AddItemInput(CartOperation):
     quantity: int
     email: str | None = None
     full_name: str | None = None
+
+
+class UpdateQuantityInput(CartOperation):
+    """Set the quantity of a product that is in the cart `cart_id`."""
+
+    cart_id: str
+    product_id: str
+    quantity: int
+
+
+class RemoveItemInput(CartOperation):
+    """Take a product out of the cart `cart_id`."""
+
+    cart_id: str
+    product_id: str
+
+
+class ClearCartInput(CartOperation):
+    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is."""
+
+    cart_id: str | None = None
+    reason: str
+    order_id: str | None = None
 
 
 class SagaRun(Message):
@@ -147,14 +173,38 @@ class AddLine(Message):
     request: AddItemInput
 
 
+class SetQuantity(Message):
+    """Set a line's quantity; units that become free are released."""
+
+    kind: Literal["set_quantity"] = "set_quantity"
+    request: UpdateQuantityInput
+
+
+class RemoveLine(Message):
+    """Take a line out; its units are released."""
+
+    kind: Literal["remove_line"] = "remove_line"
+    request: RemoveItemInput
+
+
+class ClearCart(Message):
+    """Delete the cart; all its units are released."""
+
+    kind: Literal["clear_cart"] = "clear_cart"
+    request: ClearCartInput
+
+
+Change = Annotated[AddLine | SetQuantity | RemoveLine | ClearCart, Field(discriminator="kind")]
+
+
 # Steps: what activities are given and give back.
 
 
 class LoadCart(Message):
-    """Load the facts a saga decides on; `product_id` names the line that matters to it."""
+    """Load the facts a saga decides on; `product_id` names the line that matters, if one does."""
 
     run: SagaRun
-    product_id: str
+    product_id: str | None = None
 
 
 class Recorded(Message):
@@ -173,6 +223,7 @@ class LoadedCart(Message):
     """The cart as far as a saga must know it; `version` 0 means that there is none."""
 
     version: int
+    cart_id: str | None = None
     line_count: int
     line_quantity: int
     pending_events: bool
@@ -198,12 +249,13 @@ class HoldAnswer(Message):
 
 
 class CommitChange(Message):
-    """The pivot: apply `change` to the cart that has `expected_version` (0: there is none)."""
+    """The pivot: apply `change` to the cart as it was loaded (version 0: there is none)."""
 
     run: SagaRun
     policy: Policy
     expected_version: int
-    change: AddLine
+    expected_cart_id: str | None = None
+    change: Change
     reply_to: ReplyTo | None = None
 
 
@@ -310,7 +362,15 @@ class WakeRelay(Message):
 class Refusal(Message):
     """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
 
-    code: Literal["insufficient_stock", "quantity_limit", "line_limit", "idempotency_key_reused"]
+    code: Literal[
+        "insufficient_stock",
+        "quantity_limit",
+        "line_limit",
+        "idempotency_key_reused",
+        "cart_not_found",
+        "item_not_found",
+        "precondition_failed",
+    ]
     available: int | None = None
     current: int | None = None
     limit: int | None = None
@@ -319,8 +379,8 @@ class Refusal(Message):
 class OperationResult(Message):
     """How an operation ended.
 
-    `run_id` names the record that holds the answer (another run's when `replayed`); `refusal` is
-    set when `rejected`, `reason` when `aborted`.
+    `run_id` names the record that holds the answer (another run's when `replayed`); `cart_id` and
+    `version` are what was committed, `refusal` is set when `rejected`, `reason` when `aborted`.
     """
 
     outcome: Outcome
@@ -328,6 +388,8 @@ class OperationResult(Message):
     operation_id: str
     run_id: str
     saga_id: str
+    cart_id: str | None = None
+    version: int | None = None
     refusal: Refusal | None = None
     reason: str | None = None
 

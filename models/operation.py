@@ -60,6 +60,7 @@ class Operation(Document):
                 partialFilterExpression={"state": "committed"},
             ),
             IndexModel([("operationId", ASCENDING), ("at", ASCENDING)], name="by_operation"),
+            IndexModel([("cartId", ASCENDING)], name="by_cart"),
             IndexModel(
                 [("storeId", ASCENDING), ("userId", ASCENDING), ("at", ASCENDING)],
                 name="pending_by_cart",

@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
         Refusal,
     )
     from workflows import ids
-    from workflows.saga import CartWorkflow, Refused, Saga
+    from workflows.cart_workflow import CartWorkflow
+    from workflows.saga import Refused, Saga
 
 
 @workflow.defn(name=ids.ADD_ITEM)
@@ -23,7 +24,7 @@ class AddItemWorkflow(CartWorkflow):
     @workflow.run
     async def run(self, request: AddItemInput) -> OperationResult:
         """Answers how the operation ended; the answer's body stands in the run's record."""
-        saga = Saga(ids.ADD_ITEM, request.product_id, request)
+        saga = Saga(ids.ADD_ITEM, request, product_id=request.product_id)
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: AddItemInput) -> Recorded:

@@ -7,8 +7,8 @@ for the running one; who comes with the same key is told that it is running.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -35,15 +35,22 @@ from models.errors import DependencyUnavailable, OperationInProgress
 from models.messages import (
     AddItemInput,
     CartOperation,
+    ClearCartInput,
     OperationResult,
     Policy,
     RelayInput,
     RelayKind,
+    RemoveItemInput,
+    UpdateQuantityInput,
 )
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
 from workflows.add_item import AddItemWorkflow
+from workflows.clear_cart import ClearCartWorkflow
+from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
+from workflows.remove_item import RemoveItemWorkflow
+from workflows.update_quantity import UpdateQuantityWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=2)
 
@@ -130,7 +137,7 @@ class CartGateway:
         self._lock_wait = lock_wait_seconds
         self._inbox = inbox
         self._fallback = fallback_seconds
-        self._queues = _Queues()
+        self._queues = Queues()
         self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
 
     async def add_item(self, request: AddItemInput) -> Started:
@@ -141,6 +148,36 @@ class CartGateway:
             operation=ids.ADD_ITEM,
             product_id=request.product_id,
             summary=f"Add {request.quantity} x {request.product_id}",
+        )
+
+    async def update_quantity(self, request: UpdateQuantityInput) -> Started:
+        """Starts the change of a line's quantity."""
+        return await self._start(
+            UpdateQuantityWorkflow.run,
+            request,
+            operation=ids.UPDATE_QUANTITY,
+            product_id=request.product_id,
+            summary=f"Set {request.product_id} to {request.quantity}",
+        )
+
+    async def remove_item(self, request: RemoveItemInput) -> Started:
+        """Starts the removal of a line."""
+        return await self._start(
+            RemoveItemWorkflow.run,
+            request,
+            operation=ids.REMOVE_ITEM,
+            product_id=request.product_id,
+            summary=f"Remove {request.product_id}",
+        )
+
+    async def clear_cart(self, request: ClearCartInput) -> Started:
+        """Starts the deletion of a cart."""
+        return await self._start(
+            ClearCartWorkflow.run,
+            request,
+            operation=ids.CLEAR_CART,
+            product_id=None,
+            summary=f"Clear the cart ({request.reason})",
         )
 
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
@@ -229,7 +266,7 @@ class CartGateway:
         request: CartOperation,
         *,
         operation: str,
-        product_id: str,
+        product_id: str | None,
         summary: str,
     ) -> Started:
         workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
@@ -330,44 +367,8 @@ class CartGateway:
         )
 
 
-class _Queues:
-    """Lines up this process's starters of one cart, so that only the first one asks Temporal."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
-        self._waiting: set[str] = set()
-
-    @asynccontextmanager
-    async def turn(
-        self, workflow_id: str, operation_id: str, deadline: float
-    ) -> AsyncIterator[None]:
-        """Holds the turn of one starter; `deadline` is in `time.monotonic()` seconds."""
-        if operation_id in self._waiting:
-            raise OperationInProgress("the same operation is waiting for its turn")
-        lock, users = self._locks.get(workflow_id, (asyncio.Lock(), 0))
-        self._locks[workflow_id] = (lock, users + 1)
-        self._waiting.add(operation_id)
-        try:
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                    await lock.acquire()
-            except TimeoutError:
-                raise OperationInProgress("the cart is busy") from None
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            self._waiting.discard(operation_id)
-            lock, users = self._locks[workflow_id]
-            if users > 1:
-                self._locks[workflow_id] = (lock, users - 1)
-            else:
-                del self._locks[workflow_id]
-
-
 def _search_attributes(
-    request: CartOperation, operation: str, product_id: str
+    request: CartOperation, operation: str, product_id: str | None
 ) -> TypedSearchAttributes:
     values = {
         "CartStoreId": request.store_id,
@@ -380,6 +381,7 @@ def _search_attributes(
         [
             SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
             for name, value in values.items()
+            if value is not None
         ]
     )
 

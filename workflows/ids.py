@@ -7,6 +7,9 @@ import hashlib
 from datetime import datetime
 
 ADD_ITEM = "AddItem"
+UPDATE_QUANTITY = "UpdateQuantity"
+REMOVE_ITEM = "RemoveItem"
+CLEAR_CART = "ClearCart"
 RELAY = "Relay"
 SWEEP = "Sweep"
 

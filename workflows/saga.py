@@ -8,15 +8,10 @@ why every id and time comes from the run (`SagaRun`) and the first step loads th
 """
 
 import asyncio
-import builtins
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import Callable
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
-from temporalio.exceptions import CancelledError as StepCancelled
-from temporalio.exceptions import TimeoutError as StepTimeout
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.carts import CartActivities
@@ -24,15 +19,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.inventory import InventoryActivities
     from activities.outbox import OutboxActivities
     from models import messages as m
-    from models.errors import (
-        AlreadyCommitted,
-        DependencyUnavailable,
-        RunAlreadyAborted,
-        VersionConflict,
-    )
+    from models.cart import matches
+    from models.errors import VersionConflict
     from workflows import ids, policies
+    from workflows.steps import attempt, step
 
-T = TypeVar("T")
 Check = Callable[[m.LoadedCart], None]
 """Raises `Refused` when the cart, as loaded, does not allow the operation."""
 
@@ -56,14 +47,17 @@ class AlreadyDecided(Exception):
 class Saga:
     """One run's steps, and what to undo."""
 
-    def __init__(self, operation: str, subject: str, request: m.CartOperation) -> None:
+    def __init__(
+        self, operation: str, request: m.CartOperation, *, product_id: str | None = None
+    ) -> None:
+        """Without a `product_id` the operation is about the whole cart."""
         info = workflow.info()
         # workflow_start_time is the same in every try of the run; start_time and now() are not.
         started_at = info.workflow_start_time
         self.request = request
         self.run = m.SagaRun(
             run_id=info.run_id,
-            saga_id=ids.saga_id(started_at, request.user_id, subject),
+            saga_id=ids.saga_id(started_at, request.user_id, product_id or operation),
             started_at=started_at,
             operation=operation,
             operation_id=request.operation_id,
@@ -71,11 +65,16 @@ class Saga:
             store_id=request.store_id,
             user_id=request.user_id,
         )
-        self._subject = subject
+        self._product_id = product_id
         self._cart: m.LoadedCart | None = None
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
         self._shown = False
+
+    @property
+    def cart_id(self) -> str | None:
+        """The cart that was loaded."""
+        return self._cart.cart_id if self._cart else None
 
     async def hold(self, check: Check, product_id: str, quantity: int) -> None:
         """Loads and reserves at once: neither needs the other, and the caller waits for both.
@@ -92,11 +91,11 @@ class Saga:
 
     async def load(self, check: Check) -> m.LoadedCart:
         """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
-        cart = await _step(
+        cart = await step(
             "mongodb",
             workflow.execute_local_activity_method(
                 CartActivities.load,
-                m.LoadCart(run=self.run, product_id=self._subject),
+                m.LoadCart(run=self.run, product_id=self._product_id),
                 **policies.LOAD,
             ),
         )
@@ -104,6 +103,9 @@ class Saga:
         record = cart.own_record or cart.committed_record
         if record is not None:
             raise AlreadyDecided(record)
+        tags = self.request.if_match
+        if tags is not None and not matches(tags, cart.cart_id, cart.version):
+            raise Refused(m.Refusal(code="precondition_failed"))
         check(cart)
         return cart
 
@@ -127,7 +129,7 @@ class Saga:
             saga_id=self.run.saga_id,
             quantity=quantity,
         )
-        answer = await _step(
+        answer = await step(
             "inventory",
             workflow.execute_local_activity_method(
                 InventoryActivities.reserve, hold, **policies.RESERVE
@@ -137,7 +139,7 @@ class Saga:
             self._undo.remove(release)  # an answered refusal holds nothing
             raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
 
-    async def commit(self, change: m.AddLine, check: Check) -> m.Recorded:
+    async def commit(self, change: m.Change, check: Check) -> m.Recorded:
         """The pivot. A cart that has moved on is loaded and checked again, a few times."""
         cart = self._cart or await self.load(check)
         for attempt in range(1, policies.MAX_COMMIT_TRIES + 1):
@@ -146,11 +148,12 @@ class Saga:
                 run=self.run,
                 policy=self.request.policy,
                 expected_version=cart.version,
+                expected_cart_id=cart.cart_id,
                 change=change,
                 reply_to=self.request.reply_to,
             )
             try:
-                committed = await _step(
+                committed = await step(
                     "mongodb",
                     workflow.execute_local_activity_method(
                         CartActivities.commit, pivot, **policies.COMMIT
@@ -209,7 +212,7 @@ class Saga:
         if reply_to is None or result.outcome is m.Outcome.COMMITTED:
             return
         message = m.AnswerCaller(reply_to=reply_to, result=result)
-        await _attempt(
+        await attempt(
             workflow.execute_local_activity_method(
                 CartActivities.answer, message, **policies.ANSWER
             )
@@ -218,7 +221,7 @@ class Saga:
     async def _wake(self, kind: m.RelayKind) -> None:
         """What was left pending is the relay's now."""
         request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
-        await _attempt(
+        await attempt(
             workflow.execute_local_activity_method(
                 OutboxActivities.wake, request, **policies.WAKE_RELAY
             )
@@ -231,7 +234,7 @@ class Saga:
             return
         if self.request.policy.cache or reply_to is not None:
             request = m.ShowCart(run=self.run, cache=self.request.policy.cache, reply_to=reply_to)
-            await _attempt(
+            await attempt(
                 workflow.execute_local_activity_method(
                     CartActivities.show, request, **policies.SHOW
                 )
@@ -242,7 +245,7 @@ class Saga:
         if not events:
             return False
         request = m.PublishEvents(run_id=run_id, events=events)
-        return await _attempt(
+        return await attempt(
             workflow.execute_local_activity_method(
                 EventActivities.publish, request, **policies.PUBLISH
             )
@@ -258,180 +261,8 @@ class Saga:
             user_id=self.run.user_id,
             releases=releases,
         )
-        return await _attempt(
+        return await attempt(
             workflow.execute_local_activity_method(
                 InventoryActivities.release, request, **policies.RELEASE
             )
         )
-
-
-class CartWorkflow:
-    """Base of the cart's workflows: carries a saga to its one end, whatever interrupts it."""
-
-    def __init__(self) -> None:
-        self._abort_requested = False
-
-    @workflow.signal(name=ids.ABORT)
-    def abort(self, reason: str = "") -> None:
-        """Asks for the undo. Without effect once the pivot has committed."""
-        workflow.logger.warning("Abort requested: %s", reason)
-        self._abort_requested = True
-
-    async def carry_out(self, saga: Saga, steps: Awaitable[m.Recorded]) -> m.OperationResult:
-        """Runs `steps` up to and including the pivot, then what must follow.
-
-        The deadline, a cancellation or the abort signal stop the steps and lead to the undo. The
-        end itself is one task that nothing interrupts.
-        """
-        forward = asyncio.ensure_future(steps)
-        cancelled = False
-        stopped: str | None = None
-        try:
-            await workflow.wait_condition(
-                lambda: forward.done() or self._abort_requested,
-                timeout=timedelta(seconds=saga.request.policy.deadline_seconds),
-            )
-            stopped = "operator"
-        except builtins.TimeoutError:
-            stopped = "deadline"
-        except asyncio.CancelledError:
-            cancelled, stopped = True, "cancelled"
-        end = asyncio.ensure_future(_end(saga, forward, None if forward.done() else stopped))
-        while not end.done():
-            try:
-                await asyncio.shield(end)
-            except asyncio.CancelledError:
-                cancelled = True
-        result = end.result()
-        if cancelled and result.outcome is m.Outcome.ABORTED:
-            raise asyncio.CancelledError
-        return result
-
-
-async def _end(
-    saga: Saga, forward: "asyncio.Future[m.Recorded]", stopped: str | None
-) -> m.OperationResult:
-    """From the outcome of the steps to the result, told to the caller."""
-    result = await _decide(saga, forward, stopped)
-    await saga.answer(result)
-    return result
-
-
-async def _decide(
-    saga: Saga, forward: "asyncio.Future[m.Recorded]", stopped: str | None
-) -> m.OperationResult:
-    """Forward, or back by the undo."""
-    if stopped is not None:
-        forward.cancel()
-    try:
-        record = await forward
-    except (Exception, asyncio.CancelledError) as error:
-        return await _recover(saga, error, stopped)
-    await saga.finish(record)
-    return _result(saga, m.Outcome.COMMITTED)
-
-
-async def _recover(
-    saga: Saga, error: Exception | asyncio.CancelledError, stopped: str | None
-) -> m.OperationResult:
-    """Undoes, or goes forward where the pivot turns out to have happened."""
-    result = _verdict(saga, error, stopped)
-    record: m.Recorded | None
-    if isinstance(error, AlreadyDecided) and error.record.run_id == saga.run.run_id:
-        record = error.record  # written by an earlier try of this run, which was lost
-        await saga.finish(record)
-    else:
-        record = await saga.undo(result.reason or result.outcome if result else "unexpected")
-    if record is not None and record.state == "committed":
-        return _result(saga, m.Outcome.COMMITTED)
-    if result is None:
-        raise error
-    return result
-
-
-def _verdict(
-    saga: Saga, error: Exception | asyncio.CancelledError, stopped: str | None
-) -> m.OperationResult | None:
-    """What the operation ends with once it is undone; None for an error nobody foresaw."""
-    if isinstance(error, Refused):
-        return _result(saga, m.Outcome.REJECTED, refusal=error.refusal)
-    if isinstance(error, AlreadyDecided):
-        if error.record.run_id == saga.run.run_id:
-            return _result(saga, m.Outcome.ABORTED, reason=error.record.reason)
-        return _answered_by(saga, error.record.run_id, error.record.fingerprint)
-    if stopped is not None:
-        return _result(saga, m.Outcome.ABORTED, reason=stopped)
-    match error:
-        case AlreadyCommitted():
-            return _answered_by(saga, error.run_id, error.fingerprint)
-        case VersionConflict():
-            return _result(saga, m.Outcome.ABORTED, reason="conflict")
-        case RunAlreadyAborted():
-            return _result(saga, m.Outcome.ABORTED, reason="settled")
-        case DependencyUnavailable():
-            return _result(saga, m.Outcome.ABORTED, reason=f"{error.dependency}_unavailable")
-        case _:
-            return None
-
-
-def _result(
-    saga: Saga,
-    outcome: m.Outcome,
-    *,
-    refusal: m.Refusal | None = None,
-    reason: str | None = None,
-    run_id: str | None = None,
-) -> m.OperationResult:
-    return m.OperationResult(
-        outcome=outcome,
-        operation=saga.run.operation,
-        operation_id=saga.run.operation_id,
-        run_id=run_id or saga.run.run_id,
-        saga_id=saga.run.saga_id,
-        refusal=refusal,
-        reason=reason,
-    )
-
-
-def _answered_by(saga: Saga, run_id: str, fingerprint: str) -> m.OperationResult:
-    """The operation was committed before: its answer again, if it is the same request."""
-    if fingerprint != saga.run.fingerprint:
-        refusal = m.Refusal(code="idempotency_key_reused")
-        return _result(saga, m.Outcome.REJECTED, refusal=refusal)
-    return _result(saga, m.Outcome.REPLAYED, run_id=run_id)
-
-
-async def _attempt(step: Awaitable[object]) -> bool:
-    """Whether a step succeeded that may fail: its effect stays in the record until it is done."""
-    try:
-        await step
-    except FailureError as error:
-        workflow.logger.warning("Left pending: %s", error.cause or error)
-        return False
-    return True
-
-
-async def _step(dependency: str, step: Awaitable[T]) -> T:
-    """Awaits a step on `dependency`; raises what failed as the domain's error again.
-
-    A local activity's failure arrives bare, a regular one's inside an `ActivityError`.
-    """
-    try:
-        return await step
-    except FailureError as error:
-        cause = error.cause if isinstance(error, ActivityError) and error.cause else error
-        match cause:
-            case StepCancelled():
-                raise asyncio.CancelledError from error
-            case StepTimeout():
-                raise DependencyUnavailable(dependency, str(cause)) from error
-            case ApplicationError(type="AlreadyCommitted"):
-                raise AlreadyCommitted(*cause.details) from error
-            case ApplicationError(type="VersionConflict"):
-                raise VersionConflict(cause.message) from error
-            case ApplicationError(type="RunAlreadyAborted"):
-                raise RunAlreadyAborted(cause.message) from error
-            case ApplicationError(type="DependencyUnavailable" | "DependencyTimeout"):
-                raise DependencyUnavailable(dependency, cause.message) from error
-            case _:
-                raise

@@ -1,40 +1,35 @@
-"""A shopper's own cart: add an item, read the cart."""
+"""A shopper's own cart in a store: add an item, read it, clear it."""
 
 import logging
 from http import HTTPStatus
-from typing import Annotated
-from uuid import uuid4
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
-from api.errors import Answer, ApiError, invalid, not_found
-from api.outcomes import answered_before, ended
-from api.routers.operations import BASE_PATH, accepted
+from api.errors import Answer, not_found
+from api.outcomes import cart_answer, etag_headers
+from api.performing import (
+    IfMatch,
+    IfNoneMatch,
+    KeyHeader,
+    given_key,
+    operation,
+    perform,
+    unless_known,
+)
+from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
-from api.schemas import Accepted, AddItemBody, IdempotencyKey, InsufficientStock
+from api.schemas import AddItemBody, Done, InsufficientStock
 from api.state import ApiState
 from models.cart import CartView
-from models.changes import cart_json
 from models.errors import DependencyUnavailable
-from models.messages import AddItemInput, Outcome
+from models.messages import AddItemInput, ClearCartInput
 from workflows import ids
-from workflows.gateway import fingerprint, new_attempt
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
-
-KeyHeader = Annotated[
-    IdempotencyKey | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Names the intention, so that it can be repeated safely. Generated if absent.",
-        examples=["unique-request-id-123"],
-    ),
-]
-_KEY = docs.IDEMPOTENCY_KEY
 
 
 @router.post(
@@ -45,54 +40,28 @@ _KEY = docs.IDEMPOTENCY_KEY
     response_class=Response,
     responses={
         201: docs.described(
-            CartView, "Added: the cart.", _KEY, docs.REPLAYED, cart=docs.CART_EXAMPLE
+            CartView,
+            "Added: the cart.",
+            docs.IDEMPOTENCY_KEY,
+            docs.REPLAYED,
+            docs.ETAG,
+            cart=docs.CART_EXAMPLE,
         ),
         200: docs.described(
             InsufficientStock,
             "Too few units: nothing was changed.",
-            _KEY,
+            docs.IDEMPOTENCY_KEY,
             example={
                 "message": "Insufficient stock. Only 1 available.",
                 "code": "insufficient_stock",
                 "available": 1,
             },
         ),
-        202: docs.described(
-            Accepted,
-            "Started, and not yet finished.",
-            _KEY,
-            docs.LOCATION,
-            docs.RETRY_AFTER,
-            example={
-                "message": "Cart operation accepted",
-                "status": "pending",
-                "operationId": "9f86d081884c7d659a2feaa0c55ad015",
-            },
-        ),
+        **docs.MUTATION_WITH_BODY,
         400: docs.validation_failed(
             quantity=("quantity", "Quantity must be between 1 and 100"),
             limit=("quantity", "Quantity must not exceed 100 in all; the cart already holds 99"),
             json=("body", "Body is not valid JSON: Expecting value at line 1, column 1"),
-        ),
-        409: docs.message(
-            "The cart, or the same key, is busy.",
-            "Cart operation already in progress",
-            _KEY,
-            docs.RETRY_AFTER,
-        ),
-        413: docs.message("The body is too large.", "Request body is larger than 65536 bytes"),
-        415: docs.message("The body is no JSON.", "Content-Type must be application/json"),
-        422: docs.message(
-            "The key belongs to a different request.",
-            "Idempotency key was already used for a different request",
-            _KEY,
-            code="idempotency_key_reused",
-        ),
-        503: docs.message(
-            "A system that is needed is away; what was begun was undone.",
-            "Unable to reserve inventory",
-            _KEY,
-            docs.RETRY_AFTER,
         ),
     },
 )
@@ -103,39 +72,66 @@ async def add_item(
     request: Request,
     call: CallDep,
     idempotency_key: KeyHeader = None,
+    if_match: IfMatch = None,
 ) -> Response:
     """Reserves the units and adds them to the shopper's cart, which is created when there is none.
 
     Quantities of a product that is in the cart already add up. The same key and the same body are
     answered alike for ever, and done once.
     """
-    principal, state, trace = call.principal, call.state, call.trace
-    given = _given_key(request, idempotency_key, body)
-    key = given or str(uuid4())
-    trace.headers.append((b"idempotency-key", key.encode()))
-    operation = _operation(store_id, key, body, call)
-    trace.fields.update(
-        storeId=store_id,
-        userId=principal.user_id,
-        productId=body.product_id,
-        quantity=body.quantity,
-        operationId=operation.operation_id,
-    )
-    if given is not None:
-        earlier = await answered_before(state.carts, operation)
-        if earlier is not None:
-            trace.fields["outcome"] = earlier.status
-            return earlier.answer.response()
-    started = await state.gateway.add_item(operation)
-    heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
-    if heard is None:
-        trace.fields["outcome"] = "pending"
-        return accepted(store_id, operation.operation_id)
-    trace.fields["outcome"] = heard.result.outcome.value
-    end = await ended(state.carts, heard.result, heard.answer)
-    if heard.result.outcome is Outcome.COMMITTED:
-        trace.done("cart_item_added", "Cart item added", sagaId=heard.result.saga_id)
-    return end.answer.response()
+    call.trace.fields.update(productId=body.product_id, quantity=body.quantity)
+
+    async def build(key: str) -> AddItemInput:
+        return _add_item(store_id, key, body, call, if_match)
+
+    key = given_key(request, idempotency_key, body.idempotency_key)
+    return await perform(call, ids.ADD_ITEM, key, build, call.state.gateway.add_item)
+
+
+@router.delete(
+    "/{storeId}/store",
+    operation_id="clearCart",
+    summary="Clear the own cart",
+    response_class=Response,
+    responses={
+        200: docs.described(
+            Done,
+            "The cart is gone, and its units are free.",
+            docs.IDEMPOTENCY_KEY,
+            docs.REPLAYED,
+            example={"message": "Cart cleared"},
+        ),
+        **docs.MUTATION,
+        400: docs.validation_failed(
+            storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
+        ),
+        404: docs.message("There is no cart.", "Cart not found"),
+    },
+)
+async def clear_cart(
+    *,
+    store_id: StoreId,
+    request: Request,
+    call: CallDep,
+    idempotency_key: KeyHeader = None,
+    if_match: IfMatch = None,
+) -> Response:
+    """Deletes the shopper's cart and gives all its units back."""
+
+    async def build(key: str) -> ClearCartInput:
+        common = operation(
+            call,
+            ids.CLEAR_CART,
+            store_id=store_id,
+            user_id=call.principal.user_id,
+            key=key,
+            asked={},
+            if_match=if_match,
+        )
+        return ClearCartInput(**common, reason="user")
+
+    key = given_key(request, idempotency_key)
+    return await perform(call, ids.CLEAR_CART, key, build, call.state.gateway.clear_cart)
 
 
 @router.get(
@@ -144,7 +140,8 @@ async def add_item(
     summary="Read the own cart",
     response_class=Response,
     responses={
-        200: docs.described(CartView, "The cart.", cart=docs.CART_EXAMPLE),
+        200: docs.described(CartView, "The cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
+        304: docs.NOT_MODIFIED,
         400: docs.validation_failed(
             storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
         ),
@@ -152,24 +149,28 @@ async def add_item(
         503: docs.STORAGE_UNAVAILABLE,
     },
 )
-async def get_cart(store_id: StoreId, call: CallDep) -> Response:
+async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:
     """The shopper's cart in a store, from the cache if it is there."""
     state, user_id = call.state, call.principal.user_id
     cached = await _from_cache(state, store_id, user_id)
     if cached is not None:
-        return Answer(HTTPStatus.OK, cached).response()
+        return unless_known(Answer(HTTPStatus.OK, cached, etag_headers(cached)), if_none_match)
     cart = await state.carts.cart(store_id, user_id)
     if cart is None:
         raise not_found("Cart")
-    body = cart_json(cart.id, cart)
+    answer = cart_answer(cart)
     if state.policy.cache:
         try:
             await state.cache.put(
-                store_id, user_id, created_at=cart.created_at, version=cart.version, body=body
+                store_id,
+                user_id,
+                created_at=cart.created_at,
+                version=cart.version,
+                body=answer.body,
             )
         except DependencyUnavailable as error:  # the breaker warns, once
             logger.debug("Cart was not cached: %s", error)
-    return Answer(HTTPStatus.OK, body).response()
+    return unless_known(answer, if_none_match)
 
 
 async def _from_cache(state: ApiState, store_id: str, user_id: str) -> bytes | None:
@@ -182,28 +183,23 @@ async def _from_cache(state: ApiState, store_id: str, user_id: str) -> bytes | N
         return None
 
 
-def _given_key(request: Request, in_header: str | None, body: AddItemBody) -> str | None:
-    """The one key that was sent, wherever."""
-    given = {*request.headers.getlist("Idempotency-Key")}
-    if body.idempotency_key is not None:
-        given.add(body.idempotency_key)
-    if len(given) > 1:
-        message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
-        raise ApiError(invalid(("idempotencyKey", message)))
-    return in_header or body.idempotency_key
-
-
-def _operation(store_id: str, key: str, body: AddItemBody, call: Call) -> AddItemInput:
+def _add_item(
+    store_id: str, key: str, body: AddItemBody, call: Call, if_match: str | None
+) -> AddItemInput:
     """What the saga is given; the fingerprint is of what was sent, in one spelling."""
     principal = call.principal
     asked = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
-    return AddItemInput(
+    common = operation(
+        call,
+        ids.ADD_ITEM,
         store_id=store_id,
         user_id=principal.user_id,
-        operation_id=ids.operation_id(store_id, principal.user_id, key),
-        attempt_id=new_attempt(),
-        fingerprint=fingerprint(ids.ADD_ITEM, asked),
-        policy=call.state.policy,
+        key=key,
+        asked=asked,
+        if_match=if_match,
+    )
+    return AddItemInput(
+        **common,
         product_id=body.product_id,
         product_title=body.product_title,
         product_images=tuple(body.product_image or ()),

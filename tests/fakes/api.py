@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from adapters.answers import Announced
+from adapters.carts import CartFilter, Owner
 from api.app import create_app
 from api.auth import Authenticator
 from api.health import HealthChecks
@@ -18,7 +19,15 @@ from api.state import ApiState
 from cli.token import mint_token
 from models.cart import Cart
 from models.errors import DependencyUnavailable
-from models.messages import AddItemInput, OperationResult, Outcome
+from models.messages import (
+    AddItemInput,
+    CartOperation,
+    ClearCartInput,
+    OperationResult,
+    Outcome,
+    RemoveItemInput,
+    UpdateQuantityInput,
+)
 from models.operation import Answer, Operation
 from settings import Settings
 from workflows.gateway import CartHandle, Started, policy_of
@@ -100,10 +109,26 @@ class FakeGateway:
     refuses: Exception | None = None
     found: Lookup = field(default_factory=KeyError)
     added: list[AddItemInput] = field(default_factory=list)
+    others: list[CartOperation] = field(default_factory=list)
     looked_up: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     async def add_item(self, request: AddItemInput) -> Started:
         self.added.append(request)
+        if self.refuses is not None:
+            raise self.refuses
+        return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
+
+    async def update_quantity(self, request: UpdateQuantityInput) -> Started:
+        return await self._accept(request)
+
+    async def remove_item(self, request: RemoveItemInput) -> Started:
+        return await self._accept(request)
+
+    async def clear_cart(self, request: ClearCartInput) -> Started:
+        return await self._accept(request)
+
+    async def _accept(self, request: CartOperation) -> Started:
+        self.others.append(request)
         if self.refuses is not None:
             raise self.refuses
         return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
@@ -139,6 +164,22 @@ class FakeCarts:
     async def cart(self, store_id: str, user_id: str) -> Cart | None:
         self._read()
         return self.carts.get((store_id, user_id))
+
+    async def cart_by_id(self, cart_id: str) -> Cart | None:
+        self._read()
+        return next((c for c in self.carts.values() if str(c.id) == cart_id), None)
+
+    async def owner(self, cart_id: str) -> Owner | None:
+        cart = await self.cart_by_id(cart_id)
+        return Owner(cart.store_id, cart.user_id, cart) if cart else None
+
+    async def store_carts(
+        self, store_id: str, where: CartFilter, *, page: int, limit: int
+    ) -> tuple[list[Cart], int]:
+        self._read()
+        assert where.query(store_id)["storeId"] == store_id
+        carts = [cart for cart in self.carts.values() if cart.store_id == store_id]
+        return carts[(page - 1) * limit : page * limit], len(carts)
 
     async def record(self, run_id: str) -> Operation | None:
         self._read()

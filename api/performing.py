@@ -1,0 +1,147 @@
+"""What all routes that change a cart do alike: the key, the operation, the wait, the answer."""
+
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+from uuid import uuid4
+
+from fastapi import Header, Request, Response
+
+from api.dependencies import Call
+from api.errors import Answer, ApiError, invalid
+from api.outcomes import answered_before, ended
+from api.routers.operations import accepted
+from api.schemas import IdempotencyKey
+from models.messages import CartOperation, Outcome
+from workflows import ids
+from workflows.gateway import Started, fingerprint, new_attempt
+
+KeyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Names the intention, so that it can be repeated safely. Generated if absent.",
+        examples=["unique-request-id-123"],
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=1000,
+        description="Entity tags of which the cart must have one; else 412, and nothing changes.",
+        examples=['"3-507f1f77bcf86cd799439013"'],
+    ),
+]
+
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        max_length=1000,
+        description="Entity tags that the client has; 304 if the cart still has one of them.",
+        examples=['"3-507f1f77bcf86cd799439013"'],
+    ),
+]
+
+Request_ = TypeVar("Request_", bound=CartOperation)
+
+_EVENTS = {
+    ids.ADD_ITEM: ("cart_item_added", "Cart item added"),
+    ids.UPDATE_QUANTITY: ("cart_item_updated", "Cart item updated"),
+    ids.REMOVE_ITEM: ("cart_item_removed", "Cart item removed"),
+    ids.CLEAR_CART: ("cart_cleared", "Cart cleared"),
+}
+_TAG = re.compile(r'(?:W/)?"([^"]*)"|([^",\s]+)')
+
+
+def given_key(request: Request, in_header: str | None, in_body: str | None = None) -> str | None:
+    """The one key that was sent, wherever."""
+    given = {*request.headers.getlist("Idempotency-Key")}
+    if in_body is not None:
+        given.add(in_body)
+    if len(given) > 1:
+        message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
+        raise ApiError(invalid(("idempotencyKey", message)))
+    return in_header or in_body
+
+
+def entity_tags(header: str | None) -> tuple[str, ...] | None:
+    """The tags of `If-Match` or `If-None-Match` (RFC 9110, 13.1), without quotes."""
+    if header is None:
+        return None
+    return tuple(quoted or bare for quoted, bare in _TAG.findall(header))
+
+
+def unless_known(answer: Answer, if_none_match: str | None) -> Response:
+    """The answer, or 304 when the client has this version already."""
+    tags = entity_tags(if_none_match)
+    current = answer.headers.get("ETag", "").strip('"')
+    if tags and current and not {"*", current, current.partition("-")[0]}.isdisjoint(tags):
+        return Response(
+            status_code=HTTPStatus.NOT_MODIFIED,
+            headers={**answer.headers, "Cache-Control": "private, no-cache"},
+        )
+    return answer.response()
+
+
+def operation(
+    call: Call,
+    name: str,
+    *,
+    store_id: str,
+    user_id: str,
+    key: str,
+    asked: dict[str, Any],
+    if_match: str | None,
+) -> dict[str, Any]:
+    """The fields that all operations have; `asked` is what a repeat of the key must ask again.
+
+    Keys belong to who calls: an admin's do not meet the shopper's.
+    """
+    return {
+        "store_id": store_id,
+        "user_id": user_id,
+        "operation_id": ids.operation_id(store_id, call.principal.user_id, key),
+        "attempt_id": new_attempt(),
+        "fingerprint": fingerprint(name, asked),
+        "if_match": entity_tags(if_match),
+        "policy": call.state.policy,
+    }
+
+
+async def perform(
+    call: Call,
+    name: str,
+    key: str | None,
+    build: Callable[[str], Awaitable[Request_]],
+    start: Callable[[Request_], Awaitable[Started]],
+) -> Response:
+    """Starts the operation that `build` makes for a key, and waits for its answer.
+
+    A key that was answered before gets that answer again, and no saga.
+    """
+    state, trace = call.state, call.trace
+    used = key or str(uuid4())
+    trace.headers.append((b"idempotency-key", used.encode()))
+    request = await build(used)
+    trace.fields.update(
+        storeId=request.store_id, userId=request.user_id, operationId=request.operation_id
+    )
+    if key is not None:
+        earlier = await answered_before(state.carts, request)
+        if earlier is not None:
+            trace.fields["outcome"] = earlier.status
+            return earlier.answer.response()
+    started = await start(request)
+    heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
+    if heard is None:
+        trace.fields["outcome"] = "pending"
+        return accepted(request.store_id, request.operation_id)
+    trace.fields["outcome"] = heard.result.outcome.value
+    end = await ended(state.carts, heard.result, heard.answer)
+    if heard.result.outcome is Outcome.COMMITTED:
+        event, message = _EVENTS[name]
+        trace.done(event, message, sagaId=heard.result.saga_id)
+    return end.answer.response()

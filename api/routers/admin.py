@@ -1,0 +1,81 @@
+"""The carts of a store, for its admins."""
+
+import math
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from adapters.carts import CartFilter
+from api import openapi as docs
+from api.dependencies import CallDep, StoreId
+from api.errors import Answer, forbidden
+from api.routers.operations import BASE_PATH
+from api.routing import CartRoute
+from api.schemas import CartList, EntityId
+from models.cart import AvailabilityStatus
+from models.changes import cart_fields
+from models.wire import to_json
+
+router = APIRouter(
+    prefix=BASE_PATH, tags=["Admin"], route_class=CartRoute, responses=docs.PROTECTED
+)
+
+Page = Annotated[int, Query(ge=1, le=1_000_000, description="From 1.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Carts on a page.")]
+
+
+@router.get(
+    "/{storeId}/admin/carts",
+    operation_id="listCarts",
+    summary="List the carts of a store",
+    response_class=Response,
+    responses={
+        200: docs.described(
+            CartList,
+            "A page of carts, the newest first.",
+            page={
+                "data": {"carts": [docs.CART_EXAMPLE], "totalCount": 150, "totalPages": 15},
+                "success": True,
+                "statusCode": 200,
+            },
+        ),
+        400: docs.validation_failed(limit=("limit", "Limit must be an integer from 1 to 100")),
+        403: docs.message("Not an admin of this store.", "Administrators of this store only"),
+        503: docs.STORAGE_UNAVAILABLE,
+    },
+)
+async def list_carts(
+    *,
+    store_id: StoreId,
+    call: CallDep,
+    page: Page = 1,
+    limit: Limit = 10,
+    user_id: Annotated[EntityId | None, Query(alias="userId")] = None,
+    product_id: Annotated[EntityId | None, Query(alias="productId")] = None,
+    availability: Annotated[
+        AvailabilityStatus | None, Query(description="Carts with such a line.")
+    ] = None,
+    updated_from: Annotated[
+        datetime | None, Query(alias="updatedFrom", description="Changed at this time or later.")
+    ] = None,
+    updated_to: Annotated[
+        datetime | None, Query(alias="updatedTo", description="Changed before this time.")
+    ] = None,
+) -> Response:
+    """For admins of the store. Filters are joined by "and"."""
+    if not call.principal.administers(store_id):
+        raise forbidden()
+    where = CartFilter(user_id, product_id, availability, updated_from, updated_to)
+    carts, total = await call.state.carts.store_carts(store_id, where, page=page, limit=limit)
+    body = {
+        "data": {
+            "carts": [cart_fields(cart.id, cart) for cart in carts],
+            "totalCount": total,
+            "totalPages": math.ceil(total / limit),
+        },
+        "success": True,
+        "statusCode": 200,
+    }
+    return Answer(HTTPStatus.OK, to_json(body)).response()
