@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from api.roles import ADMIN
 from cli.console import CliError, without_login
 from cli.demo.walk import REPLAYED, Answer, Call, NoAnswer, Sagas, Step, send
 from cli.token import TokenError, mint_token
@@ -36,6 +37,7 @@ HEADPHONES = {
 POSTER = {"productId": "poster", "productTitle": "The last poster", "productPrice": 19.99}
 
 KEY = "Idempotency-Key"
+ADMIN_USER = "store-admin"
 
 
 class Stopped(Exception):
@@ -94,6 +96,10 @@ class Day:
 
     def token(self, user: str) -> str:
         """A token of a shopper; raises `TokenError` when this machine cannot sign one."""
+        if user == ADMIN_USER:
+            return mint_token(
+                self.settings, user=user, store=self.store, role=ADMIN, ttl_seconds=TOKEN_SECONDS
+            )
         return mint_token(self.settings, user=user, name="Demo Shopper", ttl_seconds=TOKEN_SECONDS)
 
     def add(
@@ -103,6 +109,17 @@ class Day:
         body = {**product, "quantity": quantity}
         headers = {KEY: key} if key else {}
         return Call("POST", self.cart, user or self.shopper, body, headers=headers)
+
+    @property
+    def cart_by_id(self) -> str:
+        """The URL of the shopper's cart by its id."""
+        body = self.kept["cart"].body
+        return f"{self.api}/api/v1/cart/{body['_id'] if isinstance(body, dict) else ''}"
+
+    def set_quantity(self, quantity: int) -> Call:
+        """The request that changes how many headphones the shopper has."""
+        body = {"productId": "headphones", "quantity": quantity}
+        return Call("PUT", self.cart_by_id, self.shopper, body)
 
     def set_stock(self, product_id: str, available: int) -> Call:
         """The request that sets the stock of the reference inventory."""
@@ -218,6 +235,24 @@ async def look_at_the_cart(day: Day) -> Step:
     return step
 
 
+async def wants_five(day: Day) -> Step:
+    step = await day.ask("Wants 5 of them after all", day.set_quantity(5))
+    step.expect(200, {"quantity": 5, "totalPrice": 399.95, "version": 3})
+    return step
+
+
+async def wants_five_again(day: Day) -> Step:
+    step = await day.ask("Says so again: nothing changes", day.set_quantity(5))
+    step.expect(200, {"quantity": 5, "version": 3})
+    return step
+
+
+async def wants_three(day: Day) -> Step:
+    step = await day.ask("Or rather 3: two are given back", day.set_quantity(3))
+    step.expect(200, {"quantity": 3, "totalPrice": 239.97, "version": 4})
+    return step
+
+
 async def more_than_there_is(day: Day) -> Step:
     left = STOCK - 3
     step = await day.ask("Wants more than there is", day.add(HEADPHONES, left + 1))
@@ -261,12 +296,45 @@ async def two_buyers(day: Day) -> Step:
     return step
 
 
+async def admin_looks(day: Day) -> Step:
+    call = Call("GET", f"{day.api}/api/v1/cart/{day.store}/admin/carts", ADMIN_USER)
+    step = await day.ask("An admin looks at the store's carts", call)
+    carts = [{"userId": day.shopper, "quantity": 3}]
+    step.expect(200, {"data": {"carts": carts}, "success": True})
+    return step
+
+
+async def admin_reads_one(day: Day) -> Step:
+    step = await day.ask("And at the shopper's", Call("GET", day.cart_by_id, ADMIN_USER))
+    step.expect(200, {"userId": day.shopper, "version": 4})
+    return step
+
+
+async def removes_the_headphones(day: Day) -> Step:
+    call = Call("DELETE", f"{day.cart_by_id}/items/headphones", day.shopper)
+    step = await day.ask("The shopper takes the headphones out", call)
+    step.expect(200, {"message": "Item removed from cart"})
+    return step
+
+
+async def clears_the_cart(day: Day) -> Step:
+    step = await day.ask("And clears the cart", Call("DELETE", day.cart, day.shopper))
+    step.expect(200, {"message": "Cart cleared"})
+    return step
+
+
+async def no_cart_any_more(day: Day) -> Step:
+    step = await day.ask("There is no cart any more", Call("GET", day.cart, day.shopper))
+    step.expect(404, {"message": "Cart not found"})
+    return step
+
+
 async def stock_adds_up(day: Day) -> Step:
     step = await day.ask(
         "At the end the stock adds up", *map(day.check_stock, ("headphones", "poster"))
     )
     headphones, poster = step.answers
-    step.expect(200, {"available": STOCK - 3, "held": 3}, of=headphones)
+    step.expect(200, {"available": STOCK, "held": 0}, of=headphones)
     step.expect(200, {"available": 0, "held": 1}, of=poster)
     return step
 
@@ -281,11 +349,19 @@ STEPS: tuple[Callable[[Day], Awaitable[Step]], ...] = (
     key_for_something_else,
     add_one_more,
     look_at_the_cart,
+    wants_five,
+    wants_five_again,
+    wants_three,
     more_than_there_is,
     more_than_a_cart_takes,
     bad_input,
     without_token,
     the_last_one,
     two_buyers,
+    admin_looks,
+    admin_reads_one,
+    removes_the_headphones,
+    clears_the_cart,
+    no_cart_any_more,
     stock_adds_up,
 )

@@ -34,8 +34,11 @@ class Shop:
         if not token:
             return Response(401, {"message": "no token"})
         user = jwt.decode(token, options={"verify_signature": False})["sub"]
+        if request.path.endswith("/admin/carts"):
+            return Response(200, {"data": {"carts": list(self.carts.values())}, "success": True})
         if request.method == "GET":
-            cart = self.carts.get(user)
+            by_id = not request.path.endswith("/store")
+            cart = self.carts.get(request.path.rpartition("/")[2] if by_id else user)
             return Response(200, cart) if cart else Response(404, {"message": "Cart not found"})
         return self._idempotent(user, request)
 
@@ -53,9 +56,37 @@ class Shop:
             if body != request.body:
                 return Response(422, {"message": "reused", "code": "idempotency_key_reused"})
             return Response(answer.status, answer.body, {"Idempotent-Replayed": "true"})
-        answer = self._add(user, request.body)
+        if request.method == "PUT":
+            answer = self._set(user, request.body)
+        elif request.method == "DELETE":
+            answer = self._take_out(user, request.path)
+        else:
+            answer = self._add(user, request.body)
         self.answered[key] = (request.body, answer)
         return answer
+
+    def _set(self, user: str, body: dict[str, Any]) -> Response:
+        cart, quantity = self.carts[user], body["quantity"]
+        more = quantity - cart["quantity"]
+        if more:
+            self._move(body["productId"], more)
+            price = cart["cartItems"][0]["productPrice"]
+            cart |= {"quantity": quantity, "totalPrice": round(quantity * price, 2)}
+            cart["version"] += 1
+        return Response(200, dict(cart))
+
+    def _take_out(self, user: str, path: str) -> Response:
+        cart = self.carts[user]
+        self._move("headphones", -cart["quantity"])
+        cart["quantity"] = 0
+        if path.endswith("/store"):
+            del self.carts[user]
+            return Response(200, {"message": "Cart cleared"})
+        return Response(200, {"message": "Item removed from cart"})
+
+    def _move(self, product: str, units: int) -> None:
+        self.stock[product]["available"] -= units
+        self.stock[product]["held"] += units
 
     def _add(self, user: str, body: dict[str, Any]) -> Response:
         product, quantity = body["productId"], body["quantity"]
@@ -68,12 +99,12 @@ class Shop:
             message = f"Insufficient stock. Only {left} available."
             refusal = {"message": message, "code": "insufficient_stock", "available": left}
             return Response(200, refusal)
-        stock["available"] -= quantity
-        stock["held"] += quantity
+        self._move(product, quantity)
         units, price = cart["quantity"] + quantity, body["productPrice"]
         line = {"productId": product, "productQuantity": units, "productPrice": price}
         self.carts[user] = {
             "_id": user,
+            "userId": user,
             "quantity": units,
             "totalPrice": round(units * price, 2),
             "version": cart["version"] + 1,
