@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     answer_fallback_ms: int = Field(150, ge=0, le=60_000)
     publish_timeout_seconds: Seconds = 1
     relay_shards: int = Field(16, ge=1, le=4096)
+    relay_grace_seconds: float = Field(3, ge=0, le=60)
 
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)

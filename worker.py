@@ -74,6 +74,7 @@ def build_worker(
         inventory,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
+        grace_seconds=settings.relay_grace_seconds,
     )
     return Worker(
         client,

@@ -25,8 +25,6 @@ from models.operation import Operation, shard_key
 
 logger = logging.getLogger(__name__)
 
-# A saga does its own effects within this time; a relay that came earlier would do them twice.
-GRACE = timedelta(seconds=3)
 CARTS_AT_ONCE = 32
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
@@ -46,12 +44,16 @@ class OutboxActivities:
         *,
         wake: Wake,
         shards: int,
+        grace_seconds: float,
     ) -> None:
+        """A saga does its own effects within `grace_seconds`; a relay that came earlier would do
+        them twice."""
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
         self._wake = wake
         self._shards = shards
+        self._grace = timedelta(seconds=grace_seconds)
         self._waking: dict[tuple[RelayKind, int], asyncio.Task[None]] = {}
 
     @activity.defn(name="skip_effect")
@@ -100,7 +102,7 @@ class OutboxActivities:
             records = await self._outbox.pending(
                 batch.kind, shard=batch.shard, shards=batch.shards, limit=batch.limit
             )
-        ripe = datetime.now(UTC) - GRACE
+        ripe = datetime.now(UTC) - self._grace
         carts: dict[tuple[str, str], list[Operation]] = {}
         for record in records:
             if record.at <= ripe:

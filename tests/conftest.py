@@ -43,6 +43,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         INVENTORY_FAULTS="true",
         LOG_LEVEL="debug",
         OPERATION_WAIT_SECONDS="3",
+        RELAY_GRACE_SECONDS="0.5",
     )
     yield load_settings()
     os.environ.clear()

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +15,7 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
-from models.messages import AddItemInput, OperationResult
+from models.messages import AddItemInput, CartOperation, OperationResult
 from tests.support.faults import Faults, faulty
 from tests.support.shop import Buyer, Shop
 from worker import build_worker
@@ -21,7 +23,7 @@ from workflows import ids
 from workflows.add_item import AddItemWorkflow
 from workflows.gateway import CartGateway, new_attempt, policy_of
 
-Handle = WorkflowHandle[AddItemWorkflow, OperationResult]
+Handle = WorkflowHandle[Any, OperationResult]
 
 
 @dataclass
@@ -32,34 +34,45 @@ class Bench:
     faults: Faults
     task_queue: str
 
-    async def start(
-        self, buyer: Buyer, quantity: int = 2, *, deadline_seconds: float = 30, key: str = ""
-    ) -> Handle:
-        """Starts an add. Its workflow tasks last a second, so that signals arrive within one."""
+    def common(
+        self, buyer: Buyer, asked: str, *, deadline_seconds: float = 30, key: str = ""
+    ) -> dict[str, Any]:
+        """The fields that all operations have."""
         policy = policy_of(self.shop.world.settings)
-        request = AddItemInput(
-            store_id=self.shop.store_id,
-            user_id=buyer.user_id,
-            operation_id=ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
-            attempt_id=new_attempt(),
-            fingerprint=f"add {quantity}",
-            policy=policy.model_copy(update={"deadline_seconds": deadline_seconds}),
-            product_id="headphones",
-            product_title="Wireless Headphones",
-            product_price="79.99",
-            quantity=quantity,
-        )
-        return await self.shop.world.temporal.start_workflow(
-            AddItemWorkflow.run,
+        return {
+            "store_id": self.shop.store_id,
+            "user_id": buyer.user_id,
+            "operation_id": ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
+            "attempt_id": new_attempt(),
+            "fingerprint": asked,
+            "policy": policy.model_copy(update={"deadline_seconds": deadline_seconds}),
+        }
+
+    async def run(self, workflow: Any, buyer: Buyer, request: CartOperation) -> Handle:
+        """Starts a saga. Its workflow tasks last a second, so that signals arrive within one."""
+        handle: Handle = await self.shop.world.temporal.start_workflow(
+            workflow,
             request,
             id=buyer.workflow_id,
             task_queue=self.task_queue,
             task_timeout=timedelta(seconds=1),
         )
+        return handle
 
-    async def add(self, buyer: Buyer, quantity: int = 2, **options: object) -> OperationResult:
+    async def start(self, buyer: Buyer, quantity: int = 2, **options: Any) -> Handle:
+        """Starts an add."""
+        request = AddItemInput(
+            **self.common(buyer, f"add {quantity}", **options),
+            product_id="headphones",
+            product_title="Wireless Headphones",
+            product_price=Decimal("79.99"),
+            quantity=quantity,
+        )
+        return await self.run(AddItemWorkflow.run, buyer, request)
+
+    async def add(self, buyer: Buyer, quantity: int = 2, **options: Any) -> OperationResult:
         """Starts an add and waits for its end."""
-        handle = await self.start(buyer, quantity, **options)  # type: ignore[arg-type]
+        handle = await self.start(buyer, quantity, **options)
         return await handle.result()
 
 
