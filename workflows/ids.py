@@ -10,6 +10,8 @@ ADD_ITEM = "AddItem"
 RELAY = "Relay"
 SWEEP = "Sweep"
 
+SWEEP_SCHEDULE = "cart-sweep"
+
 ABORT = "abort"  # signal to a saga: undo what is not yet committed
 
 # Signals to a relay
