@@ -50,7 +50,14 @@ WORKFLOWS = (
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
 # every workflow would cost more than the workflow does.
-PASSED_THROUGH = ("activities", "adapters", "models", "pydantic", "workflows.ids")
+PASSED_THROUGH = (
+    "activities",
+    "adapters",
+    "models",
+    "pydantic",
+    "workflows.ids",
+    "workflows.policies",
+)
 
 
 def build_worker(

@@ -10,9 +10,10 @@ from temporalio import activity
 from activities.errors import as_application_error
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from models.errors import DependencyUnavailable
+from adapters.outbox import CartKey, Outbox
+from models.errors import DependencyUnavailable, EffectRefused
 from models.messages import (
+    AnyEffect,
     EventEffect,
     RelayBatch,
     RelayKind,
@@ -26,6 +27,7 @@ from models.operation import Operation, shard_key
 logger = logging.getLogger(__name__)
 
 CARTS_AT_ONCE = 32
+REFUSED_NAMED = 20
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
 
@@ -96,35 +98,42 @@ class OutboxActivities:
     async def deliver(self, batch: RelayBatch) -> RelayProgress:
         """Does a shard's oldest pending effects: in order for each cart, many carts at once.
 
-        What fails ends the batch: the dependency is down, and the relay tries again later.
+        A dependency that is down ends the batch, and the relay tries again later. A single effect
+        that fails holds up its own cart, and the rest goes on.
         """
-        with as_application_error():
-            records = await self._outbox.pending(
-                batch.kind, shard=batch.shard, shards=batch.shards, limit=batch.limit
-            )
-        ripe = datetime.now(UTC) - self._grace
-        carts: dict[tuple[str, str], list[Operation]] = {}
-        for record in records:
-            if record.at <= ripe:
-                carts.setdefault((record.store_id, record.user_id), []).append(record)
-        delivery = _Delivery(batch.kind, self._outbox, self._events, self._inventory)
-        at_once = asyncio.Semaphore(CARTS_AT_ONCE)
-
-        async def deliver_cart(waiting: list[Operation]) -> None:
-            async with at_once:
-                await delivery.deliver(waiting)
-
-        await asyncio.gather(*(deliver_cart(waiting) for waiting in carts.values()))
+        delivery = _Delivery(
+            batch.kind, self._outbox, self._events, self._inventory, grace=self._grace
+        )
+        oldest: datetime | None = None
+        while True:
+            held = frozenset(delivery.held)
+            with as_application_error():
+                records = await self._outbox.pending(
+                    batch.kind,
+                    shard=batch.shard,
+                    shards=batch.shards,
+                    limit=batch.limit + 1,  # one more tells that there are more
+                    besides=held,
+                )
+            oldest = oldest or (records[0].at if records else None)
+            waiting = await delivery.deliver(records[: batch.limit])
+            waiting += len(records[batch.limit :])
+            # Carts that are held up must not fill the batches that the others need.
+            if len(records) <= batch.limit or delivery.down or delivery.held.keys() == held:
+                break
         return RelayProgress(
             done=delivery.done,
-            left=len(records) - delivery.finished,
-            oldest=records[0].at if records else None,
-            problem=delivery.problem,
+            left=waiting + delivery.records_held,
+            oldest=oldest,
+            problem=delivery.down or next(iter(delivery.refused.values()), None),
+            down=delivery.down is not None,
+            held=delivery.records_held,
+            refused=tuple(delivery.refused)[:REFUSED_NAMED],
         )
 
 
 class _Delivery:
-    """One batch in progress. After a first failure no further cart is begun."""
+    """A batch in progress. After a failure of a dependency no further cart is begun."""
 
     def __init__(
         self,
@@ -132,36 +141,71 @@ class _Delivery:
         outbox: Outbox,
         events: EventPublisher,
         inventory: InventoryClient,
+        *,
+        grace: timedelta,
     ) -> None:
         self._kind = kind
+        self._grace = grace
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
+        self._at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+        self._finished = 0
         self.done = 0
-        self.finished = 0
-        self.problem: str | None = None
+        self.down: str | None = None  # how the dependency failed
+        self.refused: dict[str, str] = {}  # effect -> why
+        self.held: dict[CartKey, int] = {}  # cart -> its records that wait behind such an effect
 
-    async def deliver(self, records: list[Operation]) -> None:
-        """The effects of one cart's records, oldest first, until one fails."""
+    @property
+    def records_held(self) -> int:
+        return sum(self.held.values())
+
+    async def deliver(self, records: list[Operation]) -> int:
+        """Answers how many of these are left that nothing holds up: young, or not begun."""
+        finished, held = self._finished, self.records_held
+        ripe = datetime.now(UTC) - self._grace
+        carts: dict[CartKey, list[Operation]] = {}
         for record in records:
-            if self.problem is not None:
-                return
-            try:
-                ids = await self._deliver_record(record)
-                await self._outbox.mark_done(record.id, ids, datetime.now(UTC))
-            except DependencyUnavailable as error:
-                self.problem = self.problem or str(error)
-                return
-            self.done += len(ids)
-            self.finished += 1
+            if record.at <= ripe:
+                carts.setdefault((record.store_id, record.user_id), []).append(record)
+        await asyncio.gather(*(self._deliver_cart(*cart) for cart in carts.items()))
+        return len(records) - (self._finished - finished) - (self.records_held - held)
 
-    async def _deliver_record(self, record: Operation) -> tuple[str, ...]:
-        waiting = [effect for effect in record.effects if effect.done_at is None]
+    async def _deliver_cart(self, cart: CartKey, records: list[Operation]) -> None:
+        """The effects of one cart's records, oldest first, until one fails."""
+        async with self._at_once:
+            for position, record in enumerate(records):
+                if self.down is not None:
+                    return
+                activity.heartbeat()
+                try:
+                    await self._deliver_record(record)
+                except DependencyUnavailable as error:
+                    self.down = self.down or str(error)
+                    return
+                except EffectRefused as error:
+                    self.refused[error.effect_id] = str(error)
+                except Exception as error:  # a bug that one record meets must not stop the others
+                    effect = self._waiting(record)[0]
+                    logger.exception("Effect %s cannot be done", effect.id)
+                    self.refused[effect.id] = f"effect {effect.id} cannot be done: {error!r}"
+                else:
+                    self._finished += 1
+                    continue
+                self.held[cart] = len(records) - position
+                return
+
+    async def _deliver_record(self, record: Operation) -> None:
+        effects = self._waiting(record)
         if self._kind is RelayKind.EVENTS:
-            events = [effect for effect in waiting if isinstance(effect, EventEffect)]
-            await self._events.publish(events)
-            return tuple(event.id for event in events)
-        releases = [effect for effect in waiting if isinstance(effect, ReleaseEffect)]
-        for release in releases:
-            await self._inventory.release(record.store_id, record.user_id, release)
-        return tuple(release.id for release in releases)
+            await self._events.publish([one for one in effects if isinstance(one, EventEffect)])
+        for effect in effects:
+            if isinstance(effect, ReleaseEffect):
+                await self._inventory.release(record.store_id, record.user_id, effect)
+        done = tuple(effect.id for effect in effects)
+        await self._outbox.mark_done(record.id, done, datetime.now(UTC))
+        self.done += len(done)
+
+    def _waiting(self, record: Operation) -> list[AnyEffect]:
+        kind = EventEffect if self._kind is RelayKind.EVENTS else ReleaseEffect
+        return [one for one in record.effects if isinstance(one, kind) and one.done_at is None]

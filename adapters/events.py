@@ -1,7 +1,8 @@
 """Kafka: publishing events. Everything that waits is bounded; a lost answer means "not published".
 
 The producer is made anew after a failure: a batch whose sequence is in doubt would be refused for
-ever (`OutOfOrderSequenceNumber`), and what an old producer still holds must not arrive late.
+ever (`OutOfOrderSequenceNumber`), and what an old producer still holds must not arrive late. Who
+loses its producer by another's failure tries once more with the new one.
 """
 
 import asyncio
@@ -12,10 +13,22 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownProducerId,
+)
 
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable
+from models.errors import DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
 from models.messages import EventEffect
 from settings import Settings
@@ -24,6 +37,24 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
 CLOSE_SECONDS = 3.0
+
+# Kafka's answers that are about the one message, not about Kafka.
+_REFUSALS = (
+    InvalidTimestampError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+# The producer is of no use any more, mostly because another message failed on it. None of these
+# leaves a message in doubt.
+_PRODUCER_LOST = (
+    InvalidProducerEpoch,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -87,27 +118,42 @@ class EventPublisher:
 
     async def close(self) -> None:
         """Ends the producer; waits for those that are ending, each for a bounded time."""
-        self._retire()
+        self._retire(self._producer)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
     async def publish(self, events: Sequence[EventEffect]) -> None:
-        """Publishes in this order; raises `DependencyUnavailable` unless all were acknowledged."""
+        """Publishes in this order; returns only when all were acknowledged.
+
+        Raises `EffectRefused` when Kafka does not take one of them, else `DependencyUnavailable`.
+        """
         async with self._breaker.guard():
             try:
                 async with asyncio.timeout(self._timeout):
-                    producer = await self._started()
-                    for event in events:
-                        delivery = await producer.send(
-                            event.topic,
-                            value=event.value.encode(),
-                            key=event.key.encode(),
-                            headers=cloud_event_headers(event),
-                        )
-                        await delivery
+                    try:
+                        await self._send(events)
+                    except _PRODUCER_LOST:
+                        await self._send(events)
             except (KafkaError, OSError, TimeoutError) as error:
-                self._retire()
                 raise DependencyUnavailable("kafka", repr(error)) from error
+
+    async def _send(self, events: Sequence[EventEffect]) -> None:
+        producer = await self._started()
+        try:
+            for event in events:
+                try:
+                    delivery = await producer.send(
+                        event.topic,
+                        value=event.value.encode(),
+                        key=event.key.encode(),
+                        headers=cloud_event_headers(event),
+                    )
+                    await delivery
+                except _REFUSALS as error:
+                    raise EffectRefused(event.id, "kafka", repr(error)) from error
+        except BaseException:  # also a refused or cancelled message has used up its sequence number
+            self._retire(producer)
+            raise
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -125,10 +171,11 @@ class EventPublisher:
                 self._producer = producer
             return self._producer
 
-    def _retire(self) -> None:
-        if self._producer is not None:
-            self._end(self._producer)
+    def _retire(self, producer: AIOKafkaProducer | None) -> None:
+        """Ends this producer, unless somebody else has; never the one that came after it."""
+        if producer is not None and producer is self._producer:
             self._producer = None
+            self._end(producer)
 
     def _end(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.create_task(_stop(producer))

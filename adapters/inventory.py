@@ -12,13 +12,25 @@ from typing import Any
 
 import httpx
 
-from models.errors import DependencyTimeout, DependencyUnavailable
+from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
 
 logger = logging.getLogger(__name__)
 
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
+
+# Client errors that are not about the one request: credentials, and "not now".
+_EVERY_REQUESTS_ERROR = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
 
 
 class InventoryClient:
@@ -72,7 +84,10 @@ class InventoryClient:
         *,
         timeout: float | None = None,
     ) -> None:
-        """Gives a hold back; returns only when the service has accepted it."""
+        """Gives a hold back; returns only when the service has accepted it.
+
+        Raises `EffectRefused` when the service says that this request is wrong.
+        """
         body: dict[str, Any] = {
             "storeId": store_id,
             "productId": release.product_id,
@@ -84,6 +99,8 @@ class InventoryClient:
         if release.order_id is not None:
             body["orderId"] = release.order_id
         response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
+        if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
+            raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
         if response.status_code != HTTPStatus.OK:
             raise _unexpected(response)
 

@@ -5,12 +5,16 @@ The outbox is no collection of its own: the effects stand in the records of the 
 `adapters.mongo.connect` has bound.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from adapters.mongo import READ_SECONDS, bounded
 from models.messages import RelayKind
 from models.operation import Operation
+
+CartKey = tuple[str, str]
+"""(store id, user id)."""
 
 _EFFECT = {RelayKind.EVENTS: "event", RelayKind.RELEASES: "release"}
 
@@ -19,17 +23,23 @@ class Outbox:
     """Pending effects. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def pending(
-        self, kind: RelayKind, *, shard: int, shards: int, limit: int
+        self,
+        kind: RelayKind,
+        *,
+        shard: int,
+        shards: int,
+        limit: int,
+        besides: Collection[CartKey] = (),
     ) -> list[Operation]:
-        """The oldest records of a shard with an effect of this kind to do, oldest first."""
+        """The oldest records of a shard with an effect of this kind to do, oldest first.
+
+        Those of the carts in `besides` are left out.
+        """
+        wanted = _waiting(kind) | {"shardKey": {"$mod": [shards, shard]}}
+        if besides:
+            wanted["$nor"] = [{"storeId": store, "userId": user} for store, user in besides]
         async with bounded(READ_SECONDS):
-            return (
-                await Operation.find(
-                    _waiting(kind) | {"shardKey": {"$mod": [shards, shard]}},
-                )
-                .sort("+at")
-                .to_list(limit)
-            )
+            return await Operation.find(wanted).sort("+at").to_list(limit)
 
     async def shards_waiting(self, kind: RelayKind, *, before: datetime, shards: int) -> list[int]:
         """The shards with an effect of this kind that has been pending since `before`."""

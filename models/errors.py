@@ -3,6 +3,7 @@
     CartServiceError
     ├── DependencyUnavailable      a system we need did not answer; what it did is unknown
     │   └── DependencyTimeout      … within its time: asking again at once would take as long
+    ├── EffectRefused              a system answered that it does not take this one effect
     ├── VersionConflict            the cart moved on since it was loaded; load and try again
     ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
     ├── AlreadyCommitted           another run committed the same operation
@@ -27,6 +28,17 @@ class DependencyUnavailable(CartServiceError):
 
 class DependencyTimeout(DependencyUnavailable):
     """The call's time ran out; it may have been done."""
+
+
+class EffectRefused(CartServiceError):
+    """`dependency` is well, and answered that it does not take the effect `effect_id`.
+
+    Asking again does not help until somebody changes something; other effects may be taken.
+    """
+
+    def __init__(self, effect_id: str, dependency: str, detail: str) -> None:
+        super().__init__(f"{dependency} refuses effect {effect_id}: {detail}")
+        self.effect_id = effect_id
 
 
 class VersionConflict(CartServiceError):

@@ -328,16 +328,24 @@ class RelayBatch(Message):
     kind: RelayKind
     shard: int
     shards: int
-    limit: int = 500
+    limit: int
 
 
 class RelayProgress(Message):
-    """What one batch came to. `left` counts what is still pending, as far as was looked."""
+    """What one batch came to: effects `done`, and records `left` pending, as far as was looked.
+
+    `problem` says what failed, and `down` that it was a dependency as a whole, which ended the
+    batch. Otherwise it was single effects, and each holds up its own cart: `held` of the records
+    that are left, behind those that `refused` names (a few of them).
+    """
 
     done: int
     left: int
     oldest: datetime | None = None
     problem: str | None = None
+    down: bool = False
+    held: int = 0
+    refused: tuple[str, ...] = ()
 
 
 class SkipEffect(Message):

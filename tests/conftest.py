@@ -11,12 +11,16 @@ import httpx
 import pytest
 
 from adapters.carts import CartStore
+from deploy.local import servers
 from deploy.local.ports import free_ports
 from deploy.local.stack import Stack
 from settings import Settings, load_settings
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 from workflows.gateway import connect
+
+HISTORY_LENGTH = 200
+"""Events after which a workflow is told to continue as new; by default that takes thousands."""
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +57,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 async def stack(settings: Settings) -> AsyncIterator[Stack]:
     """All servers and processes of the service, as `make run` starts them."""
+    servers.TEMPORAL_DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = HISTORY_LENGTH
     async with Stack(settings, echo=print) as running:
         yield running
 

@@ -13,6 +13,8 @@ CLEAR_CART = "ClearCart"
 RELAY = "Relay"
 SWEEP = "Sweep"
 
+SWEEP_SCHEDULE = "cart-sweep"
+
 ABORT = "abort"  # signal to a saga: undo what is not yet committed
 
 # Signals to a relay

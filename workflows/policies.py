@@ -78,6 +78,7 @@ WAKE_RELAY = LocalActivityConfig(
 
 DELIVER = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=90),
+    heartbeat_timeout=timedelta(seconds=15),  # with each record: a worker that died is noticed
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
@@ -91,6 +92,7 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
+RELAY_BATCH = 500  # records
 RELAY_GRACE_PAUSE = timedelta(seconds=1)
 RELAY_FIRST_PAUSE = timedelta(seconds=1)
 RELAY_LONGEST_PAUSE = timedelta(seconds=15)

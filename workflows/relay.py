@@ -4,11 +4,11 @@ A relay is a long-lived workflow for one shard of carts and one kind of effect. 
 whoever left an effect pending, and ends when its shard has none.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
@@ -20,7 +20,7 @@ _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 
 @workflow.defn(name=ids.RELAY)
 class RelayWorkflow:
-    """Delivers a shard's pending effects; pauses between tries grow while a dependency is down."""
+    """Delivers a shard's pending effects; pauses between tries grow while something fails."""
 
     @workflow.init
     def __init__(self, relay: RelayInput) -> None:
@@ -31,20 +31,16 @@ class RelayWorkflow:
         self._last = RelayProgress(done=0, left=0)
         self._delivered = 0
         self._skips: list[SkipEffect] = []
-        self._nudged = False
+        # What has been heard since the latest look at the shard began.
+        self._woken = False
+        self._steered = False
 
     @workflow.run
     async def run(self, relay: RelayInput) -> int:
         """Answers how many effects this run has delivered."""
         while True:
-            self._nudged = False
+            self._woken = self._steered = False
             await self._skip()
-            if self._paused:
-                self._show("paused by an operator; `resume` lets it go on")
-                await workflow.wait_condition(lambda: self._nudged)
-                continue
-            if await self._deliver():
-                return self._delivered
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(
                     relay.model_copy(
@@ -55,48 +51,71 @@ class RelayWorkflow:
                         }
                     )
                 )
+            if self._paused:
+                self._show("paused by an operator; `resume` lets it go on")
+                await workflow.wait_condition(
+                    lambda: self._steered or workflow.info().is_continue_as_new_suggested()
+                )
+            elif await self._deliver():
+                return self._delivered
 
     async def _deliver(self) -> bool:
         """One batch, and the pause after it; True when there is nothing left to wait for."""
         relay = self._relay
-        batch = RelayBatch(kind=relay.kind, shard=relay.shard, shards=relay.shards)
+        batch = RelayBatch(
+            kind=relay.kind, shard=relay.shard, shards=relay.shards, limit=policies.RELAY_BATCH
+        )
         try:
             self._last = await workflow.execute_activity_method(
                 OutboxActivities.deliver, batch, **policies.DELIVER
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             problem = str(error.cause or error)
-            self._last = self._last.model_copy(update={"done": 0, "problem": problem})
+            self._last = self._last.model_copy(update={"done": 0, "problem": problem, "down": True})
         self._delivered += self._last.done
         if self._last.problem is not None:
-            await self._pause_after_failure()
+            await self._pause_after_failure(self._last.problem)
             return False
         self._failures, self._failing_since = 0, None
         self._attend(False)
+        self._show(f"{self._delivered} delivered")
         if self._last.left == 0:
-            return not self._nudged
+            # Who woke it may have left something behind the batch's back.
+            return not (self._woken or self._steered)
         if self._last.done == 0:
             self._show("leaving young effects to their sagas for a moment")
-            await self._wait(policies.RELAY_GRACE_PAUSE.total_seconds())
+            await self._wait(policies.RELAY_GRACE_PAUSE)
         return False
 
-    async def _pause_after_failure(self) -> None:
+    async def _pause_after_failure(self, problem: str) -> None:
+        last = self._last
         self._failures += 1
         self._failing_since = self._failing_since or workflow.now()
-        pause = policies.relay_pause(self._failures)
         self._attend(True)
+        if last.done > 0 and not last.down:
+            return  # the rest goes on
+        pause = policies.relay_pause(self._failures)
+        if last.left > last.held and not last.down:
+            pause = min(pause, policies.RELAY_GRACE_PAUSE)
+        held = f" ({last.held} of them behind a refused one: `{ids.SKIP}`)" if last.held else ""
         self._show(
-            f"**waiting** since {self._failing_since:%Y-%m-%d %H:%M:%S} UTC: "
-            f"{self._last.problem}; {self._last.left} records left, try {self._failures + 1} in "
+            f"**waiting** since {self._failing_since:%Y-%m-%d %H:%M:%S} UTC: {problem}; "
+            f"{last.left} records left{held}, try {self._failures + 1} in "
             f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
         )
-        await self._wait(pause.total_seconds())
+        await self._wait(pause, woken=not last.down)
 
-    async def _wait(self, seconds: float) -> None:
-        """Waits, at most until an operator steers. A wake is no reason: a try is coming anyway."""
-        self._nudged = False
+    async def _wait(self, pause: timedelta, *, woken: bool = False) -> None:
+        """Waits, at most until an operator steers, or (if so told) until it is woken.
+
+        With a dependency down a wake is no reason to try earlier: every add is one.
+        """
         try:
-            await workflow.wait_condition(lambda: self._nudged, timeout=seconds)
+            await workflow.wait_condition(
+                lambda: self._steered or (woken and self._woken), timeout=pause
+            )
         except TimeoutError:
             return
 
@@ -126,29 +145,28 @@ class RelayWorkflow:
     @workflow.signal(name=ids.WAKE)
     def wake(self) -> None:
         """Something was left pending."""
-        if self._failures == 0:
-            self._nudged = True
+        self._woken = True
 
     @workflow.signal(name=ids.RETRY_NOW)
     def retry_now(self) -> None:
         """Cuts the pause after a failure short."""
-        self._nudged = True
+        self._steered = True
 
     @workflow.signal(name=ids.PAUSE)
     def pause(self) -> None:
         """Stops delivering, until `resume`."""
-        self._paused = self._nudged = True
+        self._paused = self._steered = True
 
     @workflow.signal(name=ids.RESUME)
     def resume(self) -> None:
         """Goes on delivering."""
-        self._paused, self._nudged = False, True
+        self._paused, self._steered = False, True
 
     @workflow.signal(name=ids.SKIP)
     def skip(self, effect_id: str, reason: str) -> None:
         """Gives one effect up. The reason is kept in the record, for the audit."""
         self._skips.append(SkipEffect(effect_id=effect_id, reason=reason, at=workflow.now()))
-        self._nudged = True
+        self._steered = True
 
     @workflow.query(name=ids.PENDING)
     def pending(self) -> RelayProgress:

@@ -47,6 +47,6 @@ async def ensure_schedules(client: Client, *, task_queue: str) -> None:
         ),
     )
     try:
-        await client.create_schedule("cart-sweep", sweep)
+        await client.create_schedule(ids.SWEEP_SCHEDULE, sweep)
     except ScheduleAlreadyRunningError:
         return

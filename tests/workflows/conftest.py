@@ -17,6 +17,7 @@ from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
 from models.messages import AddItemInput, CartOperation, OperationResult
 from tests.support.faults import Faults, faulty
+from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop
 from worker import build_worker
 from workflows import ids
@@ -109,3 +110,10 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
         faults.heal()
     for adapter in (inventory, cache, events):
         await adapter.close()
+
+
+@pytest.fixture
+async def relays(shop: Shop) -> AsyncIterator[RelayBench]:
+    """A worker whose relays are the test's own."""
+    async with relay_bench(shop, shop.world.settings) as bench:
+        yield bench

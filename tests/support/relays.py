@@ -1,0 +1,216 @@
+"""Relays of a test's own: their worker, their shard and what is planted in its outbox.
+
+The stack's own relays take the same records by other shards, but only when they are woken, so a
+test wakes its own and leaves nothing pending behind.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import WorkflowHandle
+from temporalio.common import SearchAttributeKey
+from temporalio.service import RPCError
+
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.events import EventPublisher
+from adapters.inventory import InventoryClient
+from adapters.outbox import Outbox
+from models.events import CART_ITEM_ADDED
+from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, ReleaseEffect
+from models.operation import Operation, shard_key
+from settings import Settings
+from tests.support.faults import Faults, faulty
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
+from worker import build_worker
+from workflows import ids
+from workflows.gateway import CartGateway
+from workflows.relay import RelayWorkflow
+
+SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
+TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends
+
+Handle = WorkflowHandle[RelayWorkflow, int]
+
+
+@dataclass
+class RelayBench:
+    """A shop whose relays run in this process."""
+
+    shop: Shop
+    faults: Faults
+    settings: Settings
+    gateway: CartGateway
+    shard: int = 0
+    _users: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        first = f"user-{uuid4().hex[:12]}"
+        self.shard = shard_key(self.shop.store_id, first) % SHARDS
+        self._users.append(first)
+
+    def user(self, number: int) -> str:
+        """The n-th user, all of whose carts are in the one shard."""
+        candidates = (f"{self._users[0]}-{n}" for n in count())
+        while len(self._users) <= number:
+            self._users.append(
+                next(
+                    user
+                    for user in candidates
+                    if shard_key(self.shop.store_id, user) % SHARDS == self.shard
+                    and user not in self._users
+                )
+            )
+        return self._users[number]
+
+    async def plant(
+        self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=10)
+    ) -> Operation:
+        """A record with one pending effect, as a saga leaves it."""
+        user = user or self.user(0)
+        record = Operation(
+            id=str(uuid4()),
+            state="committed",
+            operation=ids.ADD_ITEM,
+            operation_id=uuid4().hex,
+            saga_id=f"cart-1-{user}-headphones",
+            fingerprint="",
+            store_id=self.shop.store_id,
+            user_id=user,
+            effects=[effect],
+            pending=True,
+            shard_key=shard_key(self.shop.store_id, user),
+            at=datetime.now(UTC) - age,
+        )
+        await record.insert()
+        return record
+
+    async def plant_event(
+        self,
+        version: int = 1,
+        *,
+        user: str = "",
+        size: int = 0,
+        topic: str = CART_ITEM_ADDED,
+        **more: Any,
+    ) -> EventEffect:
+        """An event of a cart, `size` bytes longer than it need be."""
+        user = user or self.user(0)
+        value = {"storeId": self.shop.store_id, "userId": user, "version": version}
+        effect = EventEffect(
+            id=str(uuid4()),
+            topic=topic,
+            key=user,
+            value=json.dumps(value | {"filling": "x" * size}),
+            time=datetime.now(UTC),
+        )
+        await self.plant(effect, user=user, **more)
+        return effect
+
+    async def plant_release(
+        self, product_id: str, *, saga_id: str, user: str = "", quantity: int = 2, **more: Any
+    ) -> ReleaseEffect:
+        """A hold to give back."""
+        effect = ReleaseEffect(
+            id=str(uuid4()),
+            product_id=product_id,
+            quantity=quantity,
+            saga_id=saga_id,
+            reason="saga_aborted",
+        )
+        await self.plant(effect, user=user, **more)
+        return effect
+
+    async def wake(self, kind: RelayKind = RelayKind.EVENTS) -> Handle:
+        await self.gateway.wake_relay(kind, self.shard, shards=SHARDS)
+        return self.handle(kind)
+
+    def handle(self, kind: RelayKind = RelayKind.EVENTS) -> Handle:
+        """The latest run of the relay."""
+        return self.shop.world.temporal.get_workflow_handle_for(
+            RelayWorkflow.run, ids.relay_workflow_id(kind, self.shard)
+        )
+
+    async def effect(self, effect_id: str) -> AnyEffect:
+        """An effect as its record has it now."""
+        [effect] = [
+            effect
+            for record in await self.shop.records()
+            for effect in record.effects
+            if effect.id == effect_id
+        ]
+        return effect
+
+    async def versions(self, user: str = "") -> list[int]:
+        """The versions that a cart's events tell of, in the order of their first delivery."""
+        user = user or self.user(0)
+        events = [event for event in await self.shop.events() if event.value["userId"] == user]
+        return list(dict.fromkeys(event.value["version"] for event in events))
+
+
+async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
+    """Waits until the relay waits after its n-th failure."""
+
+    async def waiting() -> RelayProgress:
+        assert f"try {times + 1} in " in await details(relay)
+        return await relay.query(RelayWorkflow.pending)
+
+    return await eventually(waiting)
+
+
+async def details(relay: Handle) -> str:
+    """What the Web UI shows as the relay's current details."""
+    name = "__temporal_workflow_metadata"
+    metadata: WorkflowMetadata = await relay.query(name, result_type=WorkflowMetadata)
+    return metadata.current_details
+
+
+async def attention(relay: Handle) -> bool:
+    description = await relay.describe()
+    key = SearchAttributeKey.for_bool(ids.ATTENTION)
+    return bool(description.typed_search_attributes.get(key))
+
+
+@asynccontextmanager
+async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBench]:
+    """A worker whose wakes start relays of its own, on the servers that `settings` name."""
+    settings = settings.model_copy(
+        update={"temporal_task_queue": f"relays-{uuid4().hex[:8]}", "relay_shards": SHARDS}
+    )
+    faults = Faults()
+    # The world's client: a process's documents are bound to one only.
+    carts = CartStore(shop.world.carts._client)
+    inventory = InventoryClient(settings.inventory, timeout_seconds=5)
+    cache = CartCache(settings.redis, ttl_seconds=60)
+    events = EventPublisher(settings)
+    gateway = CartGateway(
+        shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
+    )
+    worker = build_worker(
+        shop.world.temporal,
+        settings,
+        carts=faulty(carts, faults),
+        inventory=faulty(inventory, faults),
+        cache=faulty(cache, faults),
+        events=faulty(events, faults),
+        outbox=faulty(Outbox(), faults),
+        gateway=gateway,
+    )
+    async with worker:
+        bench = RelayBench(shop, faults, settings, gateway)
+        yield bench
+        faults.heal()
+        for kind in RelayKind:
+            with suppress(RPCError):  # most have ended
+                await bench.handle(kind).terminate("its test is over")
+        await Operation.find({"storeId": shop.store_id}).delete()
+    for adapter in (inventory, cache, events):
+        await adapter.close()

@@ -1,0 +1,84 @@
+"""The sweep: a lost wake is no lost effect. And the schedule that runs it."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from models.messages import RelayKind
+from tests.support.relays import Handle, RelayBench
+from tests.support.shop import World
+from tests.support.waiting import eventually
+from workflows import ids
+from workflows.schedules import SweepWorkflow, ensure_schedules
+
+
+@pytest.fixture
+async def schedule(world: World) -> AsyncIterator[ScheduleHandle]:
+    """The stack's own schedule, which does nothing meanwhile."""
+    handle = world.temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
+    await handle.pause()
+    yield handle
+    await handle.unpause()
+
+
+async def sweep(relays: RelayBench) -> int:
+    return await relays.shop.world.temporal.execute_workflow(
+        SweepWorkflow.run, id=f"sweep-{uuid4()}", task_queue=relays.settings.temporal_task_queue
+    )
+
+
+async def exists(relay: Handle) -> bool:
+    try:
+        await relay.describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("schedule")
+async def test_it_wakes_the_relays_of_what_has_been_pending_for_a_minute(
+    relays: RelayBench,
+) -> None:
+    event = await relays.plant_event(age=timedelta(seconds=61))
+    await relays.shop.stock("headphones", 10)
+    release = await relays.plant_release("headphones", saga_id="saga-1", age=timedelta(days=1))
+    assert await sweep(relays) >= 2
+
+    async def done() -> None:
+        for effect in (event, release):
+            assert (await relays.effect(effect.id)).done_at is not None
+
+    await eventually(done)
+    assert await relays.handle(RelayKind.EVENTS).result() == 1
+    assert await relays.handle(RelayKind.RELEASES).result() == 1
+
+
+@pytest.mark.usefixtures("schedule")
+async def test_it_leaves_what_is_younger_to_who_has_it(relays: RelayBench) -> None:
+    await relays.plant_event(age=timedelta(seconds=50))
+    await sweep(relays)
+    assert not await exists(relays.handle())
+
+
+async def test_the_schedule_is_made_once(world: World, schedule: ScheduleHandle) -> None:
+    before = await schedule.describe()
+    assert before.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+    assert [every.every for every in before.schedule.spec.intervals] == [timedelta(minutes=1)]
+    await ensure_schedules(world.temporal, task_queue="another")
+    after = await schedule.describe()
+    assert (after.schedule.action, after.schedule.state.paused) == (before.schedule.action, True)
+
+
+async def test_a_schedule_that_was_deleted_is_made_again(
+    world: World, schedule: ScheduleHandle
+) -> None:
+    await schedule.delete()
+    for _ in range(2):
+        await ensure_schedules(world.temporal, task_queue=world.settings.temporal_task_queue)
+    assert not (await schedule.describe()).schedule.state.paused
