@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     jwt_issuer: str = "cart-service"
     jwt_audience: str = "cart-service"
 
+    # Rate limits, in requests a minute; 0 is off
+    rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
+    rate_limit_per_address: int = Field(0, ge=0, le=1_000_000)
+
     # MongoDB
     mongodb_uri: SecretStr | None = None
     mongodb_replica_set: str = "rs0"

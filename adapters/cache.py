@@ -7,21 +7,14 @@ of its end as the epoch, without a pointer: a tombstone. Nobody can bring the ol
 user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from adapters.answers import Announcement
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable
+from adapters.redis_pool import naming_redis, open_redis
 
-CALL_SECONDS = 0.5
 # The pointer outlives what it points to, so that a slow reader finds it even when the TTL is short.
 POINTER_GRACE_SECONDS = 60
 
@@ -59,14 +52,7 @@ class CartCache:
     """Cached carts. Raises `DependencyUnavailable` when Redis does not answer."""
 
     def __init__(self, url: SecretStr, *, ttl_seconds: int) -> None:
-        self._redis: Redis = Redis.from_url(
-            url.get_secret_value(),
-            socket_timeout=CALL_SECONDS,
-            socket_connect_timeout=CALL_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # once: for a pooled connection that the server has closed
-            health_check_interval=0,
-            max_connections=64,
-        )
+        self._redis = open_redis(url)
         self._ttl = ttl_seconds
         self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
         self._put = self._redis.register_script(_PUT)
@@ -78,13 +64,13 @@ class CartCache:
 
     async def ping(self) -> None:
         """Raises unless Redis answers."""
-        async with _naming_redis():
+        async with naming_redis():
             await self._redis.ping()
 
     async def get(self, store_id: str, user_id: str) -> bytes | None:
         """The latest cached cart as JSON text, or None."""
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), _naming_redis():
+        async with self._breaker.guard(), naming_redis():
             found: bytes | None = await self._get(keys=[f"{key}:latest_version"], args=[f"{key}:v"])
         return found
 
@@ -104,7 +90,7 @@ class CartCache:
         cart sees at least this version.
         """
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), _naming_redis():
+        async with self._breaker.guard(), naming_redis():
             stored = await self._put(
                 keys=[f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"],
                 args=[
@@ -121,7 +107,7 @@ class CartCache:
 
     async def announce(self, announcement: Announcement) -> None:
         """Only tells who listens; nobody may listen."""
-        async with self._breaker.guard(), _naming_redis():
+        async with self._breaker.guard(), naming_redis():
             await self._redis.publish(announcement.channel, announcement.payload)
 
     async def drop(
@@ -134,7 +120,7 @@ class CartCache:
     ) -> None:
         """Forgets a cart that was deleted, and leaves the time of it as a tombstone."""
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), _naming_redis():
+        async with self._breaker.guard(), naming_redis():
             await self._drop(
                 keys=[f"{key}:latest_version", f"{key}:epoch"],
                 args=[
@@ -152,11 +138,3 @@ def _key(store_id: str, user_id: str) -> str:
 
 def _epoch(created_at: datetime) -> int:
     return round(created_at.timestamp() * 1000)
-
-
-@asynccontextmanager
-async def _naming_redis() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise DependencyUnavailable("redis", repr(error)) from error

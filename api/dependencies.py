@@ -46,10 +46,14 @@ async def _state(request: Request) -> ApiState:
 
 
 async def authenticate(request: Request) -> None:
-    """Leaves the principal where `BearerCall` finds it; raises `ApiError` without a valid token."""
-    authenticator = state_of(request).authenticator
-    token = request.headers.get("authorization")
-    request.scope[_SCOPE_KEY] = await authenticator.principal(token)
+    """Leaves the principal where `BearerCall` finds it.
+
+    Raises `ApiError` without a valid token, and for who has made too many requests.
+    """
+    state = state_of(request)
+    principal = await state.authenticator.principal(request.headers.get("authorization"))
+    request.scope[_SCOPE_KEY] = principal
+    trace_of(request).headers += await state.limits.check(request, principal.user_id)
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]

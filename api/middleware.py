@@ -26,6 +26,12 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "cart.trace"
 _READS = ("GET", "HEAD", "OPTIONS")
 _HEALTH = "/health"
+# For browsers that are shown an answer after all (OWASP, REST Security Cheat Sheet).
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class RequestMiddleware:
             return
         given_id, length = _headers(scope)
         trace = Trace(given_id or uuid4().hex, time.perf_counter())
-        trace.headers.append((REQUEST_ID_HEADER, trace.request_id.encode()))
+        trace.headers += ((REQUEST_ID_HEADER, trace.request_id.encode()), *_SECURITY)
         scope[_SCOPE_KEY] = trace
 
         async def send_traced(message: Message) -> None:

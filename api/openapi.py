@@ -127,6 +127,12 @@ PROTECTED: Responses = {
             }
         },
     ),
+    429: message(
+        "Too many requests by this user or from this address.",
+        "Too many requests: at most 300 a minute",
+        RETRY_AFTER,
+        code="rate_limited",
+    ),
     500: SERVER_ERROR,
 }
 STORAGE_UNAVAILABLE = message(

@@ -20,8 +20,10 @@ from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache
 from adapters.carts import CartFilter, CartStore, Owner
 from adapters.inventory import InventoryClient
+from adapters.rate_limits import RateLimiter
 from api.auth import Authenticator
 from api.health import PROBE_SECONDS, HealthChecks
+from api.limits import RateLimits
 from models.cart import Cart
 from models.errors import DependencyUnavailable
 from models.messages import (
@@ -84,6 +86,7 @@ class ApiState:
     cache: Cache
     gateway: Gateway
     health: HealthChecks
+    limits: RateLimits
 
 
 def state_of(connection: HTTPConnection) -> ApiState:
@@ -106,6 +109,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(inventory.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
+        limiter = RateLimiter(settings.redis)
+        stack.push_async_callback(limiter.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
@@ -132,6 +137,11 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 fallback_seconds=settings.answer_fallback_ms / 1000,
             ),
             health=health,
+            limits=RateLimits(
+                limiter,
+                per_user=settings.rate_limit_per_user,
+                per_address=settings.rate_limit_per_address,
+            ),
         )
 
 

@@ -12,9 +12,11 @@ from pydantic import SecretStr
 
 from adapters.answers import Announced
 from adapters.carts import CartFilter, Owner
+from adapters.rate_limits import Allowance
 from api.app import create_app
 from api.auth import Authenticator
 from api.health import HealthChecks
+from api.limits import RateLimits
 from api.state import ApiState
 from cli.token import mint_token
 from models.cart import Cart
@@ -225,6 +227,22 @@ class FakeCache:
             raise DependencyUnavailable("redis", "down")
 
 
+@dataclass
+class FakeLimiter:
+    """Allows so many requests to everybody; `down` makes every call fail."""
+
+    left: int = 1_000_000
+    down: bool = False
+    taken: list[str] = field(default_factory=list)
+
+    async def take(self, who: str, *, per_minute: int) -> Allowance:
+        if self.down:
+            raise DependencyUnavailable("redis", "down")
+        self.taken.append(who)
+        self.left -= 1
+        return Allowance(self.left >= 0, per_minute, max(self.left, 0), 7, 60)
+
+
 class FakeApi:
     """The application over fakes, and a client that calls it as `USER`."""
 
@@ -240,6 +258,7 @@ class FakeApi:
         self.gateway = FakeGateway()
         self.carts = FakeCarts()
         self.cache = FakeCache()
+        self.limiter = FakeLimiter()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -250,6 +269,11 @@ class FakeApi:
             cache=self.cache,
             gateway=self.gateway,
             health=HealthChecks(timeout=0.1, **probes),
+            limits=RateLimits(
+                self.limiter,
+                per_user=self.settings.rate_limit_per_user,
+                per_address=self.settings.rate_limit_per_address,
+            ),
         )
         self.app: FastAPI = create_app(self.settings, state=self.state)
         self.client = httpx.AsyncClient(

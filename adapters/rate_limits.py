@@ -1,0 +1,69 @@
+"""Redis: how many requests somebody may still make, as token buckets.
+
+A bucket holds a minute's requests and fills evenly; its time is Redis's own, so that all API
+processes agree. Without Redis nobody is limited.
+"""
+
+import math
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from adapters.breaker import CircuitBreaker
+from adapters.redis_pool import naming_redis, open_redis
+
+WINDOW_SECONDS = 60
+
+_TAKE = """
+local capacity, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens = tonumber(bucket[1] or capacity)
+local at = tonumber(bucket[2] or now)
+tokens = math.min(capacity, tokens + (now - at) * capacity / window)
+local taken = tokens >= 1
+if taken then tokens = tokens - 1 end
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
+redis.call('EXPIRE', KEYS[1], window)
+return {taken and 1 or 0, tostring(tokens)}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a bucket said. `wait_seconds` is when the next request may come, `full_seconds` when
+    the bucket will be full again; both are rounded up."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    wait_seconds: int
+    full_seconds: int
+
+
+class RateLimiter:
+    """Raises `DependencyUnavailable` when Redis does not answer."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self._redis = open_redis(url)
+        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
+        self._take = self._redis.register_script(_TAKE)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def take(self, who: str, *, per_minute: int) -> Allowance:
+        """Takes one request out of somebody's bucket, if there is one."""
+        async with self._breaker.guard(), naming_redis():
+            allowed, left = await self._take(
+                keys=[f"cart:rate:{who}"], args=[per_minute, WINDOW_SECONDS]
+            )
+        tokens, per_second = float(left), per_minute / WINDOW_SECONDS
+        return Allowance(
+            allowed=bool(allowed),
+            limit=per_minute,
+            remaining=int(tokens),
+            wait_seconds=max(1, math.ceil((1 - tokens) / per_second)),
+            full_seconds=math.ceil((per_minute - tokens) / per_second),
+        )

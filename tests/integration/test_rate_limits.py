@@ -1,0 +1,21 @@
+"""The buckets on the real Redis."""
+
+import asyncio
+from uuid import uuid4
+
+from adapters.rate_limits import RateLimiter
+from tests.support.shop import World
+
+
+async def test_a_bucket_gives_what_it_holds_and_fills_again(world: World) -> None:
+    limiter = RateLimiter(world.settings.redis)
+    who = uuid4().hex
+    try:
+        taken = await asyncio.gather(*(limiter.take(who, per_minute=120) for _ in range(130)))
+        allowed = [allowance for allowance in taken if allowance.allowed]
+        assert 120 <= len(allowed) <= 125  # it fills by two a second meanwhile
+        refused = next(allowance for allowance in taken if not allowance.allowed)
+        assert (refused.limit, refused.remaining, refused.wait_seconds) == (120, 0, 1)
+        assert (await limiter.take(uuid4().hex, per_minute=120)).allowed
+    finally:
+        await limiter.close()
