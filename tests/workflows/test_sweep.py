@@ -35,7 +35,8 @@ async def exists(relay: Handle) -> bool:
     try:
         await relay.describe()
     except RPCError as error:
-        assert error.status is RPCStatusCode.NOT_FOUND
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
         return False
     return True
 
