@@ -49,6 +49,7 @@ class RelayBench:
     faults: Faults
     settings: Settings
     gateway: CartGateway
+    events: EventPublisher
     shard: int = 0
     _users: list[str] = field(default_factory=list)
 
@@ -209,7 +210,7 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         gateway=gateway,
     )
     async with worker:
-        bench = RelayBench(shop, faults, settings, gateway)
+        bench = RelayBench(shop, faults, settings, gateway, events)
         yield bench
         faults.heal()
         for kind in RelayKind:
