@@ -23,6 +23,7 @@ class CircuitBreaker:
         self._limit = failures
         self._cooldown = cooldown_seconds
         self._failed = 0
+        self._reason = ""
         self._open_until: float | None = None
 
     @property
@@ -34,7 +35,7 @@ class CircuitBreaker:
     async def guard(self) -> AsyncIterator[None]:
         """Counts a `DependencyUnavailable` raised inside; raises one itself while open."""
         if self.is_open:
-            raise DependencyUnavailable(self.dependency, "circuit open")
+            raise DependencyUnavailable(self.dependency, f"circuit open after {self._reason}")
         if self._open_until is not None:
             self._open_until = time.monotonic() + self._cooldown  # the others wait for this trial
         try:
@@ -49,6 +50,7 @@ class CircuitBreaker:
 
     def _failure(self, error: DependencyUnavailable) -> None:
         self._failed += 1
+        self._reason = error.detail or "a failure"
         if self._failed < self._limit:
             return
         if self._open_until is None:

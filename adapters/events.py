@@ -2,7 +2,7 @@
 
 The producer is made anew after a failure: a batch whose sequence is in doubt would be refused for
 ever (`OutOfOrderSequenceNumber`), and what an old producer still holds must not arrive late. Who
-loses its producer by another's failure tries once more with the new one.
+loses its producer by another's failure goes on with the new one.
 """
 
 import asyncio
@@ -130,14 +130,13 @@ class EventPublisher:
         async with self._breaker.guard():
             try:
                 async with asyncio.timeout(self._timeout):
-                    try:
-                        await self._send(events)
-                    except _PRODUCER_LOST:
-                        await self._send(events)
+                    while not await self._send(events):
+                        continue
             except (KafkaError, OSError, TimeoutError) as error:
                 raise DependencyUnavailable("kafka", repr(error)) from error
 
-    async def _send(self, events: Sequence[EventEffect]) -> None:
+    async def _send(self, events: Sequence[EventEffect]) -> bool:
+        """False when the producer was of no use any more: the next one may be."""
         producer = await self._started()
         try:
             for event in events:
@@ -151,9 +150,14 @@ class EventPublisher:
                     await delivery
                 except _REFUSALS as error:
                     raise EffectRefused(event.id, "kafka", repr(error)) from error
+        except _PRODUCER_LOST:
+            self._retire(producer)
+            return False
         except BaseException:  # also a refused or cancelled message has used up its sequence number
             self._retire(producer)
             raise
+        else:
+            return True
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:

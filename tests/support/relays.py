@@ -28,7 +28,7 @@ from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, Re
 from models.operation import Operation, shard_key
 from settings import Settings
 from tests.support.faults import Faults, faulty
-from tests.support.shop import Shop
+from tests.support.shop import Shop, read_events
 from tests.support.waiting import eventually
 from worker import build_worker
 from workflows import ids
@@ -49,6 +49,7 @@ class RelayBench:
     faults: Faults
     settings: Settings
     gateway: CartGateway
+    events: EventPublisher
     shard: int = 0
     _users: list[str] = field(default_factory=list)
 
@@ -152,7 +153,11 @@ class RelayBench:
     async def versions(self, user: str = "") -> list[int]:
         """The versions that a cart's events tell of, in the order of their first delivery."""
         user = user or self.user(0)
-        events = [event for event in await self.shop.events() if event.value["userId"] == user]
+        events = [
+            event
+            for event in await read_events(self.settings)
+            if event.value.get("storeId") == self.shop.store_id and event.value["userId"] == user
+        ]
         return list(dict.fromkeys(event.value["version"] for event in events))
 
 
@@ -205,7 +210,7 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         gateway=gateway,
     )
     async with worker:
-        bench = RelayBench(shop, faults, settings, gateway)
+        bench = RelayBench(shop, faults, settings, gateway, events)
         yield bench
         faults.heal()
         for kind in RelayKind:

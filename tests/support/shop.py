@@ -6,12 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from cli.token import mint_token
+from aiokafka import AIOKafkaConsumer
 from temporalio.client import Client, WorkflowExecution
 
 from adapters.carts import CartStore
 from adapters.events import connection_options
+from cli.token import mint_token
 from models.cart import Cart
 from models.events import TOPICS
 from models.operation import Operation
@@ -189,16 +189,14 @@ class Buyer:
 async def read_events(settings: Settings) -> list[Event]:
     """Every message of every topic, from offset 0 to its end now."""
     consumer = AIOKafkaConsumer(
-        **connection_options(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+        *TOPICS,
+        **connection_options(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in TOPICS
-            for partition in consumer.partitions_for_topic(topic) or ()
-        ]
-        consumer.assign(partitions)
+        partitions = consumer.assignment()  # all, since it is in no group
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
         events: list[Event] = []

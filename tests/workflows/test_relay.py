@@ -277,3 +277,21 @@ async def test_the_releases_relay_gives_holds_back(relays: RelayBench) -> None:
     assert await relay.result() == 1
     assert await relays.shop.units("headphones") == (10, 0, 0)
     await all_done(relays)
+
+
+async def test_with_the_dependency_back_one_try_delivers_all_carts(relays: RelayBench) -> None:
+    """Although the circuit is still open, and lets one call through."""
+    for number in range(4):
+        await relays.plant_event(user=relays.user(number))
+    circuit = relays.events._breaker
+    with pytest.raises(DependencyUnavailable):
+        async with circuit.guard():
+            raise KAFKA_IS_DOWN
+
+    async def cooled_down() -> None:
+        assert not circuit.is_open
+
+    await eventually(cooled_down)
+    relay = await relays.wake()
+    assert await relay.result() == 4
+    assert await pauses(relay) == []

@@ -1,0 +1,160 @@
+"""Kafka dies, hangs and comes back: nothing acknowledged is lost, and order stays."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
+
+import pytest
+from temporalio.service import RPCError
+
+from adapters.events import EventPublisher
+from models.errors import DependencyUnavailable
+from models.messages import Outcome
+from tests.kafka.broker import Broker
+from tests.kafka.test_publisher import event, read, versions
+from tests.support.relays import RelayBench, relay_bench
+from tests.support.shop import Buyer, Shop
+from tests.support.waiting import eventually
+from tests.workflows.conftest import Bench
+from workflows.relay import RelayWorkflow
+
+SLOW_MACHINE_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def killed(broker: Broker) -> AsyncIterator[None]:
+    """The broker is killed, stays down inside, and takes events again after."""
+    await broker.kill()
+    try:
+        yield
+    finally:
+        await broker.start()  # it answers; that its partitions have a leader takes longer
+        publisher = EventPublisher(broker.settings)
+        await works_again(publisher)
+        await publisher.close()
+
+
+@pytest.fixture
+async def publisher(broker: Broker) -> AsyncIterator[EventPublisher]:
+    publisher = EventPublisher(broker.settings)
+    yield publisher
+    await publisher.close()
+
+
+@pytest.fixture
+async def relays(shop: Shop, broker: Broker) -> AsyncIterator[RelayBench]:
+    """Sagas and relays in this process, which publish to Apache Kafka."""
+    async with relay_bench(shop, broker.settings) as bench:
+        yield bench
+
+
+async def seconds_until_it_fails(publisher: EventPublisher) -> float:
+    """How long the first publish takes that fails: a process may go on for a moment."""
+    while True:
+        began = time.monotonic()
+        try:
+            await publisher.publish([event("frozen")])
+        except DependencyUnavailable:
+            return time.monotonic() - began
+
+
+async def works_again(publisher: EventPublisher) -> None:
+    await eventually(lambda: publisher.publish([event("again")]))
+
+
+async def test_a_broker_that_hangs_costs_one_bounded_wait(
+    publisher: EventPublisher, broker: Broker
+) -> None:
+    await publisher.publish([event("before")])
+    broker.freeze()
+    try:
+        waited = await seconds_until_it_fails(publisher)
+        assert waited < broker.settings.publish_timeout_seconds + SLOW_MACHINE_SECONDS
+        began = time.monotonic()
+        for _ in range(10):
+            with pytest.raises(DependencyUnavailable, match="circuit open"):
+                await publisher.publish([event("frozen")])
+        assert time.monotonic() - began < waited
+    finally:
+        broker.thaw()
+    await works_again(publisher)
+
+
+async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
+    publisher: EventPublisher, broker: Broker
+) -> None:
+    carts = [uuid4().hex for _ in range(8)]
+    acknowledged: dict[str, int] = dict.fromkeys(carts, 0)
+    flowing, stop = asyncio.Event(), asyncio.Event()
+
+    async def publish(cart: str) -> None:
+        """Each version until it is acknowledged, as a relay does."""
+        version = 1
+        while not stop.is_set():
+            try:
+                await publisher.publish([event(cart, version)])
+            except DependencyUnavailable:
+                await asyncio.sleep(0.05)
+                continue
+            acknowledged[cart] = version
+            version += 1
+            if version == 20:
+                flowing.set()
+
+    async def everybody_goes_on(before: dict[str, int]) -> None:
+        assert all(acknowledged[cart] > before[cart] + 5 for cart in carts)
+
+    streams = [asyncio.create_task(publish(cart)) for cart in carts]
+    await flowing.wait()
+    async with killed(broker):
+        at_its_death = dict(acknowledged)
+    await eventually(lambda: everybody_goes_on(at_its_death), timeout=30)
+    stop.set()
+    await asyncio.gather(*streams)
+    arrived = await read(broker.settings, *carts)
+    for cart in carts:
+        first_deliveries = list(dict.fromkeys(versions(arrived[cart])))
+        assert first_deliveries == [*range(1, len(first_deliveries) + 1)]
+        assert len(first_deliveries) >= acknowledged[cart]
+
+
+async def test_sagas_go_on_without_the_broker_and_their_events_follow(
+    relays: RelayBench, broker: Broker
+) -> None:
+    shop = relays.shop
+    carts = [Buyer(shop, relays.user(number), {}) for number in range(4)]
+    await shop.stock("headphones", 1000)
+    bench = Bench(shop, relays.faults, relays.settings.temporal_task_queue)
+    in_the_middle = asyncio.Event()
+
+    async def shopping(buyer: Buyer) -> None:
+        for number in range(12):
+            if number == 4:
+                in_the_middle.set()
+            assert (await bench.add(buyer, 1)).outcome is Outcome.COMMITTED
+
+    shoppers = [asyncio.create_task(shopping(buyer)) for buyer in carts]
+    await in_the_middle.wait()
+    async with killed(broker):
+        await asyncio.gather(*shoppers)
+        assert 0 not in await pending(shop, carts)
+    with suppress(RPCError):  # it has been quicker
+        await relays.handle().signal(RelayWorkflow.retry_now)
+    for buyer in carts:
+        assert (await bench.add(buyer, 1)).outcome is Outcome.COMMITTED
+
+    async def all_told() -> None:
+        assert await pending(shop, carts) == [0] * len(carts)
+
+    await eventually(all_told, timeout=30)
+    for buyer in carts:
+        assert await relays.versions(buyer.user_id) == [*range(1, 14)]
+    await shop.assert_consistent()
+
+
+async def pending(shop: Shop, carts: list[Buyer]) -> list[int]:
+    """How many records of each cart have something left to do."""
+    records = [record for record in await shop.records() if record.pending]
+    return [sum(record.user_id == cart.user_id for record in records) for cart in carts]

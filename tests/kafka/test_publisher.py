@@ -1,0 +1,161 @@
+"""The publisher on a real Kafka, with the idempotent producer, and on the local stack's broker."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from adapters.events import EventPublisher, connection_options, ping
+from deploy.local.ports import free_ports
+from deploy.setup import PARTITIONS, create_topics
+from models.errors import DependencyUnavailable, EffectRefused
+from models.events import CART_CLEARED, CART_ITEM_ADDED, TOPICS
+from models.messages import EventEffect
+from settings import Settings
+from tests.kafka.broker import Broker, with_brokers
+from tests.support.relays import TOO_LARGE
+from tests.support.shop import Event, read_events
+
+
+def event(
+    cart: str, version: int = 1, *, size: int = 0, topic: str = CART_ITEM_ADDED
+) -> EventEffect:
+    """An event of a cart, `size` bytes longer than it need be."""
+    return EventEffect(
+        id=str(uuid4()),
+        topic=topic,
+        key=cart,
+        value=json.dumps({"cart": cart, "version": version, "filling": "x" * size}),
+        time=datetime(2026, 1, 27, 10, 30, tzinfo=UTC),
+    )
+
+
+async def read(settings: Settings, *carts: str) -> dict[str, list[Event]]:
+    """The events of these carts, in the order of their partitions."""
+    found = defaultdict(list)
+    for one in await read_events(settings):
+        if one.key in carts:
+            found[one.key].append(one)
+    return found
+
+
+def versions(events: list[Event]) -> list[int]:
+    return [one.value["version"] for one in events]
+
+
+@pytest.fixture
+async def publisher(kafka: Settings) -> AsyncIterator[EventPublisher]:
+    publisher = EventPublisher(kafka)
+    yield publisher
+    await publisher.close()
+
+
+@pytest.fixture
+def cart() -> str:
+    return uuid4().hex
+
+
+async def test_events_arrive_in_order_with_their_headers(
+    publisher: EventPublisher, kafka: Settings, cart: str
+) -> None:
+    sent = [event(cart, version) for version in range(1, 11)]
+    await publisher.publish(sent[:4])
+    await publisher.publish(sent[4:])
+    arrived = (await read(kafka, cart))[cart]
+    assert [one.value for one in arrived] == [json.loads(one.value) for one in sent]
+    for one, effect in zip(arrived, sent, strict=True):
+        assert (one.topic, one.key) == (CART_ITEM_ADDED, cart)
+        assert one.headers == {
+            "ce_specversion": "1.0",
+            "ce_id": effect.id,
+            "ce_type": CART_ITEM_ADDED,
+            "ce_source": "/cart-service",
+            "ce_time": "2026-01-27T10:30:00.000Z",
+            "content-type": "application/json",
+        }
+
+
+async def test_many_carts_at_once_keep_each_its_order(
+    publisher: EventPublisher, kafka: Settings
+) -> None:
+    carts = [uuid4().hex for _ in range(20)]
+
+    async def publish(cart: str) -> None:
+        for version in range(1, 16):
+            await publisher.publish([event(cart, version)])
+
+    await asyncio.gather(*(publish(cart) for cart in carts))
+    arrived = await read(kafka, *carts)
+    assert {cart: versions(arrived[cart]) for cart in carts} == {
+        cart: [*range(1, 16)] for cart in carts
+    }
+
+
+async def test_an_event_that_is_too_large_is_refused_by_its_name(
+    publisher: EventPublisher, kafka: Settings, cart: str
+) -> None:
+    poison = event(cart, 2, size=TOO_LARGE)
+    with pytest.raises(
+        EffectRefused, match=r"kafka refuses effect .*MessageSizeTooLarge"
+    ) as raised:
+        await publisher.publish([event(cart, 1), poison, event(cart, 3)])
+    assert raised.value.effect_id == poison.id
+    await publisher.publish([event(cart, 4)])  # Kafka is well: no pause for anybody
+    assert versions((await read(kafka, cart))[cart]) == [1, 4]
+
+
+async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> None:
+    """All go to one partition at once, through one producer, whose sequence the refusal breaks."""
+    topic = f"small-{uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(**connection_options(broker.settings))
+    await admin.start()
+    config = {"max.message.bytes": "50000"}
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=config)])
+    await admin.close()
+    publisher = EventPublisher(broker.settings)
+    await publisher.publish([event("warm", topic=topic)])
+    poison = [event(f"poison-{n}", size=200_000, topic=topic) for n in range(3)]
+    good = [event(f"good-{n}", size=20_000, topic=topic) for n in range(30)]
+    mixed = [*poison[:1], *good[:15], *poison[1:], *good[15:]]
+    outcomes = await asyncio.gather(
+        *(publisher.publish([one]) for one in mixed), return_exceptions=True
+    )
+    for effect, outcome in zip(mixed, outcomes, strict=True):
+        if effect in poison:
+            assert isinstance(outcome, EffectRefused)
+        else:
+            assert outcome is None
+    await publisher.close()
+
+
+async def test_ping(kafka: Settings) -> None:
+    await ping(kafka)
+
+
+async def test_ping_where_nobody_listens(settings: Settings) -> None:
+    nowhere = with_brokers(settings, f"127.0.0.1:{free_ports()['KAFKA_PORT']}")
+    with pytest.raises(DependencyUnavailable, match="kafka is unavailable"):
+        await ping(nowhere)
+
+
+async def test_the_missing_topics_are_made(broker: Broker) -> None:
+    admin = AIOKafkaAdminClient(**connection_options(broker.settings))
+    await admin.start()
+    try:
+        await admin.delete_topics([CART_CLEARED])
+        for _ in range(2):
+            await create_topics(broker.settings)
+        described = {
+            topic["topic"]: topic["partitions"] for topic in await admin.describe_topics([*TOPICS])
+        }
+    finally:
+        await admin.close()
+    assert set(described) == set(TOPICS)
+    for partitions in described.values():
+        assert len(partitions) == PARTITIONS
+        assert all(partition["replicas"] == [1] for partition in partitions)
