@@ -14,12 +14,13 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check install clean
+.PHONY: help run test check bench install clean
 
 help:
 	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make check   check format, lint, types and import rules"
+	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
 
 run: $(STAMP)
@@ -36,6 +37,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@exec $(BIN)/cart bench $(ARGS)
 
 install: $(STAMP)
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import uvloop
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.carts import CartActivities
@@ -41,6 +41,13 @@ WORKFLOWS = (AddItemWorkflow, RelayWorkflow, SweepWorkflow)
 # What workflow modules import beside their own code is pure data handling: re-importing it for
 # every workflow would cost more than the workflow does.
 PASSED_THROUGH = ("activities", "adapters", "models", "pydantic", "workflows.ids")
+
+
+def workflow_runner() -> WorkflowRunner:
+    """What keeps workflow code from clocks, random numbers and input or output."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
 
 
 def build_worker(
@@ -83,9 +90,7 @@ def build_worker(
             inventory_steps.release,
             event_steps.publish,
         ],
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-        ),
+        workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 

@@ -113,7 +113,7 @@ async def add_item(
     given = _given_key(request, idempotency_key, body)
     key = given or str(uuid4())
     trace.headers.append((b"idempotency-key", key.encode()))
-    operation = _operation(store_id, key, body, call)
+    operation = add_item_input(store_id, key, body, call)
     trace.fields.update(
         storeId=store_id,
         userId=principal.user_id,
@@ -193,7 +193,7 @@ def _given_key(request: Request, in_header: str | None, body: AddItemBody) -> st
     return in_header or body.idempotency_key
 
 
-def _operation(store_id: str, key: str, body: AddItemBody, call: Call) -> AddItemInput:
+def add_item_input(store_id: str, key: str, body: AddItemBody, call: Call) -> AddItemInput:
     """What the saga is given; the fingerprint is of what was sent, in one spelling."""
     principal = call.principal
     asked = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
