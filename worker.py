@@ -14,7 +14,7 @@ from functools import partial
 
 import uvloop
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.carts import CartActivities
@@ -43,8 +43,14 @@ WORKFLOWS = (AddItemWorkflow, RelayWorkflow, SweepWorkflow)
 PASSED_THROUGH = ("activities", "adapters", "models", "pydantic", "workflows.ids")
 
 
-def workflow_runner() -> WorkflowRunner:
-    """What keeps workflow code from clocks, random numbers and input or output."""
+def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
+    """What runs workflow code.
+
+    The sandbox keeps it from clocks, random numbers and input or output, and costs a fifth of what
+    the worker does for an operation. So the tests run in it, and the service does not.
+    """
+    if not sandboxed:
+        return UnsandboxedWorkflowRunner()
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )
@@ -60,6 +66,7 @@ def build_worker(
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
+    sandboxed: bool = False,
 ) -> Worker:
     """The only place where activities meet their adapters."""
     cart_steps = CartActivities(carts, cache)
@@ -90,7 +97,7 @@ def build_worker(
             inventory_steps.release,
             event_steps.publish,
         ],
-        workflow_runner=workflow_runner(),
+        workflow_runner=workflow_runner(sandboxed=sandboxed),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 
