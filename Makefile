@@ -14,13 +14,14 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check openapi install clean
+.PHONY: help run test check bench openapi install clean
 
 help:
 	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make check   check format, lint, types and import rules"
 	@echo "make openapi write docs/openapi.json anew, after a change of the API"
+	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
 
 run: $(STAMP)
@@ -40,6 +41,9 @@ check: $(STAMP)
 
 openapi: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
+
+bench: $(STAMP)
+	@exec $(BIN)/cart bench $(ARGS)
 
 install: $(STAMP)
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import uvloop
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.carts import CartActivities
@@ -60,6 +60,19 @@ PASSED_THROUGH = (
 )
 
 
+def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
+    """What runs workflow code.
+
+    The sandbox keeps it from clocks, random numbers and input or output, and costs a fifth of what
+    the worker does for an operation. So the tests run in it, and the service does not.
+    """
+    if not sandboxed:
+        return UnsandboxedWorkflowRunner()
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+
+
 def build_worker(
     client: Client,
     settings: Settings,
@@ -70,6 +83,7 @@ def build_worker(
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
+    sandboxed: bool = False,
 ) -> Worker:
     """The only place where activities meet their adapters."""
     cart_steps = CartActivities(carts, cache)
@@ -101,9 +115,7 @@ def build_worker(
             inventory_steps.release,
             event_steps.publish,
         ],
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-        ),
+        workflow_runner=workflow_runner(sandboxed=sandboxed),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 

@@ -183,9 +183,15 @@ class CartStore:
         """The facts a saga decides on, in three reads at once."""
         run = request.run
         async with bounded(READ_SECONDS):
-            own, committed, pending, cart = await _together(
-                Operation.find_one({"_id": run.run_id}),
-                Operation.find_one({"operationId": run.operation_id, "state": "committed"}),
+            records, pending, cart = await _together(
+                Operation.find(
+                    {
+                        "$or": [
+                            {"_id": run.run_id},
+                            {"operationId": run.operation_id, "state": "committed"},
+                        ]
+                    }
+                ).to_list(),
                 Operation.get_pymongo_collection().find_one(
                     {
                         "storeId": run.store_id,
@@ -200,6 +206,8 @@ class CartStore:
             )
         if cart is not None:
             self._remember(run.run_id, cart)
+        own = next((record for record in records if record.id == run.run_id), None)
+        committed = next((record for record in records if record.state == "committed"), None)
         line = cart.line(request.product_id) if cart and request.product_id else None
         return LoadedCart(
             version=cart.version if cart else 0,

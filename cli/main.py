@@ -38,6 +38,7 @@ COMMANDS = {
     ),
     "doctor": Command("cli.doctor", "Check every dependency; say what is wrong and what to do."),
     "demo": Command("cli.demo", "Walk a shopper's day against the running service."),
+    "bench": Command("cli.bench", "Measure the ratios, on a local stack of its own."),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }

@@ -77,13 +77,14 @@ class Saga:
         return self._cart.cart_id if self._cart else None
 
     async def hold(self, check: Check, product_id: str, quantity: int) -> None:
-        """Loads and reserves at once: neither needs the other, and the caller waits for both.
+        """Reserves and loads at once: neither needs the other, and the caller waits for both. The
+        longer one goes first, so that its request is on its way while the other is prepared.
 
         What the loaded facts say comes first: an answer that is there already, or a limit, is told
         even when there is no stock, and gives back what was held meanwhile.
         """
-        loaded, reserved = await asyncio.gather(
-            self.load(check), self.reserve(product_id, quantity), return_exceptions=True
+        reserved, loaded = await asyncio.gather(
+            self.reserve(product_id, quantity), self.load(check), return_exceptions=True
         )
         for outcome in (loaded, reserved):
             if isinstance(outcome, BaseException):

@@ -82,7 +82,7 @@ async def add_item(
     call.trace.fields.update(productId=body.product_id, quantity=body.quantity)
 
     async def build(key: str) -> AddItemInput:
-        return _add_item(store_id, key, body, call, if_match)
+        return add_item_input(store_id, key, body, call, if_match)
 
     key = given_key(request, idempotency_key, body.idempotency_key)
     return await perform(call, ids.ADD_ITEM, key, build, call.state.gateway.add_item)
@@ -183,7 +183,7 @@ async def _from_cache(state: ApiState, store_id: str, user_id: str) -> bytes | N
         return None
 
 
-def _add_item(
+def add_item_input(
     store_id: str, key: str, body: AddItemBody, call: Call, if_match: str | None
 ) -> AddItemInput:
     """What the saga is given; the fingerprint is of what was sent, in one spelling."""

@@ -103,6 +103,7 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
             task_queue=shop.world.settings.temporal_task_queue,
             lock_wait_seconds=5,
         ),
+        sandboxed=True,
     )
     await shop.stock("headphones", 10)
     async with worker:

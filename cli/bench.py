@@ -1,0 +1,61 @@
+"""`cart bench`: what a durable cart operation costs, as ratios measured in one run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.suite import Figures, Size
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(bench)
+
+
+def bench(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute; noisier.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the ratios as an SVG.")
+    ] = None,
+) -> None:
+    """Measure the ratios, on a local stack of its own."""
+    import uvloop  # noqa: PLC0415
+
+    from bench import plot as picture  # noqa: PLC0415
+    from bench import report, suite  # noqa: PLC0415
+    from cli.console import CliError, output, print_json  # noqa: PLC0415
+    from deploy.local.process import StackError  # noqa: PLC0415
+
+    try:
+        figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL))
+    except StackError as error:
+        raise CliError(str(error)) from None
+    if plot is not None:
+        picture.write(figures, plot)
+    if as_json:
+        print_json(report.as_json(figures))
+        return
+    console = output()
+    console.print(report.ratio_table(figures))
+    console.print(report.detail_table(figures))
+
+
+async def _run(size: "Size") -> "Figures":
+    """The measurement, with its progress on standard error."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from bench import suite  # noqa: PLC0415
+    from bench.rig import rig  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting the servers", total=suite.ticks(size))
+        async with rig(lambda _: None) as running:
+            progress.update(task, description="measuring")
+            figures = await suite.measure(running, size, lambda: progress.advance(task))
+            progress.update(task, description="stopping the servers")
+    return figures
