@@ -5,6 +5,7 @@ Unit tests ask for none of these and need no server.
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,11 @@ HISTORY_LENGTH = 200
 """Events after which a workflow is told to continue as new; by default that takes thousands."""
 
 
-@pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The settings of the stack under test: free ports, data in a temporary folder.
+@contextmanager
+def settings_of_its_own(local_dir: Path) -> Iterator[Settings]:
+    """The settings of a stack under test: free ports, data in a temporary folder.
 
-    They replace the environment for the whole session, so that no `.env` and no variable of the
+    They replace the environment meanwhile, so that no `.env` and no variable of the
     person who runs the tests can point them at a real server.
     """
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
@@ -43,15 +44,24 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     os.environ.update(
         CART_ENV_FILE="",
         ENVIRONMENT="test",
-        LOCAL_DIR=str(tmp_path_factory.mktemp("stack")),
+        LOCAL_DIR=str(local_dir),
         INVENTORY_FAULTS="true",
         LOG_LEVEL="debug",
         OPERATION_WAIT_SECONDS="3",
         RELAY_GRACE_SECONDS="0.5",
     )
-    yield load_settings()
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        yield load_settings()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of the session's stack."""
+    with settings_of_its_own(tmp_path_factory.mktemp("stack")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,115 @@
+"""What the reference inventory answers."""
+
+import uuid
+
+import pytest
+
+from tests.integration.inventory.service import (
+    Warehouse,
+)
+
+
+async def test_a_product_nobody_stocked_has_nothing_of_anything(warehouse: Warehouse) -> None:
+    assert await warehouse.units() == (0, 0, 0)
+    assert await warehouse.reserve("s1") == (409, {"success": False, "available": 0})
+    assert await warehouse.page() == (200, {"reservations": [], "cursor": None})
+    assert await warehouse.release("s2", reason="user") == (200, {"success": True, "released": 0})
+    assert await warehouse.units() == (0, 0, 0)
+
+
+async def test_stock_can_be_set_and_says_what_there_is(warehouse: Warehouse) -> None:
+    assert await warehouse.stock(7) == (200, {"available": 7, "held": 0, "sold": 0})
+    await warehouse.reserve("s1", 3)
+    await warehouse.release("s2", 1, "order_completed")
+    assert await warehouse.stock(100) == (200, {"available": 100, "held": 2, "sold": 1})
+    assert await warehouse.units() == (100, 2, 1)
+
+
+async def test_reserving_moves_units_from_available_to_held(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    status, body = await warehouse.reserve("s1", 3)
+    assert status == 200
+    assert body == {"success": True, "available": 7, "reservationId": body["reservationId"]}
+    assert isinstance(body["reservationId"], str)
+    assert body["reservationId"]
+    assert await warehouse.units() == (7, 3, 0)
+    assert await warehouse.held() == {("ann", "book"): 3}
+
+
+async def test_the_last_units_can_be_reserved_and_not_one_more(warehouse: Warehouse) -> None:
+    await warehouse.stock(5)
+    assert await warehouse.reserve("s1", 6) == (409, {"success": False, "available": 5})
+    assert await warehouse.units() == (5, 0, 0)
+    assert (await warehouse.reserve("s2", 5))[0] == 200
+    assert await warehouse.reserve("s3", 1) == (409, {"success": False, "available": 0})
+    assert await warehouse.units() == (0, 5, 0)
+
+
+async def test_stores_and_products_do_not_share_stock(warehouse: Warehouse) -> None:
+    await warehouse.stock(1, "book")
+    await warehouse.stock(1, "pen")
+    await warehouse.reserve("s1", product="book")
+    assert await warehouse.units("pen") == (1, 0, 0)
+    # The same saga may reserve several products.
+    assert (await warehouse.reserve("s1", product="pen"))[0] == 200
+    warehouse.store = uuid.uuid4().hex
+    assert await warehouse.units("book") == (0, 0, 0)
+    assert await warehouse.held() == {}
+
+
+async def test_a_refused_reserve_is_not_remembered(warehouse: Warehouse) -> None:
+    await warehouse.stock(1)
+    assert (await warehouse.reserve("s1", 2))[0] == 409
+    await warehouse.stock(2)
+    assert (await warehouse.reserve("s1", 2))[0] == 200
+
+
+@pytest.mark.parametrize("reason", ["item_removed", "quantity_reduced", "user", "expired", "über"])
+async def test_a_business_release_makes_units_available_whoever_reserved_them(
+    warehouse: Warehouse, reason: str
+) -> None:
+    await warehouse.stock(10)
+    await warehouse.reserve("s1", 2)
+    await warehouse.reserve("s2", 3)
+    assert await warehouse.release("s3", 4, reason) == (200, {"success": True, "released": 4})
+    assert await warehouse.units() == (9, 1, 0)
+    assert await warehouse.held() == {("ann", "book"): 1}
+
+
+async def test_a_release_frees_no_more_than_this_user_holds(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.reserve("s1", 2, user="ann")
+    await warehouse.reserve("s2", 5, user="bob")
+    assert await warehouse.release("s3", 100, "user", user="ann") == (
+        200,
+        {"success": True, "released": 2},
+    )
+    assert await warehouse.release("s4", 1, "user", user="ann") == (
+        200,
+        {"success": True, "released": 0},
+    )
+    assert await warehouse.units() == (5, 5, 0)
+    assert await warehouse.held() == {("bob", "book"): 5}
+
+
+async def test_a_completed_order_books_the_units_as_sold(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.reserve("s1", 2)
+    await warehouse.reserve("s2", 3)
+    status, body = await warehouse.release("s3", 5, "order_completed", orderId="order-1")
+    assert (status, body) == (200, {"success": True, "released": 5})
+    assert await warehouse.units() == (5, 0, 5)
+
+
+async def test_a_completed_order_in_the_saga_that_reserved_sells_that_reserve(
+    warehouse: Warehouse,
+) -> None:
+    await warehouse.stock(10)
+    await warehouse.reserve("s1", 2)
+    await warehouse.reserve("s2", 3)
+    assert (await warehouse.release("s2", 1, "order_completed"))[1]["released"] == 3
+    assert await warehouse.units() == (5, 2, 3)
+
+
+async def test_health(warehouse: Warehouse) -> None:
+    assert await warehouse.call("GET", "/health") == (200, {"status": "healthy"})

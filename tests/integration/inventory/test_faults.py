@@ -1,0 +1,113 @@
+"""Injected faults."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.integration.inventory.service import (
+    API,
+    Warehouse,
+    a_warehouse,
+    running_inventory,
+)
+
+
+async def test_an_error_does_nothing_and_is_used_up(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "error", times=2)
+    assert (await warehouse.reserve("s1"))[0] == 500
+    assert (await warehouse.call("GET", "/faults"))[1]["faults"] == [
+        {"action": "reserve", "fault": "error", "times": 1}
+    ]
+    assert (await warehouse.reserve("s1"))[0] == 500
+    assert await warehouse.units() == (10, 0, 0)
+    assert (await warehouse.reserve("s1"))[0] == 200
+    assert (await warehouse.call("GET", "/faults"))[1] == {"faults": []}
+
+
+async def test_a_fault_waits_for_its_action(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("release", "error")
+    await warehouse.fault("check", "refuse")
+    assert (await warehouse.reserve("s1"))[0] == 200
+    query = {"storeId": warehouse.store}
+    assert (await warehouse.call("GET", f"{API}/check/book", params=query))[0] == 503
+    assert (await warehouse.release("s1"))[0] == 500
+    assert await warehouse.units() == (9, 1, 0)
+    assert (await warehouse.release("s1"))[0] == 200
+
+
+async def test_a_refusal_looks_like_no_stock(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.reserve("s0")
+    await warehouse.fault("reserve", "refuse")
+    await warehouse.fault("release", "refuse")
+    assert await warehouse.reserve("s1") == (409, {"success": False, "available": 0})
+    assert (await warehouse.release("s0"))[0] == 503
+    assert await warehouse.units() == (9, 1, 0)
+
+
+async def test_a_delay_is_waited_for_and_then_it_is_done(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "delay", seconds=0.4)
+    began = time.monotonic()
+    assert (await warehouse.reserve("s1"))[0] == 200
+    assert 0.4 <= time.monotonic() - began < 2
+    assert await warehouse.units() == (9, 1, 0)
+
+
+async def test_an_answer_can_be_lost_after_the_commit(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "commit_then_timeout", seconds=0.3)
+    began = time.monotonic()
+    assert (await warehouse.reserve("s1", 2))[0] == 500
+    assert time.monotonic() - began >= 0.3
+    assert await warehouse.units() == (8, 2, 0)
+    assert (await warehouse.reserve("s1", 2))[0] == 200
+    assert await warehouse.units() == (8, 2, 0)
+
+
+async def test_a_duplicate_delivery_does_it_once(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "duplicate")
+    await warehouse.fault("release", "duplicate")
+    # The second delivery is answered: `available` is what is left already.
+    status, body = await warehouse.reserve("s1", 6)
+    assert (status, body["available"]) == (200, 4)
+    assert await warehouse.units() == (4, 6, 0)
+    assert (await warehouse.release("s2", 2, "user"))[1]["released"] == 2
+    assert await warehouse.units() == (6, 4, 0)
+
+
+async def test_faults_can_be_cleared_and_are_bounded(warehouse: Warehouse) -> None:
+    for _ in range(100):
+        await warehouse.fault("reserve", "error")
+    status, problem = await warehouse.call(
+        "POST", "/faults", json={"action": "reserve", "fault": "error"}
+    )
+    assert (status, list(problem)) == (409, ["message"])
+    assert await warehouse.call("DELETE", "/faults") == (200, {"faults": []})
+    assert await warehouse.reserve("s1") == (409, {"success": False, "available": 0})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("action", "sell"), ("fault", "fire"), ("seconds", -1), ("times", 0), ("surplus", 1)],
+)
+async def test_a_fault_that_does_not_exist_is_refused(
+    warehouse: Warehouse, field: str, value: Any
+) -> None:
+    body = {"action": "check", "fault": "error", field: value}
+    status, problem = await warehouse.call("POST", "/faults", json=body)
+    assert (status, problem["details"][0]["field"]) == (400, field)
+
+
+async def test_no_faults_unless_asked_for(mongodb_uri: str) -> None:
+    with running_inventory(mongodb_uri, INVENTORY_FAULTS="0") as service:
+        async with a_warehouse(service.url) as warehouse:
+            fault = {"action": "check", "fault": "error"}
+            assert (await warehouse.call("POST", "/faults", json=fault))[0] == 404
+            assert (await warehouse.call("GET", "/faults"))[0] == 404
+            assert (await warehouse.call("DELETE", "/faults"))[0] == 404
+            assert await warehouse.units() == (0, 0, 0)
