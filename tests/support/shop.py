@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from cli.token import mint_token
 from temporalio.client import Client, WorkflowExecution
 
 from adapters.carts import CartStore
 from adapters.events import connection_options
+from cli.token import mint_token
 from models.cart import Cart
 from models.events import TOPICS
 from models.operation import Operation
