@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -30,6 +31,7 @@ GRACE = timedelta(seconds=3)
 CARTS_AT_ONCE = 32
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
+HEARTBEAT_SECONDS = 1.0
 
 Wake = Callable[[RelayKind, int], Awaitable[None]]
 """Starts or wakes the relay of a kind and shard; raises `DependencyUnavailable`."""
@@ -96,6 +98,10 @@ class OutboxActivities:
 
         What fails ends the batch: the dependency is down, and the relay tries again later.
         """
+        async with _heartbeats():
+            return await self._deliver(batch)
+
+    async def _deliver(self, batch: RelayBatch) -> RelayProgress:
         with as_application_error():
             records = await self._outbox.pending(
                 batch.kind, shard=batch.shard, shards=batch.shards, limit=batch.limit
@@ -119,6 +125,22 @@ class OutboxActivities:
             oldest=records[0].at if records else None,
             problem=delivery.problem,
         )
+
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Tells Temporal that the activity is alive, for as long as it runs."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 class _Delivery:
