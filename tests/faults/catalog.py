@@ -108,7 +108,7 @@ class Planned:
     seconds: float
 
 
-def plan(rng: random.Random, *, sagas: range, faults: int, first: int = 0) -> list[Planned]:
+def plan(rng: random.Random, *, sagas: range, faults: int) -> list[Planned]:
     """Chooses which fault at which moment meets which saga; the same for the same `rng`.
 
     Moments and families of faults take turns, so that a short run has some of each; within them
@@ -127,7 +127,5 @@ def plan(rng: random.Random, *, sagas: range, faults: int, first: int = 0) -> li
         if fault.kind is Kind.PAUSE and fault.target == "worker" and rng.random() < 0.5:
             fault = LONG_FAULTS[0]
         moment = moments[number % len(moments)]
-        planned.append(
-            Planned(first + number, saga, fault, moment, round(rng.uniform(*fault.seconds), 2))
-        )
+        planned.append(Planned(number, saga, fault, moment, round(rng.uniform(*fault.seconds), 2)))
     return planned

@@ -18,7 +18,7 @@ from tests.faults.observed import observe
 from tests.faults.rig import Rig
 from tests.faults.traffic import PLENTY, SCARCE, Habit, Ledger, Request, buy, shop
 
-SAGAS_PER_BUYER = 8
+SAGAS_PER_BUYER = 6
 MORE_TRIES = 4
 """How many more requests are made for a fault whose moment the planned one did not reach."""
 _MANY = 1_000_000
@@ -45,7 +45,7 @@ async def run_block(
     number: int,
     sagas: int,
     faults: int,
-    user: Callable[[int], str] | None = None,
+    user: Callable[[int], str] = "user-{}".format,
 ) -> Block:
     """One block: its choices depend on the seed, its number and its size alone."""
     begun = time.monotonic()
@@ -53,10 +53,8 @@ async def run_block(
     injector = Injector(rig)
     ledger = Ledger(rig, injector.clouded)
     await ledger.stock_up(dict.fromkeys(PLENTY, _MANY) | dict.fromkeys(SCARCE, _FEW))
-    planned = {
-        one.saga: one for one in plan(rng, sagas=range(sagas), faults=faults, first=number * faults)
-    }
-    requests = _requests(rng, sagas, planned, user or (lambda buyer: f"user-{buyer}"))
+    planned = {one.saga: one for one in plan(rng, sagas=range(sagas), faults=faults)}
+    requests = _requests(rng, sagas, planned, user)
     traps: dict[int, Trap] = {}
 
     async def arm(request: Request) -> None:

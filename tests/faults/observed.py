@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -181,11 +181,14 @@ async def _final_read(seen: Observed, user_id: str) -> None:
 
 
 async def _replay(seen: Observed, request: Request) -> None:
-    ledger = seen.ledger
-    first = len(request.told)
-    told = await ledger.send(request)
-    del request.told[first:]  # it is no part of the traffic
-    seen.replays[request.key] = (told.status, told.body)
+    again = replace(request, told=[])  # it is no part of the traffic
+
+    async def answered() -> None:
+        told = await seen.ledger.send(again)
+        assert told.status != 0  # an idle connection that the server has just closed
+        seen.replays[request.key] = (told.status, told.body)
+
+    await eventually(answered)
 
 
 async def _ask(seen: Observed, request: Request) -> None:
@@ -193,7 +196,11 @@ async def _ask(seen: Observed, request: Request) -> None:
     ledger = seen.ledger
     operation = ledger.operation_id(request)
     url = f"/api/v1/cart/{ledger.store_id}/operations/{operation}"
-    answer = await ledger.rig.http.get(url, headers=ledger.headers(request.user_id))
+
+    async def answered() -> httpx.Response:
+        return await ledger.rig.http.get(url, headers=ledger.headers(request.user_id))
+
+    answer = await eventually(answered)
     known = answer.status_code == httpx.codes.OK
     seen.ends[operation] = answer.json()["status"] if known else str(answer.status_code)
 

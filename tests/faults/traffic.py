@@ -18,7 +18,7 @@ from workflows.ids import cart_workflow_id, operation_id
 
 INSIST_SECONDS = 45.0
 RETRY_SECONDS = 0.15
-AT_ONCE = 12
+AT_ONCE = 24
 
 PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
 PLENTY = ("lamp", "desk", "cable")
