@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
+from models.messages import RelayKind
 from tests.faults.control import Place
 from tests.faults.proxy import Mode
 from tests.faults.rig import LINKS
@@ -15,15 +16,23 @@ from tests.faults.rig import LINKS
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in the saga. `bait` makes a saga fail on purpose, so that it comes to its undo."""
+    """Where in the saga, or in the relay of its cart (`relay`).
+
+    `bait` makes a saga fail on purpose, so that it comes to its undo, or leaves something to the
+    relay.
+    """
 
     name: str
     place: Place
     dependency: str  # whose call it is
-    bait: Place | None = None
+    bait: tuple[Place, ...] = ()
+    relay: RelayKind | None = None
 
 
-_LOST_RESERVE = Place("reserve", "after")
+_LOST_RESERVE = (Place("reserve", "after"),)
+_NOT_PUBLISHED = (Place("publish", "before"),)
+_NOT_RELEASED = (*_LOST_RESERVE, Place("release", "before"))
+_EVENTS, _RELEASES = RelayKind.EVENTS, RelayKind.RELEASES
 
 MOMENTS = (
     Moment("before the reserve", Place("reserve", "before"), "inventory"),
@@ -39,6 +48,9 @@ MOMENTS = (
     Moment("undo: settled, unanswered", Place("settle", "after"), "mongodb", _LOST_RESERVE),
     Moment("undo: before the release", Place("release", "before"), "inventory", _LOST_RESERVE),
     Moment("undo: released, unanswered", Place("release", "after"), "inventory", _LOST_RESERVE),
+    Moment("relay: publishing", Place("publish", "before"), "kafka", _NOT_PUBLISHED, _EVENTS),
+    Moment("relay: published", Place("publish", "after"), "kafka", _NOT_PUBLISHED, _EVENTS),
+    Moment("relay: releasing", Place("release", "before"), "inventory", _NOT_RELEASED, _RELEASES),
 )
 
 

@@ -48,22 +48,42 @@ class Place:
 class Trap:
     """What happens to the first run of `workflow_id` that reaches `place`, `times` times.
 
-    `bait` leads a run there that would not come by itself: until the trap has sprung, the run's
-    calls at that place fail.
+    `bait` leads a run there that would not come by itself: until the trap has sprung, the calls of
+    `baited_id` (the same workflow, or the cart whose relay is meant) at those places fail.
     """
 
     workflow_id: str
     place: Place
     spring: Callable[["Trap"], Awaitable[Reply]]
     times: int = 1
-    bait: Place | None = None
+    bait: tuple[Place, ...] = ()
     bait_dependency: str = "inventory"
+    baited_id: str = ""
     run_id: str | None = None
+    baited: bool = False
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def places(self) -> set[Place]:
-        return {self.place} | ({self.bait} if self.bait else set())
+    def __post_init__(self) -> None:
+        self.baited_id = self.baited_id or self.workflow_id
+
+    def watches(self, workflow_id: str, run_id: str, method: str) -> set[Point]:
+        """The points of a call of this run at which something may happen."""
+        if not self._concerns(workflow_id, run_id):
+            return set()
+        return {place.point for place in (self.place, *self.bait) if place.method == method}
+
+    def springs(self, workflow_id: str, run_id: str, place: Place) -> bool:
+        """Whether this is the moment."""
+        here = place == self.place and workflow_id == self.workflow_id
+        return here and self.times > 0 and self._concerns(workflow_id, run_id)
+
+    def lures(self, workflow_id: str, run_id: str, place: Place) -> bool:
+        """Whether this call fails, so that the moment comes."""
+        here = place in self.bait and workflow_id == self.baited_id
+        return here and not self.sprung.is_set() and self._concerns(workflow_id, run_id)
+
+    def _concerns(self, workflow_id: str, run_id: str) -> bool:
+        return self.run_id in {None, run_id} or workflow_id != self.workflow_id
 
 
 class Controller:
@@ -94,16 +114,16 @@ class Controller:
         await asyncio.gather(*self._answering, return_exceptions=True)
 
     def arm(self, trap: Trap) -> Trap:
-        self._traps.setdefault(trap.workflow_id, []).append(trap)
+        for workflow_id in {trap.workflow_id, trap.baited_id}:
+            self._traps.setdefault(workflow_id, []).append(trap)
         return trap
 
     def disarm(self, trap: Trap) -> None:
         """Nothing more happens by it; one that was used up is fine."""
-        traps = self._traps.get(trap.workflow_id, [])
-        if trap in traps:
-            traps.remove(trap)
-        if not traps:
-            self._traps.pop(trap.workflow_id, None)
+        for workflow_id in {trap.workflow_id, trap.baited_id}:
+            left = [armed for armed in self._traps.pop(workflow_id, ()) if armed is not trap]
+            if left:
+                self._traps[workflow_id] = left
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -126,13 +146,13 @@ class Controller:
         writer.write(json.dumps({"id": question["id"], **reply}).encode() + b"\n")
 
     async def _reply(self, workflow_id: str, run_id: str, place: Place) -> Reply:
-        traps = [trap for trap in self._traps.get(workflow_id, ()) if trap.run_id in {None, run_id}]
-        watched = sorted(
-            {armed.point for trap in traps for armed in trap.places if armed.method == place.method}
-        )
+        traps = list(self._traps.get(workflow_id, ()))
+        watched: set[Point] = set()
+        for trap in traps:
+            watched |= trap.watches(workflow_id, run_id, place.method)
         reply: Reply = GO
         for trap in traps:
-            if place == trap.place and trap.times > 0:
+            if trap.springs(workflow_id, run_id, place):
                 trap.run_id = run_id
                 trap.times -= 1
                 if trap.times == 0:
@@ -140,8 +160,10 @@ class Controller:
                 reply = await trap.spring(trap)
                 trap.sprung.set()
                 break
-            if place == trap.bait and not trap.sprung.is_set():
-                trap.run_id = run_id
+            if trap.lures(workflow_id, run_id, place):
+                trap.baited = True
+                if workflow_id == trap.workflow_id:
+                    trap.run_id = run_id
                 reply = error(trap.bait_dependency)
                 break
-        return {**reply, "watched": watched}
+        return {**reply, "watched": sorted(watched)}

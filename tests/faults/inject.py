@@ -13,10 +13,13 @@ from typing import Any
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from models.messages import RelayKind
+from models.operation import shard_key
 from tests.faults.catalog import Kind, Planned
 from tests.faults.control import DIE, GO, Reply, Trap, delay, echo, error
 from tests.faults.rig import Rig
 from tests.support.waiting import eventually
+from workflows.ids import cart_workflow_id, relay_workflow_id
 
 HEAL_SECONDS = 60.0
 CONVERGE_SECONDS = 30.0
@@ -46,18 +49,31 @@ class Injector:
     _busy: dict[str, asyncio.Lock] = field(default_factory=dict)
     _healing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def arm(self, planned: Planned, workflow_id: str) -> Trap:
+    def arm(self, planned: Planned, store_id: str, user_id: str) -> Trap:
         """Lets the fault meet the first run of the cart that reaches its moment."""
+        moment = planned.moment
+        cart = workflow_id = cart_workflow_id(store_id, user_id)
+        if moment.relay is not None:
+            shard = shard_key(store_id, user_id) % self.rig.settings.relay_shards
+            workflow_id = relay_workflow_id(moment.relay, shard)
 
         async def spring(trap: Trap) -> Reply:
             assert trap.run_id is not None
-            user_id = workflow_id.split("/")[2]
             hit = Hit(planned, user_id, trap.run_id, time.monotonic())
             self.hits.append(hit)
             return await self._strike(hit, workflow_id)
 
-        trap = Trap(workflow_id, planned.moment.place, spring, bait=planned.moment.bait)
-        return self.rig.control.arm(trap)
+        dependency = "kafka" if moment.relay is RelayKind.EVENTS else "inventory"
+        return self.rig.control.arm(
+            Trap(
+                workflow_id,
+                moment.place,
+                spring,
+                bait=moment.bait,
+                bait_dependency=dependency,
+                baited_id=cart,
+            )
+        )
 
     async def healed(self) -> None:
         """Returns when every fault is over and every run that was hit has ended, or was late."""
@@ -135,22 +151,25 @@ class Injector:
 
     async def _kill_kafka(self) -> None:
         """The stand-in forgets all when it dies: nobody may publish between reading and killing."""
-        stack = self.rig.stack
-        async with self._lock("worker"):
-            stack.pause("worker")
+        async with self._worker_stopped():
             self.rig.links["worker-kafka"].drop(reset=True)
             await self.rig.events.read()
-            await stack.kill("kafka", restart=False)
+            await self.rig.stack.kill("kafka", restart=False)
             self.rig.events.broker_is_new()
-            stack.resume("worker")
 
     async def _start_kafka(self) -> None:
         """The stand-in mixes offsets up when somebody publishes before its topics are made."""
-        stack = self.rig.stack
+        async with self._worker_stopped():
+            await self.rig.stack.start_again("kafka", timeout=HEAL_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _worker_stopped(self) -> AsyncIterator[None]:
         async with self._lock("worker"):
-            stack.pause("worker")
-            await stack.start_again("kafka", timeout=HEAL_SECONDS)
-            stack.resume("worker")
+            self.rig.stack.pause("worker")
+            try:
+                yield
+            finally:
+                self.rig.stack.resume("worker")
 
     def _lock(self, target: str) -> asyncio.Lock:
         return self._busy.setdefault(target, asyncio.Lock())

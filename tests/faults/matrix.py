@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.faults.catalog import Planned, plan
@@ -21,6 +22,7 @@ from tests.faults.traffic import PLENTY, SCARCE, Habit, Ledger, Request, buy, sh
 SAGAS_PER_BUYER = 6
 MORE_TRIES = 4
 """How many more requests are made for a fault whose moment the planned one did not reach."""
+RELAY_SECONDS = 15.0
 _MANY = 1_000_000
 _FEW = 12
 
@@ -59,8 +61,9 @@ async def run_block(
 
     async def arm(request: Request) -> None:
         if request.number in planned:
-            workflow_id = ledger.workflow_id(request.user_id)
-            traps[request.number] = injector.arm(planned[request.number], workflow_id)
+            traps[request.number] = injector.arm(
+                planned[request.number], ledger.store_id, request.user_id
+            )
 
     await shop(ledger, requests, arm)
     missed = await _try_again(ledger, injector, requests, planned, traps)
@@ -108,6 +111,10 @@ async def _try_again(
 
     async def again(number: int) -> None:
         trap, request = traps[number], requests[number]
+        if trap.baited:  # what a relay does comes a little later
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELAY_SECONDS):
+                    await trap.sprung.wait()
         for attempt in range(MORE_TRIES):
             if trap.sprung.is_set():
                 return
