@@ -1,15 +1,20 @@
 """From how an operation ended to what its client is told.
 
-The mapping itself is `api.errors`; here are the reads that it needs.
+The mapping itself is `api.errors`; here are the reads that it needs, and the cart's own.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
 from api.errors import Answer, abort_answer, refusal_answer
-from api.state import Carts
+from api.state import ApiState, Carts
+from models.changes import cart_json
+from models.errors import DependencyUnavailable
 from models.messages import CartOperation, OperationResult, Outcome, Refusal
 from models.operation import Answer as StoredAnswer
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["committed", "rejected", "aborted"]
 
@@ -48,6 +53,26 @@ async def answered_before(carts: Carts, request: CartOperation) -> Ended | None:
         refusal = Refusal(code="idempotency_key_reused")
         return Ended("rejected", refusal_answer(record.operation, refusal))
     return committed(record.answer, replayed=True)
+
+
+async def show_cart(state: ApiState, store_id: str, user_id: str) -> bytes | None:
+    """The user's cart as MongoDB has it, and from now on the cache; None when there is none.
+
+    Also before a committed answer is repeated: its saga may not have come to show the cart yet (its
+    worker died), and who has heard the answer must not read an older cart.
+    """
+    cart = await state.carts.cart(store_id, user_id)
+    if cart is None:
+        return None
+    body = cart_json(cart.id, cart)
+    if state.policy.cache:
+        try:
+            await state.cache.put(
+                store_id, user_id, created_at=cart.created_at, version=cart.version, body=body
+            )
+        except DependencyUnavailable as error:  # the breaker warns, once
+            logger.debug("Cart was not cached: %s", error)
+    return body
 
 
 def committed(answer: StoredAnswer, *, replayed: bool = False) -> Ended:

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Header, Request, Response
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
 from api.errors import Answer, ApiError, invalid, not_found
-from api.outcomes import answered_before, ended
+from api.outcomes import answered_before, ended, show_cart
 from api.routers.operations import BASE_PATH, accepted
 from api.routing import CartRoute
 from api.schemas import Accepted, AddItemBody, IdempotencyKey, InsufficientStock
 from api.state import ApiState
 from models.cart import CartView
-from models.changes import cart_json
 from models.errors import DependencyUnavailable
 from models.messages import AddItemInput, Outcome
 from workflows import ids
@@ -125,6 +124,8 @@ async def add_item(
         earlier = await answered_before(state.carts, operation)
         if earlier is not None:
             trace.fields["outcome"] = earlier.status
+            if earlier.status == "committed":
+                await show_cart(state, store_id, principal.user_id)
             return earlier.answer.response()
     started = await state.gateway.add_item(operation)
     heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
@@ -158,17 +159,9 @@ async def get_cart(store_id: StoreId, call: CallDep) -> Response:
     cached = await _from_cache(state, store_id, user_id)
     if cached is not None:
         return Answer(HTTPStatus.OK, cached).response()
-    cart = await state.carts.cart(store_id, user_id)
-    if cart is None:
+    body = await show_cart(state, store_id, user_id)
+    if body is None:
         raise not_found("Cart")
-    body = cart_json(cart.id, cart)
-    if state.policy.cache:
-        try:
-            await state.cache.put(
-                store_id, user_id, created_at=cart.created_at, version=cart.version, body=body
-            )
-        except DependencyUnavailable as error:  # the breaker warns, once
-            logger.debug("Cart was not cached: %s", error)
     return Answer(HTTPStatus.OK, body).response()
 
 
