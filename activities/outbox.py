@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -30,6 +31,7 @@ CARTS_AT_ONCE = 32
 REFUSED_NAMED = 20
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
+HEARTBEAT_SECONDS = 1.0
 
 Wake = Callable[[RelayKind, int], Awaitable[None]]
 """Starts or wakes the relay of a kind and shard; raises `DependencyUnavailable`."""
@@ -101,6 +103,10 @@ class OutboxActivities:
         A dependency that is down ends the batch, and the relay tries again later. A single effect
         that fails holds up its own cart, and the rest goes on.
         """
+        async with _heartbeats():
+            return await self._deliver(batch)
+
+    async def _deliver(self, batch: RelayBatch) -> RelayProgress:
         delivery = _Delivery(
             batch.kind, self._outbox, self._events, self._inventory, grace=self._grace
         )
@@ -130,6 +136,22 @@ class OutboxActivities:
             held=delivery.records_held,
             refused=tuple(delivery.refused)[:REFUSED_NAMED],
         )
+
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Tells Temporal that the activity is alive, for as long as it runs."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 class _Delivery:
@@ -180,7 +202,6 @@ class _Delivery:
             for position, record in enumerate(records):
                 if self.down is not None:
                     return
-                activity.heartbeat()
                 try:
                     await self._deliver_record(record)
                 except DependencyUnavailable as error:

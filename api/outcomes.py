@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Literal
 
 from api.errors import Answer, abort_answer, not_found, refusal_answer
-from api.state import Carts
+from api.reading import show_committed
+from api.state import ApiState, Carts
 from models.cart import Cart, etag
 from models.changes import cart_json
 from models.messages import CartOperation, OperationResult, Outcome, Refusal
@@ -47,17 +48,18 @@ async def ended(carts: Carts, result: OperationResult, answer: StoredAnswer | No
     return committed(answer, replayed=result.outcome is Outcome.REPLAYED)
 
 
-async def answered_before(carts: Carts, request: CartOperation) -> Ended | None:
+async def answered_before(state: ApiState, request: CartOperation) -> Ended | None:
     """The answer that this operation has had already, so that no saga needs to be started.
 
     Only a shorter way: a saga that finds its operation committed ends in the same way.
     """
-    record = await carts.committed_record(request.operation_id)
+    record = await state.carts.committed_record(request.operation_id)
     if record is None or record.answer is None:
         return None
     if record.fingerprint != request.fingerprint:
         refusal = Refusal(code="idempotency_key_reused")
         return Ended("rejected", refusal_answer(record.operation, refusal))
+    await show_committed(state, record)
     return committed(record.answer, replayed=True)
 
 

@@ -130,7 +130,7 @@ async def perform(
         storeId=request.store_id, userId=request.user_id, operationId=request.operation_id
     )
     if key is not None:
-        earlier = await answered_before(state.carts, request)
+        earlier = await answered_before(state, request)
         if earlier is not None:
             trace.fields["outcome"] = earlier.status
             return earlier.answer.response()

@@ -60,6 +60,7 @@ class Cache(Protocol):
     async def put(
         self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
     ) -> bool: ...
+    async def drop(self, store_id: str, user_id: str, *, at: datetime) -> None: ...
 
 
 class Gateway(Protocol):

@@ -76,9 +76,10 @@ WAKE_RELAY = LocalActivityConfig(
 # Relays wait for as long as it takes, and show it: regular activities, tried once each, with the
 # pause between tries in the workflow, where a signal can cut it short.
 
+# A batch may take long; a worker that died in it, or never heard of it, is noticed by its silence.
 DELIVER = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=90),
-    heartbeat_timeout=timedelta(seconds=15),  # with each record: a worker that died is noticed
+    heartbeat_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 

@@ -1,6 +1,5 @@
 """A shopper's own cart in a store: add an item, read it, clear it."""
 
-import logging
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
@@ -18,16 +17,13 @@ from api.performing import (
     perform,
     unless_known,
 )
+from api.reading import cached_cart, stored_cart
 from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
-from api.state import ApiState
 from models.cart import CartView
-from models.errors import DependencyUnavailable
 from models.messages import AddItemInput, ClearCartInput
 from workflows import ids
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
 
@@ -152,35 +148,13 @@ async def clear_cart(
 async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:
     """The shopper's cart in a store, from the cache if it is there."""
     state, user_id = call.state, call.principal.user_id
-    cached = await _from_cache(state, store_id, user_id)
+    cached = await cached_cart(state, store_id, user_id)
     if cached is not None:
         return unless_known(Answer(HTTPStatus.OK, cached, etag_headers(cached)), if_none_match)
-    cart = await state.carts.cart(store_id, user_id)
+    cart = await stored_cart(state, store_id, user_id)
     if cart is None:
         raise not_found("Cart")
-    answer = cart_answer(cart)
-    if state.policy.cache:
-        try:
-            await state.cache.put(
-                store_id,
-                user_id,
-                created_at=cart.created_at,
-                version=cart.version,
-                body=answer.body,
-            )
-        except DependencyUnavailable as error:  # the breaker warns, once
-            logger.debug("Cart was not cached: %s", error)
-    return unless_known(answer, if_none_match)
-
-
-async def _from_cache(state: ApiState, store_id: str, user_id: str) -> bytes | None:
-    if not state.policy.cache:
-        return None
-    try:
-        return await state.cache.get(store_id, user_id)
-    except DependencyUnavailable as error:
-        logger.debug("Cart is read without the cache: %s", error)
-        return None
+    return unless_known(cart_answer(cart), if_none_match)
 
 
 def add_item_input(

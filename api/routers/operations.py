@@ -12,6 +12,7 @@ from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import RETRY_AFTER, Answer, abort_answer, failure_answer, not_found
 from api.outcomes import Ended, committed, ended
+from api.reading import show_committed
 from api.routing import CartRoute
 from api.schemas import Accepted, OperationStatus
 from api.state import ApiState
@@ -116,6 +117,7 @@ async def _end(
 ) -> Ended | None:
     """How it ended; None while it runs. Aborted tries may be followed by a running one."""
     if record is not None and record.answer is not None:
+        await show_committed(state, record)
         return committed(record.answer)
     owner = record.user_id if record is not None else user_id
     try:

@@ -222,6 +222,11 @@ class FakeCache:
         self.bodies[store_id, user_id] = body
         return True
 
+    async def drop(self, store_id: str, user_id: str, *, at: datetime) -> None:
+        self._call()
+        assert at.tzinfo is not None
+        self.bodies.pop((store_id, user_id), None)
+
     def _call(self) -> None:
         if self.down:
             raise DependencyUnavailable("redis", "down")

@@ -1,0 +1,143 @@
+"""The faults and the moments, by name.
+
+A moment is a place in the saga, a fault is what happens when the first run of a chosen cart gets
+there. What is not in here: which fault meets which saga (`matrix`), and how it is done (`inject`).
+"""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.messages import RelayKind
+from tests.faults.control import Place
+from tests.faults.proxy import Mode
+from tests.faults.rig import LINKS
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the saga, or in the relay of its cart (`relay`).
+
+    `bait` makes a saga fail on purpose, so that it comes to its undo, or leaves something to the
+    relay.
+    """
+
+    name: str
+    place: Place
+    dependency: str  # whose call it is
+    bait: tuple[Place, ...] = ()
+    relay: RelayKind | None = None
+
+
+_LOST_RESERVE = (Place("reserve", "after"),)
+_NOT_PUBLISHED = (Place("publish", "before"),)
+_NOT_RELEASED = (*_LOST_RESERVE, Place("release", "before"))
+_EVENTS, _RELEASES = RelayKind.EVENTS, RelayKind.RELEASES
+
+MOMENTS = (
+    Moment("before the reserve", Place("reserve", "before"), "inventory"),
+    Moment("in the reserve", Place("reserve", "during"), "inventory"),
+    Moment("reserved, unanswered", Place("reserve", "after"), "inventory"),
+    Moment("before the pivot", Place("commit", "before"), "mongodb"),
+    Moment("inside the pivot's transaction", Place("transaction", "before"), "mongodb"),
+    Moment("pivot committed, unanswered", Place("commit", "after"), "mongodb"),
+    Moment("showing the cart", Place("put", "before"), "redis"),
+    Moment("before publishing", Place("publish", "before"), "kafka"),
+    Moment("published, unanswered", Place("publish", "after"), "kafka"),
+    Moment("undo: before settling", Place("settle", "before"), "mongodb", _LOST_RESERVE),
+    Moment("undo: settled, unanswered", Place("settle", "after"), "mongodb", _LOST_RESERVE),
+    Moment("undo: before the release", Place("release", "before"), "inventory", _LOST_RESERVE),
+    Moment("undo: released, unanswered", Place("release", "after"), "inventory", _LOST_RESERVE),
+    Moment("relay: publishing", Place("publish", "before"), "kafka", _NOT_PUBLISHED, _EVENTS),
+    Moment("relay: published", Place("publish", "after"), "kafka", _NOT_PUBLISHED, _EVENTS),
+    Moment("relay: releasing", Place("release", "before"), "inventory", _NOT_RELEASED, _RELEASES),
+)
+
+
+class Kind(StrEnum):
+    """What is done."""
+
+    DIE = "dies there"  # the worker, by its own hand
+    CALL_ERROR = "fails"
+    CALL_DELAY = "is slow"
+    CALL_ECHO = "arrives twice, the second late"
+    LINK = "link"
+    KILL = "killed"
+    PAUSE = "paused"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is broken, and how; how long is chosen when it is planned."""
+
+    kind: Kind
+    target: str
+    mode: Mode | None = None
+    seconds: tuple[float, float] = (0.3, 1.2)
+
+    @property
+    def name(self) -> str:
+        if self.mode is not None:
+            client, _, server = self.target.partition("-")
+            return f"{client} to {server}: {self.mode}"
+        return f"{self.target} {self.kind}"
+
+    @property
+    def clouds_redis(self) -> bool:
+        """Whether it may keep the cache from being written when a cart is committed."""
+        return self.target in {"redis", "worker-redis", "worker"} or self.kind in {
+            Kind.CALL_ERROR,
+            Kind.CALL_DELAY,
+        }
+
+
+SERVERS = ("mongodb", "redis", "kafka", "temporal", "inventory")
+_BROKEN = (Mode.DELAY, Mode.CUT, Mode.RESET, Mode.SWALLOW, Mode.STALL)
+# Longer than a workflow task may take: another worker would have taken over.
+_LONG_PAUSE = (5.5, 6.5)
+
+FAULTS = (
+    Fault(Kind.DIE, "worker"),
+    Fault(Kind.PAUSE, "worker"),
+    Fault(Kind.CALL_ERROR, "the call"),
+    Fault(Kind.CALL_DELAY, "the call", seconds=(0.3, 3.0)),
+    Fault(Kind.CALL_ECHO, "the call", seconds=(0.2, 2.0)),
+    *(Fault(Kind.LINK, link, mode) for link in LINKS for mode in _BROKEN),
+    *(Fault(Kind.KILL, name) for name in (*SERVERS, "api")),
+    *(Fault(Kind.PAUSE, name) for name in (*SERVERS, "api")),
+)
+LONG_FAULTS = (Fault(Kind.PAUSE, "worker", seconds=_LONG_PAUSE),)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One fault at one moment, for the saga of one request."""
+
+    number: int
+    saga: int
+    fault: Fault
+    moment: Moment
+    seconds: float
+
+
+def plan(rng: random.Random, *, sagas: range, faults: int) -> list[Planned]:
+    """Chooses which fault at which moment meets which saga; the same for the same `rng`.
+
+    Moments and families of faults take turns, so that a short run has some of each; within them
+    it is chance.
+    """
+    families = [
+        [fault for fault in FAULTS if fault.kind is kind and fault.target == target]
+        for kind, target in dict.fromkeys((fault.kind, fault.target) for fault in FAULTS)
+    ]
+    rng.shuffle(families)
+    moments = rng.sample(MOMENTS, len(MOMENTS))
+    chosen = sorted(rng.sample(sagas, faults))
+    planned = []
+    for number, saga in enumerate(chosen):
+        fault = rng.choice(families[number % len(families)])
+        if fault.kind is Kind.PAUSE and fault.target == "worker" and rng.random() < 0.5:
+            fault = LONG_FAULTS[0]
+        moment = moments[number % len(moments)]
+        planned.append(Planned(number, saga, fault, moment, round(rng.uniform(*fault.seconds), 2)))
+    return planned

@@ -1,0 +1,87 @@
+"""`python -m tests.faults.chaos --sagas 10000 --faults 500 --seed 1 --report chaos.md`
+
+The matrix of the test suite as a long run, on a stack of its own. Says after each block how it
+went, and writes the report after each, so that an interrupted run has one too. Exit code 1 when
+anything was violated. The same seed and sizes make the same choices.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.matrix import Block, run_block
+from tests.faults.report import markdown, percentiles
+from tests.faults.rig import running_rig
+
+SAGAS_A_BLOCK = 300
+
+
+async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: Path) -> bool:
+    """Whether nothing was violated."""
+    count = max(1, round(sagas / SAGAS_A_BLOCK))
+    blocks: list[Block] = []
+    begun = time.monotonic()
+    async with running_rig(folder, lambda _: None) as rig:
+        _say(f"ready; {count} blocks, servers' logs in {folder / 'logs'}")
+        for number in range(count):
+            block = await run_block(
+                rig,
+                seed=seed,
+                number=number,
+                sagas=_share(sagas, number, count),
+                faults=_share(faults, number, count),
+            )
+            blocks.append(block)
+            _progress(block, count, time.monotonic() - begun)
+            if report is not None:
+                command = f"--sagas {sagas} --faults {faults} --seed {seed}"
+                _write(report, markdown(blocks, seed=seed, command=command))
+    return not any(block.violations for block in blocks)
+
+
+def _share(total: int, number: int, count: int) -> int:
+    return total * (number + 1) // count - total * number // count
+
+
+def _progress(block: Block, count: int, elapsed: float) -> None:
+    took = [hit.converged_after for hit in block.hits if hit.converged_after is not None]
+    _, _, slowest = percentiles(took)
+    left = elapsed / (block.number + 1) * (count - block.number - 1)
+    _say(
+        f"block {block.number + 1}/{count}: {block.sagas} sagas, {len(block.hits)} faults "
+        f"({len(block.missed)} missed), {len(block.violations)} violations, "
+        f"{block.took:.0f} s, slowest recovery {slowest or 0:.1f} s; about {left / 60:.0f} min left"
+    )
+    for violation in block.violations:
+        _say(f"    {violation}")
+
+
+def _write(report: Path, text: str) -> None:
+    report.write_text(f"{text}\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Exit code 0 when nothing was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description=__doc__)
+    parser.add_argument("--sagas", type=int, default=10_000)
+    parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument("--keep", type=Path, help="keep the servers' data and logs in this folder")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cart-chaos-") as temporary:
+        folder = given.keep or Path(temporary)
+        work = run(given.sagas, given.faults, given.seed, given.report, folder.absolute())
+        return 0 if asyncio.run(work) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""All events ever delivered, from offset 0 of every partition, over the broker's restarts.
+
+The stand-in for Kafka keeps nothing over a restart, so whoever kills it reads it out first.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from adapters.events import connection_options
+from models.events import TOPICS
+from settings import Settings
+
+_FETCH_MS = 500
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One message, as a consumer got it."""
+
+    topic: str
+    key: str
+    ce_id: str
+    value: dict[str, Any]
+
+
+class EventLog:
+    """What a consumer has seen that began at offset 0 and missed nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._next: dict[TopicPartition, int] = {}
+        self.all: list[Delivered] = []
+
+    def of_store(self, store_id: str) -> list[Delivered]:
+        return [event for event in self.all if event.value.get("storeId") == store_id]
+
+    def broker_is_new(self) -> None:
+        """The broker came back empty: its offsets begin at 0 again."""
+        self._next.clear()
+
+    async def read(self) -> None:
+        """Reads on, up to what is there now."""
+        consumer = AIOKafkaConsumer(
+            **connection_options(self._settings), enable_auto_commit=False, fetch_max_wait_ms=100
+        )
+        await consumer.start()
+        try:
+            partitions = [
+                TopicPartition(topic, partition)
+                for topic in TOPICS
+                for partition in consumer.partitions_for_topic(topic) or ()
+            ]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            waiting = {
+                partition for partition in partitions if ends[partition] > self._at(partition)
+            }
+            for partition in waiting:
+                consumer.seek(partition, self._at(partition))
+            while waiting:
+                batch = await consumer.getmany(*waiting, timeout_ms=_FETCH_MS)
+                for partition, messages in batch.items():
+                    for message in messages:
+                        self._take(message)
+                        self._next[partition] = message.offset + 1
+                waiting = {p for p in waiting if self._at(p) < ends[p]}
+        finally:
+            await consumer.stop()
+
+    def _at(self, partition: TopicPartition) -> int:
+        return self._next.get(partition, 0)
+
+    def _take(self, message: Any) -> None:
+        headers = {name: value.decode() for name, value in message.headers}
+        self.all.append(
+            Delivered(
+                topic=message.topic,
+                key=(message.key or b"").decode(),
+                ce_id=headers.get("ce_id", ""),
+                value=json.loads(message.value),
+            )
+        )

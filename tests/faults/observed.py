@@ -1,0 +1,216 @@
+"""All that is stored when the system is quiet, read from the servers without the service's code.
+
+What is not in here: what must be true of it (`invariants`).
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from tests.faults.events import Delivered
+from tests.faults.inject import Hit
+from tests.faults.rig import CACHE_TTL_SECONDS, Rig
+from tests.faults.traffic import Ledger, Read, Request
+from tests.support.waiting import eventually
+
+QUIET_SECONDS = 60.0
+_PAGE = 1000
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Units:
+    """A product's units in the inventory."""
+
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass
+class Observed:
+    """One store after its traffic: what was asked and told, and everything that is stored."""
+
+    ledger: Ledger
+    hits: list[Hit]
+    units: dict[str, Units] = field(default_factory=dict)
+    holds: dict[tuple[str, str], int] = field(default_factory=dict)
+    carts: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Delivered] = field(default_factory=list)
+    open_runs: list[str] = field(default_factory=list)
+    replays: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """Status and body that each committed key was answered when all was over."""
+    ends: dict[str, str] = field(default_factory=dict)
+    """What its own URL says of each operation, by id: its status, or the HTTP status."""
+    final_reads: list[Read] = field(default_factory=list)
+    quiet_after: float = 0.0
+
+    @property
+    def committed(self) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["state"] == "committed"]
+
+    def request_of(self, operation_id: str) -> Request | None:
+        if not self._by_operation:
+            self._by_operation = {
+                self.ledger.operation_id(request): request for request in self.ledger.requests
+            }
+        return self._by_operation.get(operation_id)
+
+    _by_operation: dict[str, Request] = field(default_factory=dict)
+
+
+async def wait_until_quiet(
+    rig: Rig, ledger: Ledger, patience: float = QUIET_SECONDS
+) -> tuple[float, list[str]]:
+    """Waits for no open run and no pending effect; the time it took, and what is still open."""
+    begun = time.monotonic()
+    left: list[str] = []
+
+    async def quiet() -> None:
+        left[:] = await _still_open(rig, ledger)
+        assert not left
+
+    with suppress(AssertionError, RPCError):
+        await eventually(quiet, timeout=patience, interval=0.1)
+    return time.monotonic() - begun, left
+
+
+async def _still_open(rig: Rig, ledger: Ledger) -> list[str]:
+    pending = rig.database["operations"].find({"storeId": ledger.store_id, "pending": True})
+    found = [f"record {record['_id']} has pending effects" async for record in pending]
+    relays = "WorkflowType = 'Relay' AND ExecutionStatus = 'Running'"
+    async for run in rig.temporal.list_workflows(relays):
+        found.append(f"{run.id} is running")  # noqa: PERF401 (mypy: async)
+    running = await _gathered(_is_running(rig, ledger.workflow_id(user)) for user in ledger.users)
+    return found + [workflow_id for workflow_id in running if workflow_id]
+
+
+async def _is_running(rig: Rig, workflow_id: str) -> str | None:
+    try:
+        run = await rig.temporal.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    running = run.status is WorkflowExecutionStatus.RUNNING
+    return f"{workflow_id} is running since {run.start_time}" if running else None
+
+
+async def observe(
+    rig: Rig, ledger: Ledger, hits: list[Hit], *, patience: float = QUIET_SECONDS
+) -> Observed:
+    """Waits until all is quiet, repeats every committed key, and reads everything."""
+    seen = Observed(ledger, hits)
+    seen.quiet_after, seen.open_runs = await wait_until_quiet(rig, ledger, patience)
+    await _read_records(rig, seen)
+    await _gathered(_final_read(seen, user) for user in ledger.users)
+    committed = {record["operationId"] for record in seen.committed}
+    await _gathered(
+        _replay(seen, request)
+        for request in ledger.requests
+        if ledger.operation_id(request) in committed
+    )
+    await _gathered(_ask(seen, request) for request in ledger.requests)
+    # Repeating keys must have changed nothing, so everything is read after it.
+    if not seen.open_runs:
+        _, seen.open_runs = await wait_until_quiet(rig, ledger, patience)
+    await _read_records(rig, seen)
+    seen.carts = await rig.database["carts"].find({"storeId": ledger.store_id}).to_list()
+    await _read_inventory(rig, seen)
+    await rig.events.read()
+    seen.events = rig.events.of_store(ledger.store_id)
+    return seen
+
+
+async def _read_records(rig: Rig, seen: Observed) -> None:
+    found = rig.database["operations"].find({"storeId": seen.ledger.store_id})
+    seen.records = await found.sort([("userId", 1), ("version", 1), ("at", 1)]).to_list()
+
+
+async def _read_inventory(rig: Rig, seen: Observed) -> None:
+    store = {"storeId": seen.ledger.store_id}
+    for product_id in seen.ledger.stock:
+        response = await rig.inventory.get(f"/api/v1/inventories/check/{product_id}", params=store)
+        body = response.raise_for_status().json()
+        seen.units[product_id] = Units(body["available"], body["held"], body["sold"])
+    page: dict[str, str | int] = {**store, "limit": _PAGE}
+    while True:
+        response = await rig.inventory.get("/api/v1/inventories/reservations", params=page)
+        body = response.raise_for_status().json()
+        seen.holds |= {(r["userId"], r["productId"]): r["quantity"] for r in body["reservations"]}
+        if body["cursor"] is None:
+            return
+        page["cursor"] = body["cursor"]
+
+
+async def _final_read(seen: Observed, user_id: str) -> None:
+    """What the user reads in the end; while a lost write may be the cause, at most a TTL later."""
+    ledger = seen.ledger
+    told = [
+        (record["version"], answer)
+        for record in seen.committed
+        if record["userId"] == user_id and (request := seen.request_of(record["operationId"]))
+        for answer in request.told
+        if answer.committed
+    ]
+    if not told:
+        return
+    version, answer = max(told, key=lambda pair: pair[0])
+    clouded = ledger.clouded(answer.asked_at)
+
+    async def up_to_date() -> None:
+        response = await ledger.rig.http.get(ledger.path, headers=ledger.headers(user_id))
+        version_seen = response.json().get("version", 0)
+        seen.final_reads.append(Read(user_id, version, version_seen, clouded=False))
+        if version_seen < version and clouded:
+            seen.final_reads.pop()
+            raise AssertionError
+
+    try:
+        await eventually(up_to_date, timeout=CACHE_TTL_SECONDS + 2, interval=0.2)
+    except (AssertionError, httpx.TransportError):
+        seen.final_reads.append(Read(user_id, version, 0, clouded=False))
+
+
+async def _replay(seen: Observed, request: Request) -> None:
+    again = replace(request, told=[])  # it is no part of the traffic
+
+    async def answered() -> None:
+        told = await seen.ledger.send(again)
+        assert told.status != 0  # an idle connection that the server has just closed
+        seen.replays[request.key] = (told.status, told.body)
+
+    await eventually(answered)
+
+
+async def _ask(seen: Observed, request: Request) -> None:
+    """How the operation's own URL says that it ended."""
+    ledger = seen.ledger
+    operation = ledger.operation_id(request)
+    url = f"/api/v1/cart/{ledger.store_id}/operations/{operation}"
+
+    async def answered() -> httpx.Response:
+        return await ledger.rig.http.get(url, headers=ledger.headers(request.user_id))
+
+    answer = await eventually(answered)
+    known = answer.status_code == httpx.codes.OK
+    seen.ends[operation] = answer.json()["status"] if known else str(answer.status_code)
+
+
+async def _gathered(calls: Iterable[Any]) -> list[Any]:
+    """All of them, a few at a time."""
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(call: Any) -> Any:
+        async with at_once:
+            return await call
+
+    return await asyncio.gather(*(one(call) for call in calls))

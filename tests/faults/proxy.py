@@ -1,0 +1,140 @@
+"""A TCP proxy between a process under test and one server, which misbehaves when it is told to.
+
+    delay     every chunk waits, in both directions
+    cut       connections are closed (FIN), new ones are closed at once
+    reset     connections are reset (RST), new ones are reset at once
+    swallow   requests go through and are done, the answers are dropped
+    stall     connections are accepted and stay open, nothing goes through: half-open
+
+What is not in here: when it does so (`catalog`).
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+CONNECT_SECONDS = 2.0
+_CHUNK = 1 << 16
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
+
+
+class Mode(StrEnum):
+    """How the proxy behaves."""
+
+    PASS = "pass"
+    DELAY = "delay"
+    CUT = "cut"
+    RESET = "reset"
+    SWALLOW = "swallow"
+    STALL = "stall"
+
+
+class Proxy:
+    """Listens on `port` of this machine and passes everything on to `upstream_port`."""
+
+    def __init__(self, name: str, port: int, upstream_port: int) -> None:
+        self.name = name
+        self.port = port
+        self._upstream_port = upstream_port
+        self._mode = Mode.PASS
+        self._delay = 0.0
+        self._server: asyncio.Server | None = None
+        self._pairs: set[_Pair] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.drop(reset=True)
+
+    def drop(self, *, reset: bool) -> None:
+        """Ends every connection, by RST or by FIN."""
+        for pair in list(self._pairs):
+            pair.end(reset=reset)
+
+    @asynccontextmanager
+    async def broken(self, mode: Mode, *, delay: float = 0.0) -> AsyncIterator[None]:
+        """Misbehaves inside; afterwards it passes, on new connections where bytes were lost."""
+        self._mode, self._delay = mode, delay
+        if mode in {Mode.CUT, Mode.RESET}:
+            self.drop(reset=mode is Mode.RESET)
+        try:
+            yield
+        finally:
+            self._mode = Mode.PASS
+            for pair in list(self._pairs):
+                if pair.lost_bytes:
+                    pair.end(reset=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pair = _Pair(writer)
+        self._pairs.add(pair)
+        try:
+            if self._mode in {Mode.CUT, Mode.RESET}:
+                pair.end(reset=self._mode is Mode.RESET)
+                return
+            async with asyncio.timeout(CONNECT_SECONDS):
+                up_reader, up_writer = await asyncio.open_connection(HOST, self._upstream_port)
+            pair.writers.append(up_writer)
+            pumps = {
+                asyncio.ensure_future(self._pump(pair, reader, up_writer, Mode.STALL)),
+                asyncio.ensure_future(self._pump(pair, up_reader, writer, Mode.SWALLOW)),
+            }
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+        except (OSError, TimeoutError):
+            pair.end(reset=True)  # as from a server that is not there
+        finally:
+            pair.end(reset=False)
+            self._pairs.discard(pair)
+
+    async def _pump(
+        self,
+        pair: "_Pair",
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        dropped_in: Mode,
+    ) -> None:
+        """One direction, until its end; a stall drops both directions, a swallow the answers."""
+        while data := await reader.read(_CHUNK):
+            if self._mode is Mode.DELAY:
+                await asyncio.sleep(self._delay)
+            if self._mode in {Mode.STALL, dropped_in}:
+                pair.lost_bytes = True
+                continue
+            writer.write(data)
+            await writer.drain()
+
+
+class _Pair:
+    """The two sockets of one connection through the proxy."""
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self.writers = [client]
+        self.lost_bytes = False
+
+    def end(self, *, reset: bool) -> None:
+        for writer in self.writers:
+            if not writer.is_closing():
+                if reset:
+                    connection: socket.socket = writer.get_extra_info("socket")
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                    writer.transport.abort()
+                else:
+                    writer.close()

@@ -1,0 +1,192 @@
+"""A stack of its own with a proxy on every link, and the worker that asks the test.
+
+    worker -> proxy -> MongoDB, Redis, Temporal, inventory        api -> proxy -> the first three
+    everybody -> proxy -> Kafka (the broker advertises the proxy's address)
+    inventory -> MongoDB, and the test's own clients: directly
+
+So the worker's link to a server, the API's and the inventory's fail separately.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from temporalio.client import Client
+
+from deploy.local.ports import PORT_SETTINGS, free_ports
+from deploy.local.process import ProcessSpec
+from deploy.local.stack import Stack
+from settings import LOCALHOST, Settings, load_settings
+from tests.faults.control import Controller
+from tests.faults.events import EventLog
+from tests.faults.proxy import Proxy
+from workflows.gateway import connect
+
+WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
+API_LINKS = ("mongodb", "redis", "temporal")
+LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
+
+CACHE_TTL_SECONDS = 3
+# Shorter than in production, so that what depends on them is over within a test.
+TEST_SETTINGS = {
+    "CART_ENV_FILE": "",
+    "ENVIRONMENT": "test",
+    "LOG_LEVEL": "info",
+    "OPERATION_WAIT_SECONDS": "3",
+    "INVENTORY_TIMEOUT_SECONDS": "2",
+    "LOCK_TTL": "6",
+    "CART_CACHE_TTL": str(CACHE_TTL_SECONDS),
+    "RELAY_SHARDS": "4",
+}
+
+
+@dataclass
+class Rig:
+    """The running stack, everything that can be broken in it, and eyes on what it stores."""
+
+    settings: Settings
+    stack: Stack
+    links: Mapping[str, Proxy]
+    control: Controller
+    http: httpx.AsyncClient
+    inventory: httpx.AsyncClient
+    database: AsyncDatabase[dict[str, Any]]
+    temporal: Client
+    events: EventLog
+
+
+class _ProxiedStack(Stack):
+    """The local stack, whose worker and API reach the servers through the proxies."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        env: Mapping[str, str],
+        links: Mapping[str, Proxy],
+        control: str,
+        echo: Callable[[str], None],
+    ) -> None:
+        super().__init__(settings, env, echo)
+        self._links = links
+        self._control = control
+
+    def _specs(self) -> list[ProcessSpec]:
+        return [self._proxied(spec) for spec in super()._specs()]
+
+    def _proxied(self, spec: ProcessSpec) -> ProcessSpec:
+        match spec.name:
+            case "kafka":
+                advertised = f"tcp://{LOCALHOST}:{self._links['worker-kafka'].port}"
+                argv = list(spec.argv)
+                argv[argv.index("--advertised-listener-url") + 1] = advertised
+                return replace(spec, argv=argv)
+            case "worker":
+                module = "tests.faults.worker_under_test"
+                return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
+            case "api":
+                return replace(spec, env=self._addresses(spec))
+        return spec
+
+    def _addresses(self, spec: ProcessSpec) -> dict[str, str]:
+        def at(server: str) -> str:
+            return f"{LOCALHOST}:{self._links[f'{spec.name}-{server}'].port}"
+
+        env = dict(spec.env) | {
+            # Direct: the replica set would tell its own address, past the proxy.
+            "MONGODB_URI": f"mongodb://{at('mongodb')}/cart-service?directConnection=true",
+            "REDIS_URL": f"redis://{at('redis')}/0",
+            "TEMPORAL_ADDRESS": at("temporal"),
+            "CART_TEST_CONTROL": self._control,
+        }
+        if spec.name == "worker":
+            env["INVENTORY_SERVICE_URL"] = f"http://{at('inventory')}"
+        return env
+
+
+@asynccontextmanager
+async def running_rig(folder: Path, echo: Callable[[str], None]) -> AsyncIterator[Rig]:
+    """Starts everything on free ports with its data in `folder`, and stops it cleanly."""
+    ports = _free_ports(len(LINKS) + 1)
+    servers = {name: ports.pop() for name in PORT_SETTINGS}
+    env = _environment(folder, servers)
+    with _environ(env):
+        settings = load_settings()
+        async with AsyncExitStack() as held:
+            links = {name: Proxy(name, ports.pop(), _upstream(settings, name)) for name in LINKS}
+            for link in links.values():
+                await held.enter_async_context(link)
+            control = await held.enter_async_context(Controller(ports.pop()))
+            stack = _ProxiedStack(settings, env, links, control.address, echo)
+            await held.enter_async_context(stack)
+            mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+                settings.mongodb.get_secret_value(), tz_aware=True
+            )
+            held.push_async_callback(mongo.close)
+            # As many as there are buyers at once; a killed API is found out by the next call.
+            limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+            http = await held.enter_async_context(
+                httpx.AsyncClient(
+                    base_url=f"http://{LOCALHOST}:{settings.port}",
+                    timeout=httpx.Timeout(20, connect=1),
+                    limits=limits,
+                    trust_env=False,
+                )
+            )
+            inventory = await held.enter_async_context(
+                httpx.AsyncClient(base_url=settings.inventory, timeout=10, trust_env=False)
+            )
+            yield Rig(
+                settings=settings,
+                stack=stack,
+                links=links,
+                control=control,
+                http=http,
+                inventory=inventory,
+                database=mongo.get_default_database("cart-service"),
+                temporal=await connect(settings),
+                events=EventLog(settings),
+            )
+
+
+def _upstream(settings: Settings, link: str) -> int:
+    port: int = getattr(settings, f"{link.partition('-')[2]}_port")
+    return port
+
+
+def _free_ports(more: int) -> list[int]:
+    """Ports for all servers, and so many more."""
+    found: set[int] = set()
+    while len(found) < len(PORT_SETTINGS) + more:
+        found |= set(free_ports().values())
+    return sorted(found)
+
+
+def _environment(folder: Path, servers: Mapping[str, int]) -> dict[str, str]:
+    """Ours without any setting of the service: nothing here may reach a real server."""
+    known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in known and not name.startswith("TEMPORAL_")
+    }
+    ports = {name: str(port) for name, port in servers.items()}
+    return kept | TEST_SETTINGS | ports | {"LOCAL_DIR": str(folder)}
+
+
+@contextmanager
+def _environ(env: Mapping[str, str]) -> Iterator[None]:
+    """The environment of this process while the rig runs: clients read their own variables."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

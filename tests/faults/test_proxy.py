@@ -1,0 +1,99 @@
+"""The proxy: each way to break a link does what its name says, and is over when it is over."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+
+from deploy.local.ports import free_ports
+from tests.faults.proxy import HOST, Mode, Proxy
+
+SOON, NEVER = 2.0, 0.2
+
+
+class Echo:
+    """A server that says everything back and remembers it."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionResetError):
+            while data := await reader.read(1024):
+                self.heard += data
+                writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def proxied() -> AsyncIterator[tuple[Echo, Proxy]]:
+    ports = list(free_ports().values())
+    echo = Echo()
+    async with AsyncExitStack() as held:
+        server = await asyncio.start_server(echo.serve, HOST, ports[0])
+        held.callback(server.close)
+        yield echo, await held.enter_async_context(Proxy("test", ports[1], ports[0]))
+
+
+async def say(proxy: Proxy, text: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(HOST, proxy.port)
+    writer.write(text)
+    return reader, writer
+
+
+async def answers(proxy: Proxy) -> bool:
+    reader, writer = await say(proxy, b"hello")
+    async with asyncio.timeout(SOON):
+        answered = await reader.read(1024) == b"hello"
+    writer.close()
+    return answered
+
+
+async def end_of(reader: asyncio.StreamReader) -> Mode:
+    """How a connection ends that has nothing left to read."""
+    try:
+        async with asyncio.timeout(SOON):
+            assert await reader.read(1) == b""
+    except ConnectionResetError:
+        return Mode.RESET
+    return Mode.CUT
+
+
+@pytest.mark.parametrize(("mode", "is_heard"), [(Mode.SWALLOW, True), (Mode.STALL, False)])
+async def test_what_is_lost_leaves_the_connection_open_until_it_is_over(
+    mode: Mode, is_heard: bool
+) -> None:
+    async with proxied() as (echo, proxy):
+        async with proxy.broken(mode):
+            reader, writer = await say(proxy, b"lost")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), NEVER)
+            assert (echo.heard == b"lost") is is_heard
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(1), SOON)
+        writer.close()
+        assert await answers(proxy)
+
+
+@pytest.mark.parametrize("mode", [Mode.CUT, Mode.RESET])
+async def test_a_cut_ends_old_and_new_connections(mode: Mode) -> None:
+    async with proxied() as (_, proxy):
+        reader, writer = await say(proxy, b"hello")
+        assert await asyncio.wait_for(reader.read(1024), SOON) == b"hello"
+        async with proxy.broken(mode):
+            assert await end_of(reader) is mode
+            new_reader, new_writer = await say(proxy, b"")
+            assert await end_of(new_reader) is mode
+        writer.close()
+        new_writer.close()
+        assert await answers(proxy)
+
+
+async def test_a_delay_only_takes_time() -> None:
+    async with proxied() as (_, proxy):
+        started = time.monotonic()
+        async with proxy.broken(Mode.DELAY, delay=0.1):
+            assert await answers(proxy)
+        assert time.monotonic() - started >= 0.2
