@@ -25,6 +25,7 @@ from workflows.gateway import fingerprint, new_attempt, policy_of
 
 STORE = "bench-store"
 PRODUCTS = 128  # buyers of one product wait for each other: those here buy different things
+CARTS = 4
 _CREATED, _OK = 201, 200
 _STOCK = 1_000_000
 _BODY = {"productTitle": "Wireless Headphones", "productPrice": 79.99, "quantity": 1}
@@ -73,12 +74,13 @@ class Contenders:
         raw = self.add_bytes(new_user(), path="/direct")
         return partial(self._bench.send, raw, expect=_CREATED)
 
-    def add_to(self, user: str, product: str) -> Prepare:
-        """Adds to a cart that is there already."""
-        raw = self.add_bytes(user, product)
+    async def add_to_cart_of(self, lines: int) -> Prepare:
+        """Adds to carts that have so many lines; in turns, since a line takes 100 units only."""
+        carts = [await self.cart_with(lines) for _ in range(CARTS)]
+        requests = itertools.cycle([self.add_bytes(*cart) for cart in carts])
 
         async def prepare() -> Operation:
-            return partial(self._api.send, raw, expect=_CREATED)
+            return partial(self._api.send, next(requests), expect=_CREATED)
 
         return prepare
 
@@ -157,16 +159,13 @@ class Contenders:
         info = (await handle.describe()).raw_description.workflow_execution_info
         return int(info.state_transition_count)
 
-    # Many at once
+    def line(self, client: RawClient, path: str) -> Operation:
+        """An operation that asks for another cart each time it is run."""
 
-    async def lines(
-        self, make: Callable[[str], bytes], clients: list[RawClient], each: int
-    ) -> list[list[Operation]]:
-        """`each` operations for every client."""
-        return [
-            [partial(client.send, make(new_user()), expect=_CREATED) for _ in range(each)]
-            for client in clients
-        ]
+        async def ask() -> None:
+            await client.send(self.add_bytes(new_user(), path=path), expect=_CREATED)
+
+        return ask
 
     # Data
 

@@ -82,16 +82,19 @@ async def timed(operation: Operation) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-async def throughput(operations: Sequence[Sequence[Operation]]) -> float:
-    """Operations in a second: as many at once as there are lines, each line in its order."""
-
-    async def work(line: Sequence[Operation]) -> None:
-        for operation in line:
-            await operation()
-
+async def throughput(lines: Sequence[Operation], seconds: float) -> float:
+    """Operations in a second: as many at once as there are lines, each again and again."""
     begun = time.perf_counter()
-    await asyncio.gather(*(work(line) for line in operations))
-    return sum(map(len, operations)) / (time.perf_counter() - begun)
+
+    async def work(line: Operation) -> int:
+        done = 0
+        while time.perf_counter() - begun < seconds:
+            await line()
+            done += 1
+        return done
+
+    done = await asyncio.gather(*map(work, lines))
+    return sum(done) / (time.perf_counter() - begun)
 
 
 @contextmanager

@@ -5,11 +5,10 @@ import statistics
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from bench.client import RawClient
-from bench.contenders import Contenders, new_user, repeat
+from bench.contenders import Contenders, repeat
 from bench.rig import Rig
 from bench.rounds import (
     SETTLE_SECONDS,
@@ -34,28 +33,28 @@ class Size:
     seconds: float
     warm_up: int
     blocks: int
-    block_operations: int
+    block_seconds: float
     phases: int
     phase_operations: int
 
 
 FULL = Size(
     rounds=150,
-    seconds=100,
+    seconds=90,
     warm_up=20,
     blocks=5,
-    block_operations=192,
+    block_seconds=1.5,
     phases=3,
     phase_operations=25,
 )
 QUICK = Size(
     rounds=40,
-    seconds=20,
+    seconds=14,
     warm_up=8,
-    blocks=3,
-    block_operations=64,
+    blocks=2,
+    block_seconds=0.6,
     phases=1,
-    phase_operations=12,
+    phase_operations=10,
 )
 
 
@@ -104,19 +103,18 @@ async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
 
 
 async def _latencies(contenders: Contenders, size: Size, tick: Tick, figures: Figures) -> None:
-    reader = new_user()
-    small, large = await contenders.cart_with(1), await contenders.cart_with(100)
+    reader, _ = await contenders.cart_with(1)
     runners: Mapping[str, Prepare] = {
         "add": contenders.add,
         "noop": contenders.noop,
         "direct": contenders.direct,
         "saga_result": contenders.saga_result,
         "noop_result": contenders.noop_result,
-        "add_to_1_line": contenders.add_to(*small),
-        "add_to_100_lines": contenders.add_to(*large),
+        "add_to_1_line": await contenders.add_to_cart_of(1),
+        "add_to_100_lines": await contenders.add_to_cart_of(100),
         "two_to_one_cart": contenders.adds(carts=1),
         "two_to_two_carts": contenders.adds(carts=2),
-        "read": contenders.read(small[0]),
+        "read": contenders.read(reader),
         "live": contenders.live(),
         "empty": contenders.empty(reader),
     }
@@ -149,15 +147,13 @@ async def _throughputs(
         with without_collector():
             for block in range(size.blocks):
                 for at_once in AT_ONCE:
-                    each = max(1, size.block_operations * min(at_once, 8) // 8 // at_once)
                     for name in sorted(paths, reverse=bool(block % 2)):
-                        lines = await contenders.lines(
-                            partial(contenders.add_bytes, path=paths[name]),
-                            clients[name][:at_once],
-                            each,
-                        )
+                        lines = [
+                            contenders.line(client, paths[name])
+                            for client in clients[name][:at_once]
+                        ]
                         await asyncio.sleep(0.2)
-                        rate = await throughput(lines)
+                        rate = await throughput(lines, size.block_seconds)
                         rates.setdefault((name, at_once), []).append(rate)
                         tick()
     figures.details["throughput"] = {

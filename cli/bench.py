@@ -1,5 +1,6 @@
 """`cart bench`: what a durable cart operation costs, as ratios measured in one run."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,12 +28,14 @@ def bench(
 
     from bench import plot as picture  # noqa: PLC0415
     from bench import report, suite  # noqa: PLC0415
+    from bench.client import UnexpectedAnswer  # noqa: PLC0415
     from cli.console import CliError, output, print_json  # noqa: PLC0415
     from deploy.local.process import StackError  # noqa: PLC0415
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers, as Ctrl-C does
     try:
         figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL))
-    except StackError as error:
+    except (StackError, UnexpectedAnswer) as error:
         raise CliError(str(error)) from None
     if plot is not None:
         picture.write(figures, plot)
