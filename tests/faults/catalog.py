@@ -82,14 +82,6 @@ class Fault:
             return f"{client} to {server}: {self.mode}"
         return f"{self.target} {self.kind}"
 
-    @property
-    def clouds_redis(self) -> bool:
-        """Whether it may keep the cache from being written when a cart is committed."""
-        return self.target in {"redis", "worker-redis", "worker"} or self.kind in {
-            Kind.CALL_ERROR,
-            Kind.CALL_DELAY,
-        }
-
 
 SERVERS = ("mongodb", "redis", "kafka", "temporal", "inventory")
 _BROKEN = (Mode.DELAY, Mode.CUT, Mode.RESET, Mode.SWALLOW, Mode.STALL)
@@ -118,6 +110,22 @@ class Planned:
     fault: Fault
     moment: Moment
     seconds: float
+
+    @property
+    def cuts_the_cache(self) -> bool:
+        """Whether it keeps the cart from being written to the cache when it is committed.
+
+        A worker that was stopped takes its calls for timed out when it wakes.
+        """
+        fault = self.fault
+        return (
+            fault.target in {"redis", "worker-redis"}
+            or (fault.kind is Kind.PAUSE and fault.target == "worker")
+            or (
+                fault.kind in {Kind.CALL_ERROR, Kind.CALL_DELAY, Kind.CALL_ECHO}
+                and self.moment.dependency == "redis"
+            )
+        )
 
 
 def plan(rng: random.Random, *, sagas: range, faults: int) -> list[Planned]:

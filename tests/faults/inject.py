@@ -83,7 +83,7 @@ class Injector:
     def clouded(self, since: float) -> bool:
         """Whether since then a write to the cache may have been lost."""
         return any(
-            hit.planned.fault.clouds_redis
+            hit.planned.cuts_the_cache
             and (hit.healed_at is None or hit.healed_at + _CLOUDED_AFTER > since)
             for hit in self.hits
         )

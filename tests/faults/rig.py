@@ -32,7 +32,7 @@ WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
 API_LINKS = ("mongodb", "redis", "temporal")
 LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
 
-CACHE_TTL_SECONDS = 3
+CACHE_TTL_SECONDS = 6
 # Shorter than in production, so that what depends on them is over within a test.
 TEST_SETTINGS = {
     "CART_ENV_FILE": "",
