@@ -9,7 +9,7 @@ from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
 from models.cart import Cart
-from models.changes import cart_json
+from models.changes import ChangeRefused, cart_json
 from models.errors import DependencyUnavailable
 from models.messages import (
     AnswerCaller,
@@ -49,12 +49,17 @@ class CartActivities:
         From here on nothing can fail the operation, so the cart is shown and the caller answered
         in the same step: each further step would cost the caller as much as a database call.
         """
-        with as_application_error():
-            pivot = await self._carts.commit(request)
+        try:
+            with as_application_error():
+                pivot = await self._carts.commit(request)
+        except ChangeRefused as refused:
+            return Committed(refusal=refused.refusal)
         shown = pivot.is_new and await self._shown(
             pivot.record, pivot.cart, cache=request.policy.cache, reply_to=request.reply_to
         )
-        return Committed(record=recorded(pivot.record), shown=shown)
+        return Committed(
+            record=recorded(pivot.record), shown=shown, pending_events=pivot.pending_events
+        )
 
     @activity.defn(name="show_cart")
     async def show(self, request: ShowCart) -> None:

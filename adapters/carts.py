@@ -28,7 +28,7 @@ from adapters.mongo import (
     connect,
 )
 from models.cart import AvailabilityStatus, Cart
-from models.changes import NotApplicable, apply_change
+from models.changes import ChangeRefused, apply_change
 from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
 from models.messages import (
     AnyEffect,
@@ -55,6 +55,7 @@ class Pivot:
     record: Operation
     cart: Cart | None
     is_new: bool
+    pending_events: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +193,7 @@ class CartStore:
                         ]
                     }
                 ).to_list(),
-                Operation.get_pymongo_collection().find_one(
-                    {
-                        "storeId": run.store_id,
-                        "userId": run.user_id,
-                        "_id": {"$ne": run.run_id},
-                        "pending": True,
-                        "effects": {"$elemMatch": {"kind": "event", "doneAt": None}},
-                    },
-                    {"_id": 1},
-                ),
+                self._has_pending_events(run),
                 self._read(run.store_id, run.user_id),
             )
         if cart is not None:
@@ -214,7 +206,7 @@ class CartStore:
             cart_id=str(cart.id) if cart else None,
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
-            pending_events=pending is not None,
+            pending_events=pending,
             own_record=recorded(own) if own else None,
             committed_record=recorded(committed) if committed else None,
         )
@@ -224,21 +216,27 @@ class CartStore:
     async def commit(self, request: CommitChange) -> Pivot:
         """Changes the cart and writes the run's record, both or neither.
 
-        Safe to repeat: a run that has committed answers with its record. Raises `VersionConflict`,
-        `AlreadyCommitted`, `RunAlreadyAborted`.
+        Safe to repeat: a run that has committed answers with its record. Raises `ChangeRefused`,
+        `VersionConflict`, `AlreadyCommitted`, `RunAlreadyAborted`.
         """
         run = request.run
         async with bounded(COMMIT_SECONDS):
             before = self._recent.pop(run.run_id, None)
-            if not _is_expected(before, request):
-                before = await self._read(run.store_id, run.user_id)
-            if not _is_expected(before, request):
-                return Pivot(await self._decided(run), None, is_new=False)
+            pending = False
+            if request.expected_version is None or not _is_expected(before, request):
+                pending, before = await _together(
+                    self._has_pending_events(run), self._read(run.store_id, run.user_id)
+                )
+            if request.expected_version is not None and not _is_expected(before, request):
+                return await self._decided(run, pending)
             cart_id = before.id if before else PydanticObjectId()
             try:
                 changed = apply_change(request.change, before, cart_id, run)
-            except NotApplicable as error:
-                raise VersionConflict(str(error)) from error
+            except ChangeRefused:
+                # Unless it was done before: the same operation again, or this very run.
+                if (own := await self._decision(run)) is not None:
+                    return Pivot(own, None, is_new=False, pending_events=pending)
+                raise
             record = _record(
                 run,
                 state="committed",
@@ -262,11 +260,18 @@ class CartStore:
                 async with self._client.start_session() as session:
                     await session.with_transaction(pivot)
             except (DuplicateKeyError, DocumentNotFound):
-                return Pivot(await self._decided(run), None, is_new=False)
-        return Pivot(record, after, is_new=True)
+                return await self._decided(run, pending)
+        return Pivot(record, after, is_new=True, pending_events=pending)
 
-    async def _decided(self, run: SagaRun) -> Operation:
+    async def _decided(self, run: SagaRun, pending_events: bool) -> Pivot:
         """Why a pivot could not be written: its run or operation is decided, or the cart moved."""
+        own = await self._decision(run)
+        if own is None:
+            raise VersionConflict(f"{run.store_id}/{run.user_id}")
+        return Pivot(own, None, is_new=False, pending_events=pending_events)
+
+    async def _decision(self, run: SagaRun) -> Operation | None:
+        """The run's committed record, if it has one; raises what else may have been decided."""
         own = await Operation.find_one({"_id": run.run_id})
         if own is not None:
             if own.state == "aborted":
@@ -275,7 +280,22 @@ class CartStore:
         other = await Operation.find_one({"operationId": run.operation_id, "state": "committed"})
         if other is not None:
             raise AlreadyCommitted(other.id, other.fingerprint)
-        raise VersionConflict(f"{run.store_id}/{run.user_id}")
+        return None
+
+    @staticmethod
+    async def _has_pending_events(run: SagaRun) -> bool:
+        """Whether an earlier operation on the cart has left events to its relay."""
+        found = await Operation.get_pymongo_collection().find_one(
+            {
+                "storeId": run.store_id,
+                "userId": run.user_id,
+                "_id": {"$ne": run.run_id},
+                "pending": True,
+                "effects": {"$elemMatch": {"kind": "event", "doneAt": None}},
+            },
+            {"_id": 1},
+        )
+        return found is not None
 
     async def settle(
         self, run: SagaRun, reason: str, releases: tuple[ReleaseEffect, ...]

@@ -15,7 +15,7 @@ from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
 from models.changes import cart_json
-from models.messages import AddItemInput, AddLine, CommitChange, LoadCart, ReserveHold, SagaRun
+from models.messages import AddItemInput, AddLine, CommitChange, ReserveHold, SagaRun
 from models.operation import Answer, Operation
 from settings import Settings
 from workflows import ids
@@ -72,7 +72,6 @@ class DirectAdd:
             store_id=request.store_id,
             user_id=request.user_id,
         )
-        loaded = await self._carts.load(LoadCart(run=run, product_id=request.product_id))
         hold = await self._inventory.reserve(
             ReserveHold(
                 store_id=request.store_id,
@@ -88,8 +87,6 @@ class DirectAdd:
             CommitChange(
                 run=run,
                 policy=request.policy,
-                expected_version=loaded.version,
-                expected_cart_id=loaded.cart_id,
                 change=AddLine(request=request),
             )
         )

@@ -12,13 +12,16 @@ from typing import Any
 from beanie import PydanticObjectId
 
 from models import events
-from models.cart import CartContent, empty_cart
+from models.cart import MAX_QUANTITY, CartContent, empty_cart, matches
 from models.messages import (
+    AddItemInput,
     AddLine,
     AnyEffect,
     Change,
     ClearCart,
     EventEffect,
+    Refusal,
+    RefusalCode,
     ReleaseEffect,
     RemoveLine,
     SagaRun,
@@ -27,8 +30,12 @@ from models.messages import (
 from models.wire import to_json, to_milliseconds
 
 
-class NotApplicable(Exception):
-    """The cart has not what the change is about; whoever checked it saw another version."""
+class ChangeRefused(Exception):
+    """The cart, as it is, does not allow the change."""
+
+    def __init__(self, code: RefusalCode, **details: int) -> None:
+        super().__init__(code)
+        self.refusal = Refusal(code=code, **details)
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,12 @@ def apply_change(
 ) -> Changed:
     """Applies a change to the cart of a run (None: there is none yet).
 
-    Raises `NotApplicable` when the cart or the line is not there.
+    Raises `ChangeRefused` when the cart or the line is not there, is another version than the
+    caller wants to change, or would grow beyond a limit.
     """
+    tags = change.request.if_match
+    if tags is not None and not matches(tags, cart_id, cart.version if cart else 0):
+        raise ChangeRefused("precondition_failed")
     applying = _Applying(cart, cart_id, run, change.request.policy.publish)
     match change:
         case AddLine():
@@ -92,6 +103,7 @@ class _Applying:
 
     def add(self, change: AddLine) -> Changed:
         request = change.request
+        self._require_room(request)
         after = (self._cart or empty_cart(request, self._now)).with_added(request, self._now)
         line = after.line(request.product_id)
         assert line is not None  # noqa: S101 (it was just added)
@@ -108,7 +120,7 @@ class _Applying:
 
     def set_quantity(self, change: SetQuantity) -> Changed:
         request = change.request
-        cart, before = self._line(request.product_id)
+        cart, before = self._line(request.cart_id, request.product_id)
         after = cart.with_quantity(
             request.product_id, request.quantity, self._now, request.policy.expiry_days
         )
@@ -131,7 +143,7 @@ class _Applying:
 
     def remove(self, change: RemoveLine) -> Changed:
         request = change.request
-        cart, before = self._line(request.product_id)
+        cart, before = self._line(request.cart_id, request.product_id)
         after = cart.without(request.product_id, self._now, request.policy.expiry_days)
         event = events.CartItemRemoved(
             **self._common(after.version, after.currency),
@@ -146,12 +158,11 @@ class _Applying:
 
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
-        if self._cart is None:
-            raise NotApplicable("there is no cart")
-        version = self._cart.version + 1
-        held = {line.product_id: line.product_quantity for line in self._cart.cart_items}
+        cart = self._require_cart(request.cart_id)
+        version = cart.version + 1
+        held = {line.product_id: line.product_quantity for line in cart.cart_items}
         event = events.CartCleared(
-            **self._common(version, self._cart.currency),
+            **self._common(version, cart.currency),
             reason=request.reason,
             order_id=request.order_id,
             items=[
@@ -164,11 +175,30 @@ class _Applying:
         body = to_json({"message": "Cart cleared"})
         return Changed(None, version, (*releases, *told), HTTPStatus.OK, body)
 
-    def _line(self, product_id: str) -> tuple[CartContent, int]:
-        line = self._cart.line(product_id) if self._cart else None
-        if self._cart is None or line is None:
-            raise NotApplicable(f"{product_id} is not in the cart")
-        return self._cart, line.product_quantity
+    def _require_room(self, request: AddItemInput) -> None:
+        """Neither the line nor the cart grows beyond its limit."""
+        lines = self._cart.cart_items if self._cart else []
+        line = self._cart.line(request.product_id) if self._cart else None
+        units = line.product_quantity if line else 0
+        if units + request.quantity > MAX_QUANTITY:
+            raise ChangeRefused("quantity_limit", current=units, limit=MAX_QUANTITY)
+        limit = request.policy.max_lines
+        if line is None and len(lines) >= limit:
+            raise ChangeRefused("line_limit", current=len(lines), limit=limit)
+
+    def _require_cart(self, cart_id: str | None) -> CartContent:
+        """The user has a cart, and it is this one (None: any)."""
+        if self._cart is None or cart_id not in {None, str(self._id)}:
+            raise ChangeRefused("cart_not_found")
+        return self._cart
+
+    def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, int]:
+        """The cart, and how many units of a product it has."""
+        cart = self._require_cart(cart_id)
+        line = cart.line(product_id)
+        if line is None:
+            raise ChangeRefused("item_not_found")
+        return cart, line.product_quantity
 
     def _common(self, version: int, currency: str) -> dict[str, Any]:
         return {

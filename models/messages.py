@@ -197,6 +197,29 @@ class ClearCart(Message):
 Change = Annotated[AddLine | SetQuantity | RemoveLine | ClearCart, Field(discriminator="kind")]
 
 
+# Refusals.
+
+
+RefusalCode = Literal[
+    "insufficient_stock",
+    "quantity_limit",
+    "line_limit",
+    "idempotency_key_reused",
+    "cart_not_found",
+    "item_not_found",
+    "precondition_failed",
+]
+
+
+class Refusal(Message):
+    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
+
+    code: RefusalCode
+    available: int | None = None
+    current: int | None = None
+    limit: int | None = None
+
+
 # Steps: what activities are given and give back.
 
 
@@ -249,21 +272,31 @@ class HoldAnswer(Message):
 
 
 class CommitChange(Message):
-    """The pivot: apply `change` to the cart as it was loaded (version 0: there is none)."""
+    """The pivot: apply `change` to the cart.
+
+    With an `expected_version` (0: there is none) only to the cart as it was loaded; without one, to
+    the cart as the step itself reads it.
+    """
 
     run: SagaRun
     policy: Policy
-    expected_version: int
+    expected_version: int | None = None
     expected_cart_id: str | None = None
     change: Change
     reply_to: ReplyTo | None = None
 
 
 class Committed(Message):
-    """The pivot's record, and whether the cart is shown and the caller answered already."""
+    """What the pivot came to: the run's record, or why the cart does not allow the change.
 
-    record: Recorded
-    shown: bool
+    `shown` is whether the cart is shown and the caller answered already, `pending_events` whether
+    earlier events of this cart are still to be published.
+    """
+
+    record: Recorded | None = None
+    refusal: Refusal | None = None
+    shown: bool = False
+    pending_events: bool = False
 
 
 class SettleRun(Message):
@@ -365,23 +398,6 @@ class WakeRelay(Message):
 
 
 # Results.
-
-
-class Refusal(Message):
-    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
-
-    code: Literal[
-        "insufficient_stock",
-        "quantity_limit",
-        "line_limit",
-        "idempotency_key_reused",
-        "cart_not_found",
-        "item_not_found",
-        "precondition_failed",
-    ]
-    available: int | None = None
-    current: int | None = None
-    limit: int | None = None
 
 
 class OperationResult(Message):

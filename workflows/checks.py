@@ -7,14 +7,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.saga import Refused
 
 
-def require_cart(cart: LoadedCart, cart_id: str | None) -> None:
-    """The user has a cart, and it is this one (None: any)."""
-    if cart.version == 0 or cart_id not in {None, cart.cart_id}:
-        raise Refused(Refusal(code="cart_not_found"))
-
-
 def require_line(cart: LoadedCart, cart_id: str) -> None:
     """The cart is this one, and has the product that was asked for."""
-    require_cart(cart, cart_id)
+    if cart.cart_id != cart_id:
+        raise Refused(Refusal(code="cart_not_found"))
     if cart.line_quantity == 0:
         raise Refused(Refusal(code="item_not_found"))

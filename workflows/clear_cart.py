@@ -3,16 +3,15 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import ClearCart, ClearCartInput, LoadedCart, OperationResult, Recorded
+    from models.messages import ClearCart, ClearCartInput, OperationResult, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.checks import require_cart
     from workflows.saga import Saga
 
 
 @workflow.defn(name=ids.CLEAR_CART)
 class ClearCartWorkflow(CartWorkflow):
-    """compensatable: load · pivot: cart deleted, record · retriable: release all lines, event."""
+    """pivot: cart deleted, record · retriable: release all lines, event."""
 
     @workflow.run
     async def run(self, request: ClearCartInput) -> OperationResult:
@@ -21,8 +20,4 @@ class ClearCartWorkflow(CartWorkflow):
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: ClearCartInput) -> Recorded:
-        def has_cart(cart: LoadedCart) -> None:
-            require_cart(cart, request.cart_id)
-
-        await saga.load(has_cart)
-        return await saga.commit(ClearCart(request=request), has_cart)
+        return await saga.commit(ClearCart(request=request))

@@ -3,16 +3,15 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import LoadedCart, OperationResult, Recorded, RemoveItemInput, RemoveLine
+    from models.messages import OperationResult, Recorded, RemoveItemInput, RemoveLine
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.checks import require_line
     from workflows.saga import Saga
 
 
 @workflow.defn(name=ids.REMOVE_ITEM)
 class RemoveItemWorkflow(CartWorkflow):
-    """compensatable: load · pivot: cart and record · retriable: release the line, event."""
+    """pivot: cart and record · retriable: release the line, event."""
 
     @workflow.run
     async def run(self, request: RemoveItemInput) -> OperationResult:
@@ -21,8 +20,4 @@ class RemoveItemWorkflow(CartWorkflow):
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: RemoveItemInput) -> Recorded:
-        def has_line(cart: LoadedCart) -> None:
-            require_line(cart, request.cart_id)
-
-        await saga.load(has_line)
-        return await saga.commit(RemoveLine(request=request), has_line)
+        return await saga.commit(RemoveLine(request=request))

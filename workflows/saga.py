@@ -70,27 +70,14 @@ class Saga:
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
         self._shown = False
+        self._pending_events = False
 
     @property
     def cart_id(self) -> str | None:
         """The cart that was loaded."""
         return self._cart.cart_id if self._cart else None
 
-    async def hold(self, check: Check, product_id: str, quantity: int) -> None:
-        """Reserves and loads at once: neither needs the other, and the caller waits for both. The
-        longer one goes first, so that its request is on its way while the other is prepared.
-
-        What the loaded facts say comes first: an answer that is there already, or a limit, is told
-        even when there is no stock, and gives back what was held meanwhile.
-        """
-        reserved, loaded = await asyncio.gather(
-            self.reserve(product_id, quantity), self.load(check), return_exceptions=True
-        )
-        for outcome in (loaded, reserved):
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def load(self, check: Check) -> m.LoadedCart:
+    async def load(self, check: Check | None = None) -> m.LoadedCart:
         """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
         cart = await step(
             "mongodb",
@@ -101,13 +88,15 @@ class Saga:
             ),
         )
         self._cart = cart
+        self._pending_events = cart.pending_events
         record = cart.own_record or cart.committed_record
         if record is not None:
             raise AlreadyDecided(record)
         tags = self.request.if_match
         if tags is not None and not matches(tags, cart.cart_id, cart.version):
             raise Refused(m.Refusal(code="precondition_failed"))
-        check(cart)
+        if check is not None:
+            check(cart)
         return cart
 
     async def reserve(self, product_id: str, quantity: int) -> None:
@@ -138,18 +127,24 @@ class Saga:
         )
         if not answer.granted:
             self._undo.remove(release)  # an answered refusal holds nothing
+            # A run that was undone before is refused too: its record says more than "too few".
+            await self.load()
             raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
 
-    async def commit(self, change: m.Change, check: Check) -> m.Recorded:
-        """The pivot. A cart that has moved on is loaded and checked again, a few times."""
-        cart = self._cart or await self.load(check)
+    async def commit(self, change: m.Change, check: Check | None = None) -> m.Recorded:
+        """The pivot; raises `Refused` when the cart does not allow the change.
+
+        A cart that was loaded must be as it was; one that has moved on is loaded and checked again,
+        a few times. One that was not is read by the pivot's own step: the caller need not wait for
+        a step that only looks.
+        """
         for attempt in range(1, policies.MAX_COMMIT_TRIES + 1):
             self._pivot_tried = True
             pivot = m.CommitChange(
                 run=self.run,
                 policy=self.request.policy,
-                expected_version=cart.version,
-                expected_cart_id=cart.cart_id,
+                expected_version=self._cart.version if self._cart and check else None,
+                expected_cart_id=self._cart.cart_id if self._cart and check else None,
                 change=change,
                 reply_to=self.request.reply_to,
             )
@@ -163,11 +158,20 @@ class Saga:
             except VersionConflict:
                 if attempt == policies.MAX_COMMIT_TRIES:
                     raise
-                cart = await self.load(check)
+                if check is not None:
+                    await self.load(check)
             else:
-                self._shown = committed.shown
-                return committed.record
+                return self._committed(committed)
         raise AssertionError("unreachable")
+
+    def _committed(self, outcome: m.Committed) -> m.Recorded:
+        if outcome.record is None:
+            self._pivot_tried = bool(self._undo)  # it wrote nothing, and never will
+            refusal = outcome.refusal or m.Refusal(code="cart_not_found")
+            raise Refused(refusal)
+        self._shown = outcome.shown
+        self._pending_events = self._pending_events or outcome.pending_events
+        return outcome.record
 
     async def undo(self, reason: str) -> m.Recorded | None:
         """Makes sure that the run never commits, then gives back what it holds.
@@ -196,10 +200,9 @@ class Saga:
         events = tuple(e for e in record.effects if e.kind == "event" and e.done_at is None)
         releases = tuple(e for e in record.effects if e.kind == "release" and e.done_at is None)
         # Events of a cart keep their order: with earlier ones pending, these wait behind them.
-        overtaking = self._cart is not None and self._cart.pending_events
         _, published, released = await asyncio.gather(
             self._show(record),
-            self._publish(record.run_id, () if overtaking else events),
+            self._publish(record.run_id, () if self._pending_events else events),
             self._release(record.run_id, releases),
         )
         if events and not published:

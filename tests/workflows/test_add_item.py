@@ -53,7 +53,6 @@ async def assert_undone(bench: Bench, buyer: Buyer, reason: str) -> None:
 @pytest.mark.parametrize(
     ("step", "dependency"),
     [
-        ("load", "mongodb"),
         ("reserve", "inventory"),
         ("commit", "mongodb"),
         ("put", "redis"),
@@ -81,14 +80,6 @@ async def test_a_reserve_that_keeps_failing_is_undone(bench: Bench, when: When) 
     await assert_undone(bench, buyer, "inventory_unavailable")
 
 
-async def test_a_load_that_keeps_failing_changes_nothing(bench: Bench) -> None:
-    buyer = bench.shop.buyer()
-    bench.faults.fail("load", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await bench.add(buyer)
-    assert (result.outcome, result.reason) == (Outcome.ABORTED, "mongodb_unavailable")
-    await assert_undone(bench, buyer, "mongodb_unavailable")
-
-
 async def test_a_pivot_that_never_succeeds_is_settled_and_undone(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("commit", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
@@ -106,12 +97,12 @@ async def test_a_pivot_that_committed_unheard_is_found_by_its_settling(bench: Be
     await assert_committed(bench, buyer)
 
 
-async def test_a_cart_that_moved_on_is_loaded_again(bench: Bench) -> None:
+async def test_a_cart_that_moved_on_is_tried_again(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("commit", "before", VersionConflict("moved"), times=2)
     result = await bench.add(buyer)
     assert result.outcome is Outcome.COMMITTED
-    assert bench.faults.calls["load"] == 3
+    assert bench.faults.calls["commit"] == 3
     assert bench.faults.calls["reserve"] == 1
     await assert_committed(bench, buyer)
 

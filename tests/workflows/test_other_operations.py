@@ -1,9 +1,11 @@
 """Update, remove and clear with a failure at each step: what is stored when they have ended."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from models.cart import Cart
 from models.errors import DependencyUnavailable
 from models.messages import (
     ClearCartInput,
@@ -84,6 +86,7 @@ async def buyer(bench: Bench) -> Buyer:
 @pytest.mark.parametrize(
     ("what", "step", "dependency"),
     [
+        ("more", "load", "mongodb"),
         ("more", "reserve", "inventory"),
         ("more", "commit", "mongodb"),
         ("less", "commit", "mongodb"),
@@ -102,6 +105,37 @@ async def test_a_step_that_fails_once_has_its_effect_once(
     assert result.outcome is Outcome.COMMITTED
     assert bench.faults.calls[step] >= 1
     await assert_done(bench, buyer, what)
+
+
+async def test_a_load_that_keeps_failing_changes_nothing(bench: Bench, buyer: Buyer) -> None:
+    bench.faults.fail("load", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    result = await perform(bench, buyer, "more")
+    assert (result.outcome, result.reason) == (Outcome.ABORTED, "mongodb_unavailable")
+    assert bench.faults.calls["reserve"] == 1  # the first add's
+    assert await bench.shop.units("headphones") == (8, 2, 0)
+    assert len(await bench.shop.records()) == 1
+
+
+async def test_a_line_that_moved_on_is_not_set_to_what_was_not_reserved(
+    bench: Bench, buyer: Buyer
+) -> None:
+    arrived, go_on = bench.faults.hold("commit")
+    update = asyncio.create_task(perform(bench, buyer, "more"))
+    await asyncio.wait_for(arrived.wait(), 10)
+    # Somebody else's run, as after a terminated one: it changes the line behind this saga's back.
+    cart = await buyer.cart()
+    assert cart is not None
+    await Cart.find_one({"_id": cart.id}).update(
+        {"$set": {"version": 2, "cartItems.0.productQuantity": 1, "quantity": 1}}
+    )
+    go_on.set()
+    result = await update
+    assert (result.outcome, result.reason) == (Outcome.ABORTED, "conflict")
+
+    async def given_back() -> None:
+        assert await bench.shop.units("headphones") == (8, 2, 0)
+
+    await eventually(given_back)
 
 
 @pytest.mark.parametrize("what", ["more", "less", "remove", "clear"])

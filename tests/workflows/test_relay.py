@@ -229,21 +229,6 @@ async def test_a_skip_is_kept_when_the_history_is_left_behind(relays: RelayBench
     assert (await relays.effect(effect.id)).skipped_because == "the last one"
 
 
-async def test_a_worker_that_died_in_a_batch_is_noticed(
-    relays: RelayBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(policies.DELIVER, "heartbeat_timeout", timedelta(seconds=1))
-    await relays.plant_event()
-    arrived, go_on = relays.faults.hold("publish")
-    relay = await relays.wake()
-    await arrived.wait()
-    progress = await failing(relay)
-    assert (progress.down, progress.problem) == (True, "activity Heartbeat timeout")
-    go_on.set()
-    assert await relay.result() <= 1
-    await all_done(relays)
-
-
 async def test_a_cancelled_relay_ends(relays: RelayBench) -> None:
     await relays.plant_event()
     arrived, go_on = relays.faults.hold("publish")
