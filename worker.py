@@ -36,6 +36,7 @@ from workflows.schedules import SweepWorkflow, ensure_schedules
 logger = logging.getLogger("worker")
 
 DRAIN_SECONDS = 10
+STICKY_SECONDS = 5
 WORKFLOWS = (AddItemWorkflow, RelayWorkflow, SweepWorkflow)
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -86,6 +87,8 @@ def build_worker(
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
         ),
+        # How long a relay's next task waits for a worker that has died, before another may have it.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 
