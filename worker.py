@@ -39,6 +39,7 @@ from workflows.update_quantity import UpdateQuantityWorkflow
 logger = logging.getLogger("worker")
 
 DRAIN_SECONDS = 10
+STICKY_SECONDS = 5
 WORKFLOWS = (
     AddItemWorkflow,
     UpdateQuantityWorkflow,
@@ -116,6 +117,8 @@ def build_worker(
             event_steps.publish,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
+        # How long a relay's next task waits for a worker that has died, before another may have it.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 

@@ -7,10 +7,13 @@ anything was violated. The same seed and sizes make the same choices.
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from tests.faults.matrix import Block, run_block
 from tests.faults.report import markdown, percentiles
@@ -77,6 +80,9 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="a Markdown file to write")
     parser.add_argument("--keep", type=Path, help="keep the servers' data and logs in this folder")
     given = parser.parse_args()
+    # Temporal's client would report each of its retries while a server is down on purpose.
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
+    logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="cart-chaos-") as temporary:
         folder = given.keep or Path(temporary)
         work = run(given.sagas, given.faults, given.seed, given.report, folder.absolute())

@@ -92,14 +92,24 @@ def hooked(adapter: Any, control: Control) -> Any:
 
 
 def hook_transactions(control: Control) -> None:
-    """The pivot's commit becomes a call of its own, `transaction`: all is written before it."""
-    commit = AsyncClientSession.commit_transaction
+    """Two moments inside the pivot become calls of their own.
+
+    `pivot`: the cart is read and nothing is written; `transaction`: all is written, and the commit
+    is still to come.
+    """
+    begin, commit = AsyncClientSession.with_transaction, AsyncClientSession.commit_transaction
+
+    async def with_transaction(self: AsyncClientSession, *args: Any, **kwargs: Any) -> Any:
+        if _in_pivot.get():
+            await _met(await control.ask("pivot", "before"))
+        return await begin(self, *args, **kwargs)
 
     async def commit_transaction(self: AsyncClientSession) -> None:
         if _in_pivot.get():
             await _met(await control.ask("transaction", "before"))
         await commit(self)
 
+    AsyncClientSession.with_transaction = with_transaction  # type: ignore[method-assign]
     AsyncClientSession.commit_transaction = commit_transaction  # type: ignore[method-assign]
 
 

@@ -100,7 +100,7 @@ async def the_pivots_answer_is_lost_until_the_deadline(course: Course) -> None:
 
 
 async def a_second_saga_overtakes(course: Course) -> None:
-    """Another saga, under an id of its own, changes the cart just before the pivot."""
+    """Another saga, under an id of its own, changes the cart that the pivot has just read."""
     await course.buy()
 
     async def overtake(_: Trap) -> Reply:
@@ -108,7 +108,7 @@ async def a_second_saga_overtakes(course: Course) -> None:
         await course.carry_out(course.ledger.workflow_id(course.user_id) + "/beside")
         return GO
 
-    course.arm(Place("commit", "before"), overtake)
+    course.arm(Place("pivot", "before"), overtake)
     await course.buy()
 
 
