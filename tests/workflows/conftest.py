@@ -18,7 +18,7 @@ from adapters.outbox import Outbox
 from models.messages import AddItemInput, CartOperation, OperationResult
 from tests.support.faults import Faults, faulty
 from tests.support.relays import RelayBench, relay_bench
-from tests.support.shop import Buyer, Shop
+from tests.support.shop import Buyer, Shop, World
 from worker import build_worker
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
@@ -77,20 +77,18 @@ class Bench:
         return await handle.result()
 
 
-@pytest.fixture
-async def bench(shop: Shop) -> AsyncIterator[Bench]:
-    """Stock of ten headphones, and a worker to be mean to."""
-    settings = shop.world.settings.model_copy(
-        update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"}
-    )
+@pytest.fixture(scope="session")
+async def faulty_worker(world: World) -> AsyncIterator[tuple[Faults, str]]:
+    """A worker to be mean to, once for all tests: its faults, and its task queue."""
+    settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
     faults = Faults()
     # The world's client: a process's documents are bound to one only.
-    carts = CartStore(shop.world.carts._client)
+    carts = CartStore(world.carts._client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
     cache = CartCache(settings.redis, ttl_seconds=60)
     events = EventPublisher(settings)
     worker = build_worker(
-        shop.world.temporal,
+        world.temporal,
         settings,
         carts=faulty(carts, faults),
         inventory=faulty(inventory, faults),
@@ -99,18 +97,24 @@ async def bench(shop: Shop) -> AsyncIterator[Bench]:
         outbox=faulty(Outbox(), faults),
         # Relays are the stack's own worker's: what is left pending here is done there.
         gateway=CartGateway(
-            shop.world.temporal,
-            task_queue=shop.world.settings.temporal_task_queue,
-            lock_wait_seconds=5,
+            world.temporal, task_queue=world.settings.temporal_task_queue, lock_wait_seconds=5
         ),
         sandboxed=True,
     )
-    await shop.stock("headphones", 10)
     async with worker:
-        yield Bench(shop, faults, settings.temporal_task_queue)
-        faults.heal()
+        yield faults, settings.temporal_task_queue
     for adapter in (inventory, cache, events):
         await adapter.close()
+
+
+@pytest.fixture
+async def bench(shop: Shop, faulty_worker: tuple[Faults, str]) -> AsyncIterator[Bench]:
+    """Stock of ten headphones, and a worker that fails as it is told, and not yet at all."""
+    faults, task_queue = faulty_worker
+    await shop.stock("headphones", 10)
+    faults.calls.clear()
+    yield Bench(shop, faults, task_queue)
+    faults.heal()
 
 
 @pytest.fixture
