@@ -193,6 +193,7 @@ async def read_events(settings: Settings) -> list[Event]:
         **connection_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        fetch_max_wait_ms=20,  # a partition that has been read to its end is not waited for
     )
     await consumer.start()
     try:
