@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from models.cart import MAX_QUANTITY, CartView
+from models.cart import CartView
+from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents, has_at_most_two_decimals
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.

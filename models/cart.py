@@ -16,9 +16,6 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from models.messages import AddItemInput
 from models.money import Money, cents
 
-MAX_QUANTITY = 100
-"""Most units of one product in one cart."""
-
 TTL_GRACE_SECONDS = 7 * 24 * 3600
 """How long after `expireAt` MongoDB itself deletes a cart. Expiry proper is a saga, which gives the
 stock back; the TTL index is only the backstop behind it."""

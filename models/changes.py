@@ -12,7 +12,8 @@ from typing import Any
 from beanie import PydanticObjectId
 
 from models import events
-from models.cart import MAX_QUANTITY, CartContent, empty_cart, matches
+from models.cart import CartContent, empty_cart, matches
+from models.limits import room_for
 from models.messages import (
     AddItemInput,
     AddLine,
@@ -21,7 +22,6 @@ from models.messages import (
     ClearCart,
     EventEffect,
     Refusal,
-    RefusalCode,
     ReleaseEffect,
     RemoveLine,
     SagaRun,
@@ -33,9 +33,9 @@ from models.wire import to_json, to_milliseconds
 class ChangeRefused(Exception):
     """The cart, as it is, does not allow the change."""
 
-    def __init__(self, code: RefusalCode, **details: int) -> None:
-        super().__init__(code)
-        self.refusal = Refusal(code=code, **details)
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def apply_change(
     """
     tags = change.request.if_match
     if tags is not None and not matches(tags, cart_id, cart.version if cart else 0):
-        raise ChangeRefused("precondition_failed")
+        raise ChangeRefused(Refusal(code="precondition_failed"))
     applying = _Applying(cart, cart_id, run, change.request.policy.publish)
     match change:
         case AddLine():
@@ -180,16 +180,14 @@ class _Applying:
         lines = self._cart.cart_items if self._cart else []
         line = self._cart.line(request.product_id) if self._cart else None
         units = line.product_quantity if line else 0
-        if units + request.quantity > MAX_QUANTITY:
-            raise ChangeRefused("quantity_limit", current=units, limit=MAX_QUANTITY)
-        limit = request.policy.max_lines
-        if line is None and len(lines) >= limit:
-            raise ChangeRefused("line_limit", current=len(lines), limit=limit)
+        refusal = room_for(request, units=units, lines=len(lines))
+        if refusal is not None:
+            raise ChangeRefused(refusal)
 
     def _require_cart(self, cart_id: str | None) -> CartContent:
         """The user has a cart, and it is this one (None: any)."""
         if self._cart is None or cart_id not in {None, str(self._id)}:
-            raise ChangeRefused("cart_not_found")
+            raise ChangeRefused(Refusal(code="cart_not_found"))
         return self._cart
 
     def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, int]:
@@ -197,7 +195,7 @@ class _Applying:
         cart = self._require_cart(cart_id)
         line = cart.line(product_id)
         if line is None:
-            raise ChangeRefused("item_not_found")
+            raise ChangeRefused(Refusal(code="item_not_found"))
         return cart, line.product_quantity
 
     def _common(self, version: int, currency: str) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import AddItemInput, AddLine, OperationResult, Recorded
+    from models.limits import room_for
+    from models.messages import AddItemInput, AddLine, LoadedCart, OperationResult, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.saga import Saga
+    from workflows.saga import Refused, Saga
 
 
 @workflow.defn(name=ids.ADD_ITEM)
@@ -20,5 +21,10 @@ class AddItemWorkflow(CartWorkflow):
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: AddItemInput) -> Recorded:
-        await saga.reserve(request.product_id, request.quantity)
+        def has_room(cart: LoadedCart) -> None:
+            refusal = room_for(request, units=cart.line_quantity, lines=cart.line_count)
+            if refusal is not None:
+                raise Refused(refusal)
+
+        await saga.reserve(request.product_id, request.quantity, has_room)
         return await saga.commit(AddLine(request=request))

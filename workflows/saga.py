@@ -99,8 +99,11 @@ class Saga:
             check(cart)
         return cart
 
-    async def reserve(self, product_id: str, quantity: int) -> None:
-        """Holds units; raises `Refused` when there are too few. Undone unless the saga commits."""
+    async def reserve(self, product_id: str, quantity: int, check: Check | None = None) -> None:
+        """Holds units; raises `Refused` when there are too few. Undone unless the saga commits.
+
+        What `check` finds wrong with the cart is told rather than that there are too few.
+        """
         if not self.request.policy.reserve:
             return
         # Registered first: a reserve that failed may have been done.
@@ -128,7 +131,7 @@ class Saga:
         if not answer.granted:
             self._undo.remove(release)  # an answered refusal holds nothing
             # A run that was undone before is refused too: its record says more than "too few".
-            await self.load()
+            await self.load(check)
             raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
 
     async def commit(self, change: m.Change, check: Check | None = None) -> m.Recorded:

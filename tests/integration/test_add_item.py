@@ -190,6 +190,15 @@ async def test_limits_of_line_and_cart_are_refused_by_name(shop: Shop) -> None:
     assert (await buyer.add(quantity=40)).status_code == 201
 
 
+async def test_a_limit_is_told_rather_than_too_little_stock(shop: Shop) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer()
+    assert (await buyer.add(quantity=3)).status_code == 201
+    answer = await buyer.add(quantity=98)
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (400, "quantity")
+    assert await shop.units("headphones") == (7, 3, 0)
+
+
 async def test_the_same_key_gets_the_same_answer_and_takes_nothing_twice(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
