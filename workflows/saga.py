@@ -169,7 +169,7 @@ class Saga:
 
     def _committed(self, outcome: m.Committed) -> m.Recorded:
         if outcome.record is None:
-            self._pivot_tried = bool(self._undo)  # it wrote nothing, and never will
+            self._pivot_tried = False  # it wrote nothing, and never will
             refusal = outcome.refusal or m.Refusal(code="cart_not_found")
             raise Refused(refusal)
         self._shown = outcome.shown
