@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -23,40 +24,38 @@ from tests.integration.inventory.service import (
 @pytest.mark.usefixtures("short_transactions")
 async def test_a_killed_process_leaves_nothing_half_done(mongodb_uri: str) -> None:
     products = [f"p{number}" for number in range(16)]
-
-    answered = 0
+    stocked = 1_000_000
+    begun: Counter[str] = Counter()
     in_the_middle = asyncio.Event()
 
-    async def change(warehouse: Warehouse, product: str, number: int) -> None:
-        nonlocal answered
+    async def change(warehouse: Warehouse, product: str) -> None:
+        """Reserve and sell, again and again, until the process is gone."""
         with suppress(httpx.TransportError):
-            await warehouse.reserve(f"r{number}", 3, product=product)
-            answered += 1
-            if answered == 20:
-                in_the_middle.set()
-            await warehouse.release(f"f{number}", 2, "order_completed", product=product)
+            while True:
+                begun[product] += 1
+                number = begun[product]
+                if begun.total() == 100:
+                    in_the_middle.set()
+                await warehouse.reserve(f"r{number}", 3, product=product)
+                await warehouse.release(f"f{number}", 2, "order_completed", product=product)
 
     with running_inventory(mongodb_uri) as service:
         async with a_warehouse(service.url) as warehouse:
             store = warehouse.store
             for product in products:
-                await warehouse.stock(20, product)
-            changes = [
-                asyncio.create_task(change(warehouse, product, number))
-                for number in range(3)
-                for product in products
-            ]
-            await in_the_middle.wait()
-            service.process.kill()
-            await asyncio.gather(*changes)
-            assert answered < len(changes)
+                await warehouse.stock(stocked, product)
+            async with asyncio.TaskGroup() as changes:
+                for product in products:
+                    changes.create_task(change(warehouse, product))
+                await in_the_middle.wait()
+                service.process.kill()
     with running_inventory(mongodb_uri) as service:
         async with a_warehouse(service.url) as warehouse:
             warehouse.store = store
 
             async def balance() -> tuple[dict[str, int], dict[str, int]]:
                 units = {product: await warehouse.units(product) for product in products}
-                assert all(sum(parts) == 20 for parts in units.values())
+                assert all(sum(parts) == stocked for parts in units.values())
                 listed = {product: n for (_, product), n in (await warehouse.held()).items()}
                 return listed, {product: parts[1] for product, parts in units.items() if parts[1]}
 
@@ -66,7 +65,7 @@ async def test_a_killed_process_leaves_nothing_half_done(mongodb_uri: str) -> No
             # Everything once more: what was done stays done once, what was not is done now. The
             # server ends a transaction that the dead process left open.
             for product in products:
-                for number in range(3):
+                for number in range(1, begun[product] + 1):
                     reserve = partial(warehouse.reserve_status, f"r{number}", 3, product)
                     await eventually(reserve, 200)
             listed, held = await balance()
