@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos openapi install clean
+.PHONY: help run test check bench chaos docs install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
@@ -26,7 +26,7 @@ help:
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
 	@echo "make check   check format, lint, types and import rules"
-	@echo "make openapi write docs/openapi.json anew, after a change of the API"
+	@echo "make docs    write the documents of the API and of the events anew, after a change"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
 
@@ -61,8 +61,9 @@ check: $(STAMP)
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-openapi: $(STAMP)
+docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
+	@$(BIN)/python -m models.event_docs $(ARGS)
 
 bench: $(STAMP)
 	@exec $(BIN)/cart bench $(ARGS)

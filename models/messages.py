@@ -103,11 +103,15 @@ class RemoveItemInput(CartOperation):
     product_id: str
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
 class ClearCartInput(CartOperation):
     """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is."""
 
     cart_id: str | None = None
-    reason: str
+    reason: ClearReason
     order_id: str | None = None
 
 
