@@ -23,6 +23,8 @@ from activities.expiry import ExpiryActivities
 from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.reconcile import ReconcileActivities
+from activities.repair import RepairActivities
 from adapters.cache import CartCache
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
@@ -30,6 +32,7 @@ from adapters.expired import ExpiredCarts
 from adapters.figures import FigureStore
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.repair import CartBooks
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
@@ -37,11 +40,13 @@ from workflows.clear_cart import ClearCartWorkflow
 from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
+from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
+from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
-from workflows.upkeep_operations import expire_cart
+from workflows.upkeep_operations import expire_cart, repair_cart
 
 logger = logging.getLogger("worker")
 
@@ -52,10 +57,12 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    RepairCartWorkflow,
     RelayWorkflow,
     SweepWorkflow,
     ExpiryWorkflow,
     FiguresWorkflow,
+    ReconcileWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -110,6 +117,17 @@ def build_worker(
     expiry_steps = ExpiryActivities(
         ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
     )
+    books = CartBooks()
+    repair_steps = RepairActivities(carts, books, inventory, cache)
+    reconcile_steps = ReconcileActivities(
+        carts,
+        books,
+        inventory,
+        cache,
+        repair=partial(repair_cart, gateway, policy_of(settings)),
+        reserving=settings.enable_inventory_reservation,
+        caching=settings.enable_cache_invalidation,
+    )
     figure_steps = FigureActivities(FigureStore())
     return Worker(
         client,
@@ -130,6 +148,10 @@ def build_worker(
             event_steps.publish,
             expiry_steps.expire_page,
             figure_steps.measure,
+            repair_steps.examine,
+            repair_steps.forget,
+            reconcile_steps.scan,
+            reconcile_steps.look_again,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         # How long a relay's next task waits for a worker that has died, before another may have it.

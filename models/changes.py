@@ -20,10 +20,12 @@ from models.messages import (
     AnyEffect,
     Change,
     ClearCart,
+    DriftKind,
     EventEffect,
     Refusal,
     ReleaseEffect,
     RemoveLine,
+    RepairCart,
     SagaRun,
     SetQuantity,
 )
@@ -85,6 +87,8 @@ def apply_change(
             return applying.remove(change)
         case ClearCart():
             return applying.clear(change)
+        case RepairCart():
+            return applying.repair(change)
 
 
 class _Applying:
@@ -179,6 +183,21 @@ class _Applying:
         body = to_json({"message": "Cart cleared"})
         return Changed(
             None, version, (*releases, *told), HTTPStatus.OK, body, reason=request.reason
+        )
+
+    def repair(self, change: RepairCart) -> Changed:
+        """Only holds and the cache change, so the cart keeps its version, and nobody is told."""
+        freed = {
+            drift.product_id: drift.found - drift.expected
+            for drift in change.drifts
+            if drift.kind is DriftKind.ORPHANED_HOLD and drift.product_id is not None
+        }
+        drifts = [drift.model_dump(mode="json") for drift in change.drifts]
+        body = to_json({"message": "Cart repaired", "drifts": drifts})
+        version = self._cart.version if self._cart else 0
+        releases = self._freed(freed, "reconciled")
+        return Changed(
+            self._cart, version, releases, HTTPStatus.OK, body, reason=change.request.reason
         )
 
     def _require_room(self, request: AddItemInput) -> None:

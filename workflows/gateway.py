@@ -42,6 +42,7 @@ from models.messages import (
     RelayInput,
     RelayKind,
     RemoveItemInput,
+    RepairCartInput,
     UpdateQuantityInput,
 )
 from settings import LOCALHOST, Settings
@@ -344,6 +345,8 @@ def _described(request: CartOperation) -> tuple[str, str | None, str]:
             return ids.REMOVE_ITEM, product, f"Remove {product}"
         case ClearCartInput(reason=reason):
             return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case RepairCartInput(reason=reason, fix=fix):
+            return ids.REPAIR_CART, None, f"{'Repair' if fix else 'Check'} the cart: {reason}"
     raise TypeError(f"no workflow takes {type(request).__name__}")
 
 

@@ -10,14 +10,17 @@ ADD_ITEM = "AddItem"
 UPDATE_QUANTITY = "UpdateQuantity"
 REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
+REPAIR_CART = "RepairCart"
 RELAY = "Relay"
 SWEEP = "Sweep"
 EXPIRY = "Expiry"
 FIGURES = "Figures"
+RECONCILE = "Reconcile"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
 FIGURES_SCHEDULE = "cart-figures"
+RECONCILE_SCHEDULE = "cart-reconcile"
 
 ABORT = "abort"  # signal to a saga: undo what is not yet committed
 

@@ -209,9 +209,9 @@ class Saga:
             self._release(record.run_id, releases),
         )
         if events and not published:
-            await self._wake(m.RelayKind.EVENTS)
+            await self.wake(m.RelayKind.EVENTS)
         if releases and not released:
-            await self._wake(m.RelayKind.RELEASES)
+            await self.wake(m.RelayKind.RELEASES)
 
     async def answer(self, result: m.OperationResult) -> None:
         """Tells the caller of an operation that did not commit (see `CartActivities.commit`)."""
@@ -225,7 +225,7 @@ class Saga:
             )
         )
 
-    async def _wake(self, kind: m.RelayKind) -> None:
+    async def wake(self, kind: m.RelayKind) -> None:
         """What was left pending is the relay's now."""
         request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
         await attempt(

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from temporalio.client import WorkflowHandle
 
+from adapters.cache import CartCache
 from models.errors import DependencyUnavailable, VersionConflict
-from models.messages import RelayKind
+from models.messages import RelayKind, RepairCartInput
+from models.repair import ReconcileInput
 from models.upkeep import ExpiryInput
-from tests.support.carts import plant_cart
+from tests.support.carts import hold, plant_cart, release
 from tests.support.relays import TOO_LARGE, RelayBench, details, failing
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
@@ -20,7 +22,9 @@ from workflows import ids
 from workflows.add_item import AddItemWorkflow
 from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
+from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow
 
 FOR_EVER = 1000
@@ -183,6 +187,44 @@ async def figures(bench: Bench, relays: RelayBench) -> Run:
     )
 
 
+async def reconcile_repairing(bench: Bench, relays: RelayBench) -> Run:
+    await plant_cart(bench.shop, "user-1", {"headphones": 1}, held=False)
+    request = ReconcileInput(store_id=bench.shop.store_id, fix=True)
+    return await bench.shop.world.temporal.start_workflow(
+        ReconcileWorkflow.run, request, id=f"reconcile-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def repair_of_holds_and_cache(bench: Bench, relays: RelayBench) -> Run:
+    shopper = buyer(relays)
+    await bench.shop.stock("lamp", 10)
+    await bench.add(shopper)
+    await hold(bench.shop, shopper.user_id, "lamp", 2)
+    await release(bench.shop, shopper.user_id, "headphones", 1)
+    cache = CartCache(bench.shop.world.settings.redis, ttl_seconds=60)
+    at = datetime.now(UTC)
+    await cache.put(bench.shop.store_id, shopper.user_id, created_at=at, version=9, body=b"{}")
+    await cache.close()
+    return await look_at(bench, shopper, fix=True)
+
+
+async def repair_dry_run(bench: Bench, relays: RelayBench) -> Run:
+    shopper = buyer(relays)
+    await hold(bench.shop, shopper.user_id, "headphones", 2)
+    return await look_at(bench, shopper, fix=False)
+
+
+async def look_at(bench: Bench, shopper: Buyer, *, fix: bool) -> Run:
+    """Starts the repair of a cart."""
+    request = RepairCartInput(
+        **bench.common(shopper, "repair"),
+        reason="an operator asks",
+        fix=fix,
+        stuck_before=datetime.now(UTC) - timedelta(minutes=5),
+    )
+    return await bench.run(RepairCartWorkflow.run, shopper, request)
+
+
 async def ended(handle: Run) -> None:
     """Waits for its end, whatever that is."""
     await asyncio.gather(handle.result(), return_exceptions=True)
@@ -212,6 +254,9 @@ SCENARIOS: dict[str, Scenario] = {
         sweep,
         expiry_of_two_carts,
         figures,
+        reconcile_repairing,
+        repair_of_holds_and_cache,
+        repair_dry_run,
     )
 }
 WORKFLOWS = {
@@ -220,5 +265,7 @@ WORKFLOWS = {
     "sweep": SweepWorkflow,
     "expiry": ExpiryWorkflow,
     "figures": FiguresWorkflow,
+    "reconcile": ReconcileWorkflow,
+    "repair": RepairCartWorkflow,
 }
 """What the first word of a history's name says."""

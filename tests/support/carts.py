@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import uuid4
 
 from models.cart import Cart, CartLine
-from models.operation import Operation
+from models.operation import Operation, shard_key
 from tests.support.shop import Shop
 
 PRICE = Decimal("10.00")
@@ -112,3 +114,22 @@ async def reasons(shop: Shop) -> list[str | None]:
         .sort("at")
         .to_list()
     ]
+
+
+def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
+    """A record, of a clear unless told otherwise; it is not stored."""
+    fields = {
+        "id": str(uuid4()),
+        "state": "committed",
+        "operation": "ClearCart",
+        "operation_id": uuid4().hex,
+        "saga_id": "cart-1-user-ClearCart",
+        "fingerprint": "",
+        "store_id": shop.store_id,
+        "user_id": "user",
+        "pending": False,
+        "reason": reason,
+        "shard_key": shard_key(shop.store_id, "user"),
+        "at": datetime.now(UTC),
+    }
+    return Operation(**fields | more)
