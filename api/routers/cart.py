@@ -42,7 +42,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
             docs.REPLAYED,
             docs.ETAG,
             cart=docs.CART_EXAMPLE,
-        ),
+        )
+        | {"links": docs.CART_LINKS},
         200: docs.described(
             InsufficientStock,
             "Too few units: nothing was changed.",
