@@ -26,6 +26,8 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
@@ -81,6 +83,7 @@ def build_worker(
     carts: CartStore,
     inventory: InventoryClient,
     cache: CartCache,
+    stock: StockCache,
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
@@ -88,12 +91,13 @@ def build_worker(
 ) -> Worker:
     """The only place where activities meet their adapters."""
     cart_steps = CartActivities(carts, cache)
-    inventory_steps = InventoryActivities(inventory, outbox)
+    inventory_steps = InventoryActivities(inventory, outbox, stock)
     event_steps = EventActivities(events, outbox)
     outbox_steps = OutboxActivities(
         outbox,
         events,
         inventory,
+        stock,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
@@ -136,8 +140,8 @@ async def run(settings: Settings) -> None:
             settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
         )
         stack.push_async_callback(inventory.close)
-        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
-        stack.push_async_callback(cache.close)
+        redis = RedisPool(settings.redis)
+        stack.push_async_callback(redis.close)
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
@@ -149,7 +153,8 @@ async def run(settings: Settings) -> None:
             settings,
             carts=carts,
             inventory=inventory,
-            cache=cache,
+            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+            stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
             gateway=CartGateway(

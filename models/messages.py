@@ -327,6 +327,7 @@ class ShowCart(Message):
     """Write the cart that `run` has committed into the cache, and answer the caller."""
 
     run: SagaRun
+    product_id: str | None = None
     cache: bool
     reply_to: ReplyTo | None
 
