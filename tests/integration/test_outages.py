@@ -53,7 +53,7 @@ async def test_without_kafka_adds_go_on_as_fast_and_events_follow(shop: Shop, st
         for _ in range(3):
             started = time.monotonic()
             assert (await buyer.add()).status_code == 201
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 5
         assert [record.pending for record in await shop.records()] == [True] * 3
         health = await shop.world.http.get("/health")
         assert (health.status_code, health.json()["services"]["kafka"]) == (200, "disconnected")
