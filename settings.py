@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     )
     host: str = LOCALHOST
     port: Port = 4007
+    max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
     log_level: LogLevel = LogLevel.INFO
 
     # Authentication
@@ -141,6 +142,9 @@ class Settings(BaseSettings):
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)
     cart_max_lines: int = Field(100, ge=1, le=100)
+    cart_max_quantity: int = Field(100, ge=1, le=100)
+    cart_max_units: int = Field(0, ge=0, le=10_000)
+    cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 
     # Feature flags

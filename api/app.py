@@ -67,7 +67,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.api = state
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     add_error_handlers(app)
     for router in (
         cart.router,

@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     add_error_handlers(app)
     app.include_router(router)
     app.include_router(health.router)

@@ -48,6 +48,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
         400: docs.validation_failed(
             quantity=("quantity", "Quantity must be between 1 and 100"),
             limit=("quantity", "Quantity must not exceed 100 in all; the cart already holds 99"),
+            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+            value=("quantity", "Cart must not be worth more than 5000 in all"),
             json=("body", "Body is not valid JSON: Expecting value at line 1, column 1"),
         ),
     },
