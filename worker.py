@@ -29,7 +29,10 @@ from adapters.events import EventPublisher
 from adapters.expired import ExpiredCarts
 from adapters.figures import FigureStore
 from adapters.inventory import InventoryClient
+from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
@@ -90,6 +93,7 @@ def build_worker(
     carts: CartStore,
     inventory: InventoryClient,
     cache: CartCache,
+    stock: StockCache,
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
@@ -97,12 +101,13 @@ def build_worker(
 ) -> Worker:
     """The only place where activities meet their adapters."""
     cart_steps = CartActivities(carts, cache)
-    inventory_steps = InventoryActivities(inventory, outbox)
+    inventory_steps = InventoryActivities(inventory, outbox, stock)
     event_steps = EventActivities(events, outbox)
     outbox_steps = OutboxActivities(
         outbox,
         events,
         inventory,
+        stock,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
@@ -151,8 +156,11 @@ async def run(settings: Settings) -> None:
             settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
         )
         stack.push_async_callback(inventory.close)
-        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
-        stack.push_async_callback(cache.close)
+        redis = RedisPool(settings.redis)
+        stack.push_async_callback(redis.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
@@ -164,7 +172,8 @@ async def run(settings: Settings) -> None:
             settings,
             carts=carts,
             inventory=inventory,
-            cache=cache,
+            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+            stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
             gateway=CartGateway(

@@ -37,6 +37,9 @@ class Policy(Message):
     cache: bool = True
     deadline_seconds: float = 30.0
     max_lines: int = 100
+    max_quantity: int = 100
+    max_units: int = 0  # of all products; 0 is no limit
+    max_value: int = 0  # in the cart's currency; 0 is no limit
     expiry_days: int = 30
     currency: str = "USD"
 
@@ -212,6 +215,8 @@ RefusalCode = Literal[
     "insufficient_stock",
     "quantity_limit",
     "line_limit",
+    "unit_limit",
+    "value_limit",
     "idempotency_key_reused",
     "cart_not_found",
     "item_not_found",
@@ -221,7 +226,8 @@ RefusalCode = Literal[
 
 
 class Refusal(Message):
-    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
+    """Why the business says no. `code` is stable; numbers are of what the code is about: units,
+    lines, or for `value_limit` the cart's currency."""
 
     code: RefusalCode
     available: int | None = None
@@ -252,12 +258,18 @@ class Recorded(Message):
 
 
 class LoadedCart(Message):
-    """The cart as far as a saga must know it; `version` 0 means that there is none."""
+    """The cart as far as a saga must know it; `version` 0 means that there is none.
+
+    `line_quantity` and `line_price` are of the product that was asked for.
+    """
 
     version: int
     cart_id: str | None = None
     line_count: int
     line_quantity: int
+    line_price: Decimal = Decimal(0)
+    quantity: int = 0
+    total_price: Decimal = Decimal(0)
     pending_events: bool
     own_record: Recorded | None = None
     committed_record: Recorded | None = None
@@ -336,6 +348,7 @@ class ShowCart(Message):
     """Write the cart that `run` has committed into the cache, and answer the caller."""
 
     run: SagaRun
+    product_id: str | None = None
     cache: bool
     reply_to: ReplyTo | None
 

@@ -82,6 +82,9 @@ def policy_of(settings: Settings) -> Policy:
         cache=settings.enable_cache_invalidation,
         deadline_seconds=settings.lock_ttl,
         max_lines=settings.cart_max_lines,
+        max_quantity=settings.cart_max_quantity,
+        max_units=settings.cart_max_units,
+        max_value=settings.cart_max_value,
         expiry_days=settings.cart_expiry_days,
         currency=settings.currency,
     )
