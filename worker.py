@@ -21,7 +21,9 @@ from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.scans import ScanActivities
 from adapters.cache import CartCache
+from adapters.cart_scans import CartScans
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
@@ -30,7 +32,10 @@ from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
+from workflows.event_operations import mark_cart
 from workflows.gateway import CartGateway, connect
+from workflows.mark_availability import MarkAvailabilityWorkflow
+from workflows.mark_product import MarkProductWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
@@ -45,6 +50,8 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    MarkAvailabilityWorkflow,
+    MarkProductWorkflow,
     RelayWorkflow,
     SweepWorkflow,
 )
@@ -98,6 +105,7 @@ def build_worker(
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
     )
+    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -115,6 +123,8 @@ def build_worker(
             inventory_steps.reserve,
             inventory_steps.release,
             event_steps.publish,
+            scan_steps.find_ordered,
+            scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         # How long a relay's next task waits for a worker that has died, before another may have it.

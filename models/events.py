@@ -24,11 +24,9 @@ CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
 DEAD_LETTERS = "cart.dlq"
 
+PUBLISHED = (CART_ITEM_ADDED, CART_ITEM_UPDATED, CART_ITEM_REMOVED, CART_CLEARED)
 TOPICS = (
-    CART_ITEM_ADDED,
-    CART_ITEM_UPDATED,
-    CART_ITEM_REMOVED,
-    CART_CLEARED,
+    *PUBLISHED,
     ORDER_COMPLETED,
     CART_ITEM_OUT_OF_STOCK,
     INVENTORY_BACK_IN_STOCK,
@@ -62,21 +60,28 @@ class CartItemAdded(CartEvent):
 
 
 class CartItemUpdated(CartEvent):
-    """`quantity` is what the line has now, `previousQuantity` what it had."""
+    """`quantity` is what the line has now, `previousQuantity` what it had.
+
+    `reason`: `user`, or `order_completed` when an order took some of the units.
+    """
 
     product_id: str
     quantity: int
     previous_quantity: int
     product_price: Money
     total_price: Money
+    reason: str = "user"
+    order_id: str | None = None
 
 
 class CartItemRemoved(CartEvent):
-    """`quantity` is what the line had."""
+    """`quantity` is what the line had. `reason`: `user` or `order_completed`."""
 
     product_id: str
     quantity: int
     total_price: Money
+    reason: str = "user"
+    order_id: str | None = None
 
 
 class ClearedItem(BaseModel):

@@ -93,6 +93,15 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
+# The same for a product's carts: nobody waits for them, and nothing may be left out.
+MARK_PAGE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+    ),
+)
+
 RELAY_BATCH = 500  # records
 RELAY_GRACE_PAUSE = timedelta(seconds=1)
 RELAY_FIRST_PAUSE = timedelta(seconds=1)
