@@ -23,7 +23,9 @@ from activities.expiry import ExpiryActivities
 from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.scans import ScanActivities
 from adapters.cache import CartCache
+from adapters.cart_scans import CartScans
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.expired import ExpiredCarts
@@ -37,9 +39,12 @@ from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
+from workflows.event_operations import mark_cart
 from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
+from workflows.mark_availability import MarkAvailabilityWorkflow
+from workflows.mark_product import MarkProductWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
@@ -55,6 +60,8 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    MarkAvailabilityWorkflow,
+    MarkProductWorkflow,
     RelayWorkflow,
     SweepWorkflow,
     ExpiryWorkflow,
@@ -116,6 +123,7 @@ def build_worker(
         ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
     )
     figure_steps = FigureActivities(FigureStore())
+    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -135,6 +143,8 @@ def build_worker(
             event_steps.publish,
             expiry_steps.expire_page,
             figure_steps.measure,
+            scan_steps.find_ordered,
+            scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         # How long a relay's next task waits for a worker that has died, before another may have it.

@@ -249,6 +249,7 @@ class CartStore:
                 answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
                 reason=changed.reason,
+                moved=changed.moved,
             )
             after = (
                 Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))

@@ -79,7 +79,7 @@ class LogLevels:
             logger.info("Log level is %s", level, extra={"event": "log_level_changed"})
 
 
-def _asked(text: bytes | None) -> AskedLevel | None:
+def _asked(text: bytes | str | None) -> AskedLevel | None:
     if text is None:
         return None
     try:

@@ -93,8 +93,8 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
-# Nobody waits for what the clock starts, and nothing of it may be left out.
-EXPIRE = ActivityConfig(
+# A page of many carts: nobody waits for it, and nothing may be left out.
+CARTS_PAGE = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
     heartbeat_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(
