@@ -100,8 +100,8 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
-# Nobody waits for what the clock starts, and nothing of it may be left out.
-EXPIRE = ActivityConfig(
+# A page of many carts: nobody waits for it, and nothing may be left out.
+CARTS_PAGE = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
     heartbeat_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(
@@ -115,7 +115,6 @@ MEASURE = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
 )
 
-RECONCILE = EXPIRE
 RECONCILE_BATCH = 50  # carts that are looked at again by one activity
 
 EXPIRY_PAGE = 200  # carts

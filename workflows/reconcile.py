@@ -39,7 +39,7 @@ class ReconcileWorkflow:
                     position=position,
                     stuck_before=self._stuck_before,
                 ),
-                **policies.RECONCILE,
+                **policies.CARTS_PAGE,
             )
             self._count(
                 carts=page.carts, stores=int(page.store_ended), suspected=len(page.suspects)
@@ -72,7 +72,7 @@ class ReconcileWorkflow:
                     fix=self._request.fix,
                     stuck_before=self._stuck_before,
                 ),
-                **policies.RECONCILE,
+                **policies.CARTS_PAGE,
             )
             for finding in looked.findings:
                 workflow.logger.warning(

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from adapters.cache import CartCache
+from adapters.redis_pool import RedisPool
 from models.cart import Cart, CartLine
 from models.operation import Operation, shard_key
 from tests.support.shop import Shop
@@ -97,6 +99,16 @@ async def plant_cart(
         for product_id, units in lines.items():
             await hold(shop, user_id, product_id, units)
     return cart
+
+
+async def cache_cart(
+    shop: Shop, user_id: str, *, created_at: datetime, version: int, body: bytes
+) -> None:
+    """Caches a version of a user's cart, whatever is stored."""
+    redis = RedisPool(shop.world.settings.redis)
+    cache = CartCache(redis, ttl_seconds=600)
+    await cache.put(shop.store_id, user_id, created_at=created_at, version=version, body=body)
+    await redis.close()
 
 
 async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes=1)) -> None:

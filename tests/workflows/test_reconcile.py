@@ -12,7 +12,6 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 import activities.reconcile
-from adapters.cache import CartCache
 from models.cart import Cart
 from models.messages import (
     Drift,
@@ -24,7 +23,7 @@ from models.messages import (
 )
 from models.operation import Operation
 from models.repair import Finding, LookAgain, ReconcileInput, Report, Suspect
-from tests.support.carts import cart_of, hold, plant_cart, record, release
+from tests.support.carts import cache_cart, cart_of, hold, plant_cart, record, release
 from tests.support.clock import stopped_clock
 from tests.support.relays import details
 from tests.support.shop import Buyer, Shop, World
@@ -116,9 +115,7 @@ async def other_content_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
 async def cached(
     shop: Shop, user_id: str, cart: Cart, *, version: int, body: bytes = b"{}"
 ) -> None:
-    cache = CartCache(shop.world.settings.redis, ttl_seconds=600)
-    await cache.put(shop.store_id, user_id, created_at=cart.created_at, version=version, body=body)
-    await cache.close()
+    await cache_cart(shop, user_id, created_at=cart.created_at, version=version, body=body)
 
 
 async def event_stuck(shop: Shop) -> set[tuple[str, str, str | None]]:
