@@ -60,6 +60,19 @@ class CartBooks:
                 return
             after = page[-1]["userId"]
 
+    async def pages(self, store_id: str, *, size: int) -> AsyncIterator[list[Cart]]:
+        """A store's whole carts, by user."""
+        after = ""
+        while True:
+            wanted = {"storeId": store_id, "userId": {"$gt": after}}
+            async with bounded(LIST_SECONDS):
+                page = await Cart.find(wanted).sort("+userId").limit(size).to_list()
+            if page:
+                yield page
+            if len(page) < size:
+                return
+            after = page[-1].user_id
+
     async def whole(self, store_id: str, user_ids: Collection[str]) -> list[Cart]:
         """The carts of some users."""
         async with bounded(LIST_SECONDS):

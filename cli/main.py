@@ -40,6 +40,14 @@ COMMANDS = {
     "demo": Command("cli.demo", "Walk a shopper's day against the running service."),
     "bench": Command("cli.bench", "Measure the ratios, on a local stack of its own."),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "reconcile": Command(
+        "cli.reconcile",
+        "Compare carts, holds, pending effects and cache; a dry run unless told to repair.",
+    ),
+    "rebuild-cache": Command("cli.rebuild_cache", "Cache every cart anew, from MongoDB."),
+    "replay-events": Command(
+        "cli.replay_events", "Publish events again from the records, with the same ids."
+    ),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
 

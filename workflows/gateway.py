@@ -52,6 +52,7 @@ from models.messages import (
     RepairCartInput,
     UpdateQuantityInput,
 )
+from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
 from workflows.queues import Queues
@@ -244,6 +245,23 @@ class CartGateway:
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 rpc_timeout=RPC_TIMEOUT,
                 static_summary=f"{news.product_id} is {news.status}",
+            )
+
+    async def reconcile(self, request: ReconcileInput) -> WorkflowHandle[Any, Report]:
+        """Starts a run over the carts of a store, or of all.
+
+        Raises `WorkflowAlreadyStartedError` while one that was started so is running.
+        """
+        where = request.store_id or "all stores"
+        with _naming_temporal():
+            return await self._client.start_workflow(
+                ids.RECONCILE,
+                request,
+                id=ids.reconcile_workflow_id(request.store_id),
+                task_queue=self._task_queue,
+                rpc_timeout=RPC_TIMEOUT,
+                result_type=Report,
+                static_summary=f"{'Repair' if request.fix else 'Compare'} the carts of {where}",
             )
 
     async def find(

@@ -67,6 +67,11 @@ def product_workflow_id(product_id: str, operation_id: str) -> str:
     return f"product/{product_id}/{operation_id}"
 
 
+def reconcile_workflow_id(store_id: str | None) -> str:
+    """The id of a reconciling that an operator has started, of a store or of all."""
+    return f"reconcile/{store_id}" if store_id else "reconcile"
+
+
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
     """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
     return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"

@@ -9,7 +9,8 @@ from adapters.cache import CartCache
 from adapters.redis_pool import RedisPool
 from models.cart import Cart, CartLine
 from models.operation import Operation, shard_key
-from tests.support.shop import Shop
+from tests.support.shop import Buyer, Shop
+from tests.support.waiting import eventually
 
 PRICE = Decimal("10.00")
 
@@ -109,6 +110,17 @@ async def cache_cart(
     cache = CartCache(redis, ttl_seconds=600)
     await cache.put(shop.store_id, user_id, created_at=created_at, version=version, body=body)
     await redis.close()
+
+
+async def insist(buyer: Buyer, product_id: str = "headphones", quantity: int = 1) -> None:
+    """Adds, and again with the same key until it is done, as a shopper on a busy day does."""
+    key = uuid4().hex
+
+    async def added() -> None:
+        answer = await buyer.add(product_id, quantity, key=key)
+        assert answer.status_code == 201, answer.text
+
+    await eventually(added, timeout=60)
 
 
 async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes=1)) -> None:

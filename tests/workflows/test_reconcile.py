@@ -23,7 +23,7 @@ from models.messages import (
 )
 from models.operation import Operation
 from models.repair import Finding, LookAgain, ReconcileInput, Report, Suspect
-from tests.support.carts import cache_cart, cart_of, hold, plant_cart, record, release
+from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, record, release
 from tests.support.clock import stopped_clock
 from tests.support.relays import details
 from tests.support.shop import Buyer, Shop, World
@@ -96,7 +96,7 @@ async def not_held(shop: Shop) -> set[tuple[str, str, str | None]]:
 async def another_cart_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
     """The pointer is ahead of what MongoDB has, so that no reader and no saga would correct it."""
     buyer = Buyer(shop, "wrong-cache", {})
-    await buyer.add("mug")
+    await insist(buyer, "mug")
     cart = await buyer.cart()
     assert cart is not None
     await cached(shop, buyer.user_id, cart, version=cart.version + 7)
@@ -105,7 +105,7 @@ async def another_cart_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
 
 async def other_content_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
     buyer = Buyer(shop, "wrong-content", {})
-    await buyer.add("mug")
+    await insist(buyer, "mug")
     cart = await buyer.cart()
     assert cart is not None
     await cached(shop, buyer.user_id, cart, version=cart.version, body=b'{"cartItems": []}')
@@ -120,7 +120,7 @@ async def cached(
 
 async def event_stuck(shop: Shop) -> set[tuple[str, str, str | None]]:
     buyer = Buyer(shop, "stuck", {})
-    await buyer.add("mug")
+    await insist(buyer, "mug")
 
     async def published() -> None:
         [added] = await Operation.find({"storeId": shop.store_id, "userId": "stuck"}).to_list()
