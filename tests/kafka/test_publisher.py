@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -131,6 +132,17 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> N
         else:
             assert outcome is None
     await publisher.close()
+
+
+async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
+    publisher: EventPublisher, kafka: Settings, cart: str
+) -> None:
+    lost = event(cart, 1, topic=f"missing-{uuid4().hex[:8]}")
+    refusal = f"kafka refuses effect {lost.id}: no topic {lost.topic}: run `cart setup`"
+    with pytest.raises(EffectRefused, match=re.escape(refusal)):
+        await publisher.publish([lost])
+    await publisher.publish([event(cart, 2)])  # Kafka is well: no pause for anybody
+    assert versions((await read(kafka, cart))[cart]) == [2]
 
 
 async def test_ping(kafka: Settings) -> None:
