@@ -18,8 +18,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
     from workflows import ids, policies
 
-SWEEP_AGE_SECONDS = 60.0
-"""A relay is woken for effects that have been pending for longer than this."""
+SWEEP_EVERY = timedelta(seconds=15)
+SWEEP_AGE_SECONDS = 10.0
+"""A relay is woken for effects that have been pending for longer than this: sagas and the relays
+that they wake are done by then, unless something is in their way."""
 
 
 @workflow.defn(name=ids.SWEEP)
@@ -39,12 +41,9 @@ async def ensure_schedules(client: Client, *, task_queue: str) -> None:
     sweep = Schedule(
         action=ScheduleActionStartWorkflow(SweepWorkflow.run, id="sweep", task_queue=task_queue),
         spec=ScheduleSpec(
-            intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))],
-            jitter=timedelta(seconds=10),
+            intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)],
         ),
-        policy=SchedulePolicy(
-            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)
-        ),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=SWEEP_EVERY),
     )
     try:
         await client.create_schedule(ids.SWEEP_SCHEDULE, sweep)
