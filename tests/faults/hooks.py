@@ -63,7 +63,9 @@ class Control:
             "method": method,
             "when": when,
             "workflowId": info.workflow_id,
+            "workflowType": info.workflow_type,
             "runId": info.workflow_run_id,
+            "worker": os.environ["CART_TEST_WORKER"],
         }
         self._writer.write(json.dumps(question).encode() + b"\n")
         try:

@@ -26,6 +26,9 @@ CAUGHT_BY = {
     Mistake.NO_COMPARE: {carts_hold_what_was_committed, versions_have_no_gap},
     Mistake.BACKWARDS: {reads_are_not_behind},
     Mistake.NO_EFFECTS: {every_change_is_told},
+    Mistake.EARLY_RELEASE: {every_hold_is_a_cart_line},
+    Mistake.WHOLE_QUANTITY: {every_hold_is_a_cart_line},
+    Mistake.NO_TOMBSTONE: {reads_are_not_behind},
 }
 BAD_BUILDS_PATIENCE = 3.0
 """Seconds that a bad build is given to get quiet, which it may never do."""

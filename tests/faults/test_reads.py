@@ -6,7 +6,8 @@ from tests.faults.control import DIE, Place, Reply, Trap
 from tests.faults.invariants import violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
-from tests.faults.traffic import Habit, Ledger, Request, buy
+from tests.faults.traffic import Ledger, buy
+from tests.faults.wishes import Habit, Request
 from tests.support.waiting import eventually
 
 

@@ -10,7 +10,8 @@ from tests.faults.inject import CONVERGE_SECONDS
 from tests.faults.invariants import violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
-from tests.faults.traffic import Habit, Ledger, Request, buy
+from tests.faults.traffic import Ledger, buy
+from tests.faults.wishes import Habit, Request
 from workflows.ids import relay_workflow_id
 
 
