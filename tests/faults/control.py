@@ -7,6 +7,7 @@ what to do, and only then does the worker's call go on.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, Literal, Self
 
 from tests.faults.proxy import HOST
 
-Point = Literal["before", "during", "after", "echoed"]
+Point = Literal["before", "during", "after", "echoed", "failed"]
 Reply = dict[str, Any]
 """What the worker's call does; {} goes on."""
 
@@ -116,6 +117,7 @@ class Controller:
         self._port = port
         self._traps: dict[str, list[Trap]] = {}
         self.errors: list[Exception] = []  # of traps; the worker went on meanwhile
+        self._unshown: dict[str, float] = {}  # workflow id -> when a change could not be shown
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -147,6 +149,10 @@ class Controller:
             if left:
                 self._traps[workflow_id] = left
 
+    def unshown_at(self, workflow_id: str) -> float | None:
+        """When a change of a cart could last not be written to the cache (`time.monotonic()`)."""
+        return self._unshown.get(workflow_id)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
@@ -174,6 +180,8 @@ class Controller:
         writer.write(json.dumps({"id": question["id"], **reply}).encode() + b"\n")
 
     async def _reply(self, caller: Caller, place: Place) -> Reply:
+        if place.point == "failed":
+            self._unshown[caller.workflow_id] = time.monotonic()
         traps = list(self._traps.get(caller.workflow_id, ()))
         watched: set[Point] = set()
         for trap in traps:

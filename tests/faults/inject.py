@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 from models.operation import shard_key
 from tests.faults.catalog import Kind, Planned
 from tests.faults.control import DIE, GO, Reply, Trap, delay, echo, error
-from tests.faults.rig import WORKERS, Rig
+from tests.faults.rig import CACHE_TTL_SECONDS, WORKERS, Rig
 from tests.faults.wishes import WORKFLOW_TYPES
 from tests.support.waiting import eventually
 from workflows.ids import cart_workflow_id, relay_workflow_id
@@ -89,11 +89,25 @@ class Injector:
         while self._healing:
             await asyncio.gather(*self._healing)
 
-    def clouded(self, since: float) -> bool:
-        """Whether since then a write to the cache may have been lost."""
+    def clouded(self, workflow_id: str, since: float) -> bool:
+        """Whether what a cart's buyer was told since then may not have been written to the cache.
+
+        Because Redis was cut from its writer (or was too slow for it: that is the same), or because
+        the run was terminated before it could.
+        """
+        unshown = self.rig.control.unshown_at(workflow_id)
+        if unshown is not None and unshown + CACHE_TTL_SECONDS > since:
+            return True
         return any(
-            hit.planned.cuts_the_cache
-            and (hit.healed_at is None or hit.healed_at + _CLOUDED_AFTER > since)
+            (
+                hit.planned.cuts_the_cache
+                and (hit.healed_at is None or hit.healed_at + _CLOUDED_AFTER > since)
+            )
+            or (
+                hit.planned.fault.kind is Kind.TERMINATE
+                and hit.workflow_id == workflow_id
+                and hit.at + CACHE_TTL_SECONDS > since
+            )
             for hit in self.hits
         )
 

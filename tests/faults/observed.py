@@ -5,7 +5,7 @@ What is not in here: what must be true of it (`invariants`).
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,8 +23,13 @@ from tests.faults.wishes import Request, What
 from tests.support.waiting import eventually
 
 QUIET_SECONDS = 60.0
+SLACK_SECONDS = 15.0  # of a machine that does other things too
 _PAGE = 1000
 _AT_ONCE = 16
+
+
+Found = Iterator[tuple[str | None, str]]
+"""What an invariant finds wrong: whose it is, if it is about one cart, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -206,12 +211,14 @@ async def _final_read(seen: Observed, user_id: str) -> None:
         shown: CartVersion | None = version_of(await ledger.cart(user_id))
         reads = [Read(request, answer, shown, clouded=False) for answer, request in told]
         behind = [one for one in reads if seen.is_behind(one)]
-        if any(ledger.clouded(one.told.asked_at) for one in behind):
+        if any(ledger.clouded(one.request, one.told) for one in behind):
             raise AssertionError
         return behind
 
     try:
-        seen.final_reads += await eventually(read, timeout=CACHE_TTL_SECONDS + 2, interval=0.2)
+        seen.final_reads += await eventually(
+            read, timeout=CACHE_TTL_SECONDS + SLACK_SECONDS, interval=0.2
+        )
     except (AssertionError, httpx.TransportError):
         answer, request = told[-1]
         seen.final_reads.append(Read(request, answer, ("not read", 0), clouded=False))
@@ -222,7 +229,8 @@ async def _replay(seen: Observed, request: Request) -> None:
 
     async def answered() -> None:
         told = await seen.ledger.send(again)
-        assert told.status != 0  # an idle connection that the server has just closed
+        # An idle connection that the server has just closed, or a server that is busy.
+        assert not told.unknown
         seen.replays[request.key] = (told.status, told.body)
 
     await eventually(answered)

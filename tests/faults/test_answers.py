@@ -5,8 +5,10 @@ What breaks here breaks when the pivot has committed, just before the answer is 
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.faults.control import GO, Place, Reply, Trap
 from tests.faults.invariants import violations
@@ -15,6 +17,7 @@ from tests.faults.proxy import Mode
 from tests.faults.rig import Rig
 from tests.faults.traffic import Ledger, buy, prepare
 from tests.faults.wishes import Habit, Request, What
+from tests.support.waiting import eventually
 
 TRIES = 4
 """A machine that is busy may answer 202 for once; it is not what is tested here."""
@@ -46,17 +49,24 @@ async def restarted(rig: Rig) -> AsyncIterator[None]:
     yield
 
 
-@pytest.mark.parametrize("what", [What.ADD, What.MORE, What.REMOVE, What.CLEAR])
+async def listening(rig: Rig) -> None:
+    """The API hears answers: else it would ask for them in any case."""
+    async with Redis.from_url(rig.settings.redis.get_secret_value()) as redis:
+        assert await redis.pubsub_channels("cart:answers:*")
+
+
+@pytest.mark.parametrize("what", [What.ADD, What.CLEAR])
 @pytest.mark.parametrize(
     "loss",
     [unheard(Mode.SWALLOW), unheard(Mode.STALL), unheard(Mode.RESET), down, restarted],
     ids=["lost", "half-open", "reset", "down", "restarted"],
 )
 async def test_an_answer_that_is_not_heard_is_asked_for(rig: Rig, loss: Loss, what: What) -> None:
-    ledger = Ledger(rig, clouded=lambda _: True)  # what cannot be written to Redis is not read
+    ledger = Ledger(rig, is_clouded=lambda *_: True)  # what cannot be written to Redis is not read
     await ledger.stock_up({"lamp": 100})
     announced = Place("drop" if what is What.CLEAR else "put", "before")
     for number in range(TRIES):
+        await eventually(partial(listening, rig))
         request = Request(number, "user", "lamp", 2, f"key-{number}", Habit.REPEATS, what)
         await prepare(ledger, request)
         async with AsyncExitStack() as broken:

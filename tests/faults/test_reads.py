@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 
 
 async def test_a_repeated_key_is_not_answered_before_the_cart_can_be_read(rig: Rig) -> None:
-    ledger = Ledger(rig, clouded=lambda _: False)
+    ledger = Ledger(rig, is_clouded=lambda *_: False)
     await ledger.stock_up({"lamp": 10})
     await buy(ledger, Request(0, "user", "lamp", 1, "first", Habit.INSISTS))
 

@@ -41,7 +41,7 @@ class Ledger:
     """All that buyers asked for in one store, were told, and read."""
 
     rig: Rig
-    clouded: Callable[[float], bool]
+    is_clouded: Callable[[str, float], bool]  # see `Injector.clouded`
     store_id: str = field(default_factory=lambda: f"store-{uuid4().hex[:12]}")
     stock: dict[str, int] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -113,7 +113,11 @@ class Ledger:
             cart = await self.cart(request.user_id)
         except httpx.TransportError:
             return
-        self.reads.append(Read(request, told, version_of(cart), self.clouded(told.asked_at)))
+        self.reads.append(Read(request, told, version_of(cart), self.clouded(request, told)))
+
+    def clouded(self, request: Request, told: Told) -> bool:
+        """Whether what was told may not have been written to the cache."""
+        return self.is_clouded(self.workflow_id(request.user_id), told.asked_at)
 
 
 def version_of(cart: dict[str, Any] | None) -> CartVersion | None:
