@@ -270,6 +270,7 @@ class CartGateway:
                 RelayInput(kind=kind, shard=shard, shards=shards),
                 id=ids.relay_workflow_id(kind, shard),
                 task_queue=self._task_queue,
+                task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
                 start_signal=ids.WAKE,
                 static_summary=f"Pending {kind} of shard {shard}",
@@ -298,18 +299,27 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        async with turn, self._breaker.guard():
+        async with turn:
             while True:
                 try:
-                    started = await start()
+                    async with self._breaker.guard():
+                        return await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
-                except RPCError as error:
-                    return await self._started_after_all(workflow_id, request, error)
-                except RuntimeError as error:  # a lazy client that has never connected
-                    raise DependencyUnavailable("temporal", str(error)) from error
-                else:
-                    return self._handle(workflow_id, started.first_execution_run_id)
+
+    async def _start_once(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
+        try:
+            started = await start()
+        except RPCError as error:
+            return await self._started_after_all(workflow_id, request, error)
+        except RuntimeError as error:  # a lazy client that has never connected
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
