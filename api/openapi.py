@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
+from models.cart import CartView
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -115,6 +116,13 @@ def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> 
     return described(ValidationProblem, "The request breaks a rule.", *headers, **bodies)
 
 
+def changed(
+    model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
+) -> dict[str, Any]:
+    """What a change of a cart is answered, this time and every time its key is sent again."""
+    return described(model, description, IDEMPOTENCY_KEY, REPLAYED, *headers, **examples)
+
+
 SERVER_ERROR = message("Something that nobody foresaw.", "Internal server error")
 PROTECTED: Responses = {
     401: message(
@@ -141,12 +149,18 @@ STORAGE_UNAVAILABLE = message(
     RETRY_AFTER,
     code="mongodb_unavailable",
 )
-
-
-NOT_MODIFIED: dict[str, Any] = {
-    "description": "The client has this version already.",
-    "headers": _ANY_ANSWER | ETAG,
+BAD_STORE_ID = validation_failed(
+    storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
+)
+CART_READ: Responses = {
+    200: described(CartView, "The cart.", ETAG, cart=CART_EXAMPLE),
+    304: {
+        "description": "The client has this version already.",
+        "headers": _ANY_ANSWER | ETAG,
+    },
+    503: STORAGE_UNAVAILABLE,
 }
+"""What every read of a cart may be answered."""
 MUTATION: Responses = {
     202: described(
         Accepted,

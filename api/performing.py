@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import Header, Request, Response
@@ -15,7 +15,7 @@ from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome
 from workflows import ids
-from workflows.gateway import Started, fingerprint, new_attempt
+from workflows.gateway import fingerprint, new_attempt
 
 KeyHeader = Annotated[
     IdempotencyKey | None,
@@ -44,8 +44,6 @@ IfNoneMatch = Annotated[
         examples=['"3-507f1f77bcf86cd799439013"'],
     ),
 ]
-
-Request_ = TypeVar("Request_", bound=CartOperation)
 
 _EVENTS = {
     ids.ADD_ITEM: ("cart_item_added", "Cart item added"),
@@ -112,11 +110,7 @@ def operation(
 
 
 async def perform(
-    call: Call,
-    name: str,
-    key: str | None,
-    build: Callable[[str], Awaitable[Request_]],
-    start: Callable[[Request_], Awaitable[Started]],
+    call: Call, key: str | None, build: Callable[[str], Awaitable[CartOperation]]
 ) -> Response:
     """Starts the operation that `build` makes for a key, and waits for its answer.
 
@@ -134,7 +128,7 @@ async def perform(
         if earlier is not None:
             trace.fields["outcome"] = earlier.status
             return earlier.answer.response()
-    started = await start(request)
+    started = await state.gateway.start(request)
     heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
     if heard is None:
         trace.fields["outcome"] = "pending"
@@ -142,6 +136,6 @@ async def perform(
     trace.fields["outcome"] = heard.result.outcome.value
     end = await ended(state.carts, heard.result, heard.answer)
     if heard.result.outcome is Outcome.COMMITTED:
-        event, message = _EVENTS[name]
+        event, message = _EVENTS[heard.result.operation]
         trace.done(event, message, sagaId=heard.result.saga_id)
     return end.answer.response()

@@ -26,14 +26,7 @@ from api.health import PROBE_SECONDS, HealthChecks
 from api.limits import RateLimits
 from models.cart import Cart
 from models.errors import DependencyUnavailable
-from models.messages import (
-    AddItemInput,
-    ClearCartInput,
-    OperationResult,
-    Policy,
-    RemoveItemInput,
-    UpdateQuantityInput,
-)
+from models.messages import CartOperation, OperationResult, Policy
 from models.operation import Operation
 from settings import Settings
 from workflows.gateway import CartGateway, Started, connect, policy_of
@@ -66,10 +59,7 @@ class Cache(Protocol):
 class Gateway(Protocol):
     """Starts and finds operations (`workflows.gateway.CartGateway`)."""
 
-    async def add_item(self, request: AddItemInput) -> Started: ...
-    async def update_quantity(self, request: UpdateQuantityInput) -> Started: ...
-    async def remove_item(self, request: RemoveItemInput) -> Started: ...
-    async def clear_cart(self, request: ClearCartInput) -> Started: ...
+    async def start(self, request: CartOperation) -> Started: ...
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None: ...
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None

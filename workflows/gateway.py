@@ -45,12 +45,8 @@ from models.messages import (
 )
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
-from workflows.add_item import AddItemWorkflow
-from workflows.clear_cart import ClearCartWorkflow
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
-from workflows.remove_item import RemoveItemWorkflow
-from workflows.update_quantity import UpdateQuantityWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=2)
 
@@ -140,45 +136,36 @@ class CartGateway:
         self._queues = Queues()
         self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
 
-    async def add_item(self, request: AddItemInput) -> Started:
-        """Starts the add; returns as soon as it is accepted."""
-        return await self._start(
-            AddItemWorkflow.run,
+    async def start(self, request: CartOperation) -> Started:
+        """Starts an operation; returns as soon as it is accepted."""
+        workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
+        heard: asyncio.Future[Announced] | None = None
+        if self._inbox and self._inbox.is_listening:
+            heard = self._inbox.expect(request.attempt_id)
+            request = request.model_copy(update={"reply_channel": self._inbox.channel})
+        operation, product_id, summary = _described(request)
+        start = partial(
+            self._client.start_workflow,
+            operation,
             request,
-            operation=ids.ADD_ITEM,
-            product_id=request.product_id,
-            summary=f"Add {request.quantity} x {request.product_id}",
+            id=workflow_id,
+            task_queue=self._task_queue,
+            task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
+            rpc_timeout=RPC_TIMEOUT,
+            static_summary=summary,
+            memo={
+                ids.MEMO_OPERATION_ID: request.operation_id,
+                ids.MEMO_ATTEMPT_ID: request.attempt_id,
+            },
+            search_attributes=_search_attributes(request, operation, product_id),
         )
-
-    async def update_quantity(self, request: UpdateQuantityInput) -> Started:
-        """Starts the change of a line's quantity."""
-        return await self._start(
-            UpdateQuantityWorkflow.run,
-            request,
-            operation=ids.UPDATE_QUANTITY,
-            product_id=request.product_id,
-            summary=f"Set {request.product_id} to {request.quantity}",
-        )
-
-    async def remove_item(self, request: RemoveItemInput) -> Started:
-        """Starts the removal of a line."""
-        return await self._start(
-            RemoveItemWorkflow.run,
-            request,
-            operation=ids.REMOVE_ITEM,
-            product_id=request.product_id,
-            summary=f"Remove {request.product_id}",
-        )
-
-    async def clear_cart(self, request: ClearCartInput) -> Started:
-        """Starts the deletion of a cart."""
-        return await self._start(
-            ClearCartWorkflow.run,
-            request,
-            operation=ids.CLEAR_CART,
-            product_id=None,
-            summary=f"Clear the cart ({request.reason})",
-        )
+        try:
+            handle = await self._start_in_turn(workflow_id, request, start)
+        except BaseException:
+            if self._inbox:
+                self._inbox.forget(request.attempt_id)
+            raise
+        return Started(request.operation_id, handle, request.attempt_id, heard)
 
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
         """How the operation ended; None when it has not within the time.
@@ -260,43 +247,6 @@ class CartGateway:
             return self._handle(run.id, run.run_id)
         return None
 
-    async def _start(
-        self,
-        workflow: Any,
-        request: CartOperation,
-        *,
-        operation: str,
-        product_id: str | None,
-        summary: str,
-    ) -> Started:
-        workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
-        heard: asyncio.Future[Announced] | None = None
-        if self._inbox and self._inbox.is_listening:
-            heard = self._inbox.expect(request.attempt_id)
-            request = request.model_copy(update={"reply_channel": self._inbox.channel})
-        start = partial(
-            self._client.start_workflow,
-            workflow,
-            request,
-            id=workflow_id,
-            task_queue=self._task_queue,
-            task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
-            rpc_timeout=RPC_TIMEOUT,
-            static_summary=summary,
-            memo={
-                ids.MEMO_OPERATION_ID: request.operation_id,
-                ids.MEMO_ATTEMPT_ID: request.attempt_id,
-            },
-            search_attributes=_search_attributes(request, operation, product_id),
-        )
-        try:
-            handle = await self._start_in_turn(workflow_id, request, start)
-        except BaseException:
-            if self._inbox:
-                self._inbox.forget(request.attempt_id)
-            raise
-        return Started(request.operation_id, handle, request.attempt_id, heard)
-
     async def _start_in_turn(
         self,
         workflow_id: str,
@@ -365,6 +315,20 @@ class CartGateway:
         return self._client.get_workflow_handle(
             workflow_id, run_id=run_id, result_type=OperationResult
         )
+
+
+def _described(request: CartOperation) -> tuple[str, str | None, str]:
+    """The operation's name (its workflow's), its product if it is about one, and a summary."""
+    match request:
+        case AddItemInput(product_id=product, quantity=quantity):
+            return ids.ADD_ITEM, product, f"Add {quantity} x {product}"
+        case UpdateQuantityInput(product_id=product, quantity=quantity):
+            return ids.UPDATE_QUANTITY, product, f"Set {product} to {quantity}"
+        case RemoveItemInput(product_id=product):
+            return ids.REMOVE_ITEM, product, f"Remove {product}"
+        case ClearCartInput(reason=reason):
+            return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+    raise TypeError(f"no workflow takes {type(request).__name__}")
 
 
 def _search_attributes(

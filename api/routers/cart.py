@@ -35,14 +35,7 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     status_code=HTTPStatus.CREATED,
     response_class=Response,
     responses={
-        201: docs.described(
-            CartView,
-            "Added: the cart.",
-            docs.IDEMPOTENCY_KEY,
-            docs.REPLAYED,
-            docs.ETAG,
-            cart=docs.CART_EXAMPLE,
-        ),
+        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
         200: docs.described(
             InsufficientStock,
             "Too few units: nothing was changed.",
@@ -81,7 +74,7 @@ async def add_item(
         return add_item_input(store_id, key, body, call, if_match)
 
     key = given_key(request, idempotency_key, body.idempotency_key)
-    return await perform(call, ids.ADD_ITEM, key, build, call.state.gateway.add_item)
+    return await perform(call, key, build)
 
 
 @router.delete(
@@ -90,17 +83,13 @@ async def add_item(
     summary="Clear the own cart",
     response_class=Response,
     responses={
-        200: docs.described(
+        200: docs.changed(
             Done,
             "The cart is gone, and its units are free.",
-            docs.IDEMPOTENCY_KEY,
-            docs.REPLAYED,
             example={"message": "Cart cleared"},
         ),
         **docs.MUTATION,
-        400: docs.validation_failed(
-            storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
-        ),
+        400: docs.BAD_STORE_ID,
         404: docs.message("There is no cart.", "Cart not found"),
     },
 )
@@ -127,7 +116,7 @@ async def clear_cart(
         return ClearCartInput(**common, reason="user")
 
     key = given_key(request, idempotency_key)
-    return await perform(call, ids.CLEAR_CART, key, build, call.state.gateway.clear_cart)
+    return await perform(call, key, build)
 
 
 @router.get(
@@ -136,13 +125,9 @@ async def clear_cart(
     summary="Read the own cart",
     response_class=Response,
     responses={
-        200: docs.described(CartView, "The cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
-        304: docs.NOT_MODIFIED,
-        400: docs.validation_failed(
-            storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
-        ),
+        **docs.CART_READ,
+        400: docs.BAD_STORE_ID,
         404: docs.message("There is no cart.", "Cart not found"),
-        503: docs.STORAGE_UNAVAILABLE,
     },
 )
 async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:

@@ -46,12 +46,9 @@ CartId = Annotated[
     ),
 ]
 _BAD_ID = ("id", "id must be 24 hexadecimal digits")
-_NO_CART = ("Cart not found", "There is no such cart of this user, or of the admin's stores.")
-_REMOVED = docs.described(
+_REMOVED = docs.changed(
     Done,
     "The product is out of the cart, and its units are free.",
-    docs.IDEMPOTENCY_KEY,
-    docs.REPLAYED,
     example={"message": "Item removed from cart"},
 )
 _NOT_THERE = docs.described(
@@ -68,11 +65,11 @@ _NOT_THERE = docs.described(
     summary="Read a cart by its id",
     response_class=Response,
     responses={
-        200: docs.described(CartView, "The cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
-        304: docs.NOT_MODIFIED,
+        **docs.CART_READ,
         400: docs.validation_failed(id=_BAD_ID),
-        404: docs.message(_NO_CART[1], _NO_CART[0]),
-        503: docs.STORAGE_UNAVAILABLE,
+        404: docs.message(
+            "There is no such cart of this user, or of the admin's stores.", "Cart not found"
+        ),
     },
 )
 async def get_cart_by_id(
@@ -91,11 +88,9 @@ async def get_cart_by_id(
     summary="Change the quantity of an item",
     response_class=Response,
     responses={
-        200: docs.described(
+        200: docs.changed(
             CartView,
             "The cart; unchanged if the item had this quantity already.",
-            docs.IDEMPOTENCY_KEY,
-            docs.REPLAYED,
             docs.ETAG,
             cart=docs.CART_EXAMPLE,
         ),
@@ -135,7 +130,7 @@ async def update_quantity(
         return UpdateQuantityInput(**common, product_id=body.product_id, quantity=body.quantity)
 
     key = given_key(request, idempotency_key)
-    return await perform(call, ids.UPDATE_QUANTITY, key, build, call.state.gateway.update_quantity)
+    return await perform(call, key, build)
 
 
 @router.delete(
@@ -210,7 +205,7 @@ async def _remove(
         )
         return RemoveItemInput(**common, product_id=product_id)
 
-    return await perform(call, ids.REMOVE_ITEM, key, build, call.state.gateway.remove_item)
+    return await perform(call, key, build)
 
 
 async def _operation(

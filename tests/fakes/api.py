@@ -24,11 +24,8 @@ from models.errors import DependencyUnavailable
 from models.messages import (
     AddItemInput,
     CartOperation,
-    ClearCartInput,
     OperationResult,
     Outcome,
-    RemoveItemInput,
-    UpdateQuantityInput,
 )
 from models.operation import Answer, Operation
 from settings import Settings
@@ -110,27 +107,15 @@ class FakeGateway:
     outcome: Lookup = None
     refuses: Exception | None = None
     found: Lookup = field(default_factory=KeyError)
-    added: list[AddItemInput] = field(default_factory=list)
-    others: list[CartOperation] = field(default_factory=list)
+    started: list[CartOperation] = field(default_factory=list)
     looked_up: list[tuple[str, str, str | None]] = field(default_factory=list)
 
-    async def add_item(self, request: AddItemInput) -> Started:
-        self.added.append(request)
-        if self.refuses is not None:
-            raise self.refuses
-        return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
+    @property
+    def added(self) -> list[AddItemInput]:
+        return [request for request in self.started if isinstance(request, AddItemInput)]
 
-    async def update_quantity(self, request: UpdateQuantityInput) -> Started:
-        return await self._accept(request)
-
-    async def remove_item(self, request: RemoveItemInput) -> Started:
-        return await self._accept(request)
-
-    async def clear_cart(self, request: ClearCartInput) -> Started:
-        return await self._accept(request)
-
-    async def _accept(self, request: CartOperation) -> Started:
-        self.others.append(request)
+    async def start(self, request: CartOperation) -> Started:
+        self.started.append(request)
         if self.refuses is not None:
             raise self.refuses
         return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
