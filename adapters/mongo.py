@@ -14,11 +14,12 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
+from models.intake import IntakeHold
 from models.operation import Operation
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, Operation)
+DOCUMENTS = (Cart, Operation, IntakeHold)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0

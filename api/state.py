@@ -19,10 +19,12 @@ from adapters import events
 from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache
 from adapters.carts import CartFilter, CartStore, Owner
+from adapters.intake import IntakeHolds
 from adapters.inventory import InventoryClient
 from adapters.rate_limits import RateLimiter
 from api.auth import Authenticator
 from api.health import PROBE_SECONDS, HealthChecks
+from api.intake import Intake
 from api.limits import RateLimits
 from models.cart import Cart
 from models.errors import DependencyUnavailable
@@ -30,6 +32,7 @@ from models.messages import CartOperation, OperationResult, Policy
 from models.operation import Operation
 from settings import Settings
 from workflows.gateway import CartGateway, Started, connect, policy_of
+from workflows.pages import Pages
 
 
 class Carts(Protocol):
@@ -78,6 +81,8 @@ class ApiState:
     gateway: Gateway
     health: HealthChecks
     limits: RateLimits
+    intake: Intake
+    pages: Pages
 
 
 def state_of(connection: HTTPConnection) -> ApiState:
@@ -102,6 +107,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(authenticator.close)
         limiter = RateLimiter(settings.redis)
         stack.push_async_callback(limiter.close)
+        intake = Intake(IntakeHolds())
+        await intake.open()
+        stack.push_async_callback(intake.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
@@ -133,6 +141,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 per_user=settings.rate_limit_per_user,
                 per_address=settings.rate_limit_per_address,
             ),
+            intake=intake,
+            pages=Pages(settings.temporal_ui, temporal.namespace),
         )
 
 

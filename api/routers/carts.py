@@ -79,6 +79,7 @@ async def get_cart_by_id(
     owner = await _owner(call, cart_id)
     if owner.cart is None:
         raise not_found("Cart")
+    call.link_to_saga(owner.store_id, owner.user_id)
     return unless_known(cart_answer(owner.cart), if_none_match)
 
 

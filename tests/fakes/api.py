@@ -16,11 +16,13 @@ from adapters.rate_limits import Allowance
 from api.app import create_app
 from api.auth import Authenticator
 from api.health import HealthChecks
+from api.intake import Intake
 from api.limits import RateLimits
 from api.state import ApiState
 from cli.token import mint_token
 from models.cart import Cart
 from models.errors import DependencyUnavailable
+from models.intake import IntakeHold
 from models.messages import (
     AddItemInput,
     CartOperation,
@@ -30,6 +32,7 @@ from models.messages import (
 from models.operation import Answer, Operation
 from settings import Settings
 from workflows.gateway import CartHandle, Started, policy_of
+from workflows.pages import Pages
 
 STORE, USER = "store-1", "user-1"
 URL = f"/api/v1/cart/{STORE}/store"
@@ -218,6 +221,19 @@ class FakeCache:
 
 
 @dataclass
+class FakeHolds:
+    """Holds on the intake; `down` makes every call fail as MongoDB's absence does."""
+
+    holds: list[IntakeHold] = field(default_factory=list)
+    down: bool = False
+
+    async def active(self) -> list[IntakeHold]:
+        if self.down:
+            raise DependencyUnavailable("mongodb", "down")
+        return self.holds
+
+
+@dataclass
 class FakeLimiter:
     """Allows so many requests to everybody; `down` makes every call fail."""
 
@@ -249,6 +265,7 @@ class FakeApi:
         self.carts = FakeCarts()
         self.cache = FakeCache()
         self.limiter = FakeLimiter()
+        self.holds = FakeHolds()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -264,6 +281,8 @@ class FakeApi:
                 per_user=self.settings.rate_limit_per_user,
                 per_address=self.settings.rate_limit_per_address,
             ),
+            intake=Intake(self.holds),
+            pages=Pages("http://ui", "default"),
         )
         self.app: FastAPI = create_app(self.settings, state=self.state)
         self.client = httpx.AsyncClient(
