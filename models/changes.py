@@ -42,7 +42,8 @@ class ChangeRefused(Exception):
 class Changed:
     """`cart` is the next version, or None when it is deleted; `version` counts on all the same.
 
-    `effects` are in the order in which they must happen; `body` is the answer's JSON text.
+    `effects` are in the order in which they must happen; `body` is the answer's JSON text; `reason`
+    is why, where there may be several.
     """
 
     cart: CartContent | None
@@ -50,6 +51,7 @@ class Changed:
     effects: tuple[AnyEffect, ...]
     status: HTTPStatus
     body: bytes
+    reason: str | None = None
 
 
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
@@ -159,6 +161,8 @@ class _Applying:
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
         cart = self._require_cart(request.cart_id)
+        if request.expired_by is not None and cart.expire_at > request.expired_by:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
         version = cart.version + 1
         held = {line.product_id: line.product_quantity for line in cart.cart_items}
         event = events.CartCleared(
@@ -173,7 +177,9 @@ class _Applying:
         releases = self._freed(held, request.reason, request.order_id)
         told = self._told(events.CART_CLEARED, event)
         body = to_json({"message": "Cart cleared"})
-        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body)
+        return Changed(
+            None, version, (*releases, *told), HTTPStatus.OK, body, reason=request.reason
+        )
 
     def _require_room(self, request: AddItemInput) -> None:
         """Neither the line nor the cart grows beyond its limit."""

@@ -7,7 +7,8 @@
     ├── VersionConflict            the cart moved on since it was loaded; load and try again
     ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
     ├── AlreadyCommitted           another run committed the same operation
-    └── OperationInProgress        the cart, or the same key, is busy; nothing was started
+    ├── OperationInProgress        the cart, or the same key, is busy; nothing was started
+    └── OperationAborted           it ran, and changed nothing; it may be tried again
 
 A business refusal (insufficient stock, a limit) is no error: it is a `Refusal`, a value.
 """
@@ -60,3 +61,7 @@ class AlreadyCommitted(CartServiceError):
 
 class OperationInProgress(CartServiceError):
     """Another operation holds the cart, or the same key is being processed."""
+
+
+class OperationAborted(CartServiceError):
+    """The operation was undone for a passing reason, which is the error's text."""

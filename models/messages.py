@@ -103,12 +103,20 @@ class RemoveItemInput(CartOperation):
     product_id: str
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
 class ClearCartInput(CartOperation):
-    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is."""
+    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is.
+
+    With `expired_by` only if nobody has touched it meanwhile: it expires then or earlier.
+    """
 
     cart_id: str | None = None
-    reason: str
+    reason: ClearReason
     order_id: str | None = None
+    expired_by: datetime | None = None
 
 
 class SagaRun(Message):
@@ -208,6 +216,7 @@ RefusalCode = Literal[
     "cart_not_found",
     "item_not_found",
     "precondition_failed",
+    "nothing_to_change",
 ]
 
 

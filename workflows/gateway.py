@@ -31,12 +31,13 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from adapters.answers import Announced, AnswerInbox
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable, OperationInProgress
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import (
     AddItemInput,
     CartOperation,
     ClearCartInput,
     OperationResult,
+    Outcome,
     Policy,
     RelayInput,
     RelayKind,
@@ -49,6 +50,7 @@ from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=2)
+CARRY_OUT_GRACE_SECONDS = 5.0
 
 CartHandle = WorkflowHandle[Any, OperationResult]
 
@@ -201,6 +203,20 @@ class CartGateway:
         finally:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
+
+    async def carry_out(self, request: CartOperation) -> OperationResult:
+        """Starts an operation and waits for its end, for whoever must know that it was done.
+
+        Raises `OperationAborted` when it was undone, `OperationInProgress` when it goes on longer
+        than its deadline, and what `start` and `result` raise: in each case ask again.
+        """
+        wait = request.policy.deadline_seconds + CARRY_OUT_GRACE_SECONDS
+        heard = await self.result(await self.start(request), wait_seconds=wait)
+        if heard is None:
+            raise OperationInProgress("it has not ended")
+        if heard.result.outcome is Outcome.ABORTED:
+            raise OperationAborted(heard.result.reason or "aborted")
+        return heard.result
 
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None

@@ -12,8 +12,12 @@ REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
 RELAY = "Relay"
 SWEEP = "Sweep"
+EXPIRY = "Expiry"
+FIGURES = "Figures"
 
 SWEEP_SCHEDULE = "cart-sweep"
+EXPIRY_SCHEDULE = "cart-expiry"
+FIGURES_SCHEDULE = "cart-figures"
 
 # Signals of operators; each carries why, and who says so.
 ABORT = "abort"  # to a saga: undo what is not yet committed
@@ -74,4 +78,10 @@ def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
 def operation_id(store_id: str, user_id: str, idempotency_key: str) -> str:
     """Names a client's intention without telling its key; ids cannot contain the separator."""
     text = f"{store_id}|{user_id}|{idempotency_key}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def event_operation_id(topic: str, event_id: str, store_id: str, user_id: str) -> str:
+    """Names what an event does to one cart; no client's key can be mistaken for it."""
+    text = f"{topic}|{store_id}|{user_id}|{event_id}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +10,16 @@ from temporalio.client import WorkflowHandle
 
 from models.errors import DependencyUnavailable, VersionConflict
 from models.messages import RelayKind
+from models.upkeep import ExpiryInput
+from tests.support.carts import plant_cart
 from tests.support.relays import TOO_LARGE, RelayBench, details, failing
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
+from workflows.expiry import ExpiryWorkflow
+from workflows.figures import FiguresWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.schedules import SweepWorkflow
 
@@ -164,6 +169,20 @@ async def sweep(bench: Bench, relays: RelayBench) -> Run:
     )
 
 
+async def expiry_of_two_carts(bench: Bench, relays: RelayBench) -> Run:
+    for user_id in ("user-1", "user-2"):
+        await plant_cart(bench.shop, user_id, {"headphones": 1}, expires_in=timedelta(days=-1))
+    return await bench.shop.world.temporal.start_workflow(
+        ExpiryWorkflow.run, ExpiryInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def figures(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        FiguresWorkflow.run, id=f"figures-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
 async def ended(handle: Run) -> None:
     """Waits for its end, whatever that is."""
     await asyncio.gather(handle.result(), return_exceptions=True)
@@ -191,7 +210,15 @@ SCENARIOS: dict[str, Scenario] = {
         relay_skipping,
         relay_of_releases,
         sweep,
+        expiry_of_two_carts,
+        figures,
     )
 }
-WORKFLOWS = {"add": AddItemWorkflow, "relay": RelayWorkflow, "sweep": SweepWorkflow}
+WORKFLOWS = {
+    "add": AddItemWorkflow,
+    "relay": RelayWorkflow,
+    "sweep": SweepWorkflow,
+    "expiry": ExpiryWorkflow,
+    "figures": FiguresWorkflow,
+}
 """What the first word of a history's name says."""

@@ -171,10 +171,10 @@ async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
     return await eventually(waiting)
 
 
-async def details(relay: Handle) -> str:
-    """What the Web UI shows as the relay's current details."""
+async def details(run: WorkflowHandle[Any, Any]) -> str:
+    """What the Web UI shows as the workflow's current details."""
     name = "__temporal_workflow_metadata"
-    metadata: WorkflowMetadata = await relay.query(name, result_type=WorkflowMetadata)
+    metadata: WorkflowMetadata = await run.query(name, result_type=WorkflowMetadata)
     return metadata.current_details
 
 

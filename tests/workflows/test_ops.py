@@ -58,7 +58,7 @@ async def listed(bench: Bench, count: int, *words: str) -> Any:
 
 async def test_an_abort_undoes_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for bound in ("start_to_close_timeout", "schedule_to_close_timeout"):
-        monkeypatch.setitem(policies.COMMIT, bound, LONG)  # type: ignore[misc]
+        monkeypatch.setitem(policies.COMMIT, bound, LONG)
     buyer = bench.shop.buyer()
     arrived, _ = bench.faults.hold("commit")
     started = await start(bench, buyer)
