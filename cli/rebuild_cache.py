@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.options import AsJson, OnlyStore
+from cli.ops.options import AsJson, OnlyStore
 
 if TYPE_CHECKING:
     from settings import Settings

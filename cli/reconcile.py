@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import AsJson, OnlyStore
+from cli.ops.options import AsJson, OnlyStore
 from models.repair import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from models.repair import ReconcileInput, Report
-    from settings import Settings
+    from models.repair import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -31,51 +30,35 @@ def reconcile(
 
     Exit code 1 when there is drift that was not repaired.
     """
-    import asyncio  # noqa: PLC0415
-
-    from cli.console import print_json  # noqa: PLC0415
-    from models.repair import ReconcileInput  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
-    request = ReconcileInput(store_id=store, fix=fix, limit=limit)
-    report = asyncio.run(_run(load_settings(), request))
-    if as_json:
-        print_json(report.model_dump(mode="json"))
-    else:
-        _show(report)
-    if any(finding.drift.done is None for finding in report.findings):
-        sys.exit(1)
-
-
-async def _run(settings: "Settings", request: "ReconcileInput") -> "Report":
-    """Starts the workflow and waits for its end, however long it takes."""
     from temporalio.client import WorkflowFailureError  # noqa: PLC0415
     from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
-    from temporalio.service import RPCError  # noqa: PLC0415
 
-    from cli.console import CliError, reason  # noqa: PLC0415
-    from cli.temporal import workflow_page  # noqa: PLC0415
-    from models.errors import DependencyUnavailable  # noqa: PLC0415
-    from workflows.gateway import CartGateway, connect  # noqa: PLC0415
+    from cli.console import CliError, print_json  # noqa: PLC0415
+    from cli.ops.desk import Desk, at_desk  # noqa: PLC0415
+    from cli.ops.exits import Exit  # noqa: PLC0415
+    from models.repair import ReconcileInput  # noqa: PLC0415
 
-    try:
-        client = await connect(settings)
-        gateway = CartGateway(
-            client,
-            task_queue=settings.temporal_task_queue,
-            lock_wait_seconds=settings.cart_lock_wait_seconds,
-        )
-        run = await gateway.reconcile(request)
-        page = workflow_page(settings, client.namespace, run.id, run.first_execution_run_id)
-        print(f"it goes on when this command is stopped: {page}", file=sys.stderr)
-        return await run.result()
-    except WorkflowAlreadyStartedError as error:
-        page = workflow_page(settings, client.namespace, error.workflow_id)
-        raise CliError(f"one is running: {page}") from None
-    except WorkflowFailureError as error:
-        raise CliError(f"the reconciling failed: {error.cause}") from None
-    except (DependencyUnavailable, RPCError, RuntimeError) as error:
-        raise CliError(f"Temporal does not answer: {reason(error)}; see cart doctor") from None
+    async def run(desk: Desk) -> Exit:
+        """However long it takes."""
+        try:
+            started = await desk.gateway.reconcile(
+                ReconcileInput(store_id=store, fix=fix, limit=limit)
+            )
+            page = desk.pages.workflow(started.id, started.first_execution_run_id)
+            print(f"it goes on when this command is stopped: {page}", file=sys.stderr)
+            report = await started.result()
+        except WorkflowAlreadyStartedError as error:
+            raise CliError(f"one is running: {desk.pages.workflow(error.workflow_id)}") from None
+        except WorkflowFailureError as error:
+            raise CliError(f"the reconciling failed: {error.cause}") from None
+        if as_json:
+            print_json(report.model_dump(mode="json"))
+        else:
+            _show(report)
+        left = any(finding.drift.done is None for finding in report.findings)
+        return Exit.PROBLEM if left else Exit.OK
+
+    at_desk(run)
 
 
 def _show(report: "Report") -> None:

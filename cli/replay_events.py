@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import AsJson, OnlyStore
+from cli.ops.options import AsJson, OnlyStore
 
 if TYPE_CHECKING:
     from models.operation import Operation

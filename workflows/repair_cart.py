@@ -78,7 +78,7 @@ class RepairCartWorkflow(CartWorkflow):
                 done = "cached anew"
             case DriftKind.STUCK_EFFECT:
                 kind = RelayKind.RELEASES if drift.product_id else RelayKind.EVENTS
-                await saga.wake(kind)
+                await saga.leave_to_relay(kind)
                 done = f"woke the relay of {kind}"
         workflow.logger.warning("Repair: %s, %s: %s", drift.kind, drift.detail, done)
         return drift.model_copy(update={"done": done})
