@@ -25,6 +25,7 @@ from adapters.cache import CartCache
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
+from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
 from adapters.stock_cache import StockCache
@@ -142,6 +143,9 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(inventory.close)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())

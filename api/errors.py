@@ -34,6 +34,7 @@ _UNAVAILABLE = {
     "inventory_unavailable": "Unable to reserve inventory",
     "mongodb_unavailable": "Cart storage is unavailable; nothing was changed, try again",
     "temporal_unavailable": "Cart operations are unavailable; try again with the same key",
+    "redis_unavailable": "Log level cannot be passed on now; try again",
     "deadline": "Cart operation took too long and was undone; try again",
     "operator": "Cart operation was stopped by an operator and undone; try again",
     "cancelled": "Cart operation was cancelled and undone; try again",
@@ -91,9 +92,9 @@ def not_found(what: str) -> ApiError:
     return ApiError(problem(HTTPStatus.NOT_FOUND, f"{what} not found"))
 
 
-def forbidden() -> ApiError:
+def forbidden(where: str = "this store") -> ApiError:
     """403: known, and not allowed."""
-    return ApiError(problem(HTTPStatus.FORBIDDEN, "Administrators of this store only"))
+    return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))
 
 
 def unauthorized(message: str) -> ApiError:

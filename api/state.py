@@ -20,6 +20,7 @@ from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache, Found
 from adapters.carts import CartFilter, CartStore, Owner
 from adapters.inventory import InventoryClient
+from adapters.log_levels import AskedLevel, LogLevels
 from adapters.rate_limits import RateLimiter
 from adapters.redis_pool import RedisPool
 from adapters.stock_cache import StockCache
@@ -70,6 +71,12 @@ class Gateway(Protocol):
     ) -> OperationResult | None: ...
 
 
+class Levels(Protocol):
+    """Tells every process its log level (`adapters.log_levels.LogLevels`)."""
+
+    async def ask(self, level: str, *, seconds: int) -> AskedLevel: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiState:
     """Everything the routes use.
@@ -87,6 +94,7 @@ class ApiState:
     gateway: Gateway
     health: HealthChecks
     limits: RateLimits
+    log_levels: Levels
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
 
 
@@ -114,6 +122,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(availability.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
@@ -141,6 +152,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 fallback_seconds=settings.answer_fallback_ms / 1000,
             ),
             health=health,
+            log_levels=log_levels,
             limits=RateLimits(
                 RateLimiter(redis),
                 per_user=settings.rate_limit_per_user,

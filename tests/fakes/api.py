@@ -14,6 +14,7 @@ from adapters.answers import Announced
 from adapters.cache import Found
 from adapters.carts import CartFilter, Owner
 from adapters.inventory import Stock
+from adapters.log_levels import AskedLevel
 from adapters.rate_limits import Allowance
 from api.app import create_app
 from api.auth import Authenticator
@@ -283,6 +284,20 @@ class FakeLimiter:
         return Allowance(self.left >= 0, per_minute, max(self.left, 0), 7, 60)
 
 
+@dataclass
+class FakeLevels:
+    """Remembers what was asked for; `down` is Redis' absence."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    down: bool = False
+
+    async def ask(self, level: str, *, seconds: int) -> AskedLevel:
+        if self.down:
+            raise DependencyUnavailable("redis", "down")
+        self.asked.append((level, seconds))
+        return AskedLevel(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
+
+
 class FakeApi:
     """The application over fakes, and a client that calls it as `USER`."""
 
@@ -300,6 +315,7 @@ class FakeApi:
         self.cache = FakeCache()
         self.stock = FakeStock()
         self.limiter = FakeLimiter()
+        self.levels = FakeLevels()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -310,6 +326,7 @@ class FakeApi:
             cache=self.cache,
             availability=Availability(self.stock, self.stock),
             gateway=self.gateway,
+            log_levels=self.levels,
             health=HealthChecks(timeout=0.1, **probes),
             limits=RateLimits(
                 self.limiter,
