@@ -5,7 +5,7 @@ not here: the cart itself (`models.cart.CartView`).
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -62,6 +62,8 @@ RULES = {
 }
 """JSON name, path parameter or header -> the rule, to be read after the field's name."""
 
+# RFC 3339, 5.6, without the leap seconds that Python's own type has no place for.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _URL = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\\]+", re.IGNORECASE)
 
 
@@ -89,6 +91,17 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _time(value: Any) -> datetime:
+    """A time with its offset; pydantic would take `0.5`, a bare date or a local time as well."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError("must be a time")
+    time = datetime.fromisoformat(value.upper())
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # in UTC it is of the year 0 or 10000, and no cart is that old or new
+        return time.replace(tzinfo=UTC)
+
+
 _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -98,6 +111,11 @@ Price = Annotated[
     Decimal,
     BeforeValidator(_price),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": int(MAX_PRICE), "multipleOf": 0.01}),
+]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Images = Annotated[
     list[Annotated[str, AfterValidator(_url)]],

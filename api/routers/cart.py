@@ -33,7 +33,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     status_code=HTTPStatus.CREATED,
     response_class=Response,
     responses={
-        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
+        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE)
+        | {"links": docs.CART_LINKS},
         200: docs.described(
             InsufficientStock,
             "Too few units: nothing was changed.",
