@@ -19,11 +19,17 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.carts import CartActivities
 from activities.events import EventActivities
+from activities.expiry import ExpiryActivities
+from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.scans import ScanActivities
 from adapters.cache import CartCache
+from adapters.cart_scans import CartScans
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
+from adapters.expired import ExpiredCarts
+from adapters.figures import FigureStore
 from adapters.inventory import InventoryClient
 from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
@@ -33,11 +39,17 @@ from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
-from workflows.gateway import CartGateway, connect
+from workflows.event_operations import mark_cart
+from workflows.expiry import ExpiryWorkflow
+from workflows.figures import FiguresWorkflow
+from workflows.gateway import CartGateway, connect, policy_of
+from workflows.mark_availability import MarkAvailabilityWorkflow
+from workflows.mark_product import MarkProductWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep_operations import expire_cart
 
 logger = logging.getLogger("worker")
 
@@ -48,8 +60,12 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    MarkAvailabilityWorkflow,
+    MarkProductWorkflow,
     RelayWorkflow,
     SweepWorkflow,
+    ExpiryWorkflow,
+    FiguresWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -103,6 +119,11 @@ def build_worker(
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
     )
+    expiry_steps = ExpiryActivities(
+        ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
+    )
+    figure_steps = FigureActivities(FigureStore())
+    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -120,6 +141,10 @@ def build_worker(
             inventory_steps.reserve,
             inventory_steps.release,
             event_steps.publish,
+            expiry_steps.expire_page,
+            figure_steps.measure,
+            scan_steps.find_ordered,
+            scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         # How long a relay's next task waits for a worker that has died, before another may have it.

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import CartKey, Outbox
@@ -32,7 +32,6 @@ CARTS_AT_ONCE = 32
 REFUSED_NAMED = 20
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
-HEARTBEAT_SECONDS = 1.0
 
 Wake = Callable[[RelayKind, int], Awaitable[None]]
 """Starts or wakes the relay of a kind and shard; raises `DependencyUnavailable`."""
@@ -106,7 +105,7 @@ class OutboxActivities:
         A dependency that is down ends the batch, and the relay tries again later. A single effect
         that fails holds up its own cart, and the rest goes on.
         """
-        async with _heartbeats():
+        async with heartbeats():
             return await self._deliver(batch)
 
     async def _deliver(self, batch: RelayBatch) -> RelayProgress:
@@ -144,22 +143,6 @@ class OutboxActivities:
             held=delivery.records_held,
             refused=tuple(delivery.refused)[:REFUSED_NAMED],
         )
-
-
-@asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Tells Temporal that the activity is alive, for as long as it runs."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 class _Delivery:

@@ -248,6 +248,8 @@ class CartStore:
                 version=changed.version,
                 answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
+                reason=changed.reason,
+                moved=changed.moved,
             )
             after = (
                 Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))

@@ -129,7 +129,7 @@ def refusal_answer(operation: str, refusal: Refusal) -> Answer:
             )
         case "cart_not_found":
             return problem(HTTPStatus.NOT_FOUND, "Cart not found")
-        case "item_not_found":
+        case "item_not_found" | "nothing_to_change":  # the latter is told to no client
             return problem(HTTPStatus.NOT_FOUND, "Item not found in cart")
         case "precondition_failed":
             message = "Cart has changed: its ETag is none of If-Match"

@@ -4,7 +4,7 @@ Pure: the pivot (`adapters.carts`) loads, calls `apply_change`, and stores all o
 transaction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
@@ -21,7 +21,10 @@ from models.messages import (
     AnyEffect,
     Change,
     ClearCart,
+    ClearCartInput,
     EventEffect,
+    MarkAvailability,
+    OrderedLine,
     Refusal,
     ReleaseEffect,
     RemoveLine,
@@ -44,7 +47,9 @@ class ChangeRefused(Exception):
 class Changed:
     """`cart` is the next version, or None when it is deleted; `version` counts on all the same.
 
-    `effects` are in the order in which they must happen; `body` is the answer's JSON text.
+    `effects` are in the order in which they must happen; `body` is the answer's JSON text; `moved`
+    is how many units of each product came in, or (negative) went out; `reason` is why, where there
+    may be several.
     """
 
     cart: CartContent | None
@@ -52,6 +57,8 @@ class Changed:
     effects: tuple[AnyEffect, ...]
     status: HTTPStatus
     body: bytes
+    moved: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
@@ -84,7 +91,11 @@ def apply_change(
         case RemoveLine():
             return applying.remove(change)
         case ClearCart():
-            return applying.clear(change)
+            if change.ordered is None:
+                return applying.clear(change)
+            return applying.take_ordered(change, change.ordered)
+        case MarkAvailability():
+            return applying.mark(change)
 
 
 class _Applying:
@@ -118,7 +129,8 @@ class _Applying:
             total_price=after.total_price,
         )
         told = self._told(events.CART_ITEM_ADDED, event)
-        return self._shown(after, told, HTTPStatus.CREATED)
+        moved = {request.product_id: request.quantity}
+        return self._shown(after, told, HTTPStatus.CREATED, moved)
 
     def set_quantity(self, change: SetQuantity) -> Changed:
         request = change.request
@@ -140,7 +152,7 @@ class _Applying:
         freed = before - request.quantity
         releases = self._freed({request.product_id: freed}, "quantity_reduced") if freed > 0 else ()
         told = self._told(events.CART_ITEM_UPDATED, event)
-        return self._shown(after, (*releases, *told), HTTPStatus.OK)
+        return self._shown(after, (*releases, *told), HTTPStatus.OK, {request.product_id: -freed})
 
     def remove(self, change: RemoveLine) -> Changed:
         request = change.request
@@ -156,11 +168,14 @@ class _Applying:
         releases = self._freed({request.product_id: before}, "item_removed")
         told = self._told(events.CART_ITEM_REMOVED, event)
         body = to_json({"message": "Item removed from cart"})
-        return Changed(after, after.version, (*releases, *told), HTTPStatus.OK, body)
+        moved = {request.product_id: -before}
+        return Changed(after, after.version, (*releases, *told), HTTPStatus.OK, body, moved)
 
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
         cart = self._require_cart(request.cart_id)
+        if request.expired_by is not None and cart.expire_at > request.expired_by:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
         version = cart.version + 1
         held = {line.product_id: line.product_quantity for line in cart.cart_items}
         event = events.CartCleared(
@@ -175,7 +190,72 @@ class _Applying:
         releases = self._freed(held, request.reason, request.order_id)
         told = self._told(events.CART_CLEARED, event)
         body = to_json({"message": "Cart cleared"})
-        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body)
+        moved = {product: -units for product, units in held.items()}
+        return Changed(
+            None, version, (*releases, *told), HTTPStatus.OK, body, moved, reason=request.reason
+        )
+
+    def take_ordered(self, change: ClearCart, ordered: tuple[OrderedLine, ...]) -> Changed:
+        """What an order took goes, as far as it is there; the cart stays with what is left."""
+        request = change.request
+        cart = self._require_cart(request.cart_id)
+        wanted = {line.product_id: line.quantity for line in ordered}
+        taken = [
+            (line, min(wanted[line.product_id] or line.product_quantity, line.product_quantity))
+            for line in cart.cart_items
+            if line.product_id in wanted
+        ]
+        units = {line.product_id: quantity for line, quantity in taken}
+        if not units:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
+        if sum(units.values()) == cart.quantity:
+            return self.clear(change)
+        after = cart.without_units(units, self._now, request.policy.expiry_days)
+        told = tuple(
+            effect
+            for position, (line, quantity) in enumerate(taken)
+            for effect in self._told_ordered(request, after, line, quantity, position=position)
+        )
+        releases = self._freed(units, request.reason, request.order_id)
+        moved = {product: -quantity for product, quantity in units.items()}
+        return self._shown(after, (*releases, *told), HTTPStatus.OK, moved)
+
+    def _told_ordered(
+        self,
+        request: ClearCartInput,
+        after: CartContent,
+        line: CartLine,
+        quantity: int,
+        *,
+        position: int,
+    ) -> tuple[EventEffect, ...]:
+        """The event of a line of which an order took units; a change of several has several."""
+        common = {
+            **self._common(after.version, after.currency, position),
+            "product_id": line.product_id,
+            "total_price": after.total_price,
+            "reason": request.reason,
+            "order_id": request.order_id,
+        }
+        left = line.product_quantity - quantity
+        if left == 0:
+            removed = events.CartItemRemoved(**common, quantity=quantity)
+            return self._told(events.CART_ITEM_REMOVED, removed)
+        updated = events.CartItemUpdated(
+            **common,
+            quantity=left,
+            previous_quantity=line.product_quantity,
+            product_price=line.product_price,
+        )
+        return self._told(events.CART_ITEM_UPDATED, updated)
+
+    def mark(self, change: MarkAvailability) -> Changed:
+        """It tells nobody: who asks for the cart sees it."""
+        cart = self._require_cart(change.request.cart_id)
+        after = cart.with_news(change.request.news, self._now)
+        if after is None:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
+        return self._shown(after, (), HTTPStatus.OK)
 
     def _require_room(self, request: AddItemInput | UpdateQuantityInput, price: Decimal) -> None:
         """Neither the line nor the cart grows beyond its limit."""
@@ -201,9 +281,9 @@ class _Applying:
             raise ChangeRefused(Refusal(code="item_not_found"))
         return cart, line
 
-    def _common(self, version: int, currency: str) -> dict[str, Any]:
+    def _common(self, version: int, currency: str, position: int = 0) -> dict[str, Any]:
         return {
-            "event_id": events.event_id(self._run.run_id, 0),
+            "event_id": events.event_id(self._run.run_id, position),
             "cart_id": str(self._id),
             "user_id": self._run.user_id,
             "store_id": self._run.store_id,
@@ -233,6 +313,11 @@ class _Applying:
         )
 
     def _shown(
-        self, cart: CartContent, effects: tuple[AnyEffect, ...], status: HTTPStatus
+        self,
+        cart: CartContent,
+        effects: tuple[AnyEffect, ...],
+        status: HTTPStatus,
+        moved: dict[str, int] | None = None,
     ) -> Changed:
-        return Changed(cart, cart.version, effects, status, cart_json(self._id, cart))
+        body = cart_json(self._id, cart)
+        return Changed(cart, cart.version, effects, status, body, moved or {})

@@ -106,12 +106,64 @@ class RemoveItemInput(CartOperation):
     product_id: str
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
+class OrderedLine(Message):
+    """Units of a product that an order has taken; `quantity` None means the whole line."""
+
+    product_id: str
+    quantity: int | None = None
+
+
 class ClearCartInput(CartOperation):
-    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is."""
+    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is.
+
+    With `expired_by` only if nobody has touched it meanwhile: it expires then or earlier. An order
+    may say what it took: `items`, or the `cart_version` that was ordered. What came into the cart
+    later stays there.
+    """
 
     cart_id: str | None = None
-    reason: str
+    reason: ClearReason
     order_id: str | None = None
+    expired_by: datetime | None = None
+    items: tuple[OrderedLine, ...] | None = None
+    cart_version: int | None = None
+
+
+class AvailabilityNews(Message):
+    """What is known of a product since `at`, the time of the event that said so."""
+
+    product_id: str
+    status: Literal["available", "out_of_stock"]
+    reason: str | None = None
+    at: datetime
+
+
+class MarkAvailabilityInput(CartOperation):
+    """Mark lines of the cart `cart_id`, each if the news of its product is newer than the line."""
+
+    cart_id: str
+    news: tuple[AvailabilityNews, ...]
+
+
+class MarkProductInput(Message):
+    """Mark a product's lines in all carts, of one store or (None) of all.
+
+    `topic` and `event_id` name the event that said so. The rest is carried from one run of the
+    workflow to the next: the id of the last cart that was looked at, and what it came to.
+    """
+
+    topic: str
+    event_id: str
+    store_id: str | None = None
+    news: AvailabilityNews
+    policy: Policy = Policy()
+    after: str | None = None
+    looked_at: int = 0
+    marked: int = 0
 
 
 class SagaRun(Message):
@@ -191,13 +243,27 @@ class RemoveLine(Message):
 
 
 class ClearCart(Message):
-    """Delete the cart; all its units are released."""
+    """Delete the cart; all its units are released.
+
+    With `ordered` only that is taken, as far as it is in the cart, and the cart stays when anything
+    is left in it.
+    """
 
     kind: Literal["clear_cart"] = "clear_cart"
     request: ClearCartInput
+    ordered: tuple[OrderedLine, ...] | None = None
 
 
-Change = Annotated[AddLine | SetQuantity | RemoveLine | ClearCart, Field(discriminator="kind")]
+class MarkAvailability(Message):
+    """Mark lines as out of stock, or as available again."""
+
+    kind: Literal["mark_availability"] = "mark_availability"
+    request: MarkAvailabilityInput
+
+
+Change = Annotated[
+    AddLine | SetQuantity | RemoveLine | ClearCart | MarkAvailability, Field(discriminator="kind")
+]
 
 
 # Refusals.
@@ -213,6 +279,7 @@ RefusalCode = Literal[
     "cart_not_found",
     "item_not_found",
     "precondition_failed",
+    "nothing_to_change",
 ]
 
 
@@ -311,6 +378,28 @@ class Committed(Message):
     pending_events: bool = False
 
 
+class FindOrdered(Message):
+    """Find what the cart had at `cart_version` and still has, and of that what is in `items`."""
+
+    cart_id: str
+    cart_version: int
+    items: tuple[OrderedLine, ...] | None = None
+
+
+class Ordered(Message):
+    """What an order took."""
+
+    lines: tuple[OrderedLine, ...]
+
+
+class ProductMarked(Message):
+    """What one page of a product's carts came to; `after` None when it was the last."""
+
+    looked_at: int
+    marked: int
+    after: str | None
+
+
 class SettleRun(Message):
     """Decide a run that may have committed: record it as aborted unless it has."""
 
@@ -364,6 +453,7 @@ class RelayInput(Message):
     shard: int
     shards: int
     paused: bool = False
+    paused_by: str = ""
     failing_since: datetime | None = None
     failures: int = 0
 
