@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos fuzz openapi release-openapi docs install clean
+.PHONY: help run test check bench chaos fuzz docs release-openapi install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
@@ -30,8 +30,7 @@ help:
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
 	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
 	@echo "make check   check format, lint, types and import rules"
-	@echo "make openapi write docs/openapi.json anew, after a change of the API"
-	@echo "make docs    write the answers in docs/api.md anew, on a stack of its own"
+	@echo "make docs    write the documents of the API and of the events anew, after a change"
 	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
@@ -70,14 +69,13 @@ check: $(STAMP)
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-openapi: $(STAMP)
-	@$(BIN)/python -m api.document > docs/openapi.json
-
 docs: $(STAMP)
+	@$(BIN)/python -m api.document > docs/openapi.json
+	@$(BIN)/python -m models.event_docs $(ARGS)
 	@$(BIN)/python -m tests.contract.guide
 
 # A release promises what its document says; from then on `make test` compares with it.
-release-openapi: openapi
+release-openapi: docs
 	@cp docs/openapi.json docs/openapi.released.json
 
 bench: $(STAMP)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from beanie import PydanticObjectId
@@ -148,13 +149,12 @@ class CartStore:
     ) -> tuple[list[Cart], int]:
         """A page (from 1) of a store's carts, the newest first, and how many there are in all."""
         query = where.query(store_id)
+        found = Cart.find(query)
+        if where.user_id is None:  # else there is one at most, and nothing to sort
+            found = found.sort("-createdAt", "-_id")
         async with bounded(LIST_SECONDS):
             carts, total = await _together(
-                Cart.find(query)
-                .sort("-createdAt", "-_id")
-                .skip((page - 1) * limit)
-                .limit(limit)
-                .to_list(),
+                found.skip((page - 1) * limit).limit(limit).to_list(),
                 Cart.find(query).count(),
             )
         return carts, total
@@ -206,6 +206,9 @@ class CartStore:
             cart_id=str(cart.id) if cart else None,
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
+            line_price=line.product_price if line else Decimal(0),
+            quantity=cart.quantity if cart else 0,
+            total_price=cart.total_price if cart else Decimal(0),
             pending_events=pending,
             own_record=recorded(own) if own else None,
             committed_record=recorded(committed) if committed else None,
@@ -244,6 +247,8 @@ class CartStore:
                 version=changed.version,
                 answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
+                reason=changed.reason,
+                moved=changed.moved,
             )
             after = (
                 Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -55,6 +56,18 @@ _PRODUCER_LOST = (
     ProducerFenced,
     UnknownProducerId,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send; `id` names it when it is refused, `timestamp` is in milliseconds."""
+
+    id: str
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int | None = None
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -127,29 +140,34 @@ class EventPublisher:
 
         Raises `EffectRefused` when Kafka does not take one of them, else `DependencyUnavailable`.
         """
+        await self.send([_outgoing(event) for event in events])
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """The same for messages of any kind."""
         async with self._breaker.guard():
             try:
                 async with asyncio.timeout(self._timeout):
-                    while not await self._send(events):
+                    while not await self._send(messages):
                         continue
             except (KafkaError, OSError, TimeoutError) as error:
                 raise DependencyUnavailable("kafka", repr(error)) from error
 
-    async def _send(self, events: Sequence[EventEffect]) -> bool:
+    async def _send(self, messages: Sequence[Outgoing]) -> bool:
         """False when the producer was of no use any more: the next one may be."""
         producer = await self._started()
         try:
-            for event in events:
+            for message in messages:
                 try:
                     delivery = await producer.send(
-                        event.topic,
-                        value=event.value.encode(),
-                        key=event.key.encode(),
-                        headers=cloud_event_headers(event),
+                        message.topic,
+                        value=message.value,
+                        key=message.key,
+                        headers=message.headers,
+                        timestamp_ms=message.timestamp,
                     )
                     await delivery
                 except _REFUSALS as error:
-                    raise EffectRefused(event.id, "kafka", repr(error)) from error
+                    raise EffectRefused(message.id, "kafka", repr(error)) from error
         except _PRODUCER_LOST:
             self._retire(producer)
             return False
@@ -185,6 +203,16 @@ class EventPublisher:
         task = asyncio.create_task(_stop(producer))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _outgoing(event: EventEffect) -> Outgoing:
+    return Outgoing(
+        id=event.id,
+        topic=event.topic,
+        key=event.key.encode(),
+        value=event.value.encode(),
+        headers=cloud_event_headers(event),
+    )
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -7,12 +7,15 @@ safe to send.
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
 
@@ -20,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
+CHECK_SECONDS = 0.5
+CHECK_COOLDOWN_SECONDS = 1.0
 
 # Client errors that are not about the one request: credentials, and "not now".
 _EVERY_REQUESTS_ERROR = frozenset(
@@ -32,6 +37,14 @@ _EVERY_REQUESTS_ERROR = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Units of a product: free ones, and those that are held, for anybody."""
+
+    available: int
+    held: int
 
 
 class InventoryClient:
@@ -47,6 +60,9 @@ class InventoryClient:
             # transport of its own also keeps calls between services off the environment's proxies.
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=128)),
         )
+        self._checking = CircuitBreaker(
+            "inventory", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -56,6 +72,16 @@ class InventoryClient:
         response = await self._call("GET", "/health", timeout=2.0)
         if response.status_code != HTTPStatus.OK:
             raise DependencyUnavailable("inventory", f"/health answered {response.status_code}")
+
+    async def check(self, store_id: str, product_id: str) -> Stock:
+        """The units of a product. Somebody waits for the answer and can do without it, so it has
+        less time than other calls, and a circuit of its own."""
+        path = f"{BASE}/check/{quote(product_id, safe='')}?storeId={quote(store_id, safe='')}"
+        async with self._checking.guard():
+            response = await self._call("GET", path, timeout=CHECK_SECONDS)
+            if response.status_code != HTTPStatus.OK:
+                raise _unexpected(response)
+            return Stock(_units(response, "available"), _units(response, "held"))
 
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
         """Reserves units; a refusal (409) is an answer, not an error."""
@@ -74,7 +100,7 @@ class InventoryClient:
         granted = response.status_code == HTTPStatus.OK
         if not granted and response.status_code != HTTPStatus.CONFLICT:
             raise _unexpected(response)
-        return HoldAnswer(granted=granted, available=_available(response))
+        return HoldAnswer(granted=granted, available=_units(response, "available"))
 
     async def release(
         self,
@@ -135,11 +161,11 @@ class InventoryClient:
         return response
 
 
-def _available(response: httpx.Response) -> int:
+def _units(response: httpx.Response, name: str) -> int:
     try:
-        return max(0, int(response.json()["available"]))
+        return max(0, int(response.json()[name]))
     except (ValueError, KeyError, TypeError) as error:
-        raise DependencyUnavailable("inventory", "the answer names no `available`") from error
+        raise DependencyUnavailable("inventory", f"the answer names no `{name}`") from error
 
 
 def _unexpected(response: httpx.Response) -> DependencyUnavailable:

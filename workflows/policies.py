@@ -93,6 +93,24 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
+# A page of many carts: nobody waits for it, and nothing may be left out.
+CARTS_PAGE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+    ),
+)
+
+MEASURE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=3),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
+)
+
+EXPIRY_PAGE = 200  # carts
+EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew
+
 RELAY_BATCH = 500  # records
 RELAY_GRACE_PAUSE = timedelta(seconds=1)
 RELAY_FIRST_PAUSE = timedelta(seconds=1)

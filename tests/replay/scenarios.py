@@ -2,19 +2,35 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from temporalio.client import WorkflowHandle
 
 from models.errors import DependencyUnavailable, VersionConflict
-from models.messages import RelayKind
+from models.events import CART_ITEM_OUT_OF_STOCK
+from models.messages import (
+    AvailabilityNews,
+    ClearCartInput,
+    MarkAvailabilityInput,
+    MarkProductInput,
+    OrderedLine,
+    RelayKind,
+)
+from models.upkeep import ExpiryInput
+from tests.support.carts import plant_cart
 from tests.support.relays import TOO_LARGE, RelayBench, details, failing
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
+from workflows.clear_cart import ClearCartWorkflow
+from workflows.expiry import ExpiryWorkflow
+from workflows.figures import FiguresWorkflow
+from workflows.mark_availability import MarkAvailabilityWorkflow
+from workflows.mark_product import MarkProductWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.schedules import SweepWorkflow
 
@@ -113,6 +129,75 @@ async def add_replayed_by_its_key(bench: Bench, relays: RelayBench) -> Run:
     return await bench.start(buyer(relays), key=key)
 
 
+async def clear_for_an_order(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays))
+    return await order(bench, relays)
+
+
+async def clear_of_what_was_ordered(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays))
+    await bench.add(buyer(relays), 3)
+    return await order(bench, relays, cart_version=1)
+
+
+async def clear_of_what_is_gone(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays))
+    return await order(bench, relays, items=(OrderedLine(product_id="lamp"),))
+
+
+async def mark_out_of_stock(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays))
+    return await mark(bench, relays, "out_of_stock", datetime.now(UTC) + timedelta(seconds=1))
+
+
+async def mark_with_old_news(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays))
+    return await mark(bench, relays, "out_of_stock", datetime(2026, 1, 27, tzinfo=UTC))
+
+
+async def product_marked_in_its_carts(bench: Bench, relays: RelayBench) -> Run:
+    for number in range(3):
+        await bench.add(Buyer(relays.shop, relays.user(number), {}), 1)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    news = AvailabilityNews(product_id="headphones", status="out_of_stock", at=soon)
+    request = MarkProductInput(
+        topic=CART_ITEM_OUT_OF_STOCK,
+        event_id=uuid4().hex,
+        store_id=relays.shop.store_id,
+        news=news,
+    )
+    return await bench.shop.world.temporal.start_workflow(
+        MarkProductWorkflow.run, request, id=f"product-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def order(bench: Bench, relays: RelayBench, **what: Any) -> Run:
+    """An order of the cart, as a saga."""
+    shopper = buyer(relays)
+    cart = await shopper.cart()
+    assert cart is not None
+    request = ClearCartInput(
+        **bench.common(shopper, "order"),
+        cart_id=str(cart.id),
+        reason="order_completed",
+        order_id="order-1",
+        **what,
+    )
+    return await bench.run(ClearCartWorkflow.run, shopper, request)
+
+
+async def mark(bench: Bench, relays: RelayBench, status: Any, at: datetime) -> Run:
+    """News of the headphones in the cart, as a saga."""
+    shopper = buyer(relays)
+    cart = await shopper.cart()
+    assert cart is not None
+    news = AvailabilityNews(product_id="headphones", status=status, reason="Out of stock", at=at)
+    request = MarkAvailabilityInput(
+        **bench.common(shopper, "mark"), cart_id=str(cart.id), news=(news,)
+    )
+    return await bench.run(MarkAvailabilityWorkflow.run, shopper, request)
+
+
 async def relay_delivering(bench: Bench, relays: RelayBench) -> Run:
     for version in (1, 2, 3):
         await relays.plant_event(version)
@@ -164,6 +249,20 @@ async def sweep(bench: Bench, relays: RelayBench) -> Run:
     )
 
 
+async def expiry_of_two_carts(bench: Bench, relays: RelayBench) -> Run:
+    for user_id in ("user-1", "user-2"):
+        await plant_cart(bench.shop, user_id, {"headphones": 1}, expires_in=timedelta(days=-1))
+    return await bench.shop.world.temporal.start_workflow(
+        ExpiryWorkflow.run, ExpiryInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def figures(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        FiguresWorkflow.run, id=f"figures-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
 async def ended(handle: Run) -> None:
     """Waits for its end, whatever that is."""
     await asyncio.gather(handle.result(), return_exceptions=True)
@@ -185,13 +284,30 @@ SCENARIOS: dict[str, Scenario] = {
         add_behind_a_pending_event,
         add_with_its_release_deferred,
         add_replayed_by_its_key,
+        clear_for_an_order,
+        clear_of_what_was_ordered,
+        clear_of_what_is_gone,
+        mark_out_of_stock,
+        mark_with_old_news,
+        product_marked_in_its_carts,
         relay_delivering,
         relay_failing_and_retried,
         relay_paused_and_resumed,
         relay_skipping,
         relay_of_releases,
         sweep,
+        expiry_of_two_carts,
+        figures,
     )
 }
-WORKFLOWS = {"add": AddItemWorkflow, "relay": RelayWorkflow, "sweep": SweepWorkflow}
+WORKFLOWS = {
+    "add": AddItemWorkflow,
+    "clear": ClearCartWorkflow,
+    "mark": MarkAvailabilityWorkflow,
+    "product": MarkProductWorkflow,
+    "relay": RelayWorkflow,
+    "sweep": SweepWorkflow,
+    "expiry": ExpiryWorkflow,
+    "figures": FiguresWorkflow,
+}
 """What the first word of a history's name says."""

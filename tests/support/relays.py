@@ -23,6 +23,8 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from models.events import CART_ITEM_ADDED
 from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, ReleaseEffect
 from models.operation import Operation, shard_key
@@ -171,10 +173,10 @@ async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
     return await eventually(waiting)
 
 
-async def details(relay: Handle) -> str:
-    """What the Web UI shows as the relay's current details."""
+async def details(run: WorkflowHandle[Any, Any]) -> str:
+    """What the Web UI shows as the workflow's current details."""
     name = "__temporal_workflow_metadata"
-    metadata: WorkflowMetadata = await relay.query(name, result_type=WorkflowMetadata)
+    metadata: WorkflowMetadata = await run.query(name, result_type=WorkflowMetadata)
     return metadata.current_details
 
 
@@ -194,7 +196,7 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
     # The world's client: a process's documents are bound to one only.
     carts = CartStore(shop.world.carts._client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-    cache = CartCache(settings.redis, ttl_seconds=60)
+    redis = RedisPool(settings.redis)
     events = EventPublisher(settings)
     gateway = CartGateway(
         shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
@@ -204,7 +206,8 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         settings,
         carts=faulty(carts, faults),
         inventory=faulty(inventory, faults),
-        cache=faulty(cache, faults),
+        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
+        stock=StockCache(redis, ttl_seconds=60),
         events=faulty(events, faults),
         outbox=faulty(Outbox(), faults),
         gateway=gateway,
@@ -217,5 +220,5 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
             with suppress(RPCError):  # most have ended
                 await bench.handle(kind).terminate("its test is over")
         await Operation.find({"storeId": shop.store_id}).delete()
-    for adapter in (inventory, cache, events):
+    for adapter in (inventory, redis, events):
         await adapter.close()

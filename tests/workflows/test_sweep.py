@@ -9,6 +9,7 @@ from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from models.messages import RelayKind
+from tests.support.clock import stopped_clock
 from tests.support.relays import Handle, RelayBench
 from tests.support.shop import World
 from tests.support.waiting import eventually
@@ -19,10 +20,8 @@ from workflows.schedules import SweepWorkflow, ensure_schedules
 @pytest.fixture
 async def schedule(world: World) -> AsyncIterator[ScheduleHandle]:
     """The stack's own schedule, which does nothing meanwhile."""
-    handle = world.temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
-    await handle.pause()
-    yield handle
-    await handle.unpause()
+    async with stopped_clock(world.temporal):
+        yield world.temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
 
 
 async def sweep(relays: RelayBench) -> int:
