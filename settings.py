@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     host: str = LOCALHOST
     port: Port = 4007
     log_level: LogLevel = LogLevel.INFO
+    heartbeat_file: Path | None = None
 
     # Authentication
     jwt_algorithm: JwtAlgorithm = JwtAlgorithm.HS256

@@ -26,6 +26,7 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
@@ -162,7 +163,8 @@ async def run(settings: Settings) -> None:
             await warming
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
-            await stopping.wait()
+            async with beating(settings.heartbeat_file):
+                await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})
     logger.info("Worker stopped", extra={"event": "worker_stopped"})
 
