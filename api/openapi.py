@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
+from models.cart import CartView
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -51,6 +52,37 @@ LOCATION = {
     }
 }
 
+CART_LINKS: dict[str, Any] = {
+    "readTheCart": {
+        "operationId": "getCart",
+        "parameters": {"storeId": "$request.path.storeId"},
+    },
+    "readTheCartById": {
+        "operationId": "getCartById",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "changeTheQuantity": {
+        "operationId": "updateQuantity",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "removeTheItem": {
+        "operationId": "removeItemByPath",
+        "parameters": {
+            "id": "$response.body#/_id",
+            "productId": "$request.body#/productId",
+        },
+    },
+    "removeAnItem": {
+        "operationId": "removeItem",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "clearTheCart": {
+        "operationId": "clearCart",
+        "parameters": {"storeId": "$request.path.storeId"},
+    },
+}
+"""What can be done next with a cart that was answered."""
+
 CART_EXAMPLE: dict[str, Any] = {
     "_id": "507f1f77bcf86cd799439013",
     "userId": "507f1f77bcf86cd799439014",
@@ -71,6 +103,7 @@ CART_EXAMPLE: dict[str, Any] = {
             "sellerId": "507f1f77bcf86cd799439012",
             "availabilityStatus": "available",
             "unavailabilityReason": None,
+            "availabilityAt": None,
             "reservedAt": "2026-01-27T10:30:00.000Z",
         }
     ],
@@ -115,6 +148,13 @@ def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> 
     return described(ValidationProblem, "The request breaks a rule.", *headers, **bodies)
 
 
+def changed(
+    model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
+) -> dict[str, Any]:
+    """What a change of a cart is answered, this time and every time its key is sent again."""
+    return described(model, description, IDEMPOTENCY_KEY, REPLAYED, *headers, **examples)
+
+
 SERVER_ERROR = message("Something that nobody foresaw.", "Internal server error")
 PROTECTED: Responses = {
     401: message(
@@ -127,6 +167,10 @@ PROTECTED: Responses = {
             }
         },
     ),
+    406: message(
+        "`Accept` allows no JSON.", "Answers are application/json, which Accept does not allow"
+    ),
+    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
     429: message(
         "Too many requests by this user or from this address.",
         "Too many requests: at most 300 a minute",
@@ -141,12 +185,18 @@ STORAGE_UNAVAILABLE = message(
     RETRY_AFTER,
     code="mongodb_unavailable",
 )
-
-
-NOT_MODIFIED: dict[str, Any] = {
-    "description": "The client has this version already.",
-    "headers": _ANY_ANSWER | ETAG,
+BAD_STORE_ID = validation_failed(
+    storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
+)
+CART_READ: Responses = {
+    200: described(CartView, "The cart.", ETAG, cart=CART_EXAMPLE),
+    304: {
+        "description": "The client has this version already.",
+        "headers": _ANY_ANSWER | ETAG,
+    },
+    503: STORAGE_UNAVAILABLE,
 }
+"""What every read of a cart may be answered."""
 MUTATION: Responses = {
     202: described(
         Accepted,
@@ -186,11 +236,8 @@ MUTATION: Responses = {
     ),
 }
 """What every change of a cart may be answered."""
-MUTATION_WITH_BODY: Responses = {
-    **MUTATION,
-    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
-    415: message("The body is no JSON.", "Content-Type must be application/json"),
-}
+NOT_JSON = message("The body is no JSON.", "Content-Type must be application/json")
+MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
 def refused(**examples: tuple[str, str]) -> dict[str, Any]:
@@ -221,7 +268,9 @@ class DocumentedApi(FastAPI):
             schemas = document.get("components", {}).get("schemas", {})
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            for schema in (*schemas.values(), *_parameter_schemas(document)):
+            for part in (*_parameters(document), *_bodies(document)):
+                part["schema"] = _unless_null(part["schema"])
+            for schema in (*schemas.values(), *(p["schema"] for p in _parameters(document))):
                 schema.pop("title", None)
                 for part in schema.get("properties", {}).values():
                     part.pop("title", None)
@@ -233,9 +282,25 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for path in document["paths"].values() for operation in path.values()]
 
 
-def _parameter_schemas(document: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        parameter["schema"]
+        parameter
         for operation in _operations(document)
         for parameter in operation.get("parameters", ())
     ]
+
+
+def _bodies(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        content
+        for operation in _operations(document)
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    ]
+
+
+def _unless_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is optional in a request is left out: a parameter or a body is never null."""
+    match schema:
+        case {"anyOf": [kind, {"type": "null"}], **more}:
+            return {**kind, **more}
+    return schema

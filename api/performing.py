@@ -1,21 +1,20 @@
 """What all routes that change a cart do alike: the key, the operation, the wait, the answer."""
 
-import re
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import Header, Request, Response
 
 from api.dependencies import Call
-from api.errors import Answer, ApiError, invalid
+from api.entity_tags import required_tags
+from api.errors import ApiError, invalid
 from api.outcomes import answered_before, ended
 from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome
 from workflows import ids
-from workflows.gateway import Started, fingerprint, new_attempt
+from workflows.gateway import fingerprint, new_attempt
 
 KeyHeader = Annotated[
     IdempotencyKey | None,
@@ -45,15 +44,12 @@ IfNoneMatch = Annotated[
     ),
 ]
 
-Request_ = TypeVar("Request_", bound=CartOperation)
-
 _EVENTS = {
     ids.ADD_ITEM: ("cart_item_added", "Cart item added"),
     ids.UPDATE_QUANTITY: ("cart_item_updated", "Cart item updated"),
     ids.REMOVE_ITEM: ("cart_item_removed", "Cart item removed"),
     ids.CLEAR_CART: ("cart_cleared", "Cart cleared"),
 }
-_TAG = re.compile(r'(?:W/)?"([^"]*)"|([^",\s]+)')
 
 
 def given_key(request: Request, in_header: str | None, in_body: str | None = None) -> str | None:
@@ -65,25 +61,6 @@ def given_key(request: Request, in_header: str | None, in_body: str | None = Non
         message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
         raise ApiError(invalid(("idempotencyKey", message)))
     return in_header or in_body
-
-
-def entity_tags(header: str | None) -> tuple[str, ...] | None:
-    """The tags of `If-Match` or `If-None-Match` (RFC 9110, 13.1), without quotes."""
-    if header is None:
-        return None
-    return tuple(quoted or bare for quoted, bare in _TAG.findall(header))
-
-
-def unless_known(answer: Answer, if_none_match: str | None) -> Response:
-    """The answer, or 304 when the client has this version already."""
-    tags = entity_tags(if_none_match)
-    current = answer.headers.get("ETag", "").strip('"')
-    if tags and current and not {"*", current, current.partition("-")[0]}.isdisjoint(tags):
-        return Response(
-            status_code=HTTPStatus.NOT_MODIFIED,
-            headers={**answer.headers, "Cache-Control": "private, no-cache"},
-        )
-    return answer.response()
 
 
 def operation(
@@ -106,17 +83,13 @@ def operation(
         "operation_id": ids.operation_id(store_id, call.principal.user_id, key),
         "attempt_id": new_attempt(),
         "fingerprint": fingerprint(name, asked),
-        "if_match": entity_tags(if_match),
+        "if_match": required_tags(if_match),
         "policy": call.state.policy,
     }
 
 
 async def perform(
-    call: Call,
-    name: str,
-    key: str | None,
-    build: Callable[[str], Awaitable[Request_]],
-    start: Callable[[Request_], Awaitable[Started]],
+    call: Call, key: str | None, build: Callable[[str], Awaitable[CartOperation]]
 ) -> Response:
     """Starts the operation that `build` makes for a key, and waits for its answer.
 
@@ -134,7 +107,7 @@ async def perform(
         if earlier is not None:
             trace.fields["outcome"] = earlier.status
             return earlier.answer.response()
-    started = await start(request)
+    started = await state.gateway.start(request)
     heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
     if heard is None:
         trace.fields["outcome"] = "pending"
@@ -142,6 +115,6 @@ async def perform(
     trace.fields["outcome"] = heard.result.outcome.value
     end = await ended(state.carts, heard.result, heard.answer)
     if heard.result.outcome is Outcome.COMMITTED:
-        event, message = _EVENTS[name]
+        event, message = _EVENTS[heard.result.operation]
         trace.done(event, message, sagaId=heard.result.saga_id)
     return end.answer.response()

@@ -126,7 +126,7 @@ class Contenders:
         add = self.add_input(new_user(), next(self._products))
 
         async def run() -> None:
-            started = await self._rig.gateway.add_item(add)
+            started = await self._rig.gateway.start(add)
             heard = await self._rig.gateway.result(started, wait_seconds=30)
             if heard is None or heard.result.outcome is not Outcome.COMMITTED:
                 raise RuntimeError(f"the saga ended {heard}")

@@ -23,7 +23,12 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -31,12 +36,15 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from adapters.answers import Announced, AnswerInbox
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable, OperationInProgress
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import (
     AddItemInput,
     CartOperation,
     ClearCartInput,
+    MarkAvailabilityInput,
+    MarkProductInput,
     OperationResult,
+    Outcome,
     Policy,
     RelayInput,
     RelayKind,
@@ -45,14 +53,11 @@ from models.messages import (
 )
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
-from workflows.add_item import AddItemWorkflow
-from workflows.clear_cart import ClearCartWorkflow
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
-from workflows.remove_item import RemoveItemWorkflow
-from workflows.update_quantity import UpdateQuantityWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=2)
+CARRY_OUT_GRACE_SECONDS = 5.0
 
 CartHandle = WorkflowHandle[Any, OperationResult]
 
@@ -84,6 +89,9 @@ def policy_of(settings: Settings) -> Policy:
         cache=settings.enable_cache_invalidation,
         deadline_seconds=settings.lock_ttl,
         max_lines=settings.cart_max_lines,
+        max_quantity=settings.cart_max_quantity,
+        max_units=settings.cart_max_units,
+        max_value=settings.cart_max_value,
         expiry_days=settings.cart_expiry_days,
         currency=settings.currency,
     )
@@ -140,45 +148,36 @@ class CartGateway:
         self._queues = Queues()
         self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
 
-    async def add_item(self, request: AddItemInput) -> Started:
-        """Starts the add; returns as soon as it is accepted."""
-        return await self._start(
-            AddItemWorkflow.run,
+    async def start(self, request: CartOperation) -> Started:
+        """Starts an operation; returns as soon as it is accepted."""
+        workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
+        heard: asyncio.Future[Announced] | None = None
+        if self._inbox and self._inbox.is_listening:
+            heard = self._inbox.expect(request.attempt_id)
+            request = request.model_copy(update={"reply_channel": self._inbox.channel})
+        operation, product_id, summary = _described(request)
+        start = partial(
+            self._client.start_workflow,
+            operation,
             request,
-            operation=ids.ADD_ITEM,
-            product_id=request.product_id,
-            summary=f"Add {request.quantity} x {request.product_id}",
+            id=workflow_id,
+            task_queue=self._task_queue,
+            task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
+            rpc_timeout=RPC_TIMEOUT,
+            static_summary=summary,
+            memo={
+                ids.MEMO_OPERATION_ID: request.operation_id,
+                ids.MEMO_ATTEMPT_ID: request.attempt_id,
+            },
+            search_attributes=_search_attributes(request, operation, product_id),
         )
-
-    async def update_quantity(self, request: UpdateQuantityInput) -> Started:
-        """Starts the change of a line's quantity."""
-        return await self._start(
-            UpdateQuantityWorkflow.run,
-            request,
-            operation=ids.UPDATE_QUANTITY,
-            product_id=request.product_id,
-            summary=f"Set {request.product_id} to {request.quantity}",
-        )
-
-    async def remove_item(self, request: RemoveItemInput) -> Started:
-        """Starts the removal of a line."""
-        return await self._start(
-            RemoveItemWorkflow.run,
-            request,
-            operation=ids.REMOVE_ITEM,
-            product_id=request.product_id,
-            summary=f"Remove {request.product_id}",
-        )
-
-    async def clear_cart(self, request: ClearCartInput) -> Started:
-        """Starts the deletion of a cart."""
-        return await self._start(
-            ClearCartWorkflow.run,
-            request,
-            operation=ids.CLEAR_CART,
-            product_id=None,
-            summary=f"Clear the cart ({request.reason})",
-        )
+        try:
+            handle = await self._start_in_turn(workflow_id, request, start)
+        except BaseException:
+            if self._inbox:
+                self._inbox.forget(request.attempt_id)
+            raise
+        return Started(request.operation_id, handle, request.attempt_id, heard)
 
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
         """How the operation ended; None when it has not within the time.
@@ -215,6 +214,37 @@ class CartGateway:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
 
+    async def carry_out(self, request: CartOperation) -> OperationResult:
+        """Starts an operation and waits for its end, for whoever must know that it was done.
+
+        Raises `OperationAborted` when it was undone, `OperationInProgress` when it goes on longer
+        than its deadline, and what `start` and `result` raise: in each case ask again.
+        """
+        wait = request.policy.deadline_seconds + CARRY_OUT_GRACE_SECONDS
+        heard = await self.result(await self.start(request), wait_seconds=wait)
+        if heard is None:
+            raise OperationInProgress("it has not ended")
+        if heard.result.outcome is Outcome.ABORTED:
+            raise OperationAborted(heard.result.reason or "aborted")
+        return heard.result
+
+    async def mark_product(self, request: MarkProductInput) -> None:
+        """Starts what brings the news of a product to its carts; once for each event."""
+        news = request.news
+        operation_id = ids.event_operation_id(
+            request.topic, request.event_id, request.store_id or "", news.product_id
+        )
+        with _naming_temporal(), suppress(WorkflowAlreadyStartedError):
+            await self._client.start_workflow(
+                ids.MARK_PRODUCT,
+                request,
+                id=ids.product_workflow_id(news.product_id, operation_id),
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                rpc_timeout=RPC_TIMEOUT,
+                static_summary=f"{news.product_id} is {news.status}",
+            )
+
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None:
@@ -240,6 +270,7 @@ class CartGateway:
                 RelayInput(kind=kind, shard=shard, shards=shards),
                 id=ids.relay_workflow_id(kind, shard),
                 task_queue=self._task_queue,
+                task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
                 start_signal=ids.WAKE,
                 static_summary=f"Pending {kind} of shard {shard}",
@@ -260,43 +291,6 @@ class CartGateway:
             return self._handle(run.id, run.run_id)
         return None
 
-    async def _start(
-        self,
-        workflow: Any,
-        request: CartOperation,
-        *,
-        operation: str,
-        product_id: str | None,
-        summary: str,
-    ) -> Started:
-        workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
-        heard: asyncio.Future[Announced] | None = None
-        if self._inbox and self._inbox.is_listening:
-            heard = self._inbox.expect(request.attempt_id)
-            request = request.model_copy(update={"reply_channel": self._inbox.channel})
-        start = partial(
-            self._client.start_workflow,
-            workflow,
-            request,
-            id=workflow_id,
-            task_queue=self._task_queue,
-            task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
-            rpc_timeout=RPC_TIMEOUT,
-            static_summary=summary,
-            memo={
-                ids.MEMO_OPERATION_ID: request.operation_id,
-                ids.MEMO_ATTEMPT_ID: request.attempt_id,
-            },
-            search_attributes=_search_attributes(request, operation, product_id),
-        )
-        try:
-            handle = await self._start_in_turn(workflow_id, request, start)
-        except BaseException:
-            if self._inbox:
-                self._inbox.forget(request.attempt_id)
-            raise
-        return Started(request.operation_id, handle, request.attempt_id, heard)
-
     async def _start_in_turn(
         self,
         workflow_id: str,
@@ -305,18 +299,27 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        async with turn, self._breaker.guard():
+        async with turn:
             while True:
                 try:
-                    started = await start()
+                    async with self._breaker.guard():
+                        return await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
-                except RPCError as error:
-                    return await self._started_after_all(workflow_id, request, error)
-                except RuntimeError as error:  # a lazy client that has never connected
-                    raise DependencyUnavailable("temporal", str(error)) from error
-                else:
-                    return self._handle(workflow_id, started.first_execution_run_id)
+
+    async def _start_once(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
+        try:
+            started = await start()
+        except RPCError as error:
+            return await self._started_after_all(workflow_id, request, error)
+        except RuntimeError as error:  # a lazy client that has never connected
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
@@ -365,6 +368,26 @@ class CartGateway:
         return self._client.get_workflow_handle(
             workflow_id, run_id=run_id, result_type=OperationResult
         )
+
+
+def _described(request: CartOperation) -> tuple[str, str | None, str]:
+    """The operation's name (its workflow's), its product if it is about one, and a summary."""
+    match request:
+        case AddItemInput(product_id=product, quantity=quantity):
+            return ids.ADD_ITEM, product, f"Add {quantity} x {product}"
+        case UpdateQuantityInput(product_id=product, quantity=quantity):
+            return ids.UPDATE_QUANTITY, product, f"Set {product} to {quantity}"
+        case RemoveItemInput(product_id=product):
+            return ids.REMOVE_ITEM, product, f"Remove {product}"
+        case ClearCartInput(reason=reason):
+            return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case MarkAvailabilityInput(news=news):
+            return (
+                ids.MARK_AVAILABILITY,
+                None,
+                f"Mark {', '.join(n.product_id for n in news)}"[:200],
+            )
+    raise TypeError(f"no workflow takes {type(request).__name__}")
 
 
 def _search_attributes(

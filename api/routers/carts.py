@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from adapters.carts import Owner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
+from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
-from api.outcomes import cart_answer
 from api.performing import (
     IfMatch,
     IfNoneMatch,
@@ -16,8 +16,8 @@ from api.performing import (
     given_key,
     operation,
     perform,
-    unless_known,
 )
+from api.reading import shown_cart
 from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import (
@@ -46,12 +46,9 @@ CartId = Annotated[
     ),
 ]
 _BAD_ID = ("id", "id must be 24 hexadecimal digits")
-_NO_CART = ("Cart not found", "There is no such cart of this user, or of the admin's stores.")
-_REMOVED = docs.described(
+_REMOVED = docs.changed(
     Done,
     "The product is out of the cart, and its units are free.",
-    docs.IDEMPOTENCY_KEY,
-    docs.REPLAYED,
     example={"message": "Item removed from cart"},
 )
 _NOT_THERE = docs.described(
@@ -68,21 +65,20 @@ _NOT_THERE = docs.described(
     summary="Read a cart by its id",
     response_class=Response,
     responses={
-        200: docs.described(CartView, "The cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
-        304: docs.NOT_MODIFIED,
+        **docs.CART_READ,
         400: docs.validation_failed(id=_BAD_ID),
-        404: docs.message(_NO_CART[1], _NO_CART[0]),
-        503: docs.STORAGE_UNAVAILABLE,
+        404: docs.message(
+            "There is no such cart of this user, or of the admin's stores.", "Cart not found"
+        ),
     },
 )
 async def get_cart_by_id(
     cart_id: CartId, call: CallDep, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """For its shopper, and for admins of its store."""
+    """For its shopper, and for admins of its store. Each line shows whether there are still units
+    for it."""
     owner = await _owner(call, cart_id)
-    if owner.cart is None:
-        raise not_found("Cart")
-    return unless_known(cart_answer(owner.cart), if_none_match)
+    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
 
 
 @router.put(
@@ -91,11 +87,9 @@ async def get_cart_by_id(
     summary="Change the quantity of an item",
     response_class=Response,
     responses={
-        200: docs.described(
+        200: docs.changed(
             CartView,
             "The cart; unchanged if the item had this quantity already.",
-            docs.IDEMPOTENCY_KEY,
-            docs.REPLAYED,
             docs.ETAG,
             cart=docs.CART_EXAMPLE,
         ),
@@ -105,6 +99,9 @@ async def get_cart_by_id(
                 "quantity",
                 "Quantity must be between 1 and 100; to remove the item use DELETE",
             ),
+            limit=("quantity", "Quantity must not exceed 50"),
+            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+            value=("quantity", "Cart must not be worth more than 5000 in all"),
             id=_BAD_ID,
         ),
         404: _NOT_THERE,
@@ -135,7 +132,7 @@ async def update_quantity(
         return UpdateQuantityInput(**common, product_id=body.product_id, quantity=body.quantity)
 
     key = given_key(request, idempotency_key)
-    return await perform(call, ids.UPDATE_QUANTITY, key, build, call.state.gateway.update_quantity)
+    return await perform(call, key, build)
 
 
 @router.delete(
@@ -210,7 +207,7 @@ async def _remove(
         )
         return RemoveItemInput(**common, product_id=product_id)
 
-    return await perform(call, ids.REMOVE_ITEM, key, build, call.state.gateway.remove_item)
+    return await perform(call, key, build)
 
 
 async def _operation(

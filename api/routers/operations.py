@@ -71,9 +71,7 @@ def accepted(store_id: str, operation_id: str) -> Response:
                 "answer": {"status": 503, "body": {"message": "Unable to reserve inventory"}},
             },
         ),
-        400: docs.validation_failed(
-            storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
-        ),
+        400: docs.BAD_STORE_ID,
         404: docs.message("There is no such operation of this user.", "Operation not found"),
         503: docs.STORAGE_UNAVAILABLE,
     },
