@@ -79,17 +79,20 @@ stand_ins() {
         (cd "$WORK/debs" && apt-get download -qq docker.io containerd runc tini)
         for package in "$WORK"/debs/*.deb; do dpkg -x "$package" "$WORK/engine"; done
     fi
-    if [ ! -e "$WORK/base.tar" ]; then
+    if ! storage inspect --type image "$BASE" > /dev/null 2>&1; then
         mmdebstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
             trixie "$WORK/base.tar"
+        local container
         container=$(storage from scratch)
         storage add -q "$container" "$WORK/base.tar" /
         storage commit -q --rm "$container" "$BASE"
+        rm "$WORK/base.tar"
     fi
-    local start=$EPOCHREALTIME
+    local start=$EPOCHREALTIME image
     built deploy/Dockerfile "$IMAGE"
     echo "built in $(since "$start")"
-    built tests/deploy/standins/Dockerfile cart-standins:latest --ignorefile /dev/null
+    storage inspect --type image cart-standins > /dev/null 2>&1 \
+        || built tests/deploy/standins/Dockerfile cart-standins:latest --ignorefile /dev/null
     for image in "$IMAGE" cart-standins:latest; do
         rm -f "$WORK/${image%:*}.tar"
         storage push -q "localhost/$image" "docker-archive:$WORK/${image%:*}.tar:$image"

@@ -103,14 +103,13 @@ def test_its_pods_may_do_nothing_they_need_not(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_its_processes_are_watched_and_given_time_to_drain(overlay: str) -> None:
     suffix = overlay.partition("/")[2] or ("blue" if overlay == "prod" else "")
-    for process in ("api", "worker", "consumer"):
+    for process in DRAINS:
         name = f"cart-{process}-{suffix}".rstrip("-")
         pod = named(built(overlay), "Deployment", name)["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert {"startupProbe", "livenessProbe"} <= set(container)
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        drain = DRAINS.get(process, DRAINS["worker"])
-        assert pod["terminationGracePeriodSeconds"] > pause + drain, name
+        assert pod["terminationGracePeriodSeconds"] > pause + DRAINS[process], name
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+import worker
+from adapters import event_consumer
 from settings import Settings
-from worker import DRAIN_SECONDS
 
 ROOT = Path(__file__).parents[2]
 # What of the environment the SDK of Temporal reads.
@@ -24,7 +25,8 @@ TEMPORALS_OWN = {
     "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
     "TEMPORAL_TLS_SERVER_NAME",
 }
-KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN
+UVICORNS_OWN = {"FORWARDED_ALLOW_IPS"}
+KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN | UVICORNS_OWN
 SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
     name.upper()
     for name, field in Settings.model_fields.items()
@@ -34,7 +36,8 @@ SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
 _CLOSING = 2
 DRAINS = {
     "api": math.ceil(Settings.model_fields["operation_wait_seconds"].default) + 1 + _CLOSING,
-    "worker": DRAIN_SECONDS + _CLOSING,
+    "worker": worker.DRAIN_SECONDS + _CLOSING,
+    "consumer": event_consumer.DRAIN_SECONDS + event_consumer.STOP_SECONDS + _CLOSING,
 }
 
 
