@@ -40,6 +40,7 @@ COMMANDS = {
     "demo": Command("cli.demo", "Walk a shopper's day against the running service."),
     "bench": Command("cli.bench", "Measure the ratios, on a local stack of its own."),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
 
