@@ -11,9 +11,11 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from api.auth import Principal
+from api.limits import limit_headers
 from api.middleware import Trace, trace_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
+from workflows.ids import cart_workflow_id
 
 _SCOPE_KEY = "cart.principal"
 
@@ -25,6 +27,13 @@ class Call:
     principal: Principal
     state: ApiState
     trace: Trace
+
+    def link_to_saga(self, store_id: str, user_id: str) -> None:
+        """Notes the cart's page in the Web UI: in the log, and for admins on the answer."""
+        page = self.state.pages.workflow(cart_workflow_id(store_id, user_id))
+        self.trace.fields["sagaUrl"] = page
+        if self.principal.administers(store_id):
+            self.trace.headers.append((b"link", f'<{page}>; rel="monitor"'.encode()))
 
 
 class BearerCall(SecurityBase):
@@ -51,9 +60,12 @@ async def authenticate(request: Request) -> None:
     Raises `ApiError` without a valid token, and for who has made too many requests.
     """
     state = state_of(request)
+    # The address first: guesses at tokens count too.
+    of_address = await state.limits.of_address(request)
     principal = await state.authenticator.principal(request.headers.get("authorization"))
+    of_user = await state.limits.of_user(principal.user_id)
     request.scope[_SCOPE_KEY] = principal
-    trace_of(request).headers += await state.limits.check(request, principal.user_id)
+    trace_of(request).headers += limit_headers(of_address, of_user)
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from models.limits import CartSize
 from models.messages import AddItemInput, AvailabilityNews
 from models.money import Money, cents
 
@@ -90,6 +91,17 @@ class CartContent(BaseModel):
     def line(self, product_id: str) -> CartLine | None:
         """The line of a product, or None."""
         return next((line for line in self.cart_items if line.product_id == product_id), None)
+
+    def size(self, product_id: str) -> CartSize:
+        """How large the cart is, and the product's line in it."""
+        line = self.line(product_id)
+        return CartSize(
+            lines=len(self.cart_items),
+            units=self.quantity,
+            worth=self.total_price,
+            line_units=line.product_quantity if line else 0,
+            line_worth=line.total if line else Decimal(0),
+        )
 
     def with_added(self, request: AddItemInput, now: datetime) -> Self:
         """The next version of the cart with the request's units added.

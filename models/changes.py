@@ -6,6 +6,7 @@ transaction.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from beanie import PydanticObjectId
 
 from models import events
 from models.cart import CartContent, CartLine, empty_cart, matches
-from models.limits import room_for
+from models.limits import CartSize, room_for
 from models.messages import (
     AddItemInput,
     AddLine,
@@ -29,6 +30,7 @@ from models.messages import (
     RemoveLine,
     SagaRun,
     SetQuantity,
+    UpdateQuantityInput,
 )
 from models.wire import to_json, to_milliseconds
 
@@ -46,7 +48,8 @@ class Changed:
     """`cart` is the next version, or None when it is deleted; `version` counts on all the same.
 
     `effects` are in the order in which they must happen; `body` is the answer's JSON text; `moved`
-    is how many units of each product came in, or (negative) went out.
+    is how many units of each product came in, or (negative) went out; `reason` is why, where there
+    may be several.
     """
 
     cart: CartContent | None
@@ -55,6 +58,7 @@ class Changed:
     status: HTTPStatus
     body: bytes
     moved: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class _Applying:
 
     def add(self, change: AddLine) -> Changed:
         request = change.request
-        self._require_room(request)
+        self._require_room(request, request.product_price)
         after = (self._cart or empty_cart(request, self._now)).with_added(request, self._now)
         line = after.line(request.product_id)
         assert line is not None  # noqa: S101 (it was just added)
@@ -130,7 +134,10 @@ class _Applying:
 
     def set_quantity(self, change: SetQuantity) -> Changed:
         request = change.request
-        cart, before = self._line(request.cart_id, request.product_id)
+        cart, line = self._line(request.cart_id, request.product_id)
+        before = line.product_quantity
+        if request.quantity > before:
+            self._require_room(request, line.product_price)
         after = cart.with_quantity(
             request.product_id, request.quantity, self._now, request.policy.expiry_days
         )
@@ -139,11 +146,7 @@ class _Applying:
             product_id=request.product_id,
             quantity=request.quantity,
             previous_quantity=before,
-            product_price=next(
-                line.product_price
-                for line in after.cart_items
-                if line.product_id == request.product_id
-            ),
+            product_price=line.product_price,
             total_price=after.total_price,
         )
         freed = before - request.quantity
@@ -153,7 +156,8 @@ class _Applying:
 
     def remove(self, change: RemoveLine) -> Changed:
         request = change.request
-        cart, before = self._line(request.cart_id, request.product_id)
+        cart, line = self._line(request.cart_id, request.product_id)
+        before = line.product_quantity
         after = cart.without(request.product_id, self._now, request.policy.expiry_days)
         event = events.CartItemRemoved(
             **self._common(after.version, after.currency),
@@ -170,6 +174,8 @@ class _Applying:
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
         cart = self._require_cart(request.cart_id)
+        if request.expired_by is not None and cart.expire_at > request.expired_by:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
         version = cart.version + 1
         held = {line.product_id: line.product_quantity for line in cart.cart_items}
         event = events.CartCleared(
@@ -185,7 +191,9 @@ class _Applying:
         told = self._told(events.CART_CLEARED, event)
         body = to_json({"message": "Cart cleared"})
         moved = {product: -units for product, units in held.items()}
-        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body, moved)
+        return Changed(
+            None, version, (*releases, *told), HTTPStatus.OK, body, moved, reason=request.reason
+        )
 
     def take_ordered(self, change: ClearCart, ordered: tuple[OrderedLine, ...]) -> Changed:
         """What an order took goes, as far as it is there; the cart stays with what is left."""
@@ -249,12 +257,13 @@ class _Applying:
             raise ChangeRefused(Refusal(code="nothing_to_change"))
         return self._shown(after, (), HTTPStatus.OK)
 
-    def _require_room(self, request: AddItemInput) -> None:
+    def _require_room(self, request: AddItemInput | UpdateQuantityInput, price: Decimal) -> None:
         """Neither the line nor the cart grows beyond its limit."""
-        lines = self._cart.cart_items if self._cart else []
-        line = self._cart.line(request.product_id) if self._cart else None
-        units = line.product_quantity if line else 0
-        refusal = room_for(request, units=units, lines=len(lines))
+        size = self._cart.size(request.product_id) if self._cart else CartSize()
+        units = request.quantity
+        if isinstance(request, AddItemInput):
+            units += size.line_units
+        refusal = room_for(request.policy, size, units=units, price=price)
         if refusal is not None:
             raise ChangeRefused(refusal)
 
@@ -264,13 +273,13 @@ class _Applying:
             raise ChangeRefused(Refusal(code="cart_not_found"))
         return self._cart
 
-    def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, int]:
-        """The cart, and how many units of a product it has."""
+    def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, CartLine]:
+        """The cart, and a product's line in it."""
         cart = self._require_cart(cart_id)
         line = cart.line(product_id)
         if line is None:
             raise ChangeRefused(Refusal(code="item_not_found"))
-        return cart, line.product_quantity
+        return cart, line
 
     def _common(self, version: int, currency: str, position: int = 0) -> dict[str, Any]:
         return {

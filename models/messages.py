@@ -37,6 +37,9 @@ class Policy(Message):
     cache: bool = True
     deadline_seconds: float = 30.0
     max_lines: int = 100
+    max_quantity: int = 100
+    max_units: int = 0  # of all products; 0 is no limit
+    max_value: int = 0  # in the cart's currency; 0 is no limit
     expiry_days: int = 30
     currency: str = "USD"
 
@@ -103,6 +106,10 @@ class RemoveItemInput(CartOperation):
     product_id: str
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
 class OrderedLine(Message):
     """Units of a product that an order has taken; `quantity` None means the whole line."""
 
@@ -113,13 +120,15 @@ class OrderedLine(Message):
 class ClearCartInput(CartOperation):
     """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is.
 
-    An order may say what it took: `items`, or the `cart_version` that was ordered. What came into
-    the cart later stays there.
+    With `expired_by` only if nobody has touched it meanwhile: it expires then or earlier. An order
+    may say what it took: `items`, or the `cart_version` that was ordered. What came into the cart
+    later stays there.
     """
 
     cart_id: str | None = None
-    reason: str
+    reason: ClearReason
     order_id: str | None = None
+    expired_by: datetime | None = None
     items: tuple[OrderedLine, ...] | None = None
     cart_version: int | None = None
 
@@ -264,6 +273,8 @@ RefusalCode = Literal[
     "insufficient_stock",
     "quantity_limit",
     "line_limit",
+    "unit_limit",
+    "value_limit",
     "idempotency_key_reused",
     "cart_not_found",
     "item_not_found",
@@ -273,7 +284,8 @@ RefusalCode = Literal[
 
 
 class Refusal(Message):
-    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
+    """Why the business says no. `code` is stable; numbers are of what the code is about: units,
+    lines, or for `value_limit` the cart's currency."""
 
     code: RefusalCode
     available: int | None = None
@@ -304,12 +316,18 @@ class Recorded(Message):
 
 
 class LoadedCart(Message):
-    """The cart as far as a saga must know it; `version` 0 means that there is none."""
+    """The cart as far as a saga must know it; `version` 0 means that there is none.
+
+    `line_quantity` and `line_price` are of the product that was asked for.
+    """
 
     version: int
     cart_id: str | None = None
     line_count: int
     line_quantity: int
+    line_price: Decimal = Decimal(0)
+    quantity: int = 0
+    total_price: Decimal = Decimal(0)
     pending_events: bool
     own_record: Recorded | None = None
     committed_record: Recorded | None = None
@@ -410,6 +428,7 @@ class ShowCart(Message):
     """Write the cart that `run` has committed into the cache, and answer the caller."""
 
     run: SagaRun
+    product_id: str | None = None
     cache: bool
     reply_to: ReplyTo | None
 
@@ -434,6 +453,7 @@ class RelayInput(Message):
     shard: int
     shards: int
     paused: bool = False
+    paused_by: str = ""
     failing_since: datetime | None = None
     failures: int = 0
 

@@ -11,6 +11,10 @@ from pymongo import ASCENDING, IndexModel
 
 from models.messages import AnyEffect
 
+KEPT_SECONDS = 90 * 24 * 3600
+"""How long the record of an operation is kept: so long is its idempotency key remembered. One with
+an effect still to do is kept until that is done, however long it takes."""
+
 
 class Answer(BaseModel):
     """What the client was told: HTTP status and the exact JSON text of the body."""
@@ -72,5 +76,16 @@ class Operation(Document):
                 [("at", ASCENDING)],
                 name="pending_by_time",
                 partialFilterExpression={"pending": True},
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="done_by_time",
+                partialFilterExpression={"pending": False},
+                expireAfterSeconds=KEPT_SECONDS,
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="ended_carts_by_time",
+                partialFilterExpression={"operation": "ClearCart"},
             ),
         ]

@@ -17,7 +17,7 @@ class MarkProductWorkflow:
         """Answers how many carts were marked."""
         while True:
             page = await workflow.execute_activity_method(
-                ScanActivities.mark_page, request, **policies.MARK_PAGE
+                ScanActivities.mark_page, request, **policies.CARTS_PAGE
             )
             request = request.model_copy(
                 update={

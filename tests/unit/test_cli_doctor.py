@@ -78,7 +78,7 @@ def test_servers_that_accept_and_say_nothing_do_not_hold_it_up(
 
     took = time.monotonic() - begun
     gc.collect()  # here, where the warning is expected
-    assert took < 5
+    assert took < 10
     assert ended.code == 1
     checks = {check["part"]: check for check in ended.json["checks"]}
     assert {checks[part]["state"] for part in PARTS} == {"failed"}

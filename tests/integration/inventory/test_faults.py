@@ -53,7 +53,7 @@ async def test_a_delay_is_waited_for_and_then_it_is_done(warehouse: Warehouse) -
     await warehouse.fault("reserve", "delay", seconds=0.4)
     began = time.monotonic()
     assert (await warehouse.reserve("s1"))[0] == 200
-    assert 0.4 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.4
     assert await warehouse.units() == (9, 1, 0)
 
 

@@ -156,7 +156,7 @@ async def live_through(
         warehouse.stock(5, product="pen"),
         warehouse.page(),
     )
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert [status for status, _ in answers] == [503] * len(answers)
     assert all(body["message"] for _, body in answers[1:])
 
