@@ -52,6 +52,7 @@ COMMANDS = {
     "replay-events": Command(
         "cli.replay_events", "Publish events again from the records, with the same ids."
     ),
+    "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
 
