@@ -19,6 +19,7 @@ from adapters.event_consumer import EventConsumer
 from adapters.events import EventPublisher
 from adapters.log_levels import LogLevels
 from adapters.redis_pool import RedisPool
+from heartbeat import beating
 from logs import configure_logging
 from models.incoming import CONSUMED
 from settings import Settings, SettingsError, load_settings
@@ -65,6 +66,8 @@ async def run(settings: Settings) -> None:
         await asyncio.wait({consuming, joining}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():
             logger.info("Consumer started", extra={"event": "consumer_started"})
+            async with beating(settings.heartbeat_file):
+                await consuming
         joining.cancel()
         await consuming
     logger.info("Consumer stopped", extra={"event": "consumer_stopped"})

@@ -44,6 +44,7 @@ COMMANDS = {
         "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
     ),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
 
