@@ -75,6 +75,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
 	@$(BIN)/python -m models.event_docs $(ARGS)
+	@$(BIN)/python -m tests.contract.guide
 
 # A release promises what its document says; from then on `make test` compares with it.
 release-openapi: docs

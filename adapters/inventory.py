@@ -115,10 +115,12 @@ class InventoryClient:
         release: ReleaseEffect,
         *,
         timeout: float | None = None,
+        anyway: bool = False,
     ) -> None:
         """Gives a hold back; returns only when the service has accepted it.
 
-        Raises `EffectRefused` when the service says that this request is wrong.
+        `anyway` also while the circuit is open. Raises `EffectRefused` when the service says that
+        this request is wrong.
         """
         body: dict[str, Any] = {
             "storeId": store_id,
@@ -130,7 +132,7 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        async with self._releasing.guard():
+        async with self._releasing.guard(anyway=anyway):
             response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
             if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
                 raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
