@@ -5,6 +5,7 @@ import logging
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
 from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
@@ -55,7 +56,11 @@ class CartActivities:
         except ChangeRefused as refused:
             return Committed(refusal=refused.refusal)
         shown = pivot.is_new and await self._shown(
-            pivot.record, pivot.cart, cache=request.policy.cache, reply_to=request.reply_to
+            pivot.record,
+            pivot.cart,
+            product_id=getattr(request.change.request, "product_id", None),
+            cache=request.policy.cache,
+            reply_to=request.reply_to,
         )
         return Committed(
             record=recorded(pivot.record), shown=shown, pending_events=pivot.pending_events
@@ -69,13 +74,20 @@ class CartActivities:
             record = await self._carts.record(run.run_id)
             cart = await self._carts.cart(run.store_id, run.user_id)
         if record is not None:
-            await self._shown(record, cart, cache=request.cache, reply_to=request.reply_to)
+            await self._shown(
+                record,
+                cart,
+                product_id=request.product_id,
+                cache=request.cache,
+                reply_to=request.reply_to,
+            )
 
     @activity.defn(name="settle_run")
     async def settle(self, request: SettleRun) -> Recorded:
         """Records the run as aborted unless it has committed; answers what it is."""
-        with as_application_error():
-            return await self._carts.settle(request.run, request.reason, request.releases)
+        async with heartbeats():
+            with as_application_error():
+                return await self._carts.settle(request.run, request.reason, request.releases)
 
     @activity.defn(name="answer_caller")
     async def answer(self, request: AnswerCaller) -> None:
@@ -84,9 +96,18 @@ class CartActivities:
             await self._cache.announce(announcement(request.reply_to, request.result, None))
 
     async def _shown(
-        self, record: Operation, cart: Cart | None, *, cache: bool, reply_to: ReplyTo | None
+        self,
+        record: Operation,
+        cart: Cart | None,
+        *,
+        product_id: str | None,
+        cache: bool,
+        reply_to: ReplyTo | None,
     ) -> bool:
-        """Caches the cart, or that it is gone, and announces the answer; False without Redis."""
+        """Caches the cart, or that it is gone, and announces the answer; False without Redis.
+
+        The cached stock of the product is dropped with it.
+        """
         announced = _committed(record, reply_to) if reply_to else None
         try:
             if cache and cart is None:
@@ -100,6 +121,7 @@ class CartActivities:
                     created_at=cart.created_at,
                     version=cart.version,
                     body=cart_json(cart.id, cart),
+                    changed_product=product_id,
                     announce=announced,
                 )
             elif announced:

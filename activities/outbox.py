@@ -12,6 +12,7 @@ from activities.heartbeats import heartbeats
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import CartKey, Outbox
+from adapters.stock_cache import StockCache
 from models.errors import DependencyUnavailable, EffectRefused
 from models.messages import (
     AnyEffect,
@@ -44,6 +45,7 @@ class OutboxActivities:
         outbox: Outbox,
         events: EventPublisher,
         inventory: InventoryClient,
+        stock: StockCache,
         *,
         wake: Wake,
         shards: int,
@@ -54,6 +56,7 @@ class OutboxActivities:
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
+        self._stock = stock
         self._wake = wake
         self._shards = shards
         self._grace = timedelta(seconds=grace_seconds)
@@ -107,7 +110,12 @@ class OutboxActivities:
 
     async def _deliver(self, batch: RelayBatch) -> RelayProgress:
         delivery = _Delivery(
-            batch.kind, self._outbox, self._events, self._inventory, grace=self._grace
+            batch.kind,
+            self._outbox,
+            self._events,
+            self._inventory,
+            self._stock,
+            grace=self._grace,
         )
         oldest: datetime | None = None
         while True:
@@ -146,6 +154,7 @@ class _Delivery:
         outbox: Outbox,
         events: EventPublisher,
         inventory: InventoryClient,
+        stock: StockCache,
         *,
         grace: timedelta,
     ) -> None:
@@ -154,6 +163,7 @@ class _Delivery:
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
+        self._stock = stock
         self._at_once = asyncio.Semaphore(CARTS_AT_ONCE)
         self._finished = 0
         self.done = 0
@@ -209,6 +219,7 @@ class _Delivery:
         for effect in effects:
             if isinstance(effect, ReleaseEffect):
                 await self._inventory.release(record.store_id, record.user_id, effect)
+                await self._stock.drop(record.store_id, {effect.product_id})
         done = tuple(effect.id for effect in effects)
         await self._outbox.mark_done(record.id, done, datetime.now(UTC))
         self.done += len(done)

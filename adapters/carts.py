@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from beanie import PydanticObjectId
@@ -206,6 +207,9 @@ class CartStore:
             cart_id=str(cart.id) if cart else None,
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
+            line_price=line.product_price if line else Decimal(0),
+            quantity=cart.quantity if cart else 0,
+            total_price=cart.total_price if cart else Decimal(0),
             pending_events=pending,
             own_record=recorded(own) if own else None,
             committed_record=recorded(committed) if committed else None,
@@ -245,6 +249,7 @@ class CartStore:
                 answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
                 reason=changed.reason,
+                moved=changed.moved,
             )
             after = (
                 Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))

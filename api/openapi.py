@@ -103,6 +103,7 @@ CART_EXAMPLE: dict[str, Any] = {
             "sellerId": "507f1f77bcf86cd799439012",
             "availabilityStatus": "available",
             "unavailabilityReason": None,
+            "availabilityAt": None,
             "reservedAt": "2026-01-27T10:30:00.000Z",
         }
     ],
@@ -166,6 +167,10 @@ PROTECTED: Responses = {
             }
         },
     ),
+    406: message(
+        "`Accept` allows no JSON.", "Answers are application/json, which Accept does not allow"
+    ),
+    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
     429: message(
         "Too many requests by this user or from this address.",
         "Too many requests: at most 300 a minute",
@@ -237,11 +242,8 @@ MUTATION: Responses = {
     ),
 }
 """What every change of a cart may be answered."""
-MUTATION_WITH_BODY: Responses = {
-    **MUTATION,
-    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
-    415: message("The body is no JSON.", "Content-Type must be application/json"),
-}
+NOT_JSON = message("The body is no JSON.", "Content-Type must be application/json")
+MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
 def refused(**examples: tuple[str, str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ MAX_URL = 2048
 MAX_TITLE = 500
 MAX_DESCRIPTION = 5000
 MAX_EMAIL = 254
+MAX_LOG_LEVEL_SECONDS = 86_400
 
 _ID_RULE = "must be 1 to 64 letters, digits, _ or -"
 _KEY_RULE = "must be 1 to 255 visible ASCII characters"
@@ -54,6 +55,8 @@ RULES = {
     "productDescription": f"must be a string of at most {MAX_DESCRIPTION} characters",
     "quantity": f"must be between 1 and {MAX_QUANTITY}",
     "email": f"must be a valid address of at most {MAX_EMAIL} characters",
+    "level": "must be debug, info, warn or error",
+    "ttlSeconds": f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}",
     "idempotencyKey": _KEY_RULE,
     "Idempotency-Key": _KEY_RULE,
 }
@@ -207,6 +210,19 @@ class RemoveItemBody(RequestBody):
     product_id: EntityId
 
 
+class LogLevelBody(RequestBody):
+    """The level at which every process shall log, and for how long."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"level": "debug", "ttlSeconds": 900}]}
+    )
+
+    level: Literal["debug", "info", "warn", "error"]
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_LOG_LEVEL_SECONDS)] = Field(
+        900, description="Seconds after which each process goes back to its own level."
+    )
+
+
 class Answer(BaseModel):
     """Base of what clients are told."""
 
@@ -285,6 +301,14 @@ class OperationStatus(Answer):
     operation_id: str
     status: Literal["pending", "committed", "rejected", "aborted"]
     answer: OperationAnswer | None = None
+
+
+class LogLevelSet(Answer):
+    """The log level of every process, until then."""
+
+    level: Literal["debug", "info", "warn", "error"]
+    ttl_seconds: int
+    until: datetime
 
 
 class Services(Answer):

@@ -47,6 +47,7 @@ SIZE = ViewportSize(width=1700, height=1300)
 _HISTORY: Any = {"tab": "history", "height": 1270}
 _DETAILS: Any = {"tab": "user-metadata", "height": 560}
 COLOURS = 128
+PATIENCE_MS = 90_000
 STORE = "store-1"
 
 
@@ -108,7 +109,7 @@ class Studio:
         handle = self._temporal.get_workflow_handle(workflow_id)
         page = self._pages.workflow(workflow_id, (await handle.describe()).run_id)
         await self._page.goto(page.removesuffix("history") + tab)
-        await self._page.get_by_text(until).first.wait_for()
+        await self._page.get_by_text(until).first.wait_for(timeout=PATIENCE_MS)
         clip = FloatRect(x=0, y=0, width=SIZE["width"], height=height)
         picture = Image.open(io.BytesIO(await self._page.screenshot(clip=clip))).convert("RGB")
         picture.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
@@ -132,7 +133,7 @@ async def take_all(studio: Studio) -> None:
     await studio.add("carol")
     relay = relay_workflow_id(RelayKind.EVENTS, studio.shard("carol"))
     await studio.waits(relay)
-    await studio.photograph("relay-waiting", relay, until="kafka is unavailable", **_DETAILS)
+    await studio.photograph("relay-waiting", relay, until="waiting", **_DETAILS)
     await studio.stack.start_again("kafka")
 
     await studio.stack.kill("mongodb", restart=False)

@@ -24,11 +24,9 @@ CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
 DEAD_LETTERS = "cart.dlq"
 
+PUBLISHED = (CART_ITEM_ADDED, CART_ITEM_UPDATED, CART_ITEM_REMOVED, CART_CLEARED)
 TOPICS = (
-    CART_ITEM_ADDED,
-    CART_ITEM_UPDATED,
-    CART_ITEM_REMOVED,
-    CART_CLEARED,
+    *PUBLISHED,
     ORDER_COMPLETED,
     CART_ITEM_OUT_OF_STOCK,
     INVENTORY_BACK_IN_STOCK,
@@ -84,7 +82,7 @@ class CartItemAdded(CartEvent):
 
 
 class CartItemUpdated(CartEvent):
-    """The quantity of an item was set."""
+    """The quantity of an item was set, or an order took some of its units."""
 
     product_id: str
     """Whose quantity was set."""
@@ -96,6 +94,10 @@ class CartItemUpdated(CartEvent):
     """Price of one unit."""
     total_price: Money
     """Total of the cart."""
+    reason: str = "user"
+    """`user`, or `order_completed` when an order took units."""
+    order_id: str | None = None
+    """The order, when it was one."""
 
 
 class CartItemRemoved(CartEvent):
@@ -107,6 +109,10 @@ class CartItemRemoved(CartEvent):
     """Units that the cart had of it."""
     total_price: Money
     """Total of the cart."""
+    reason: str = "user"
+    """`user`, or `order_completed` when an order took units."""
+    order_id: str | None = None
+    """The order, when it was one."""
 
 
 class ClearedItem(EventModel):

@@ -32,7 +32,8 @@ class Operation(Document):
     """The outcome of one run; there is never more than one for a run.
 
     `committed` records are unique by `operation_id`, so that of all the runs that try one
-    operation at most one commits. `pending` is true while an effect has no `done_at`.
+    operation at most one commits. `pending` is true while an effect has no `done_at`. `moved` is
+    how many units of each product came into the cart, or (negative) out of it.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -49,6 +50,7 @@ class Operation(Document):
     version: int | None = None
     answer: Answer | None = None
     reason: str | None = None
+    moved: dict[str, int] = {}
     effects: list[AnyEffect] = []
     pending: bool
     shard_key: int  # of the cart, see `shard_key`; a relay takes those of its remainder

@@ -25,7 +25,7 @@ class ExpiryWorkflow:
             page = await workflow.execute_activity_method(
                 ExpiryActivities.expire_page,
                 ExpiryPage(before=before, left=left, limit=policies.EXPIRY_PAGE),
-                **policies.EXPIRE,
+                **policies.CARTS_PAGE,
             )
             cleared, left = cleared + page.cleared, (*left, *page.left)
             workflow.set_current_details(

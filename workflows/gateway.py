@@ -23,7 +23,12 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -36,6 +41,8 @@ from models.messages import (
     AddItemInput,
     CartOperation,
     ClearCartInput,
+    MarkAvailabilityInput,
+    MarkProductInput,
     OperationResult,
     Outcome,
     Policy,
@@ -82,6 +89,9 @@ def policy_of(settings: Settings) -> Policy:
         cache=settings.enable_cache_invalidation,
         deadline_seconds=settings.lock_ttl,
         max_lines=settings.cart_max_lines,
+        max_quantity=settings.cart_max_quantity,
+        max_units=settings.cart_max_units,
+        max_value=settings.cart_max_value,
         expiry_days=settings.cart_expiry_days,
         currency=settings.currency,
     )
@@ -218,6 +228,23 @@ class CartGateway:
             raise OperationAborted(heard.result.reason or "aborted")
         return heard.result
 
+    async def mark_product(self, request: MarkProductInput) -> None:
+        """Starts what brings the news of a product to its carts; once for each event."""
+        news = request.news
+        operation_id = ids.event_operation_id(
+            request.topic, request.event_id, request.store_id or "", news.product_id
+        )
+        with _naming_temporal(), suppress(WorkflowAlreadyStartedError):
+            await self._client.start_workflow(
+                ids.MARK_PRODUCT,
+                request,
+                id=ids.product_workflow_id(news.product_id, operation_id),
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                rpc_timeout=RPC_TIMEOUT,
+                static_summary=f"{news.product_id} is {news.status}",
+            )
+
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None:
@@ -249,6 +276,7 @@ class CartGateway:
                 RelayInput(kind=kind, shard=shard, shards=shards),
                 id=ids.relay_workflow_id(kind, shard),
                 task_queue=self._task_queue,
+                task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
                 start_signal=signal,
                 start_signal_args=words,
@@ -291,18 +319,27 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        async with turn, self._breaker.guard():
+        async with turn:
             while True:
                 try:
-                    started = await start()
+                    async with self._breaker.guard():
+                        return await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
-                except RPCError as error:
-                    return await self._started_after_all(workflow_id, request, error)
-                except RuntimeError as error:  # a lazy client that has never connected
-                    raise DependencyUnavailable("temporal", str(error)) from error
-                else:
-                    return self._handle(workflow_id, started.first_execution_run_id)
+
+    async def _start_once(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
+        try:
+            started = await start()
+        except RPCError as error:
+            return await self._started_after_all(workflow_id, request, error)
+        except RuntimeError as error:  # a lazy client that has never connected
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
@@ -364,6 +401,12 @@ def _described(request: CartOperation) -> tuple[str, str | None, str]:
             return ids.REMOVE_ITEM, product, f"Remove {product}"
         case ClearCartInput(reason=reason):
             return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case MarkAvailabilityInput(news=news):
+            return (
+                ids.MARK_AVAILABILITY,
+                None,
+                f"Mark {', '.join(n.product_id for n in news)}"[:200],
+            )
     raise TypeError(f"no workflow takes {type(request).__name__}")
 
 

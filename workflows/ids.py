@@ -10,6 +10,8 @@ ADD_ITEM = "AddItem"
 UPDATE_QUANTITY = "UpdateQuantity"
 REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
+MARK_AVAILABILITY = "MarkAvailability"
+MARK_PRODUCT = "MarkProduct"
 RELAY = "Relay"
 SWEEP = "Sweep"
 EXPIRY = "Expiry"
@@ -68,6 +70,11 @@ def cart_workflow_id(store_id: str, user_id: str) -> str:
 def relay_workflow_id(kind: str, shard: int) -> str:
     """The id of the one relay that does a shard's effects of a kind, `events` or `releases`."""
     return f"relay/{kind}/{shard}"
+
+
+def product_workflow_id(product_id: str, operation_id: str) -> str:
+    """The id under which the news of a product is brought to its carts, once for each event."""
+    return f"product/{product_id}/{operation_id}"
 
 
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
