@@ -147,6 +147,7 @@ class MarkAvailabilityInput(CartOperation):
 
     cart_id: str
     news: tuple[AvailabilityNews, ...]
+    event_id: str | None = None
 
 
 class MarkProductInput(Message):
