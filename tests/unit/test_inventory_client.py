@@ -1,7 +1,8 @@
 """What the Inventory Service's answers to a release mean."""
 
-import httpx
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from adapters.inventory import InventoryClient
 from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
@@ -21,13 +22,15 @@ RELEASE = ReleaseEffect(
     ],
 )
 async def test_a_release_that_is_not_accepted(status: int, error: type[CartServiceError]) -> None:
-    client = InventoryClient("http://inventory", timeout_seconds=1)
-    await client.close()
-    client._http = httpx.AsyncClient(
-        base_url="http://inventory", transport=httpx.MockTransport(lambda _: httpx.Response(status))
-    )
-    with pytest.raises(error, match=f"answered {status}") as raised:
-        await client.release("store", "user", RELEASE)
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_post("/api/v1/inventories/release", answer)
+    async with TestServer(app) as server:
+        client = InventoryClient(str(server.make_url("/")), timeout_seconds=60)
+        with pytest.raises(error, match=f"answered {status}") as raised:
+            await client.release("store", "user", RELEASE)
+        await client.close()
     if isinstance(raised.value, EffectRefused):
         assert raised.value.effect_id == "effect-1"
-    await client.close()
