@@ -1,16 +1,18 @@
-"""Steps on MongoDB: load, the pivot, and its settling."""
+"""Steps on MongoDB: load, the pivot and what follows it at once, and its settling."""
 
 import logging
+from dataclasses import dataclass
+from datetime import datetime
 
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.events import EventActivities
 from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
-from models.cart import Cart
 from models.changes import ChangeRefused, cart_json
-from models.errors import DependencyUnavailable
+from models.errors import CartServiceError, DependencyUnavailable
 from models.messages import (
     AnswerCaller,
     CommitChange,
@@ -19,8 +21,10 @@ from models.messages import (
     LoadedCart,
     OperationResult,
     Outcome,
+    PublishEvents,
     Recorded,
     ReplyTo,
+    SagaRun,
     SettleRun,
     ShowCart,
 )
@@ -29,12 +33,23 @@ from models.operation import Operation
 logger = logging.getLogger(__name__)
 
 
-class CartActivities:
-    """Activities over a `CartStore`, and over the `CartCache` that shows what it has."""
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A version of a cart as the cache has it; `body` is what clients see."""
 
-    def __init__(self, carts: CartStore, cache: CartCache) -> None:
+    created_at: datetime
+    version: int
+    body: bytes
+
+
+class CartActivities:
+    """Activities over a `CartStore`, over the `CartCache` that shows what it has, and over the
+    `EventActivities` that tell of it."""
+
+    def __init__(self, carts: CartStore, cache: CartCache, events: EventActivities) -> None:
         self._carts = carts
         self._cache = cache
+        self._events = events
 
     @activity.defn(name="load_cart")
     async def load(self, request: LoadCart) -> LoadedCart:
@@ -46,20 +61,43 @@ class CartActivities:
     async def commit(self, request: CommitChange) -> Committed:
         """The pivot: the cart's next version and the run's record, both or neither.
 
-        From here on nothing can fail the operation, so the cart is shown and the caller answered
-        in the same step: each further step would cost the caller as much as a database call.
+        From here on nothing can fail the operation, so the cart is shown, the caller answered, and
+        the event published in the same step: each further step would cost as much as two database
+        calls. What does not succeed at once is left to the saga, and to the record.
         """
         try:
             with as_application_error():
                 pivot = await self._carts.commit(request)
         except ChangeRefused as refused:
             return Committed(refusal=refused.refusal)
-        shown = pivot.is_new and await self._shown(
-            pivot.record, pivot.cart, cache=request.policy.cache, reply_to=request.reply_to
+        record = recorded(pivot.record)
+        if pivot.new is None:
+            return Committed(record=record)
+        cart, body = pivot.new.cart, pivot.new.shown
+        shown = await self._shown(
+            pivot.record,
+            _Shown(cart.created_at, cart.version, body) if cart and body else None,
+            cache=request.policy.cache,
+            reply_to=request.reply_to,
         )
-        return Committed(
-            record=recorded(pivot.record), shown=shown, pending_events=pivot.pending_events
-        )
+        published = await self._published(request.run, record)
+        return Committed(record=record, shown=shown, published=published)
+
+    async def _published(self, run: SagaRun, record: Recorded) -> bool | None:
+        """Whether the new record's events are published and noted; None when there are none."""
+        events = tuple(effect for effect in record.effects if effect.kind == "event")
+        if not events:
+            return None
+        try:
+            await self._events.tell(
+                PublishEvents(
+                    run_id=run.run_id, store_id=run.store_id, user_id=run.user_id, events=events
+                )
+            )
+        except CartServiceError as error:
+            logger.warning("Left pending: %s", error)
+            return False
+        return True
 
     @activity.defn(name="show_cart")
     async def show(self, request: ShowCart) -> None:
@@ -69,7 +107,12 @@ class CartActivities:
             record = await self._carts.record(run.run_id)
             cart = await self._carts.cart(run.store_id, run.user_id)
         if record is not None:
-            await self._shown(record, cart, cache=request.cache, reply_to=request.reply_to)
+            await self._shown(
+                record,
+                _Shown(cart.created_at, cart.version, cart_json(cart.id, cart)) if cart else None,
+                cache=request.cache,
+                reply_to=request.reply_to,
+            )
 
     @activity.defn(name="settle_run")
     async def settle(self, request: SettleRun) -> Recorded:
@@ -84,7 +127,7 @@ class CartActivities:
             await self._cache.announce(announcement(request.reply_to, request.result, None))
 
     async def _shown(
-        self, record: Operation, cart: Cart | None, *, cache: bool, reply_to: ReplyTo | None
+        self, record: Operation, cart: _Shown | None, *, cache: bool, reply_to: ReplyTo | None
     ) -> bool:
         """Caches the cart, or that it is gone, and announces the answer; False without Redis."""
         announced = _committed(record, reply_to) if reply_to else None
@@ -95,11 +138,11 @@ class CartActivities:
                 )
             elif cache and cart is not None:
                 await self._cache.put(
-                    cart.store_id,
-                    cart.user_id,
+                    record.store_id,
+                    record.user_id,
                     created_at=cart.created_at,
                     version=cart.version,
-                    body=cart_json(cart.id, cart),
+                    body=cart.body,
                     announce=announced,
                 )
             elif announced:

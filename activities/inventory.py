@@ -44,5 +44,8 @@ class InventoryActivities:
                 )
             )
             await self._outbox.mark_done(
-                request.run_id, tuple(release.id for release in request.releases), datetime.now(UTC)
+                request.run_id,
+                tuple(release.id for release in request.releases),
+                datetime.now(UTC),
+                lasting=False,
             )

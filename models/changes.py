@@ -42,7 +42,8 @@ class ChangeRefused(Exception):
 class Changed:
     """`cart` is the next version, or None when it is deleted; `version` counts on all the same.
 
-    `effects` are in the order in which they must happen; `body` is the answer's JSON text.
+    `effects` are in the order in which they must happen; `body` is the answer's JSON text, and
+    `shown` that of the cart as clients see it, if it still is one.
     """
 
     cart: CartContent | None
@@ -50,6 +51,7 @@ class Changed:
     effects: tuple[AnyEffect, ...]
     status: HTTPStatus
     body: bytes
+    shown: bytes | None
 
 
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
@@ -154,7 +156,14 @@ class _Applying:
         releases = self._freed({request.product_id: before}, "item_removed")
         told = self._told(events.CART_ITEM_REMOVED, event)
         body = to_json({"message": "Item removed from cart"})
-        return Changed(after, after.version, (*releases, *told), HTTPStatus.OK, body)
+        return Changed(
+            after,
+            after.version,
+            (*releases, *told),
+            HTTPStatus.OK,
+            body,
+            shown=cart_json(self._id, after),
+        )
 
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
@@ -173,7 +182,7 @@ class _Applying:
         releases = self._freed(held, request.reason, request.order_id)
         told = self._told(events.CART_CLEARED, event)
         body = to_json({"message": "Cart cleared"})
-        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body)
+        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body, shown=None)
 
     def _require_room(self, request: AddItemInput) -> None:
         """Neither the line nor the cart grows beyond its limit."""
@@ -232,4 +241,5 @@ class _Applying:
     def _shown(
         self, cart: CartContent, effects: tuple[AnyEffect, ...], status: HTTPStatus
     ) -> Changed:
-        return Changed(cart, cart.version, effects, status, cart_json(self._id, cart))
+        shown = cart_json(self._id, cart)
+        return Changed(cart, cart.version, effects, status, body=shown, shown=shown)

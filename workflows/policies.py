@@ -29,7 +29,8 @@ RESERVE = LocalActivityConfig(
 )
 
 COMMIT = LocalActivityConfig(
-    start_to_close_timeout=timedelta(seconds=6),
+    # The pivot itself has a third of it; what is shown and published after it has the rest.
+    start_to_close_timeout=timedelta(seconds=14),
     schedule_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)

@@ -84,6 +84,11 @@ async def add_cancelled(bench: Bench, relays: RelayBench) -> Run:
     return handle
 
 
+async def add_committed_unheard(bench: Bench, relays: RelayBench) -> Run:
+    bench.faults.fail("commit", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    return await bench.start(buyer(relays), deadline_seconds=0.5)
+
+
 async def add_settled_when_mongodb_is_back(bench: Bench, relays: RelayBench) -> Run:
     bench.faults.fail("reserve", "before", INVENTORY_IS_DOWN, times=2)
     bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=2)
@@ -180,6 +185,7 @@ SCENARIOS: dict[str, Scenario] = {
         add_undone_by_its_deadline,
         add_undone_by_an_operator,
         add_cancelled,
+        add_committed_unheard,
         add_settled_when_mongodb_is_back,
         add_with_its_event_deferred,
         add_behind_a_pending_event,
