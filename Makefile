@@ -14,19 +14,24 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos openapi install clean
+.PHONY: help run test check bench chaos fuzz docs release-openapi install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
 FAULTS ?= 500
 SEED ?= 1
 
+# The long run of the contract tests.
+CASES ?= 50000
+
 help:
 	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
+	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
 	@echo "make check   check format, lint, types and import rules"
-	@echo "make openapi write docs/openapi.json anew, after a change of the API"
+	@echo "make docs    write the documents of the API and of the events anew, after a change"
+	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
 
@@ -55,14 +60,22 @@ chaos: $(STAMP)
 	@$(BIN)/python -m tests.faults.chaos --sagas $(SAGAS) --faults $(FAULTS) --seed $(SEED) \
 		--report chaos.md $(ARGS)
 
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.contract.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)
+
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-openapi: $(STAMP)
+docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
+	@$(BIN)/python -m models.event_docs $(ARGS)
+
+# A release promises what its document says; from then on `make test` compares with it.
+release-openapi: docs
+	@cp docs/openapi.json docs/openapi.released.json
 
 bench: $(STAMP)
 	@exec $(BIN)/cart bench $(ARGS)

@@ -14,6 +14,9 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+audit = logging.getLogger("audit")
+"""What administrators do; its lines are logged at every level."""
+
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
 # Libraries that describe every request they make; their warnings still show.
 _CHATTY = ("httpx", "httpcore", "pymongo", "uvicorn.access")
@@ -54,6 +57,11 @@ def _dump(value: Any, **_: Any) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+def set_level(level: str) -> None:
+    """What this process logs from now on; `level` as in LOG_LEVEL."""
+    logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
+
+
 def configure_logging(level: str) -> None:
     """Sends every logger of this process to standard output as JSON; `level` as in LOG_LEVEL."""
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -73,7 +81,8 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel({"warn": "WARNING"}.get(level, level.upper()))
+    set_level(level)
+    audit.setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

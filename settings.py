@@ -10,6 +10,7 @@ else is handed what it needs.
 """
 
 import os
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 LOCALHOST = "127.0.0.1"
 ENVIRONMENT_NAMES = ("ENVIRONMENT", "NODE_ENV")  # the first one that is set wins
+
+# As browsers send it: no path, no slash at the end, in lower case.
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -77,7 +81,9 @@ class Settings(BaseSettings):
     )
     host: str = LOCALHOST
     port: Port = 4007
+    max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
     log_level: LogLevel = LogLevel.INFO
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     # Authentication
     jwt_algorithm: JwtAlgorithm = JwtAlgorithm.HS256
@@ -141,6 +147,9 @@ class Settings(BaseSettings):
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)
     cart_max_lines: int = Field(100, ge=1, le=100)
+    cart_max_quantity: int = Field(100, ge=1, le=100)
+    cart_max_units: int = Field(0, ge=0, le=10_000)
+    cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 
     # Feature flags
@@ -150,6 +159,17 @@ class Settings(BaseSettings):
 
     # Local stack
     local_dir: Path = Path(".local")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(part.strip() for part in value.split(",") if part.strip())
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("must be * or https://shop.example.com, several by commas")
+        return origins
 
     @field_validator("kafka_brokers", mode="before")
     @classmethod

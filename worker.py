@@ -19,22 +19,37 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.carts import CartActivities
 from activities.events import EventActivities
+from activities.expiry import ExpiryActivities
+from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.scans import ScanActivities
 from adapters.cache import CartCache
+from adapters.cart_scans import CartScans
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
+from adapters.expired import ExpiredCarts
+from adapters.figures import FigureStore
 from adapters.inventory import InventoryClient
+from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
-from workflows.gateway import CartGateway, connect
+from workflows.event_operations import mark_cart
+from workflows.expiry import ExpiryWorkflow
+from workflows.figures import FiguresWorkflow
+from workflows.gateway import CartGateway, connect, policy_of
+from workflows.mark_availability import MarkAvailabilityWorkflow
+from workflows.mark_product import MarkProductWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep_operations import expire_cart
 
 logger = logging.getLogger("worker")
 
@@ -45,8 +60,12 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    MarkAvailabilityWorkflow,
+    MarkProductWorkflow,
     RelayWorkflow,
     SweepWorkflow,
+    ExpiryWorkflow,
+    FiguresWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -81,6 +100,7 @@ def build_worker(
     carts: CartStore,
     inventory: InventoryClient,
     cache: CartCache,
+    stock: StockCache,
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
@@ -89,15 +109,21 @@ def build_worker(
     """The only place where activities meet their adapters."""
     event_steps = EventActivities(events, outbox)
     cart_steps = CartActivities(carts, cache, event_steps)
-    inventory_steps = InventoryActivities(inventory, outbox)
+    inventory_steps = InventoryActivities(inventory, outbox, stock)
     outbox_steps = OutboxActivities(
         outbox,
         events,
         inventory,
+        stock,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
     )
+    expiry_steps = ExpiryActivities(
+        ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
+    )
+    figure_steps = FigureActivities(FigureStore())
+    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -115,6 +141,10 @@ def build_worker(
             inventory_steps.reserve,
             inventory_steps.release,
             event_steps.publish,
+            expiry_steps.expire_page,
+            figure_steps.measure,
+            scan_steps.find_ordered,
+            scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         # How long a relay's next task waits for a worker that has died, before another may have it.
@@ -136,8 +166,11 @@ async def run(settings: Settings) -> None:
             settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
         )
         stack.push_async_callback(inventory.close)
-        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
-        stack.push_async_callback(cache.close)
+        redis = RedisPool(settings.redis)
+        stack.push_async_callback(redis.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
@@ -149,7 +182,8 @@ async def run(settings: Settings) -> None:
             settings,
             carts=carts,
             inventory=inventory,
-            cache=cache,
+            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+            stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
             gateway=CartGateway(

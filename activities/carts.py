@@ -1,16 +1,17 @@
 """Steps on MongoDB: load, the pivot and what follows it at once, and its settling."""
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime
 
+from beanie import PydanticObjectId
 from temporalio import activity
 
 from activities.errors import as_application_error
 from activities.events import EventActivities
+from activities.heartbeats import heartbeats
 from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
+from models.cart import CartContent
 from models.changes import ChangeRefused, cart_json
 from models.errors import CartServiceError, DependencyUnavailable
 from models.messages import (
@@ -31,15 +32,6 @@ from models.messages import (
 from models.operation import Operation
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A version of a cart as the cache has it; `body` is what clients see."""
-
-    created_at: datetime
-    version: int
-    body: bytes
 
 
 class CartActivities:
@@ -73,10 +65,11 @@ class CartActivities:
         record = recorded(pivot.record)
         if pivot.new is None:
             return Committed(record=record)
-        cart, body = pivot.new.cart, pivot.new.shown
         shown = await self._shown(
             pivot.record,
-            _Shown(cart.created_at, cart.version, body) if cart and body else None,
+            pivot.new.cart,
+            record.cart_id,
+            product_id=getattr(request.change.request, "product_id", None),
             cache=request.policy.cache,
             reply_to=request.reply_to,
         )
@@ -109,7 +102,9 @@ class CartActivities:
         if record is not None:
             await self._shown(
                 record,
-                _Shown(cart.created_at, cart.version, cart_json(cart.id, cart)) if cart else None,
+                cart,
+                str(cart.id) if cart else None,
+                product_id=request.product_id,
                 cache=request.cache,
                 reply_to=request.reply_to,
             )
@@ -117,8 +112,9 @@ class CartActivities:
     @activity.defn(name="settle_run")
     async def settle(self, request: SettleRun) -> Recorded:
         """Records the run as aborted unless it has committed; answers what it is."""
-        with as_application_error():
-            return await self._carts.settle(request.run, request.reason, request.releases)
+        async with heartbeats():
+            with as_application_error():
+                return await self._carts.settle(request.run, request.reason, request.releases)
 
     @activity.defn(name="answer_caller")
     async def answer(self, request: AnswerCaller) -> None:
@@ -127,9 +123,19 @@ class CartActivities:
             await self._cache.announce(announcement(request.reply_to, request.result, None))
 
     async def _shown(
-        self, record: Operation, cart: _Shown | None, *, cache: bool, reply_to: ReplyTo | None
+        self,
+        record: Operation,
+        cart: CartContent | None,
+        cart_id: str | None,
+        *,
+        product_id: str | None,
+        cache: bool,
+        reply_to: ReplyTo | None,
     ) -> bool:
-        """Caches the cart, or that it is gone, and announces the answer; False without Redis."""
+        """Caches the cart, or that it is gone, and announces the answer; False without Redis.
+
+        The cached stock of the product is dropped with it.
+        """
         announced = _committed(record, reply_to) if reply_to else None
         try:
             if cache and cart is None:
@@ -142,7 +148,8 @@ class CartActivities:
                     record.user_id,
                     created_at=cart.created_at,
                     version=cart.version,
-                    body=cart.body,
+                    body=cart_json(PydanticObjectId(cart_id), cart),
+                    changed_product=product_id,
                     announce=announced,
                 )
             elif announced:

@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.errors import as_application_error
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.stock_cache import StockCache
 from models.errors import DependencyTimeout
 from models.messages import HoldAnswer, ReleaseHolds, ReserveHold
 
@@ -16,11 +17,16 @@ INLINE_RELEASE_SECONDS = 1.0
 
 
 class InventoryActivities:
-    """Activities over an `InventoryClient`; the `Outbox` notes what need not be done again."""
+    """Activities over an `InventoryClient`; the `Outbox` notes what need not be done again.
 
-    def __init__(self, inventory: InventoryClient, outbox: Outbox) -> None:
+    What is released is dropped from the `StockCache` here, what is reserved together with the cart
+    that is shown (`CartActivities.commit`), so that the caller need not wait for it.
+    """
+
+    def __init__(self, inventory: InventoryClient, outbox: Outbox, stock: StockCache) -> None:
         self._inventory = inventory
         self._outbox = outbox
+        self._stock = stock
 
     @activity.defn(name="reserve_hold")
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
@@ -43,9 +49,10 @@ class InventoryActivities:
                     for release in request.releases
                 )
             )
-            await self._outbox.mark_done(
-                request.run_id,
-                tuple(release.id for release in request.releases),
-                datetime.now(UTC),
-                lasting=False,
+            done = tuple(release.id for release in request.releases)
+            await asyncio.gather(
+                self._outbox.mark_done(request.run_id, done, datetime.now(UTC), lasting=False),
+                self._stock.drop(
+                    request.store_id, {release.product_id for release in request.releases}
+                ),
             )

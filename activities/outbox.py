@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import CartKey, Outbox
+from adapters.stock_cache import StockCache
 from models.errors import DependencyUnavailable, EffectRefused
 from models.messages import (
     AnyEffect,
@@ -31,7 +32,6 @@ CARTS_AT_ONCE = 32
 REFUSED_NAMED = 20
 # Wakes of one relay within this time become one, which comes after all of them.
 WAKE_DELAY_SECONDS = 0.25
-HEARTBEAT_SECONDS = 1.0
 
 Wake = Callable[[RelayKind, int], Awaitable[None]]
 """Starts or wakes the relay of a kind and shard; raises `DependencyUnavailable`."""
@@ -45,6 +45,7 @@ class OutboxActivities:
         outbox: Outbox,
         events: EventPublisher,
         inventory: InventoryClient,
+        stock: StockCache,
         *,
         wake: Wake,
         shards: int,
@@ -55,6 +56,7 @@ class OutboxActivities:
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
+        self._stock = stock
         self._wake = wake
         self._shards = shards
         self._grace = timedelta(seconds=grace_seconds)
@@ -103,12 +105,17 @@ class OutboxActivities:
         A dependency that is down ends the batch, and the relay tries again later. A single effect
         that fails holds up its own cart, and the rest goes on.
         """
-        async with _heartbeats():
+        async with heartbeats():
             return await self._deliver(batch)
 
     async def _deliver(self, batch: RelayBatch) -> RelayProgress:
         delivery = _Delivery(
-            batch.kind, self._outbox, self._events, self._inventory, grace=self._grace
+            batch.kind,
+            self._outbox,
+            self._events,
+            self._inventory,
+            self._stock,
+            grace=self._grace,
         )
         oldest: datetime | None = None
         while True:
@@ -138,22 +145,6 @@ class OutboxActivities:
         )
 
 
-@asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Tells Temporal that the activity is alive, for as long as it runs."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-
-
 class _Delivery:
     """A batch in progress. After a failure of a dependency no further cart is begun."""
 
@@ -163,6 +154,7 @@ class _Delivery:
         outbox: Outbox,
         events: EventPublisher,
         inventory: InventoryClient,
+        stock: StockCache,
         *,
         grace: timedelta,
     ) -> None:
@@ -171,6 +163,7 @@ class _Delivery:
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
+        self._stock = stock
         self._at_once = asyncio.Semaphore(CARTS_AT_ONCE)
         self._finished = 0
         self.done = 0
@@ -226,6 +219,7 @@ class _Delivery:
         for effect in effects:
             if isinstance(effect, ReleaseEffect):
                 await self._inventory.release(record.store_id, record.user_id, effect)
+                await self._stock.drop(record.store_id, {effect.product_id})
         done = tuple(effect.id for effect in effects)
         await self._outbox.mark_done(record.id, done, datetime.now(UTC))
         self.done += len(done)

@@ -7,13 +7,12 @@ of its end as the epoch, without a pointer: a tombstone. Nobody can bring the ol
 user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import SecretStr
-
 from adapters.answers import Announcement
-from adapters.breaker import CircuitBreaker
-from adapters.redis_pool import naming_redis, open_redis
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import stock_key
 
 # The pointer outlives what it points to, so that a slow reader finds it even when the TTL is short.
 POINTER_GRACE_SECONDS = 60
@@ -28,14 +27,14 @@ if newer then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[4] + ARGV[5])
   redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[4] + ARGV[5])
 end
+for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
 if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 return newer and 1 or 0
 """
 
 _GET = """
 local version = redis.call('GET', KEYS[1])
-if not version then return false end
-return redis.call('GET', ARGV[1] .. version)
+return {redis.call('GET', KEYS[2]), version and redis.call('GET', ARGV[1] .. version)}
 """
 
 _DROP = """
@@ -48,31 +47,32 @@ return 1
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cache has of a user's cart: its JSON text, or None, and its epoch if it has one."""
+
+    body: bytes | None
+    epoch: bytes | None
+
+
 class CartCache:
     """Cached carts. Raises `DependencyUnavailable` when Redis does not answer."""
 
-    def __init__(self, url: SecretStr, *, ttl_seconds: int) -> None:
-        self._redis = open_redis(url)
+    def __init__(self, redis: RedisPool, *, ttl_seconds: int) -> None:
+        self._redis = redis
         self._ttl = ttl_seconds
-        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
-        self._put = self._redis.register_script(_PUT)
-        self._get = self._redis.register_script(_GET)
-        self._drop = self._redis.register_script(_DROP)
+        self._put = redis.script(_PUT)
+        self._get = redis.script(_GET)
+        self._drop = redis.script(_DROP)
 
-    async def close(self) -> None:
-        await self._redis.aclose()
-
-    async def ping(self) -> None:
-        """Raises unless Redis answers."""
-        async with naming_redis():
-            await self._redis.ping()
-
-    async def get(self, store_id: str, user_id: str) -> bytes | None:
-        """The latest cached cart as JSON text, or None."""
+    async def get(self, store_id: str, user_id: str) -> Found:
+        """The latest cached cart."""
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), naming_redis():
-            found: bytes | None = await self._get(keys=[f"{key}:latest_version"], args=[f"{key}:v"])
-        return found
+        async with self._redis.asked():
+            epoch, body = await self._get(
+                keys=[f"{key}:latest_version", f"{key}:epoch"], args=[f"{key}:v"]
+            )
+        return Found(body, epoch)
 
     async def put(
         self,
@@ -82,17 +82,22 @@ class CartCache:
         created_at: datetime,
         version: int,
         body: bytes,
+        changed_product: str | None = None,
         announce: Announcement | None = None,
     ) -> bool:
         """Caches a version of a cart; False when a later one, or a tombstone, is there.
 
-        In the same round trip, after the cart, goes the announcement: who hears it and reads the
-        cart sees at least this version.
+        In the same round trip the cached stock of the product goes whose units were reserved, and
+        then, after the cart, comes the announcement: who hears it and reads the cart sees at least
+        this version.
         """
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), naming_redis():
+        keys = [f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"]
+        if changed_product is not None:
+            keys.append(stock_key(store_id, changed_product))
+        async with self._redis.asked():
             stored = await self._put(
-                keys=[f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"],
+                keys=keys,
                 args=[
                     _epoch(created_at),
                     version,
@@ -107,8 +112,8 @@ class CartCache:
 
     async def announce(self, announcement: Announcement) -> None:
         """Only tells who listens; nobody may listen."""
-        async with self._breaker.guard(), naming_redis():
-            await self._redis.publish(announcement.channel, announcement.payload)
+        async with self._redis.asked() as redis:
+            await redis.publish(announcement.channel, announcement.payload)
 
     async def drop(
         self,
@@ -120,7 +125,7 @@ class CartCache:
     ) -> None:
         """Forgets a cart that was deleted, and leaves the time of it as a tombstone."""
         key = _key(store_id, user_id)
-        async with self._breaker.guard(), naming_redis():
+        async with self._redis.asked():
             await self._drop(
                 keys=[f"{key}:latest_version", f"{key}:epoch"],
                 args=[

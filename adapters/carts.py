@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from beanie import PydanticObjectId
@@ -205,6 +206,9 @@ class CartStore:
             cart_id=str(cart.id) if cart else None,
             line_count=len(cart.cart_items) if cart else 0,
             line_quantity=line.product_quantity if line else 0,
+            line_price=line.product_price if line else Decimal(0),
+            quantity=cart.quantity if cart else 0,
+            total_price=cart.total_price if cart else Decimal(0),
             own_record=recorded(own) if own else None,
             committed_record=recorded(committed) if committed else None,
         )
@@ -239,6 +243,8 @@ class CartStore:
                 version=changed.version,
                 answer=Answer(status=changed.status, body=changed.body.decode()),
                 effects=list(changed.effects),
+                reason=changed.reason,
+                moved=changed.moved,
             )
 
             async def pivot(session: AsyncClientSession) -> None:

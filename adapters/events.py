@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +26,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownProducerId,
+    UnknownTopicOrPartitionError,
 )
 
 from adapters.breaker import CircuitBreaker
@@ -36,6 +38,7 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
+ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
 
 # Kafka's answers that are about the one message, not about Kafka.
@@ -55,6 +58,18 @@ _PRODUCER_LOST = (
     ProducerFenced,
     UnknownProducerId,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send; `id` names it when it is refused, `timestamp` is in milliseconds."""
+
+    id: str
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int | None = None
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -79,12 +94,17 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 async def ping(settings: Settings, *, timeout: float = CONNECT_SECONDS) -> None:
     """Raises `DependencyUnavailable` unless a broker answers with its metadata."""
-    client = AIOKafkaClient(
-        **connection_options(settings), request_timeout_ms=round(timeout * 1000)
-    )
+    await _topics(connection_options(settings), timeout)
+
+
+async def _topics(connection: dict[str, Any], timeout: float) -> set[str]:
+    """The topics that a broker has now."""
+    client = AIOKafkaClient(**connection, request_timeout_ms=round(timeout * 1000))
     try:
         async with asyncio.timeout(timeout):
             await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+            return set(cluster.topics())
     except (KafkaError, OSError, TimeoutError) as error:
         raise DependencyUnavailable("kafka", repr(error)) from error
     finally:
@@ -95,7 +115,8 @@ class EventPublisher:
     """Publishes events with acks from all replicas."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = connection_options(settings) | {
+        self._connection = connection_options(settings)
+        self._options = self._connection | {
             "acks": "all",
             "enable_idempotence": settings.kafka_idempotent_producer,
             "linger_ms": 0,
@@ -127,29 +148,51 @@ class EventPublisher:
 
         Raises `EffectRefused` when Kafka does not take one of them, else `DependencyUnavailable`.
         """
+        await self.send([_outgoing(event) for event in events])
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """The same for messages of any kind."""
         async with self._breaker.guard():
             try:
                 async with asyncio.timeout(self._timeout):
-                    while not await self._send(events):
+                    while not await self._send(messages):
                         continue
             except (KafkaError, OSError, TimeoutError) as error:
+                if isinstance(error, TimeoutError | UnknownTopicOrPartitionError):
+                    await self._refuse_without_topic(messages)
                 raise DependencyUnavailable("kafka", repr(error)) from error
 
-    async def _send(self, events: Sequence[EventEffect]) -> bool:
+    async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
+        """Raises `EffectRefused` for the first message whose topic does not exist.
+
+        A producer waits for such a topic as it does for Kafka itself, so Kafka is asked.
+        """
+        try:
+            topics = await _topics(self._connection, ASK_SECONDS)
+        except DependencyUnavailable:
+            return
+        for message in messages:
+            if message.topic not in topics:
+                raise EffectRefused(
+                    message.id, "kafka", f"no topic {message.topic}: run `cart setup`"
+                )
+
+    async def _send(self, messages: Sequence[Outgoing]) -> bool:
         """False when the producer was of no use any more: the next one may be."""
         producer = await self._started()
         try:
-            for event in events:
+            for message in messages:
                 try:
                     delivery = await producer.send(
-                        event.topic,
-                        value=event.value.encode(),
-                        key=event.key.encode(),
-                        headers=cloud_event_headers(event),
+                        message.topic,
+                        value=message.value,
+                        key=message.key,
+                        headers=message.headers,
+                        timestamp_ms=message.timestamp,
                     )
                     await delivery
                 except _REFUSALS as error:
-                    raise EffectRefused(event.id, "kafka", repr(error)) from error
+                    raise EffectRefused(message.id, "kafka", repr(error)) from error
         except _PRODUCER_LOST:
             self._retire(producer)
             return False
@@ -185,6 +228,16 @@ class EventPublisher:
         task = asyncio.create_task(_stop(producer))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _outgoing(event: EventEffect) -> Outgoing:
+    return Outgoing(
+        id=event.id,
+        topic=event.topic,
+        key=event.key.encode(),
+        value=event.value.encode(),
+        headers=cloud_event_headers(event),
+    )
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

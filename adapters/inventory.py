@@ -10,10 +10,12 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 
+from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
 
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
+CHECK_SECONDS = 0.5
+CHECK_COOLDOWN_SECONDS = 1.0
+# A saga's last try of a reserve comes later than this after its first (`workflows.policies`).
+COOLDOWN_SECONDS = 0.5
 
 # Client errors that are not about the one request: credentials, and "not now".
 _EVERY_REQUESTS_ERROR = frozenset(
@@ -47,9 +53,21 @@ class _Response:
         return 400 <= self.status_code < 500  # noqa: PLR2004 (RFC 9110, 15.5)
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Units of a product: free ones, and those that are held, for anybody."""
+
+    available: int
+    held: int
+
+
 class InventoryClient:
     """Raises `DependencyTimeout` when the time ran out (it may have been done), and
-    `DependencyUnavailable` when the service cannot be reached or answers with an error."""
+    `DependencyUnavailable` when the service cannot be reached or answers with an error.
+
+    The same while a circuit is open. Reserves and releases have one each: a release is mostly given
+    less time, and a service that is too slow for that may still be in time for a reserve.
+    """
 
     def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
@@ -59,6 +77,11 @@ class InventoryClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json"},
         )
+        self._checking = CircuitBreaker(
+            "inventory", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
+        )
+        self._reserving = CircuitBreaker("inventory", failures=3, cooldown_seconds=COOLDOWN_SECONDS)
+        self._releasing = CircuitBreaker("inventory", failures=3, cooldown_seconds=COOLDOWN_SECONDS)
 
     async def close(self) -> None:
         await self._http.close()
@@ -69,24 +92,32 @@ class InventoryClient:
         if response.status_code != HTTPStatus.OK:
             raise DependencyUnavailable("inventory", f"/health answered {response.status_code}")
 
+    async def check(self, store_id: str, product_id: str) -> Stock:
+        """The units of a product. Somebody waits for the answer and can do without it, so it has
+        less time than other calls, and a circuit of its own."""
+        path = f"{BASE}/check/{quote(product_id, safe='')}?storeId={quote(store_id, safe='')}"
+        async with self._checking.guard():
+            response = await self._call("GET", path, timeout=CHECK_SECONDS)
+            if response.status_code != HTTPStatus.OK:
+                raise _unexpected(response)
+            return Stock(_units(response, "available"), _units(response, "held"))
+
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
         """Reserves units; a refusal (409) is an answer, not an error."""
-        response = await self._call(
-            "POST",
-            f"{BASE}/reserve",
-            json={
-                "storeId": hold.store_id,
-                "productId": hold.product_id,
-                "quantity": hold.quantity,
-                "userId": hold.user_id,
-                "sagaId": hold.saga_id,
-                "reservationType": "cart",
-            },
-        )
-        granted = response.status_code == HTTPStatus.OK
-        if not granted and response.status_code != HTTPStatus.CONFLICT:
-            raise _unexpected(response)
-        return HoldAnswer(granted=granted, available=_available(response))
+        body = {
+            "storeId": hold.store_id,
+            "productId": hold.product_id,
+            "quantity": hold.quantity,
+            "userId": hold.user_id,
+            "sagaId": hold.saga_id,
+            "reservationType": "cart",
+        }
+        async with self._reserving.guard():
+            response = await self._call("POST", f"{BASE}/reserve", json=body)
+            granted = response.status_code == HTTPStatus.OK
+            if not granted and response.status_code != HTTPStatus.CONFLICT:
+                raise _unexpected(response)
+            return HoldAnswer(granted=granted, available=_units(response, "available"))
 
     async def release(
         self,
@@ -110,11 +141,12 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
-        if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
-            raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
-        if response.status_code != HTTPStatus.OK:
-            raise _unexpected(response)
+        async with self._releasing.guard():
+            response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
+            if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
+                raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
+            if response.status_code != HTTPStatus.OK:
+                raise _unexpected(response)
 
     async def _call(
         self, method: str, path: str, *, json: Any = None, timeout: float | None = None
@@ -156,11 +188,11 @@ class InventoryClient:
         return response
 
 
-def _available(response: _Response) -> int:
+def _units(response: _Response, name: str) -> int:
     try:
-        return max(0, int(orjson.loads(response.content)["available"]))
+        return max(0, int(orjson.loads(response.content)[name]))
     except (ValueError, KeyError, TypeError) as error:
-        raise DependencyUnavailable("inventory", "the answer names no `available`") from error
+        raise DependencyUnavailable("inventory", f"the answer names no `{name}`") from error
 
 
 def _unexpected(response: _Response) -> DependencyUnavailable:

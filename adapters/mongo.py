@@ -17,11 +17,12 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
+from models.figures import BusinessFigures
 from models.operation import Operation
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, Operation)
+DOCUMENTS = (Cart, Operation)  # those with indexes
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
@@ -81,7 +82,9 @@ def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
 async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
     """A client to which this process's documents are bound; succeeds while MongoDB is away."""
     client = open_client(uri, app_name=app_name)
-    await _Binding(database=_database(client), document_models=list(DOCUMENTS), skip_indexes=True)
+    await _Binding(
+        database=_database(client), document_models=[*DOCUMENTS, BusinessFigures], skip_indexes=True
+    )
     return client
 
 

@@ -7,10 +7,7 @@ processes agree. Without Redis nobody is limited.
 import math
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
-from adapters.breaker import CircuitBreaker
-from adapters.redis_pool import naming_redis, open_redis
+from adapters.redis_pool import RedisPool
 
 WINDOW_SECONDS = 60
 
@@ -45,17 +42,13 @@ class Allowance:
 class RateLimiter:
     """Raises `DependencyUnavailable` when Redis does not answer."""
 
-    def __init__(self, url: SecretStr) -> None:
-        self._redis = open_redis(url)
-        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
-        self._take = self._redis.register_script(_TAKE)
-
-    async def close(self) -> None:
-        await self._redis.aclose()
+    def __init__(self, redis: RedisPool) -> None:
+        self._redis = redis
+        self._take = redis.script(_TAKE)
 
     async def take(self, who: str, *, per_minute: int) -> Allowance:
         """Takes one request out of somebody's bucket, if there is one."""
-        async with self._breaker.guard(), naming_redis():
+        async with self._redis.asked():
             allowed, left = await self._take(
                 keys=[f"cart:rate:{who}"], args=[per_minute, WINDOW_SECONDS]
             )

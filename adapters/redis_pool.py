@@ -1,4 +1,4 @@
-"""Redis: the client of everything that asks it, its time limits, and what its errors mean here."""
+"""Redis: one process's connections for everything that asks it, with their limits and errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,34 +7,57 @@ from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable
 
 CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 64
 
 
-def open_redis(url: SecretStr) -> Redis:
-    """A client; its connections are made when they are needed.
+class RedisPool:
+    """One client and one circuit breaker: who finds Redis away spares all the others the wait.
 
-    With all of them in use a call waits for one, for at most `CALL_SECONDS`.
+    Connections are made when they are needed. With all of them in use a call waits for one, for at
+    most `CALL_SECONDS`.
     """
-    pool = BlockingConnectionPool.from_url(
-        url.get_secret_value(),
-        max_connections=MAX_CONNECTIONS,
-        timeout=CALL_SECONDS,
-        socket_timeout=CALL_SECONDS,
-        socket_connect_timeout=CALL_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # once: for a pooled connection that the server has closed
-        health_check_interval=0,
-    )
-    return Redis.from_pool(pool)
+
+    def __init__(self, url: SecretStr) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url.get_secret_value(),
+            max_connections=MAX_CONNECTIONS,
+            timeout=CALL_SECONDS,
+            socket_timeout=CALL_SECONDS,
+            socket_connect_timeout=CALL_SECONDS,
+            retry=Retry(NoBackoff(), 1),  # once: for a pooled connection that the server has closed
+            health_check_interval=0,
+        )
+        self._redis = Redis.from_pool(pool)
+        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        """Raises `DependencyUnavailable` unless Redis answers, whatever the breaker thinks."""
+        async with _naming_redis():
+            await self._redis.ping()
+
+    def script(self, text: str) -> AsyncScript:
+        """A Lua script, to be called inside `asked`."""
+        return self._redis.register_script(text)
+
+    @asynccontextmanager
+    async def asked(self) -> AsyncIterator[Redis]:
+        """The client; raises `DependencyUnavailable` when Redis does not answer inside."""
+        async with self._breaker.guard(), _naming_redis():
+            yield self._redis
 
 
 @asynccontextmanager
-async def naming_redis() -> AsyncIterator[None]:
-    """Names Redis when it does not answer."""
+async def _naming_redis() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:

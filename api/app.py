@@ -13,11 +13,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.cors import add_cors
 from api.docs import router as docs_router
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi import DocumentedApi
-from api.routers import admin, cart, carts, health, operations
+from api.routers import admin, cart, carts, health, log_level, operations
 from api.state import ApiState, open_state
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
@@ -35,7 +36,7 @@ is undone as a whole when it cannot be finished.
 _TAGS = [
     {"name": "Cart", "description": "The shopper's own cart in a store."},
     {"name": "Carts", "description": "Carts by their own id, for shoppers and for admins."},
-    {"name": "Admin", "description": "The carts of a store."},
+    {"name": "Admin", "description": "The carts of a store, and the service itself."},
     {"name": "Operations", "description": "Changes that take longer."},
     {"name": "Health", "description": "For load balancers and orchestrators."},
 ]
@@ -67,13 +68,15 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.api = state
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    add_cors(app, settings.cors_origins)
     add_error_handlers(app)
     for router in (
         cart.router,
         carts.router,
         admin.router,
         operations.router,
+        log_level.router,
         health.router,
         docs_router,
     ):

@@ -47,6 +47,11 @@ class Principal(BaseModel):
         """Whether the principal is an admin of the store."""
         return ADMIN in self.roles and not self.store_ids.isdisjoint({store_id, ALL_STORES})
 
+    @property
+    def administers_all(self) -> bool:
+        """Whether the principal is an admin of the service as a whole."""
+        return ADMIN in self.roles and ALL_STORES in self.store_ids
+
 
 class Authenticator:
     """Turns an `Authorization` header into a `Principal`; raises `ApiError` (401, 503)."""

@@ -11,6 +11,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from api.auth import Principal
+from api.limits import limit_headers
 from api.middleware import Trace, trace_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
@@ -51,9 +52,12 @@ async def authenticate(request: Request) -> None:
     Raises `ApiError` without a valid token, and for who has made too many requests.
     """
     state = state_of(request)
+    # The address first: guesses at tokens count too.
+    of_address = await state.limits.of_address(request)
     principal = await state.authenticator.principal(request.headers.get("authorization"))
+    of_user = await state.limits.of_user(principal.user_id)
     request.scope[_SCOPE_KEY] = principal
-    trace_of(request).headers += await state.limits.check(request, principal.user_id)
+    trace_of(request).headers += limit_headers(of_address, of_user)
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]

@@ -34,6 +34,7 @@ _UNAVAILABLE = {
     "inventory_unavailable": "Unable to reserve inventory",
     "mongodb_unavailable": "Cart storage is unavailable; nothing was changed, try again",
     "temporal_unavailable": "Cart operations are unavailable; try again with the same key",
+    "redis_unavailable": "Log level cannot be passed on now; try again",
     "deadline": "Cart operation took too long and was undone; try again",
     "operator": "Cart operation was stopped by an operator and undone; try again",
     "cancelled": "Cart operation was cancelled and undone; try again",
@@ -91,9 +92,9 @@ def not_found(what: str) -> ApiError:
     return ApiError(problem(HTTPStatus.NOT_FOUND, f"{what} not found"))
 
 
-def forbidden() -> ApiError:
+def forbidden(where: str = "this store") -> ApiError:
     """403: known, and not allowed."""
-    return ApiError(problem(HTTPStatus.FORBIDDEN, "Administrators of this store only"))
+    return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))
 
 
 def unauthorized(message: str) -> ApiError:
@@ -118,14 +119,8 @@ def refusal_answer(operation: str, refusal: Refusal) -> Answer:
                 code=refusal.code,
                 available=available,
             )
-        case "quantity_limit":
-            held = f"the cart already holds {refusal.current}"
-            return invalid(("quantity", f"Quantity must not exceed {refusal.limit} in all; {held}"))
-        case "line_limit":
-            held = f"it already has {refusal.current}"
-            return invalid(
-                ("productId", f"Cart must not have more than {refusal.limit} products; {held}")
-            )
+        case "quantity_limit" | "line_limit" | "unit_limit" | "value_limit":
+            return invalid(_over_limit(operation, refusal))
         case "idempotency_key_reused":
             return problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -134,11 +129,28 @@ def refusal_answer(operation: str, refusal: Refusal) -> Answer:
             )
         case "cart_not_found":
             return problem(HTTPStatus.NOT_FOUND, "Cart not found")
-        case "item_not_found":
+        case "item_not_found" | "nothing_to_change":  # the latter is told to no client
             return problem(HTTPStatus.NOT_FOUND, "Item not found in cart")
         case "precondition_failed":
             message = "Cart has changed: its ETag is none of If-Match"
             return problem(HTTPStatus.PRECONDITION_FAILED, message, code=refusal.code)
+
+
+def _over_limit(operation: str, refusal: Refusal) -> tuple[str, str]:
+    """The field that asks for more than a limit allows, and the limit."""
+    limit, now = refusal.limit, refusal.current
+    match refusal.code:
+        case "line_limit":
+            held = f"it already has {now}"
+            return "productId", f"Cart must not have more than {limit} products; {held}"
+        case "unit_limit":
+            held = f"it already holds {now}"
+            return "quantity", f"Cart must not hold more than {limit} units; {held}"
+        case "value_limit":
+            return "quantity", f"Cart must not be worth more than {limit} in all"
+        case _:
+            in_all = f" in all; the cart already holds {now}" if operation == ids.ADD_ITEM else ""
+            return "quantity", f"Quantity must not exceed {limit}{in_all}"
 
 
 def abort_answer(reason: str | None) -> Answer:

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
+
+from api.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
@@ -20,27 +23,19 @@ class HealthChecks:
     def __init__(self, *, timeout: float = PROBE_SECONDS, **probes: Probe) -> None:
         self._probes = probes
         self._timeout = timeout
-        self._running: dict[str, asyncio.Task[bool]] = {}
+        self._running: SingleFlight[bool] = SingleFlight()
 
     async def close(self) -> None:
-        """Ends what is still being asked."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Waits for what is still being asked, which is not for long."""
+        await self._running.close()
 
     async def check(self, *names: str) -> dict[str, bool]:
         """Whether each of the named systems answers (without names: all), asked all at once."""
         wanted = names or tuple(self._probes)
-        answers = await asyncio.gather(*(self._shared(name) for name in wanted))
+        answers = await asyncio.gather(
+            *(self._running.join(name, partial(self._ask, name)) for name in wanted)
+        )
         return dict(zip(wanted, answers, strict=True))
-
-    async def _shared(self, name: str) -> bool:
-        task = self._running.get(name)
-        if task is None:
-            task = self._running[name] = asyncio.create_task(self._ask(name))
-            task.add_done_callback(lambda _: self._running.pop(name, None))
-        return await asyncio.shield(task)
 
     async def _ask(self, name: str) -> bool:
         try:

@@ -20,41 +20,50 @@ class Limiter(Protocol):
 
 
 class RateLimits:
-    """Asks the limiter only for the limits that are on (not 0)."""
+    """Asks the limiter only for the limits that are on (not 0), and lets all pass without it."""
 
     def __init__(self, limiter: Limiter, *, per_user: int, per_address: int) -> None:
         self._limiter = limiter
         self._per_user = per_user
         self._per_address = per_address
+        self.unlimited = 0  # requests that could not be counted since the limiter went away
 
-    async def check(self, request: Request, user_id: str) -> list[tuple[bytes, bytes]]:
-        """The headers that tell what is left; raises `ApiError` (429) when nothing is."""
+    async def of_address(self, request: Request) -> Allowance | None:
+        """What is left for the client's address; raises `ApiError` (429) when nothing is."""
         address = request.client.host if request.client else "unknown"
-        allowances = [
-            await self._take(f"{kind}:{who}", limit)
-            for kind, who, limit in (
-                ("address", address, self._per_address),
-                ("user", user_id, self._per_user),
-            )
-            if limit
-        ]
-        tightest = min(
-            (allowance for allowance in allowances if allowance is not None),
-            key=lambda allowance: (allowance.allowed, allowance.remaining),
-            default=None,
-        )
-        if tightest is None:
-            return []
-        if not tightest.allowed:
-            raise ApiError(_too_many(tightest))
-        return [(name.encode(), value.encode()) for name, value in _headers(tightest).items()]
+        return await self._take(f"address:{address}", self._per_address)
+
+    async def of_user(self, user_id: str) -> Allowance | None:
+        """What is left for the user; raises `ApiError` (429) when nothing is."""
+        return await self._take(f"user:{user_id}", self._per_user)
 
     async def _take(self, who: str, limit: int) -> Allowance | None:
-        try:
-            return await self._limiter.take(who, per_minute=limit)
-        except DependencyUnavailable as error:  # the breaker warns, once
-            logger.debug("Request is not counted: %s", error)
+        if not limit:
             return None
+        try:
+            allowance = await self._limiter.take(who, per_minute=limit)
+        except DependencyUnavailable as error:  # the breaker warns, once
+            logger.debug("Request is not limited: %s", error)
+            self.unlimited += 1
+            return None
+        if self.unlimited:
+            logger.warning(
+                "Requests are limited again",
+                extra={"event": "rate_limits_back", "unlimited": self.unlimited},
+            )
+            self.unlimited = 0
+        if not allowance.allowed:
+            raise ApiError(_too_many(allowance))
+        return allowance
+
+
+def limit_headers(*allowances: Allowance | None) -> list[tuple[bytes, bytes]]:
+    """The headers that tell the least that is left; none where nothing is limited."""
+    given = [allowance for allowance in allowances if allowance is not None]
+    if not given:
+        return []
+    tightest = min(given, key=lambda allowance: allowance.remaining)
+    return [(name.encode(), value.encode()) for name, value in _headers(tightest).items()]
 
 
 def _headers(allowance: Allowance) -> dict[str, str]:

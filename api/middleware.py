@@ -20,7 +20,6 @@ from api.errors import Answer, ApiError, problem, server_error
 
 logger = logging.getLogger("api.requests")
 
-MAX_BODY_BYTES = 64 * 1024
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "cart.trace"
@@ -62,7 +61,7 @@ def trace_of(connection: HTTPConnection) -> Trace:
 class RequestMiddleware:
     """The outermost layer of ours; everything that is answered passes through it."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._limit = max_body_bytes
 

@@ -52,6 +52,37 @@ LOCATION = {
     }
 }
 
+CART_LINKS: dict[str, Any] = {
+    "readTheCart": {
+        "operationId": "getCart",
+        "parameters": {"storeId": "$request.path.storeId"},
+    },
+    "readTheCartById": {
+        "operationId": "getCartById",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "changeTheQuantity": {
+        "operationId": "updateQuantity",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "removeTheItem": {
+        "operationId": "removeItemByPath",
+        "parameters": {
+            "id": "$response.body#/_id",
+            "productId": "$request.body#/productId",
+        },
+    },
+    "removeAnItem": {
+        "operationId": "removeItem",
+        "parameters": {"id": "$response.body#/_id"},
+    },
+    "clearTheCart": {
+        "operationId": "clearCart",
+        "parameters": {"storeId": "$request.path.storeId"},
+    },
+}
+"""What can be done next with a cart that was answered."""
+
 CART_EXAMPLE: dict[str, Any] = {
     "_id": "507f1f77bcf86cd799439013",
     "userId": "507f1f77bcf86cd799439014",
@@ -72,6 +103,7 @@ CART_EXAMPLE: dict[str, Any] = {
             "sellerId": "507f1f77bcf86cd799439012",
             "availabilityStatus": "available",
             "unavailabilityReason": None,
+            "availabilityAt": None,
             "reservedAt": "2026-01-27T10:30:00.000Z",
         }
     ],
@@ -135,6 +167,10 @@ PROTECTED: Responses = {
             }
         },
     ),
+    406: message(
+        "`Accept` allows no JSON.", "Answers are application/json, which Accept does not allow"
+    ),
+    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
     429: message(
         "Too many requests by this user or from this address.",
         "Too many requests: at most 300 a minute",
@@ -200,11 +236,8 @@ MUTATION: Responses = {
     ),
 }
 """What every change of a cart may be answered."""
-MUTATION_WITH_BODY: Responses = {
-    **MUTATION,
-    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
-    415: message("The body is no JSON.", "Content-Type must be application/json"),
-}
+NOT_JSON = message("The body is no JSON.", "Content-Type must be application/json")
+MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
 def refused(**examples: tuple[str, str]) -> dict[str, Any]:
@@ -235,7 +268,9 @@ class DocumentedApi(FastAPI):
             schemas = document.get("components", {}).get("schemas", {})
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            for schema in (*schemas.values(), *_parameter_schemas(document)):
+            for part in (*_parameters(document), *_bodies(document)):
+                part["schema"] = _unless_null(part["schema"])
+            for schema in (*schemas.values(), *(p["schema"] for p in _parameters(document))):
                 schema.pop("title", None)
                 for part in schema.get("properties", {}).values():
                     part.pop("title", None)
@@ -247,9 +282,25 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for path in document["paths"].values() for operation in path.values()]
 
 
-def _parameter_schemas(document: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        parameter["schema"]
+        parameter
         for operation in _operations(document)
         for parameter in operation.get("parameters", ())
     ]
+
+
+def _bodies(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        content
+        for operation in _operations(document)
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    ]
+
+
+def _unless_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is optional in a request is left out: a parameter or a body is never null."""
+    match schema:
+        case {"anyOf": [kind, {"type": "null"}], **more}:
+            return {**kind, **more}
+    return schema

@@ -1,26 +1,19 @@
 """From how an operation ended to what its client is told.
 
-The mapping itself is `api.errors`; here are the reads that it needs, and the entity tags.
+The mapping itself is `api.errors`; here are the reads that it needs.
 """
 
-import re
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Literal
 
+from api.entity_tags import cart_answer, etag_headers
 from api.errors import Answer, abort_answer, not_found, refusal_answer
 from api.reading import show_committed
 from api.state import ApiState, Carts
-from models.cart import Cart, etag
-from models.changes import cart_json
 from models.messages import CartOperation, OperationResult, Outcome, Refusal
 from models.operation import Answer as StoredAnswer
 
 Status = Literal["committed", "rejected", "aborted"]
-
-# In a cart's JSON text, where quotes inside strings are escaped, these match nothing else.
-_ID = re.compile(rb'^\{"_id":"([0-9a-f]{24})"')
-_VERSION = re.compile(rb'"version":([0-9]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +61,3 @@ def committed(answer: StoredAnswer, *, replayed: bool = False) -> Ended:
     body = answer.body.encode()
     headers = etag_headers(body) | ({"Idempotent-Replayed": "true"} if replayed else {})
     return Ended("committed", Answer(answer.status, body, headers))
-
-
-def cart_answer(cart: Cart) -> Answer:
-    """200 with a cart."""
-    body = cart_json(cart.id, cart)
-    return Answer(HTTPStatus.OK, body, etag_headers(body))
-
-
-def etag_headers(body: bytes) -> dict[str, str]:
-    """`ETag` for a body that is a cart's JSON text; nothing for any other."""
-    cart_id, version = _ID.match(body), _VERSION.search(body)
-    if cart_id is None or version is None:
-        return {}
-    return {"ETag": f'"{etag(cart_id[1].decode(), int(version[1]))}"'}

@@ -1,15 +1,14 @@
 """What all routes that change a cart do alike: the key, the operation, the wait, the answer."""
 
-import re
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import Header, Request, Response
 
 from api.dependencies import Call
-from api.errors import Answer, ApiError, invalid
+from api.entity_tags import required_tags
+from api.errors import ApiError, invalid
 from api.outcomes import answered_before, ended
 from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
@@ -51,7 +50,6 @@ _EVENTS = {
     ids.REMOVE_ITEM: ("cart_item_removed", "Cart item removed"),
     ids.CLEAR_CART: ("cart_cleared", "Cart cleared"),
 }
-_TAG = re.compile(r'(?:W/)?"([^"]*)"|([^",\s]+)')
 
 
 def given_key(request: Request, in_header: str | None, in_body: str | None = None) -> str | None:
@@ -63,25 +61,6 @@ def given_key(request: Request, in_header: str | None, in_body: str | None = Non
         message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
         raise ApiError(invalid(("idempotencyKey", message)))
     return in_header or in_body
-
-
-def entity_tags(header: str | None) -> tuple[str, ...] | None:
-    """The tags of `If-Match` or `If-None-Match` (RFC 9110, 13.1), without quotes."""
-    if header is None:
-        return None
-    return tuple(quoted or bare for quoted, bare in _TAG.findall(header))
-
-
-def unless_known(answer: Answer, if_none_match: str | None) -> Response:
-    """The answer, or 304 when the client has this version already."""
-    tags = entity_tags(if_none_match)
-    current = answer.headers.get("ETag", "").strip('"')
-    if tags and current and not {"*", current, current.partition("-")[0]}.isdisjoint(tags):
-        return Response(
-            status_code=HTTPStatus.NOT_MODIFIED,
-            headers={**answer.headers, "Cache-Control": "private, no-cache"},
-        )
-    return answer.response()
 
 
 def operation(
@@ -104,7 +83,7 @@ def operation(
         "operation_id": ids.operation_id(store_id, call.principal.user_id, key),
         "attempt_id": new_attempt(),
         "fingerprint": fingerprint(name, asked),
-        "if_match": entity_tags(if_match),
+        "if_match": required_tags(if_match),
         "policy": call.state.policy,
     }
 

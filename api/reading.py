@@ -1,7 +1,11 @@
 """Carts on their way to readers: from MongoDB, into the cache, out to the client."""
 
 import logging
+from functools import partial
+from http import HTTPStatus
 
+from api.entity_tags import cart_answer, etag_headers
+from api.errors import Answer, not_found
 from api.state import ApiState
 from models.cart import Cart
 from models.changes import cart_json
@@ -11,15 +15,31 @@ from models.operation import Operation
 logger = logging.getLogger(__name__)
 
 
-async def cached_cart(state: ApiState, store_id: str, user_id: str) -> bytes | None:
-    """The user's cart as the cache has it, None when it has none or is away."""
+async def own_cart(state: ApiState, store_id: str, user_id: str) -> Answer:
+    """The user's cart as it is shown, from the cache if it is there; raises 404 without one."""
     if not state.policy.cache:
-        return None
+        return _found(await state.carts.cart(store_id, user_id))
     try:
-        return await state.cache.get(store_id, user_id)
+        cached = await state.cache.get(store_id, user_id)
     except DependencyUnavailable as error:  # the breaker warns, once
         logger.debug("Cart is read without the cache: %s", error)
-        return None
+        cart = await stored_cart(state, store_id, user_id)
+    else:
+        if cached.body is not None:
+            answer = Answer(HTTPStatus.OK, cached.body, etag_headers(cached.body))
+            return await state.availability.shown(store_id, answer)
+        # By the epoch too: who has just cleared the cart shares no read that began before that.
+        key = (store_id, user_id, cached.epoch)
+        cart = await state.loads.join(key, partial(stored_cart, state, store_id, user_id))
+    return await shown_cart(state, cart)
+
+
+async def shown_cart(state: ApiState, cart: Cart | None) -> Answer:
+    """A cart as MongoDB has it, as it is shown; raises 404 without one."""
+    answer = _found(cart)
+    if cart is None or not state.policy.cache:
+        return answer
+    return await state.availability.shown(cart.store_id, answer)
 
 
 async def stored_cart(state: ApiState, store_id: str, user_id: str) -> Cart | None:
@@ -50,3 +70,9 @@ async def show_committed(state: ApiState, record: Operation) -> None:
             await state.cache.drop(record.store_id, record.user_id, at=record.at)
         except DependencyUnavailable as error:
             logger.debug("Cart was not dropped from the cache: %s", error)
+
+
+def _found(cart: Cart | None) -> Answer:
+    if cart is None:
+        raise not_found("Cart")
+    return cart_answer(cart)

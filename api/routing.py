@@ -1,5 +1,6 @@
 """The route class of the cart: authenticates first, then reads a strict JSON body."""
 
+import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,20 @@ from api.errors import ApiError, invalid, problem
 from api.strict_json import StrictJsonError, parse_object
 
 _JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")
+
+
+_ACCEPTABLE = ("application/json", "application/*", "*/*")
+_REFUSED = re.compile(r"\s*q=0(?:\.0*)?\s*", re.IGNORECASE)
+
+
+def _accepts_json(headers: list[str]) -> bool:
+    """Whether a client takes JSON (RFC 9110, 12.5.1); one that does not say takes anything."""
+    ranges = [one for one in ",".join(headers).split(",") if one.strip()]
+    for one in ranges:
+        name, *parameters = one.split(";")
+        if name.strip().lower() in _ACCEPTABLE and not any(map(_REFUSED.fullmatch, parameters)):
+            return True
+    return not ranges
 
 
 class StrictRequest(Request):
@@ -39,6 +54,9 @@ class CartRoute(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             await authenticate(request)
+            if not _accepts_json(request.headers.getlist("accept")):
+                message = "Answers are application/json, which Accept does not allow"
+                raise ApiError(problem(HTTPStatus.NOT_ACCEPTABLE, message))
             return await handler(StrictRequest(request.scope, request.receive))
 
         return authenticated

@@ -5,6 +5,7 @@ not here: the cart itself (`models.cart.CartView`).
 """
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ MAX_URL = 2048
 MAX_TITLE = 500
 MAX_DESCRIPTION = 5000
 MAX_EMAIL = 254
+MAX_LOG_LEVEL_SECONDS = 86_400
 
 _ID_RULE = "must be 1 to 64 letters, digits, _ or -"
 _KEY_RULE = "must be 1 to 255 visible ASCII characters"
@@ -53,11 +55,15 @@ RULES = {
     "productDescription": f"must be a string of at most {MAX_DESCRIPTION} characters",
     "quantity": f"must be between 1 and {MAX_QUANTITY}",
     "email": f"must be a valid address of at most {MAX_EMAIL} characters",
+    "level": "must be debug, info, warn or error",
+    "ttlSeconds": f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}",
     "idempotencyKey": _KEY_RULE,
     "Idempotency-Key": _KEY_RULE,
 }
 """JSON name, path parameter or header -> the rule, to be read after the field's name."""
 
+# RFC 3339, 5.6, without the leap seconds that Python's own type has no place for.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _URL = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\\]+", re.IGNORECASE)
 
 
@@ -85,6 +91,17 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _time(value: Any) -> datetime:
+    """A time with its offset; pydantic would take `0.5`, a bare date or a local time as well."""
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError("must be a time")
+    time = datetime.fromisoformat(value.upper())
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # in UTC it is of the year 0 or 10000, and no cart is that old or new
+        return time.replace(tzinfo=UTC)
+
+
 _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -94,6 +111,11 @@ Price = Annotated[
     Decimal,
     BeforeValidator(_price),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": int(MAX_PRICE), "multipleOf": 0.01}),
+]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Images = Annotated[
     list[Annotated[str, AfterValidator(_url)]],
@@ -188,6 +210,19 @@ class RemoveItemBody(RequestBody):
     product_id: EntityId
 
 
+class LogLevelBody(RequestBody):
+    """The level at which every process shall log, and for how long."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"level": "debug", "ttlSeconds": 900}]}
+    )
+
+    level: Literal["debug", "info", "warn", "error"]
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_LOG_LEVEL_SECONDS)] = Field(
+        900, description="Seconds after which each process goes back to its own level."
+    )
+
+
 class Answer(BaseModel):
     """Base of what clients are told."""
 
@@ -266,6 +301,14 @@ class OperationStatus(Answer):
     operation_id: str
     status: Literal["pending", "committed", "rejected", "aborted"]
     answer: OperationAnswer | None = None
+
+
+class LogLevelSet(Answer):
+    """The log level of every process, until then."""
+
+    level: Literal["debug", "info", "warn", "error"]
+    ttl_seconds: int
+    until: datetime
 
 
 class Services(Answer):

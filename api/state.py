@@ -6,7 +6,7 @@ in their place: `create_app(settings, state=…)`.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -17,13 +17,18 @@ from temporalio.service import RPCError
 
 from adapters import events
 from adapters.answers import Announced, AnswerInbox
-from adapters.cache import CartCache
+from adapters.cache import CartCache, Found
 from adapters.carts import CartFilter, CartStore, Owner
 from adapters.inventory import InventoryClient
+from adapters.log_levels import AskedLevel, LogLevels
 from adapters.rate_limits import RateLimiter
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from api.auth import Authenticator
+from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks
 from api.limits import RateLimits
+from api.single_flight import SingleFlight
 from models.cart import Cart
 from models.errors import DependencyUnavailable
 from models.messages import CartOperation, OperationResult, Policy
@@ -49,7 +54,7 @@ class Carts(Protocol):
 class Cache(Protocol):
     """Cached carts (`adapters.cache.CartCache`)."""
 
-    async def get(self, store_id: str, user_id: str) -> bytes | None: ...
+    async def get(self, store_id: str, user_id: str) -> Found: ...
     async def put(
         self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
     ) -> bool: ...
@@ -66,18 +71,31 @@ class Gateway(Protocol):
     ) -> OperationResult | None: ...
 
 
+class Levels(Protocol):
+    """Tells every process its log level (`adapters.log_levels.LogLevels`)."""
+
+    async def ask(self, level: str, *, seconds: int) -> AskedLevel: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """Everything the routes use. `policy` is what operations that start now take with them."""
+    """Everything the routes use.
+
+    `policy` is what operations that start now take with them, `loads` are the carts that are being
+    read from MongoDB because the cache has none.
+    """
 
     settings: Settings
     policy: Policy
     authenticator: Authenticator
     carts: Carts
     cache: Cache
+    availability: Availability
     gateway: Gateway
     health: HealthChecks
     limits: RateLimits
+    log_levels: Levels
+    loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
 
 
 def state_of(connection: HTTPConnection) -> ApiState:
@@ -92,23 +110,28 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
     async with AsyncExitStack() as stack:
         carts = await CartStore.connect(settings.mongodb, app_name="cart-api")
         stack.push_async_callback(carts.close)
-        cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
-        stack.push_async_callback(cache.close)
+        redis = RedisPool(settings.redis)
+        stack.push_async_callback(redis.close)
         inventory = InventoryClient(
             settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
         )
         stack.push_async_callback(inventory.close)
+        availability = Availability(
+            StockCache(redis, ttl_seconds=settings.inventory_cache_ttl), inventory
+        )
+        stack.push_async_callback(availability.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
-        limiter = RateLimiter(settings.redis)
-        stack.push_async_callback(limiter.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
         stack.push_async_callback(inbox.close)
         health = HealthChecks(
             mongodb=carts.ping,
-            redis=cache.ping,
+            redis=redis.ping,
             kafka=partial(events.ping, settings, timeout=PROBE_SECONDS),
             temporal=partial(_ping_temporal, temporal),
             inventory=inventory.ping,
@@ -119,7 +142,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             policy=policy_of(settings),
             authenticator=authenticator,
             carts=carts,
-            cache=cache,
+            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+            availability=availability,
             gateway=CartGateway(
                 temporal,
                 task_queue=settings.temporal_task_queue,
@@ -128,8 +152,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 fallback_seconds=settings.answer_fallback_ms / 1000,
             ),
             health=health,
+            log_levels=log_levels,
             limits=RateLimits(
-                limiter,
+                RateLimiter(redis),
                 per_user=settings.rate_limit_per_user,
                 per_address=settings.rate_limit_per_address,
             ),

@@ -90,14 +90,14 @@ class DirectAdd:
             )
         )
         changed = pivot.new
-        if changed is None or changed.cart is None or changed.shown is None:
+        if changed is None or changed.cart is None:
             raise RuntimeError("the cart was changed meanwhile")
         await self._cache.put(
             request.store_id,
             request.user_id,
             created_at=changed.cart.created_at,
             version=changed.version,
-            body=changed.shown,
+            body=changed.body,
         )
         await self._events.publish([e for e in pivot.record.effects if e.kind == "event"])
         return pivot.record

@@ -19,6 +19,7 @@ from adapters.cache import CartCache
 from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
+from adapters.redis_pool import RedisPool
 from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, add_error_handlers
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     add_error_handlers(app)
     app.include_router(router)
     app.include_router(health.router)
@@ -102,8 +103,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> BenchState:
         settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
     )
     stack.push_async_callback(inventory.close)
-    cache = CartCache(settings.redis, ttl_seconds=settings.cart_cache_ttl)
-    stack.push_async_callback(cache.close)
+    redis = RedisPool(settings.redis)
+    stack.push_async_callback(redis.close)
+    cache = CartCache(redis, ttl_seconds=settings.cart_cache_ttl)
     events = EventPublisher(settings)
     stack.push_async_callback(events.close)
     adder = DirectAdd(settings, carts=carts, inventory=inventory, cache=cache, events=events)

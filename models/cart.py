@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from models.messages import AddItemInput
+from models.limits import CartSize
+from models.messages import AddItemInput, AvailabilityNews
 from models.money import Money, cents
 
 TTL_GRACE_SECONDS = 7 * 24 * 3600
@@ -26,7 +27,11 @@ _camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class CartLine(BaseModel):
-    """One product in a cart. `reserved_at` is when its latest hold was made."""
+    """One product in a cart.
+
+    `reserved_at` is when its latest hold was made, `availability_at` the time of the latest news
+    of its availability since.
+    """
 
     model_config = _camel
 
@@ -39,7 +44,24 @@ class CartLine(BaseModel):
     seller_id: str | None = None
     availability_status: AvailabilityStatus = "available"
     unavailability_reason: str | None = None
+    availability_at: datetime | None = None
     reserved_at: datetime
+
+    def with_news(self, news: AvailabilityNews) -> Self:
+        """The line as the news has it; itself when it is known better.
+
+        Events of different topics come in any order, so the latest by its own time wins; and a
+        hold that was made later says more than any news.
+        """
+        if news.at <= max(self.reserved_at, self.availability_at or self.reserved_at):
+            return self
+        return self.model_copy(
+            update={
+                "availability_status": news.status,
+                "unavailability_reason": news.reason if news.status == "out_of_stock" else None,
+                "availability_at": news.at,
+            }
+        )
 
     @property
     def total(self) -> Decimal:
@@ -70,6 +92,17 @@ class CartContent(BaseModel):
         """The line of a product, or None."""
         return next((line for line in self.cart_items if line.product_id == product_id), None)
 
+    def size(self, product_id: str) -> CartSize:
+        """How large the cart is, and the product's line in it."""
+        line = self.line(product_id)
+        return CartSize(
+            lines=len(self.cart_items),
+            units=self.quantity,
+            worth=self.total_price,
+            line_units=line.product_quantity if line else 0,
+            line_worth=line.total if line else Decimal(0),
+        )
+
     def with_added(self, request: AddItemInput, now: datetime) -> Self:
         """The next version of the cart with the request's units added.
 
@@ -99,14 +132,60 @@ class CartContent(BaseModel):
         return self._next(lines, now, request.policy.expiry_days, **owner)
 
     def with_quantity(self, product_id: str, quantity: int, now: datetime, days: int) -> Self:
-        """The next version of the cart with another quantity of a product that is in it."""
+        """The next version of the cart with another quantity of a product that is in it.
+
+        More of it was reserved just now, so it is available again.
+        """
         lines = [
-            line.model_copy(update={"product_quantity": quantity, "reserved_at": now})
+            line.model_copy(
+                update={"product_quantity": quantity}
+                | (
+                    {
+                        "reserved_at": now,
+                        "availability_status": "available",
+                        "unavailability_reason": None,
+                        "availability_at": None,
+                    }
+                    if quantity > line.product_quantity
+                    else {}
+                )
+            )
             if line.product_id == product_id
             else line
             for line in self.cart_items
         ]
         return self._next(lines, now, days)
+
+    def without_units(self, taken: dict[str, int], now: datetime, days: int) -> Self:
+        """The next version of the cart without these units (product -> how many, at most all)."""
+        left = [
+            (line, line.product_quantity - taken.get(line.product_id, 0))
+            for line in self.cart_items
+        ]
+        lines = [
+            line
+            if units == line.product_quantity
+            else line.model_copy(update={"product_quantity": units})
+            for line, units in left
+            if units > 0
+        ]
+        return self._next(lines, now, days)
+
+    def with_news(self, news: tuple[AvailabilityNews, ...], now: datetime) -> Self | None:
+        """The next version of the cart with its lines marked; None when none of it is new.
+
+        It is no activity of its user, so the cart expires when it would have.
+        """
+        by_product = {item.product_id: item for item in news}
+        lines = [
+            line.with_news(by_product[line.product_id]) if line.product_id in by_product else line
+            for line in self.cart_items
+        ]
+        if all(after is before for after, before in zip(lines, self.cart_items, strict=True)):
+            return None
+        return self.model_copy(
+            update={"cart_items": lines, "version": self.version + 1, "updated_at": now}
+        )
 
     def without(self, product_id: str, now: datetime, days: int) -> Self:
         """The next version of the cart without a product; it may be empty then."""
@@ -179,7 +258,8 @@ class Cart(CartContent, Document):
             IndexModel([("createdAt", DESCENDING)]),
             # The admins' list, in its order.
             IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
-            IndexModel([("storeId", ASCENDING), ("cartItems.productId", ASCENDING)]),
+            # A product's carts, of one store or of all, page by page.
+            IndexModel([("cartItems.productId", ASCENDING), ("_id", ASCENDING)]),
         ]
 
 

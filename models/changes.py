@@ -4,28 +4,33 @@ Pure: the pivot (`adapters.carts`) loads, calls `apply_change`, and stores all o
 transaction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from beanie import PydanticObjectId
 
 from models import events
-from models.cart import CartContent, empty_cart, matches
-from models.limits import room_for
+from models.cart import CartContent, CartLine, empty_cart, matches
+from models.limits import CartSize, room_for
 from models.messages import (
     AddItemInput,
     AddLine,
     AnyEffect,
     Change,
     ClearCart,
+    ClearCartInput,
     EventEffect,
+    MarkAvailability,
+    OrderedLine,
     Refusal,
     ReleaseEffect,
     RemoveLine,
     SagaRun,
     SetQuantity,
+    UpdateQuantityInput,
 )
 from models.wire import to_json, to_milliseconds
 
@@ -42,8 +47,9 @@ class ChangeRefused(Exception):
 class Changed:
     """`cart` is the next version, or None when it is deleted; `version` counts on all the same.
 
-    `effects` are in the order in which they must happen; `body` is the answer's JSON text, and
-    `shown` that of the cart as clients see it, if it still is one.
+    `effects` are in the order in which they must happen; `body` is the answer's JSON text; `moved`
+    is how many units of each product came in, or (negative) went out; `reason` is why, where there
+    may be several.
     """
 
     cart: CartContent | None
@@ -51,7 +57,8 @@ class Changed:
     effects: tuple[AnyEffect, ...]
     status: HTTPStatus
     body: bytes
-    shown: bytes | None
+    moved: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
@@ -84,7 +91,11 @@ def apply_change(
         case RemoveLine():
             return applying.remove(change)
         case ClearCart():
-            return applying.clear(change)
+            if change.ordered is None:
+                return applying.clear(change)
+            return applying.take_ordered(change, change.ordered)
+        case MarkAvailability():
+            return applying.mark(change)
 
 
 class _Applying:
@@ -105,7 +116,7 @@ class _Applying:
 
     def add(self, change: AddLine) -> Changed:
         request = change.request
-        self._require_room(request)
+        self._require_room(request, request.product_price)
         after = (self._cart or empty_cart(request, self._now)).with_added(request, self._now)
         line = after.line(request.product_id)
         assert line is not None  # noqa: S101 (it was just added)
@@ -118,11 +129,15 @@ class _Applying:
             total_price=after.total_price,
         )
         told = self._told(events.CART_ITEM_ADDED, event)
-        return self._shown(after, told, HTTPStatus.CREATED)
+        moved = {request.product_id: request.quantity}
+        return self._shown(after, told, HTTPStatus.CREATED, moved)
 
     def set_quantity(self, change: SetQuantity) -> Changed:
         request = change.request
-        cart, before = self._line(request.cart_id, request.product_id)
+        cart, line = self._line(request.cart_id, request.product_id)
+        before = line.product_quantity
+        if request.quantity > before:
+            self._require_room(request, line.product_price)
         after = cart.with_quantity(
             request.product_id, request.quantity, self._now, request.policy.expiry_days
         )
@@ -131,21 +146,18 @@ class _Applying:
             product_id=request.product_id,
             quantity=request.quantity,
             previous_quantity=before,
-            product_price=next(
-                line.product_price
-                for line in after.cart_items
-                if line.product_id == request.product_id
-            ),
+            product_price=line.product_price,
             total_price=after.total_price,
         )
         freed = before - request.quantity
         releases = self._freed({request.product_id: freed}, "quantity_reduced") if freed > 0 else ()
         told = self._told(events.CART_ITEM_UPDATED, event)
-        return self._shown(after, (*releases, *told), HTTPStatus.OK)
+        return self._shown(after, (*releases, *told), HTTPStatus.OK, {request.product_id: -freed})
 
     def remove(self, change: RemoveLine) -> Changed:
         request = change.request
-        cart, before = self._line(request.cart_id, request.product_id)
+        cart, line = self._line(request.cart_id, request.product_id)
+        before = line.product_quantity
         after = cart.without(request.product_id, self._now, request.policy.expiry_days)
         event = events.CartItemRemoved(
             **self._common(after.version, after.currency),
@@ -156,18 +168,14 @@ class _Applying:
         releases = self._freed({request.product_id: before}, "item_removed")
         told = self._told(events.CART_ITEM_REMOVED, event)
         body = to_json({"message": "Item removed from cart"})
-        return Changed(
-            after,
-            after.version,
-            (*releases, *told),
-            HTTPStatus.OK,
-            body,
-            shown=cart_json(self._id, after),
-        )
+        moved = {request.product_id: -before}
+        return Changed(after, after.version, (*releases, *told), HTTPStatus.OK, body, moved)
 
     def clear(self, change: ClearCart) -> Changed:
         request = change.request
         cart = self._require_cart(request.cart_id)
+        if request.expired_by is not None and cart.expire_at > request.expired_by:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
         version = cart.version + 1
         held = {line.product_id: line.product_quantity for line in cart.cart_items}
         event = events.CartCleared(
@@ -182,14 +190,80 @@ class _Applying:
         releases = self._freed(held, request.reason, request.order_id)
         told = self._told(events.CART_CLEARED, event)
         body = to_json({"message": "Cart cleared"})
-        return Changed(None, version, (*releases, *told), HTTPStatus.OK, body, shown=None)
+        moved = {product: -units for product, units in held.items()}
+        return Changed(
+            None, version, (*releases, *told), HTTPStatus.OK, body, moved, reason=request.reason
+        )
 
-    def _require_room(self, request: AddItemInput) -> None:
+    def take_ordered(self, change: ClearCart, ordered: tuple[OrderedLine, ...]) -> Changed:
+        """What an order took goes, as far as it is there; the cart stays with what is left."""
+        request = change.request
+        cart = self._require_cart(request.cart_id)
+        wanted = {line.product_id: line.quantity for line in ordered}
+        taken = [
+            (line, min(wanted[line.product_id] or line.product_quantity, line.product_quantity))
+            for line in cart.cart_items
+            if line.product_id in wanted
+        ]
+        units = {line.product_id: quantity for line, quantity in taken}
+        if not units:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
+        if sum(units.values()) == cart.quantity:
+            return self.clear(change)
+        after = cart.without_units(units, self._now, request.policy.expiry_days)
+        told = tuple(
+            effect
+            for position, (line, quantity) in enumerate(taken)
+            for effect in self._told_ordered(request, after, line, quantity, position=position)
+        )
+        releases = self._freed(units, request.reason, request.order_id)
+        moved = {product: -quantity for product, quantity in units.items()}
+        return self._shown(after, (*releases, *told), HTTPStatus.OK, moved)
+
+    def _told_ordered(
+        self,
+        request: ClearCartInput,
+        after: CartContent,
+        line: CartLine,
+        quantity: int,
+        *,
+        position: int,
+    ) -> tuple[EventEffect, ...]:
+        """The event of a line of which an order took units; a change of several has several."""
+        common = {
+            **self._common(after.version, after.currency, position),
+            "product_id": line.product_id,
+            "total_price": after.total_price,
+            "reason": request.reason,
+            "order_id": request.order_id,
+        }
+        left = line.product_quantity - quantity
+        if left == 0:
+            removed = events.CartItemRemoved(**common, quantity=quantity)
+            return self._told(events.CART_ITEM_REMOVED, removed)
+        updated = events.CartItemUpdated(
+            **common,
+            quantity=left,
+            previous_quantity=line.product_quantity,
+            product_price=line.product_price,
+        )
+        return self._told(events.CART_ITEM_UPDATED, updated)
+
+    def mark(self, change: MarkAvailability) -> Changed:
+        """It tells nobody: who asks for the cart sees it."""
+        cart = self._require_cart(change.request.cart_id)
+        after = cart.with_news(change.request.news, self._now)
+        if after is None:
+            raise ChangeRefused(Refusal(code="nothing_to_change"))
+        return self._shown(after, (), HTTPStatus.OK)
+
+    def _require_room(self, request: AddItemInput | UpdateQuantityInput, price: Decimal) -> None:
         """Neither the line nor the cart grows beyond its limit."""
-        lines = self._cart.cart_items if self._cart else []
-        line = self._cart.line(request.product_id) if self._cart else None
-        units = line.product_quantity if line else 0
-        refusal = room_for(request, units=units, lines=len(lines))
+        size = self._cart.size(request.product_id) if self._cart else CartSize()
+        units = request.quantity
+        if isinstance(request, AddItemInput):
+            units += size.line_units
+        refusal = room_for(request.policy, size, units=units, price=price)
         if refusal is not None:
             raise ChangeRefused(refusal)
 
@@ -199,17 +273,17 @@ class _Applying:
             raise ChangeRefused(Refusal(code="cart_not_found"))
         return self._cart
 
-    def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, int]:
-        """The cart, and how many units of a product it has."""
+    def _line(self, cart_id: str, product_id: str) -> tuple[CartContent, CartLine]:
+        """The cart, and a product's line in it."""
         cart = self._require_cart(cart_id)
         line = cart.line(product_id)
         if line is None:
             raise ChangeRefused(Refusal(code="item_not_found"))
-        return cart, line.product_quantity
+        return cart, line
 
-    def _common(self, version: int, currency: str) -> dict[str, Any]:
+    def _common(self, version: int, currency: str, position: int = 0) -> dict[str, Any]:
         return {
-            "event_id": events.event_id(self._run.run_id, 0),
+            "event_id": events.event_id(self._run.run_id, position),
             "cart_id": str(self._id),
             "user_id": self._run.user_id,
             "store_id": self._run.store_id,
@@ -239,7 +313,11 @@ class _Applying:
         )
 
     def _shown(
-        self, cart: CartContent, effects: tuple[AnyEffect, ...], status: HTTPStatus
+        self,
+        cart: CartContent,
+        effects: tuple[AnyEffect, ...],
+        status: HTTPStatus,
+        moved: dict[str, int] | None = None,
     ) -> Changed:
-        shown = cart_json(self._id, cart)
-        return Changed(cart, cart.version, effects, status, body=shown, shown=shown)
+        body = cart_json(self._id, cart)
+        return Changed(cart, cart.version, effects, status, body, moved or {})

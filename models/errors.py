@@ -8,7 +8,9 @@
     ├── VersionConflict            the cart moved on since it was loaded; load and try again
     ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
     ├── AlreadyCommitted           another run committed the same operation
-    └── OperationInProgress        the cart, or the same key, is busy; nothing was started
+    ├── OperationInProgress        the cart, or the same key, is busy; nothing was started
+    ├── OperationAborted           it ran, and changed nothing; it may be tried again
+    └── EventUnusable              an event that can never have its effect
 
 A business refusal (insufficient stock, a limit) is no error: it is a `Refusal`, a value.
 """
@@ -65,3 +67,16 @@ class AlreadyCommitted(CartServiceError):
 
 class OperationInProgress(CartServiceError):
     """Another operation holds the cart, or the same key is being processed."""
+
+
+class OperationAborted(CartServiceError):
+    """The operation was undone for a passing reason, which is the error's text."""
+
+
+class EventUnusable(CartServiceError):
+    """A message that no second try can help; `code` is stable, `detail` is for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail

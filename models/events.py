@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from models.messages import EventEffect
+from models.messages import ClearReason, EventEffect
 from models.money import Money
 from models.wire import timestamp, to_json
 
@@ -24,11 +24,9 @@ CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
 DEAD_LETTERS = "cart.dlq"
 
+PUBLISHED = (CART_ITEM_ADDED, CART_ITEM_UPDATED, CART_ITEM_REMOVED, CART_CLEARED)
 TOPICS = (
-    CART_ITEM_ADDED,
-    CART_ITEM_UPDATED,
-    CART_ITEM_REMOVED,
-    CART_CLEARED,
+    *PUBLISHED,
     ORDER_COMPLETED,
     CART_ITEM_OUT_OF_STOCK,
     INVENTORY_BACK_IN_STOCK,
@@ -36,64 +34,105 @@ TOPICS = (
 )
 
 
-class CartEvent(BaseModel):
+class EventModel(BaseModel):
+    """Base of what travels over Kafka: camelCase names, and each field says what it is."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class CartEvent(EventModel):
     """What all published events have in common."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
     event_id: str
+    """A UUID, the same on every delivery of this event."""
     cart_id: str
+    """The cart's id, and the message's key."""
     user_id: str
+    """Whose cart it is."""
     store_id: str
+    """The store it is in."""
     saga_id: str
+    """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
     version: int
+    """The cart's version after this change; each change of a cart has the next one."""
     currency: str
+    """Of all amounts: ISO 4217."""
     timestamp: datetime
+    """When the change was asked for: UTC, with milliseconds."""
 
 
 class CartItemAdded(CartEvent):
-    """`quantity` was added, `lineQuantity` is what the line has now, `totalPrice` the cart's."""
+    """An item was added to a cart, or more of it."""
 
     product_id: str
+    """What was added."""
     quantity: int
+    """Units that were added."""
     line_quantity: int
+    """Units of the product that the cart has now."""
     product_price: Money
+    """Price of one unit."""
     total_price: Money
+    """Total of the cart."""
 
 
 class CartItemUpdated(CartEvent):
-    """`quantity` is what the line has now, `previousQuantity` what it had."""
+    """The quantity of an item was set, or an order took some of its units."""
 
     product_id: str
+    """Whose quantity was set."""
     quantity: int
+    """Units of the product that the cart has now."""
     previous_quantity: int
+    """Units that it had before."""
     product_price: Money
+    """Price of one unit."""
     total_price: Money
+    """Total of the cart."""
+    reason: str = "user"
+    """`user`, or `order_completed` when an order took units."""
+    order_id: str | None = None
+    """The order, when it was one."""
 
 
 class CartItemRemoved(CartEvent):
-    """`quantity` is what the line had."""
+    """An item was taken out of a cart."""
 
     product_id: str
+    """What was taken out."""
     quantity: int
+    """Units that the cart had of it."""
     total_price: Money
+    """Total of the cart."""
+    reason: str = "user"
+    """`user`, or `order_completed` when an order took units."""
+    order_id: str | None = None
+    """The order, when it was one."""
 
 
-class ClearedItem(BaseModel):
+class ClearedItem(EventModel):
     """A line of a cart that was cleared."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
     product_id: str
+    """The product."""
     quantity: int
+    """Units that the cart had of it."""
 
 
 class CartCleared(CartEvent):
-    """The whole cart is gone. `reason`: `user`, `order_completed` or `expired`."""
+    """The whole cart is gone."""
 
-    reason: str
+    reason: ClearReason
+    """`user`: its user cleared it; `order_completed`; `expired`: nobody touched it for long."""
     order_id: str | None
+    """The order, when one was completed."""
     items: list[ClearedItem]
+    """What was in the cart."""
 
 
 def event_id(run_id: str, position: int) -> str:

@@ -37,6 +37,9 @@ class Policy(Message):
     cache: bool = True
     deadline_seconds: float = 30.0
     max_lines: int = 100
+    max_quantity: int = 100
+    max_units: int = 0  # of all products; 0 is no limit
+    max_value: int = 0  # in the cart's currency; 0 is no limit
     expiry_days: int = 30
     currency: str = "USD"
 
@@ -103,12 +106,64 @@ class RemoveItemInput(CartOperation):
     product_id: str
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
+class OrderedLine(Message):
+    """Units of a product that an order has taken; `quantity` None means the whole line."""
+
+    product_id: str
+    quantity: int | None = None
+
+
 class ClearCartInput(CartOperation):
-    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is."""
+    """Delete the cart, whatever it holds. `cart_id` None means whichever cart it is.
+
+    With `expired_by` only if nobody has touched it meanwhile: it expires then or earlier. An order
+    may say what it took: `items`, or the `cart_version` that was ordered. What came into the cart
+    later stays there.
+    """
 
     cart_id: str | None = None
-    reason: str
+    reason: ClearReason
     order_id: str | None = None
+    expired_by: datetime | None = None
+    items: tuple[OrderedLine, ...] | None = None
+    cart_version: int | None = None
+
+
+class AvailabilityNews(Message):
+    """What is known of a product since `at`, the time of the event that said so."""
+
+    product_id: str
+    status: Literal["available", "out_of_stock"]
+    reason: str | None = None
+    at: datetime
+
+
+class MarkAvailabilityInput(CartOperation):
+    """Mark lines of the cart `cart_id`, each if the news of its product is newer than the line."""
+
+    cart_id: str
+    news: tuple[AvailabilityNews, ...]
+
+
+class MarkProductInput(Message):
+    """Mark a product's lines in all carts, of one store or (None) of all.
+
+    `topic` and `event_id` name the event that said so. The rest is carried from one run of the
+    workflow to the next: the id of the last cart that was looked at, and what it came to.
+    """
+
+    topic: str
+    event_id: str
+    store_id: str | None = None
+    news: AvailabilityNews
+    policy: Policy = Policy()
+    after: str | None = None
+    looked_at: int = 0
+    marked: int = 0
 
 
 class SagaRun(Message):
@@ -188,13 +243,27 @@ class RemoveLine(Message):
 
 
 class ClearCart(Message):
-    """Delete the cart; all its units are released."""
+    """Delete the cart; all its units are released.
+
+    With `ordered` only that is taken, as far as it is in the cart, and the cart stays when anything
+    is left in it.
+    """
 
     kind: Literal["clear_cart"] = "clear_cart"
     request: ClearCartInput
+    ordered: tuple[OrderedLine, ...] | None = None
 
 
-Change = Annotated[AddLine | SetQuantity | RemoveLine | ClearCart, Field(discriminator="kind")]
+class MarkAvailability(Message):
+    """Mark lines as out of stock, or as available again."""
+
+    kind: Literal["mark_availability"] = "mark_availability"
+    request: MarkAvailabilityInput
+
+
+Change = Annotated[
+    AddLine | SetQuantity | RemoveLine | ClearCart | MarkAvailability, Field(discriminator="kind")
+]
 
 
 # Refusals.
@@ -204,15 +273,19 @@ RefusalCode = Literal[
     "insufficient_stock",
     "quantity_limit",
     "line_limit",
+    "unit_limit",
+    "value_limit",
     "idempotency_key_reused",
     "cart_not_found",
     "item_not_found",
     "precondition_failed",
+    "nothing_to_change",
 ]
 
 
 class Refusal(Message):
-    """Why the business says no. `code` is stable; `available` and `limit` are units or lines."""
+    """Why the business says no. `code` is stable; numbers are of what the code is about: units,
+    lines, or for `value_limit` the cart's currency."""
 
     code: RefusalCode
     available: int | None = None
@@ -243,12 +316,18 @@ class Recorded(Message):
 
 
 class LoadedCart(Message):
-    """The cart as far as a saga must know it; `version` 0 means that there is none."""
+    """The cart as far as a saga must know it; `version` 0 means that there is none.
+
+    `line_quantity` and `line_price` are of the product that was asked for.
+    """
 
     version: int
     cart_id: str | None = None
     line_count: int
     line_quantity: int
+    line_price: Decimal = Decimal(0)
+    quantity: int = 0
+    total_price: Decimal = Decimal(0)
     own_record: Recorded | None = None
     committed_record: Recorded | None = None
 
@@ -299,6 +378,28 @@ class Committed(Message):
     published: bool | None = None
 
 
+class FindOrdered(Message):
+    """Find what the cart had at `cart_version` and still has, and of that what is in `items`."""
+
+    cart_id: str
+    cart_version: int
+    items: tuple[OrderedLine, ...] | None = None
+
+
+class Ordered(Message):
+    """What an order took."""
+
+    lines: tuple[OrderedLine, ...]
+
+
+class ProductMarked(Message):
+    """What one page of a product's carts came to; `after` None when it was the last."""
+
+    looked_at: int
+    marked: int
+    after: str | None
+
+
 class SettleRun(Message):
     """Decide a run that may have committed: record it as aborted unless it has."""
 
@@ -329,6 +430,7 @@ class ShowCart(Message):
     """Write the cart that `run` has committed into the cache, and answer the caller."""
 
     run: SagaRun
+    product_id: str | None = None
     cache: bool
     reply_to: ReplyTo | None
 

@@ -11,6 +11,10 @@ from pymongo import ASCENDING, IndexModel
 
 from models.messages import AnyEffect
 
+KEPT_SECONDS = 90 * 24 * 3600
+"""How long the record of an operation is kept: so long is its idempotency key remembered. One with
+an effect still to do is kept until that is done, however long it takes."""
+
 
 class Answer(BaseModel):
     """What the client was told: HTTP status and the exact JSON text of the body."""
@@ -28,7 +32,8 @@ class Operation(Document):
     """The outcome of one run; there is never more than one for a run.
 
     `committed` records are unique by `operation_id`, so that of all the runs that try one
-    operation at most one commits. `pending` is true while an effect has no `done_at`.
+    operation at most one commits. `pending` is true while an effect has no `done_at`. `moved` is
+    how many units of each product came into the cart, or (negative) out of it.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -45,6 +50,7 @@ class Operation(Document):
     version: int | None = None
     answer: Answer | None = None
     reason: str | None = None
+    moved: dict[str, int] = {}
     effects: list[AnyEffect] = []
     pending: bool
     shard_key: int  # of the cart, see `shard_key`; a relay takes those of its remainder
@@ -70,5 +76,16 @@ class Operation(Document):
                 [("at", ASCENDING)],
                 name="pending_by_time",
                 partialFilterExpression={"pending": True},
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="done_by_time",
+                partialFilterExpression={"pending": False},
+                expireAfterSeconds=KEPT_SECONDS,
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="ended_carts_by_time",
+                partialFilterExpression={"operation": "ClearCart"},
             ),
         ]

@@ -3,11 +3,11 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.limits import room_for
     from models.messages import AddItemInput, AddLine, LoadedCart, OperationResult, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.saga import Refused, Saga
+    from workflows.checks import require_room
+    from workflows.saga import Saga
 
 
 @workflow.defn(name=ids.ADD_ITEM)
@@ -22,9 +22,8 @@ class AddItemWorkflow(CartWorkflow):
 
     async def _steps(self, saga: Saga, request: AddItemInput) -> Recorded:
         def has_room(cart: LoadedCart) -> None:
-            refusal = room_for(request, units=cart.line_quantity, lines=cart.line_count)
-            if refusal is not None:
-                raise Refused(refusal)
+            units = cart.line_quantity + request.quantity
+            require_room(cart, request.policy, units=units, price=request.product_price)
 
         await saga.reserve(request.product_id, request.quantity, has_room)
         return await saga.commit(AddLine(request=request))

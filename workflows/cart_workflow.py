@@ -21,6 +21,16 @@ Steps = Awaitable[m.Recorded | None]
 """A saga's steps up to and including its pivot; None when there was nothing to change."""
 
 
+async def unless_nothing_changes(steps: Awaitable[m.Recorded]) -> m.Recorded | None:
+    """The steps of an operation that may find that there is nothing to do, which is no refusal."""
+    try:
+        return await steps
+    except Refused as error:
+        if error.refusal.code == "nothing_to_change":
+            return None
+        raise
+
+
 class CartWorkflow:
     """Base of the cart's workflows: carries a saga to its one end, whatever interrupts it."""
 

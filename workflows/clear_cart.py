@@ -3,21 +3,61 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import ClearCart, ClearCartInput, OperationResult, Recorded
-    from workflows import ids
-    from workflows.cart_workflow import CartWorkflow
+    from activities.scans import ScanActivities
+    from models.errors import VersionConflict
+    from models.messages import (
+        ClearCart,
+        ClearCartInput,
+        FindOrdered,
+        LoadedCart,
+        OperationResult,
+        Recorded,
+    )
+    from workflows import ids, policies
+    from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
+    from workflows.checks import require_cart
     from workflows.saga import Saga
+    from workflows.steps import step
 
 
 @workflow.defn(name=ids.CLEAR_CART)
 class ClearCartWorkflow(CartWorkflow):
-    """pivot: cart deleted, record · retriable: release all lines, event."""
+    """pivot: cart deleted, record · retriable: release all lines, event.
+
+    For an order that says which version of the cart it took: compensatable: load, find what is
+    left of that; what came into the cart later stays.
+    """
 
     @workflow.run
     async def run(self, request: ClearCartInput) -> OperationResult:
-        """Answers how the operation ended."""
+        """`unchanged` when nothing of what was ordered is in the cart any more."""
         saga = Saga(ids.CLEAR_CART, request)
-        return await self.carry_out(saga, self._steps(saga, request))
+        return await self.carry_out(saga, unless_nothing_changes(self._steps(saga, request)))
 
     async def _steps(self, saga: Saga, request: ClearCartInput) -> Recorded:
-        return await saga.commit(ClearCart(request=request))
+        if request.cart_version is not None and request.cart_id is not None:
+            return await self._ordered(saga, request, request.cart_id, request.cart_version)
+        return await saga.commit(ClearCart(request=request, ordered=request.items))
+
+    async def _ordered(
+        self, saga: Saga, request: ClearCartInput, cart_id: str, version: int
+    ) -> Recorded:
+        cart = await saga.load(lambda cart: require_cart(cart, cart_id))
+        if cart.version <= version:
+            return await saga.commit(ClearCart(request=request, ordered=request.items))
+        ordered = await step(
+            "mongodb",
+            workflow.execute_local_activity_method(
+                ScanActivities.find_ordered,
+                FindOrdered(cart_id=cart_id, cart_version=version, items=request.items),
+                **policies.LOAD,
+            ),
+        )
+
+        def cart_is_as_it_was(moved: LoadedCart) -> None:
+            if moved.version != cart.version:
+                raise VersionConflict("the cart was changed meanwhile")
+
+        return await saga.commit(
+            ClearCart(request=request, ordered=ordered.lines), cart_is_as_it_was
+        )

@@ -23,7 +23,12 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -31,12 +36,15 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from adapters.answers import Announced, AnswerInbox
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable, OperationInProgress
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import (
     AddItemInput,
     CartOperation,
     ClearCartInput,
+    MarkAvailabilityInput,
+    MarkProductInput,
     OperationResult,
+    Outcome,
     Policy,
     RelayInput,
     RelayKind,
@@ -49,6 +57,7 @@ from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=2)
+CARRY_OUT_GRACE_SECONDS = 5.0
 
 CartHandle = WorkflowHandle[Any, OperationResult]
 
@@ -80,6 +89,9 @@ def policy_of(settings: Settings) -> Policy:
         cache=settings.enable_cache_invalidation,
         deadline_seconds=settings.lock_ttl,
         max_lines=settings.cart_max_lines,
+        max_quantity=settings.cart_max_quantity,
+        max_units=settings.cart_max_units,
+        max_value=settings.cart_max_value,
         expiry_days=settings.cart_expiry_days,
         currency=settings.currency,
     )
@@ -202,6 +214,37 @@ class CartGateway:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
 
+    async def carry_out(self, request: CartOperation) -> OperationResult:
+        """Starts an operation and waits for its end, for whoever must know that it was done.
+
+        Raises `OperationAborted` when it was undone, `OperationInProgress` when it goes on longer
+        than its deadline, and what `start` and `result` raise: in each case ask again.
+        """
+        wait = request.policy.deadline_seconds + CARRY_OUT_GRACE_SECONDS
+        heard = await self.result(await self.start(request), wait_seconds=wait)
+        if heard is None:
+            raise OperationInProgress("it has not ended")
+        if heard.result.outcome is Outcome.ABORTED:
+            raise OperationAborted(heard.result.reason or "aborted")
+        return heard.result
+
+    async def mark_product(self, request: MarkProductInput) -> None:
+        """Starts what brings the news of a product to its carts; once for each event."""
+        news = request.news
+        operation_id = ids.event_operation_id(
+            request.topic, request.event_id, request.store_id or "", news.product_id
+        )
+        with _naming_temporal(), suppress(WorkflowAlreadyStartedError):
+            await self._client.start_workflow(
+                ids.MARK_PRODUCT,
+                request,
+                id=ids.product_workflow_id(news.product_id, operation_id),
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                rpc_timeout=RPC_TIMEOUT,
+                static_summary=f"{news.product_id} is {news.status}",
+            )
+
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None:
@@ -227,6 +270,7 @@ class CartGateway:
                 RelayInput(kind=kind, shard=shard, shards=shards),
                 id=ids.relay_workflow_id(kind, shard),
                 task_queue=self._task_queue,
+                task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
                 start_signal=ids.WAKE,
                 static_summary=f"Pending {kind} of shard {shard}",
@@ -255,18 +299,27 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        async with turn, self._breaker.guard():
+        async with turn:
             while True:
                 try:
-                    started = await start()
+                    async with self._breaker.guard():
+                        return await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
-                except RPCError as error:
-                    return await self._started_after_all(workflow_id, request, error)
-                except RuntimeError as error:  # a lazy client that has never connected
-                    raise DependencyUnavailable("temporal", str(error)) from error
-                else:
-                    return self._handle(workflow_id, started.first_execution_run_id)
+
+    async def _start_once(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
+        try:
+            started = await start()
+        except RPCError as error:
+            return await self._started_after_all(workflow_id, request, error)
+        except RuntimeError as error:  # a lazy client that has never connected
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
@@ -328,6 +381,12 @@ def _described(request: CartOperation) -> tuple[str, str | None, str]:
             return ids.REMOVE_ITEM, product, f"Remove {product}"
         case ClearCartInput(reason=reason):
             return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case MarkAvailabilityInput(news=news):
+            return (
+                ids.MARK_AVAILABILITY,
+                None,
+                f"Mark {', '.join(n.product_id for n in news)}"[:200],
+            )
     raise TypeError(f"no workflow takes {type(request).__name__}")
 
 

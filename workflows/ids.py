@@ -10,10 +10,16 @@ ADD_ITEM = "AddItem"
 UPDATE_QUANTITY = "UpdateQuantity"
 REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
+MARK_AVAILABILITY = "MarkAvailability"
+MARK_PRODUCT = "MarkProduct"
 RELAY = "Relay"
 SWEEP = "Sweep"
+EXPIRY = "Expiry"
+FIGURES = "Figures"
 
 SWEEP_SCHEDULE = "cart-sweep"
+EXPIRY_SCHEDULE = "cart-expiry"
+FIGURES_SCHEDULE = "cart-figures"
 
 ABORT = "abort"  # signal to a saga: undo what is not yet committed
 
@@ -53,6 +59,11 @@ def relay_workflow_id(kind: str, shard: int) -> str:
     return f"relay/{kind}/{shard}"
 
 
+def product_workflow_id(product_id: str, operation_id: str) -> str:
+    """The id under which the news of a product is brought to its carts, once for each event."""
+    return f"product/{product_id}/{operation_id}"
+
+
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
     """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
     return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"
@@ -61,4 +72,10 @@ def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
 def operation_id(store_id: str, user_id: str, idempotency_key: str) -> str:
     """Names a client's intention without telling its key; ids cannot contain the separator."""
     text = f"{store_id}|{user_id}|{idempotency_key}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def event_operation_id(topic: str, event_id: str, store_id: str, user_id: str) -> str:
+    """Names what an event does to one cart; no client's key can be mistaken for it."""
+    text = f"{topic}|{store_id}|{user_id}|{event_id}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -13,6 +13,9 @@ from temporalio.workflow import ActivityConfig, LocalActivityConfig
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
 """How long a cart waits for another worker after its worker was killed in the middle."""
 
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+"""A worker that died in a regular activity, or never heard of it, is noticed by its silence."""
+
 MAX_COMMIT_TRIES = 5
 """How often a pivot is tried against a cart that somebody else has moved on."""
 
@@ -25,7 +28,10 @@ LOAD = LocalActivityConfig(
 RESERVE = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=12),
     schedule_to_close_timeout=timedelta(seconds=13),
-    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
+    # The last try comes when a circuit that was open at the first lets a trial through.
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=100), backoff_coefficient=5, maximum_attempts=3
+    ),
 )
 
 COMMIT = LocalActivityConfig(
@@ -44,6 +50,7 @@ SETTLE = LocalActivityConfig(
 
 SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=15),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
     ),
@@ -77,10 +84,10 @@ WAKE_RELAY = LocalActivityConfig(
 # Relays wait for as long as it takes, and show it: regular activities, tried once each, with the
 # pause between tries in the workflow, where a signal can cut it short.
 
-# A batch may take long; a worker that died in it, or never heard of it, is noticed by its silence.
+# A batch may take long.
 DELIVER = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=90),
-    heartbeat_timeout=timedelta(seconds=5),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
@@ -93,6 +100,24 @@ WAKE_WAITING = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=30),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
+
+# A page of many carts: nobody waits for it, and nothing may be left out.
+CARTS_PAGE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+    ),
+)
+
+MEASURE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=3),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
+)
+
+EXPIRY_PAGE = 200  # carts
+EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew
 
 RELAY_BATCH = 500  # records
 RELAY_GRACE_PAUSE = timedelta(seconds=1)

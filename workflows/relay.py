@@ -97,7 +97,8 @@ class RelayWorkflow:
         if last.done > 0 and not last.down:
             return  # the rest goes on
         pause = policies.relay_pause(self._failures)
-        if last.left > last.held and not last.down:
+        young = last.left > last.held and not last.down
+        if young:
             pause = min(pause, policies.RELAY_GRACE_PAUSE)
         held = f" ({last.held} of them behind a refused one: `{ids.SKIP}`)" if last.held else ""
         self._show(
@@ -105,12 +106,13 @@ class RelayWorkflow:
             f"{last.left} records left{held}, try {self._failures + 1} in "
             f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
         )
-        await self._wait(pause, woken=not last.down)
+        await self._wait(pause, woken=not last.down and not young)
 
     async def _wait(self, pause: timedelta, *, woken: bool = False) -> None:
         """Waits, at most until an operator steers, or (if so told) until it is woken.
 
-        With a dependency down a wake is no reason to try earlier: every add is one.
+        With a dependency down a wake is no reason to try earlier, every add is one; nor is it while
+        young effects are left to their sagas.
         """
         try:
             await workflow.wait_condition(

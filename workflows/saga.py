@@ -238,7 +238,12 @@ class Saga:
         if record.state == "aborted" or self._shown:
             return
         if self.request.policy.cache or reply_to is not None:
-            request = m.ShowCart(run=self.run, cache=self.request.policy.cache, reply_to=reply_to)
+            request = m.ShowCart(
+                run=self.run,
+                product_id=self._product_id,
+                cache=self.request.policy.cache,
+                reply_to=reply_to,
+            )
             await attempt(
                 workflow.execute_local_activity_method(
                     CartActivities.show, request, **policies.SHOW

@@ -1,6 +1,11 @@
-"""What happens by the clock, as Temporal schedules; making one that exists changes nothing."""
+"""What happens by the clock, as Temporal schedules; making one that exists changes nothing.
 
+An operator sees, pauses and triggers them in the Web UI.
+"""
+
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.client import (
@@ -12,14 +17,18 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleState,
 )
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
+    from models.upkeep import ExpiryInput
     from workflows import ids, policies
 
-SWEEP_AGE_SECONDS = 60.0
-"""A relay is woken for effects that have been pending for longer than this."""
+SWEEP_EVERY = timedelta(seconds=15)
+SWEEP_AGE_SECONDS = 10.0
+"""A relay is woken for effects that have been pending for longer than this: sagas and the relays
+that they wake are done by then, unless something is in their way."""
 
 
 @workflow.defn(name=ids.SWEEP)
@@ -34,19 +43,74 @@ class SweepWorkflow:
         )
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A workflow by the clock. One that still runs is not started again.
+
+    `jitter` spreads the starts, `catch_up` is how long a start may be late after an outage.
+    """
+
+    schedule_id: str
+    workflow: str
+    arguments: tuple[Any, ...]
+    every: timedelta
+    jitter: timedelta
+    catch_up: timedelta
+    note: str
+
+    def schedule(self, task_queue: str) -> Schedule:
+        """As Temporal has it."""
+        return Schedule(
+            action=ScheduleActionStartWorkflow(
+                self.workflow,
+                args=self.arguments,
+                id=self.schedule_id,
+                task_queue=task_queue,
+                static_summary=self.note,
+            ),
+            spec=ScheduleSpec(
+                intervals=[ScheduleIntervalSpec(every=self.every)], jitter=self.jitter
+            ),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=self.catch_up),
+            state=ScheduleState(note=self.note),
+        )
+
+
+SCHEDULES = (
+    Timed(
+        ids.SWEEP_SCHEDULE,
+        ids.SWEEP,
+        (),
+        every=SWEEP_EVERY,
+        jitter=timedelta(seconds=1),
+        catch_up=SWEEP_EVERY,
+        note="Wakes relays for effects that have been pending for more than ten seconds",
+    ),
+    Timed(
+        ids.EXPIRY_SCHEDULE,
+        ids.EXPIRY,
+        (ExpiryInput(),),
+        every=timedelta(minutes=5),
+        jitter=timedelta(seconds=30),
+        catch_up=timedelta(minutes=5),
+        note="Clears the carts that have expired, so that they give their stock back",
+    ),
+    Timed(
+        ids.FIGURES_SCHEDULE,
+        ids.FIGURES,
+        (),
+        every=timedelta(minutes=5),
+        jitter=timedelta(seconds=30),
+        catch_up=timedelta(minutes=1),
+        note="Measures the business: items and value of all carts, abandonment, conversion",
+    ),
+)
+
+
 async def ensure_schedules(client: Client, *, task_queue: str) -> None:
     """Makes the schedules that do not exist."""
-    sweep = Schedule(
-        action=ScheduleActionStartWorkflow(SweepWorkflow.run, id="sweep", task_queue=task_queue),
-        spec=ScheduleSpec(
-            intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))],
-            jitter=timedelta(seconds=10),
-        ),
-        policy=SchedulePolicy(
-            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)
-        ),
-    )
-    try:
-        await client.create_schedule(ids.SWEEP_SCHEDULE, sweep)
-    except ScheduleAlreadyRunningError:
-        return
+    for timed in SCHEDULES:
+        try:
+            await client.create_schedule(timed.schedule_id, timed.schedule(task_queue))
+        except ScheduleAlreadyRunningError:
+            continue

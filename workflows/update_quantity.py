@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.checks import require_line
+    from workflows.checks import require_line, require_room
     from workflows.saga import Saga
 
 
@@ -36,6 +36,7 @@ class UpdateQuantityWorkflow(CartWorkflow):
         if request.quantity == before:
             return None
         if request.quantity > before:
+            require_room(cart, request.policy, units=request.quantity, price=cart.line_price)
             await saga.reserve(request.product_id, request.quantity - before)
 
         def line_is_as_it_was(moved: LoadedCart) -> None:

@@ -1,7 +1,6 @@
 """The carts of a store, for its admins."""
 
 import math
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
 from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
-from api.schemas import CartList, EntityId
+from api.schemas import CartList, EntityId, Time
 from models.cart import AvailabilityStatus
 from models.changes import cart_fields
 from models.wire import to_json
@@ -58,10 +57,10 @@ async def list_carts(
         AvailabilityStatus | None, Query(description="Carts with such a line.")
     ] = None,
     updated_from: Annotated[
-        datetime | None, Query(alias="updatedFrom", description="Changed at this time or later.")
+        Time | None, Query(alias="updatedFrom", description="Changed at this time or later.")
     ] = None,
     updated_to: Annotated[
-        datetime | None, Query(alias="updatedTo", description="Changed before this time.")
+        Time | None, Query(alias="updatedTo", description="Changed before this time.")
     ] = None,
 ) -> Response:
     """For admins of the store. Filters are joined by "and"."""

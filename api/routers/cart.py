@@ -6,8 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
-from api.errors import Answer, not_found
-from api.outcomes import cart_answer, etag_headers
+from api.entity_tags import unless_known
 from api.performing import (
     IfMatch,
     IfNoneMatch,
@@ -15,9 +14,8 @@ from api.performing import (
     given_key,
     operation,
     perform,
-    unless_known,
 )
-from api.reading import cached_cart, stored_cart
+from api.reading import own_cart
 from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
@@ -35,7 +33,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     status_code=HTTPStatus.CREATED,
     response_class=Response,
     responses={
-        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE),
+        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE)
+        | {"links": docs.CART_LINKS},
         200: docs.described(
             InsufficientStock,
             "Too few units: nothing was changed.",
@@ -50,6 +49,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
         400: docs.validation_failed(
             quantity=("quantity", "Quantity must be between 1 and 100"),
             limit=("quantity", "Quantity must not exceed 100 in all; the cart already holds 99"),
+            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+            value=("quantity", "Cart must not be worth more than 5000 in all"),
             json=("body", "Body is not valid JSON: Expecting value at line 1, column 1"),
         ),
     },
@@ -131,15 +132,9 @@ async def clear_cart(
     },
 )
 async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:
-    """The shopper's cart in a store, from the cache if it is there."""
-    state, user_id = call.state, call.principal.user_id
-    cached = await cached_cart(state, store_id, user_id)
-    if cached is not None:
-        return unless_known(Answer(HTTPStatus.OK, cached, etag_headers(cached)), if_none_match)
-    cart = await stored_cart(state, store_id, user_id)
-    if cart is None:
-        raise not_found("Cart")
-    return unless_known(cart_answer(cart), if_none_match)
+    """The shopper's cart in a store. Each line shows whether there are still units for it."""
+    cart = await own_cart(call.state, store_id, call.principal.user_id)
+    return unless_known(cart, if_none_match)
 
 
 def add_item_input(

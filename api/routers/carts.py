@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from adapters.carts import Owner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
+from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
-from api.outcomes import cart_answer
 from api.performing import (
     IfMatch,
     IfNoneMatch,
@@ -16,8 +16,8 @@ from api.performing import (
     given_key,
     operation,
     perform,
-    unless_known,
 )
+from api.reading import shown_cart
 from api.routers.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import (
@@ -75,11 +75,10 @@ _NOT_THERE = docs.described(
 async def get_cart_by_id(
     cart_id: CartId, call: CallDep, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """For its shopper, and for admins of its store."""
+    """For its shopper, and for admins of its store. Each line shows whether there are still units
+    for it."""
     owner = await _owner(call, cart_id)
-    if owner.cart is None:
-        raise not_found("Cart")
-    return unless_known(cart_answer(owner.cart), if_none_match)
+    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
 
 
 @router.put(
@@ -100,6 +99,9 @@ async def get_cart_by_id(
                 "quantity",
                 "Quantity must be between 1 and 100; to remove the item use DELETE",
             ),
+            limit=("quantity", "Quantity must not exceed 50"),
+            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+            value=("quantity", "Cart must not be worth more than 5000 in all"),
             id=_BAD_ID,
         ),
         404: _NOT_THERE,

@@ -13,6 +13,7 @@ from settings import LOCALHOST, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORKER_STARTED = '"event":"worker_started"'
+_CONSUMER_STARTED = '"event":"consumer_started"'
 # An app that drains for 10 s, then inventory, then the servers (5 s): within 20 s in all.
 _DRAIN, _INVENTORY_GRACE = 11.5, 2.0
 _ALL_INTERFACES = {"": LOCALHOST, "0.0.0.0": LOCALHOST, "::": "[::1]"}
@@ -49,6 +50,20 @@ def worker(settings: Settings, env: Environment) -> ProcessSpec:
     )
 
 
+def consumer(settings: Settings, env: Environment) -> ProcessSpec:
+    return ProcessSpec(
+        name="consumer",
+        argv=(sys.executable, "consumer.py"),
+        probe=_logged(_CONSUMER_STARTED),
+        needs=_SERVERS,
+        outlived_by=frozenset({"inventory"}),  # sagas that finish meanwhile still need it
+        env=env,
+        cwd=ROOT,
+        stop_grace=_DRAIN,
+        shown_as=f"group {settings.kafka_group_id}",
+    )
+
+
 def api(settings: Settings, env: Environment) -> ProcessSpec:
     return ProcessSpec(
         name="api",
@@ -66,6 +81,7 @@ def api(settings: Settings, env: Environment) -> ProcessSpec:
 APPS: Mapping[str, Callable[[Settings, Environment], ProcessSpec]] = {
     "inventory": inventory,
     "worker": worker,
+    "consumer": consumer,
     "api": api,
 }
 

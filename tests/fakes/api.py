@@ -1,7 +1,7 @@
 """Fakes at the edge of the API: what its state is made of, in memory, with switches to break it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -11,10 +11,14 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from adapters.answers import Announced
+from adapters.cache import Found
 from adapters.carts import CartFilter, Owner
+from adapters.inventory import Stock
+from adapters.log_levels import AskedLevel
 from adapters.rate_limits import Allowance
 from api.app import create_app
 from api.auth import Authenticator
+from api.availability import Availability
 from api.health import HealthChecks
 from api.limits import RateLimits
 from api.state import ApiState
@@ -139,10 +143,20 @@ def _given(outcome: Lookup) -> OperationResult | None:
     return outcome
 
 
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
 @dataclass
 class FakeCarts:
-    """`down` makes every read fail as MongoDB's absence does."""
+    """`down` makes every read fail as MongoDB's absence does.
 
+    A cart that is found comes when `gate` opens.
+    """
+
+    gate: asyncio.Event = field(default_factory=_open_gate)
     carts: dict[tuple[str, str], Cart] = field(default_factory=dict)
     records: list[Operation] = field(default_factory=list)
     down: bool = False
@@ -150,7 +164,10 @@ class FakeCarts:
 
     async def cart(self, store_id: str, user_id: str) -> Cart | None:
         self._read()
-        return self.carts.get((store_id, user_id))
+        found = self.carts.get((store_id, user_id))
+        if found is not None:
+            await self.gate.wait()
+        return found
 
     async def cart_by_id(self, cart_id: str) -> Cart | None:
         self._read()
@@ -192,11 +209,14 @@ class FakeCache:
     """Bodies by store and user; `down` makes every call fail as Redis' absence does."""
 
     bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    epoch: bytes | None = None
+    gets: int = 0
     down: bool = False
 
-    async def get(self, store_id: str, user_id: str) -> bytes | None:
+    async def get(self, store_id: str, user_id: str) -> Found:
         self._call()
-        return self.bodies.get((store_id, user_id))
+        self.gets += 1
+        return Found(self.bodies.get((store_id, user_id)), self.epoch)
 
     async def put(
         self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
@@ -218,6 +238,37 @@ class FakeCache:
 
 
 @dataclass
+class FakeStock:
+    """The inventory and the cache before it: units by product; without an entry nobody answers.
+
+    The inventory's answers come when `gate` opens.
+    """
+
+    gate: asyncio.Event = field(default_factory=_open_gate)
+    inventory: dict[str, Stock] = field(default_factory=dict)
+    cached: dict[str, Stock] = field(default_factory=dict)
+    reads: int = 0
+    checks: list[str] = field(default_factory=list)
+
+    async def get(self, store_id: str, products: Collection[str]) -> dict[str, Stock]:
+        assert store_id
+        self.reads += 1
+        return {product: self.cached[product] for product in products if product in self.cached}
+
+    async def put(self, store_id: str, product: str, stock: Stock) -> None:
+        assert store_id
+        self.cached[product] = stock
+
+    async def check(self, store_id: str, product_id: str) -> Stock:
+        assert store_id
+        self.checks.append(product_id)
+        await self.gate.wait()
+        if product_id not in self.inventory:
+            raise DependencyUnavailable("inventory", "down")
+        return self.inventory[product_id]
+
+
+@dataclass
 class FakeLimiter:
     """Allows so many requests to everybody; `down` makes every call fail."""
 
@@ -231,6 +282,20 @@ class FakeLimiter:
         self.taken.append(who)
         self.left -= 1
         return Allowance(self.left >= 0, per_minute, max(self.left, 0), 7, 60)
+
+
+@dataclass
+class FakeLevels:
+    """Remembers what was asked for; `down` is Redis' absence."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    down: bool = False
+
+    async def ask(self, level: str, *, seconds: int) -> AskedLevel:
+        if self.down:
+            raise DependencyUnavailable("redis", "down")
+        self.asked.append((level, seconds))
+        return AskedLevel(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
 
 
 class FakeApi:
@@ -248,7 +313,9 @@ class FakeApi:
         self.gateway = FakeGateway()
         self.carts = FakeCarts()
         self.cache = FakeCache()
+        self.stock = FakeStock()
         self.limiter = FakeLimiter()
+        self.levels = FakeLevels()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -257,7 +324,9 @@ class FakeApi:
             authenticator=Authenticator(self.settings, transport=jwks),
             carts=self.carts,
             cache=self.cache,
+            availability=Availability(self.stock, self.stock),
             gateway=self.gateway,
+            log_levels=self.levels,
             health=HealthChecks(timeout=0.1, **probes),
             limits=RateLimits(
                 self.limiter,

@@ -4,11 +4,13 @@ import asyncio
 from uuid import uuid4
 
 from adapters.rate_limits import RateLimiter
+from adapters.redis_pool import RedisPool
 from tests.support.shop import World
 
 
 async def test_a_bucket_gives_what_it_holds_and_fills_again(world: World) -> None:
-    limiter = RateLimiter(world.settings.redis)
+    redis = RedisPool(world.settings.redis)
+    limiter = RateLimiter(redis)
     who = uuid4().hex
     try:
         taken = await asyncio.gather(*(limiter.take(who, per_minute=120) for _ in range(130)))
@@ -18,4 +20,4 @@ async def test_a_bucket_gives_what_it_holds_and_fills_again(world: World) -> Non
         assert (refused.limit, refused.remaining, refused.wait_seconds) == (120, 0, 1)
         assert (await limiter.take(uuid4().hex, per_minute=120)).allowed
     finally:
-        await limiter.close()
+        await redis.close()

@@ -1,7 +1,8 @@
 """Relays of a test's own: their worker, their shard and what is planted in its outbox.
 
 The stack's own relays take the same records by other shards, but only when they are woken, so a
-test wakes its own and leaves nothing pending behind.
+test wakes its own and leaves nothing pending behind; and the stack's sweep, which would wake them,
+is paused meanwhile.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
@@ -23,6 +24,8 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from models.events import CART_ITEM_ADDED
 from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, ReleaseEffect
 from models.operation import Operation, shard_key
@@ -73,7 +76,7 @@ class RelayBench:
         return self._users[number]
 
     async def plant(
-        self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=10)
+        self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=5)
     ) -> Operation:
         """A record with one pending effect, as a saga leaves it."""
         user = user or self.user(0)
@@ -171,10 +174,10 @@ async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
     return await eventually(waiting)
 
 
-async def details(relay: Handle) -> str:
-    """What the Web UI shows as the relay's current details."""
+async def details(run: WorkflowHandle[Any, Any]) -> str:
+    """What the Web UI shows as the workflow's current details."""
     name = "__temporal_workflow_metadata"
-    metadata: WorkflowMetadata = await relay.query(name, result_type=WorkflowMetadata)
+    metadata: WorkflowMetadata = await run.query(name, result_type=WorkflowMetadata)
     return metadata.current_details
 
 
@@ -194,7 +197,7 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
     # The world's client: a process's documents are bound to one only.
     carts = CartStore(shop.world.carts._client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-    cache = CartCache(settings.redis, ttl_seconds=60)
+    redis = RedisPool(settings.redis)
     events = EventPublisher(settings)
     gateway = CartGateway(
         shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
@@ -204,12 +207,13 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         settings,
         carts=faulty(carts, faults),
         inventory=faulty(inventory, faults),
-        cache=faulty(cache, faults),
+        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
+        stock=StockCache(redis, ttl_seconds=60),
         events=faulty(events, faults),
         outbox=faulty(Outbox(), faults),
         gateway=gateway,
     )
-    async with worker:
+    async with worker, _no_sweep(shop.world.temporal):
         bench = RelayBench(shop, faults, settings, gateway, events)
         yield bench
         faults.heal()
@@ -217,5 +221,18 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
             with suppress(RPCError):  # most have ended
                 await bench.handle(kind).terminate("its test is over")
         await Operation.find({"storeId": shop.store_id}).delete()
-    for adapter in (inventory, cache, events):
+    for adapter in (inventory, redis, events):
         await adapter.close()
+
+
+@asynccontextmanager
+async def _no_sweep(temporal: Client) -> AsyncIterator[None]:
+    """The stack's sweep does nothing inside, if there is one: only a worker makes it."""
+    schedule = temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
+    with suppress(RPCError):
+        await schedule.pause()
+    try:
+        yield
+    finally:
+        with suppress(RPCError):
+            await schedule.unpause()

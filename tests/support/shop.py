@@ -13,7 +13,7 @@ from adapters.carts import CartStore
 from adapters.events import connection_options
 from cli.token import mint_token
 from models.cart import Cart
-from models.events import TOPICS
+from models.events import PUBLISHED
 from models.operation import Operation
 from settings import Settings
 from tests.support.waiting import eventually
@@ -93,7 +93,7 @@ class Shop:
         return await Operation.find({"storeId": self.store_id}).sort("at").to_list()
 
     async def events(self) -> list[Event]:
-        """All events of this store, read from the beginning of every topic."""
+        """All events that told of this store, in the order of their partitions."""
         return [
             event
             for event in await read_events(self.world.settings)
@@ -161,6 +161,9 @@ class Buyer:
     async def get(self) -> httpx.Response:
         return await self.shop.world.http.get(self.path, headers=self.headers)
 
+    async def clear(self) -> httpx.Response:
+        return await self.shop.world.http.delete(self.path, headers=self.headers)
+
     async def ended(self, answer: httpx.Response, *, timeout: float = 30) -> dict[str, Any]:
         """Follows a 202 to its end; the body of the operation's URL."""
         assert answer.status_code == 202, answer.text
@@ -187,9 +190,9 @@ class Buyer:
 
 
 async def read_events(settings: Settings) -> list[Event]:
-    """Every message of every topic, from offset 0 to its end now."""
+    """Every event that the service has published, from offset 0 of each topic to its end now."""
     consumer = AIOKafkaConsumer(
-        *TOPICS,
+        *PUBLISHED,
         **connection_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -64,6 +64,27 @@ OUTCOMES: list[Any] = [
         id="line limit",
     ),
     pytest.param(
+        result_of(
+            Outcome.REJECTED,
+            refusal=Refusal(code="quantity_limit", current=60, limit=50),
+        ).model_copy(update={"operation": "UpdateQuantity"}),
+        400,
+        invalid("quantity", "Quantity must not exceed 50"),
+        id="quantity limit of an update",
+    ),
+    pytest.param(
+        refused("unit_limit", current=499, limit=500),
+        400,
+        invalid("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+        id="unit limit",
+    ),
+    pytest.param(
+        refused("value_limit", limit=5000),
+        400,
+        invalid("quantity", "Cart must not be worth more than 5000 in all"),
+        id="value limit",
+    ),
+    pytest.param(
         refused("idempotency_key_reused"),
         422,
         {
@@ -335,8 +356,8 @@ async def test_reads_need_one_of_redis_and_mongodb() -> None:
     answer = await api.get()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     api.cache.down = False
-    api.cache.bodies[STORE, USER] = b'{"version":3}'
-    assert (await api.get()).json() == {"version": 3}
+    api.cache.bodies[STORE, USER] = b'{"version":3,"cartItems":[]}'
+    assert (await api.get()).json()["version"] == 3
 
 
 @pytest.fixture

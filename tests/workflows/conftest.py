@@ -15,6 +15,8 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
 from models.messages import AddItemInput, CartOperation, OperationResult
 from tests.support.faults import Faults, faulty
 from tests.support.relays import RelayBench, relay_bench
@@ -85,14 +87,15 @@ async def faulty_worker(world: World) -> AsyncIterator[tuple[Faults, str]]:
     # The world's client: a process's documents are bound to one only.
     carts = CartStore(world.carts._client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-    cache = CartCache(settings.redis, ttl_seconds=60)
+    redis = RedisPool(settings.redis)
     events = EventPublisher(settings)
     worker = build_worker(
         world.temporal,
         settings,
         carts=faulty(carts, faults),
         inventory=faulty(inventory, faults),
-        cache=faulty(cache, faults),
+        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
+        stock=StockCache(redis, ttl_seconds=60),
         events=faulty(events, faults),
         outbox=faulty(Outbox(), faults),
         # Relays are the stack's own worker's: what is left pending here is done there.
@@ -103,7 +106,7 @@ async def faulty_worker(world: World) -> AsyncIterator[tuple[Faults, str]]:
     )
     async with worker:
         yield faults, settings.temporal_task_queue
-    for adapter in (inventory, cache, events):
+    for adapter in (inventory, redis, events):
         await adapter.close()
 
 

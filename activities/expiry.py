@@ -1,0 +1,52 @@
+"""Steps of expiry: clear the carts that nobody has touched for long, a page at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from temporalio import activity
+
+from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
+from adapters.expired import ExpiredCart, ExpiredCarts
+from models.errors import OperationAborted, OperationInProgress
+from models.messages import OperationResult, Outcome
+from models.upkeep import ExpiredPage, ExpiryPage
+
+CARTS_AT_ONCE = 8
+
+Expire = Callable[[ExpiredCart, datetime], Awaitable[OperationResult]]
+"""Clears a cart, by a saga of its own, if it still has expired by that time."""
+
+
+class ExpiryActivities:
+    """Activities over `ExpiredCarts`; `expire` starts the saga of a cart."""
+
+    def __init__(self, expired: ExpiredCarts, *, expire: Expire) -> None:
+        self._expired = expired
+        self._expire = expire
+
+    @activity.defn(name="expire_page")
+    async def expire_page(self, page: ExpiryPage) -> ExpiredPage:
+        """Clears the carts of a page, several at once. Safe to try again: what is gone is gone."""
+        async with heartbeats():
+            with as_application_error():
+                carts = await self._expired.page(
+                    before=page.before, besides=page.left, limit=page.limit
+                )
+                at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+
+                async def expire(cart: ExpiredCart) -> bool:
+                    async with at_once:
+                        return await self._cleared(cart, page.before)
+
+                gone = await asyncio.gather(*map(expire, carts))
+        left = [cart.cart_id for cart, is_gone in zip(carts, gone, strict=True) if not is_gone]
+        return ExpiredPage(found=len(carts), cleared=sum(gone), left=tuple(left))
+
+    async def _cleared(self, cart: ExpiredCart, before: datetime) -> bool:
+        try:
+            result = await self._expire(cart, before)
+        except (OperationInProgress, OperationAborted):
+            return False  # it is in use, so it may well not have expired any more
+        return result.outcome in {Outcome.COMMITTED, Outcome.REPLAYED}

@@ -1,0 +1,213 @@
+"""Kafka: messages that can never have their effect, parked in `cart.dlq` with the reason.
+
+A letter has the key, the value and the headers of its message, and headers that begin with `dlq-`:
+where the message came from (`dlq-topic`, `dlq-partition`, `dlq-offset`, `dlq-timestamp`), why it is
+here (`dlq-error`, a stable code; `dlq-detail`, for people) and since when (`dlq-time`). The topic
+is only ever appended to: that a letter was replayed or dropped is a message of its own, which
+names it by `dlq-resolves`.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from adapters.events import EventPublisher, Outgoing, connection_options
+from models.errors import EventUnusable
+from models.events import DEAD_LETTERS
+from models.incoming import MAX_EVENT_BYTES, Message
+from models.wire import timestamp
+from settings import Settings
+
+PREFIX = "dlq-"
+SAMPLE_BYTES = 4096
+"""What is kept of a message that is too large: it still stands in its topic."""
+
+Resolution = Literal["replayed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A parked message; `id` is its place in the topic, `size` that of the original in bytes."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    error: str
+    detail: str
+    parked_at: str
+    size: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    resolution: Resolution | None = None
+    resolved_at: str | None = None
+    resolved_because: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all of its message, so that it can be replayed."""
+        return self.size <= MAX_EVENT_BYTES
+
+
+class DeadLetters:
+    """Parks messages; raises `DependencyUnavailable` when Kafka does not take them now."""
+
+    def __init__(self, publisher: EventPublisher) -> None:
+        self._publisher = publisher
+
+    async def park(self, message: Message, why: EventUnusable) -> None:
+        """Returns when the letter is acknowledged."""
+        whole = message.size <= MAX_EVENT_BYTES
+        about = {
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "timestamp": message.timestamp,
+            "size": message.size,
+            "error": why.code,
+            "detail": why.detail[:1000],
+            "time": timestamp(datetime.now(UTC)),
+        }
+        value = message.value or b""
+        await self._publisher.send(
+            [
+                Outgoing(
+                    id=f"{message.topic}/{message.partition}/{message.offset}",
+                    topic=DEAD_LETTERS,
+                    key=message.key if whole else (message.key or b"")[:SAMPLE_BYTES],
+                    value=value if whole else value[:SAMPLE_BYTES],
+                    headers=[*(_without_ours(message.headers) if whole else ()), *_headers(about)],
+                )
+            ]
+        )
+
+    async def replay(self, letter: Letter) -> None:
+        """Sends the message again, as it was, and notes that.
+
+        Its time stays too, by which an event without an id is known: two replays have one effect.
+        """
+        again = Outgoing(
+            id=letter.id,
+            topic=letter.topic,
+            key=letter.key,
+            value=letter.value,
+            headers=letter.headers,
+            timestamp=letter.timestamp,
+        )
+        await self._publisher.send([again])
+        await self._resolve(letter, "replayed", "")
+
+    async def drop(self, letter: Letter, reason: str) -> None:
+        """Notes that nothing is to be done about it, and why."""
+        await self._resolve(letter, "dropped", reason)
+
+    async def _resolve(self, letter: Letter, resolution: Resolution, reason: str) -> None:
+        about = {
+            "resolves": letter.id,
+            "resolution": resolution,
+            "reason": reason,
+            "time": timestamp(datetime.now(UTC)),
+        }
+        note = Outgoing(
+            id=letter.id,
+            topic=DEAD_LETTERS,
+            key=letter.id.encode(),
+            value=b"",
+            headers=_headers(about),
+        )
+        await self._publisher.send([note])
+
+
+async def letters(settings: Settings) -> list[Letter]:
+    """All letters that the topic has now, with what became of each, oldest first.
+
+    Raises `KafkaError` or `OSError`.
+    """
+    found: dict[str, Letter] = {}
+    notes: dict[str, dict[str, str]] = {}
+    async for record in _records(settings):
+        about = _about(record)
+        if "resolves" in about:
+            notes[about["resolves"]] = about
+        elif "error" in about:
+            letter = _letter(record, about)
+            found[letter.id] = letter
+    ordered = sorted(found.values(), key=lambda letter: letter.parked_at)
+    return [_resolved(letter, notes.get(letter.id)) for letter in ordered]
+
+
+async def _records(settings: Settings) -> AsyncIterator[ConsumerRecord[bytes | None, bytes | None]]:
+    """The topic from its beginning to its end now."""
+    consumer = AIOKafkaConsumer(
+        DEAD_LETTERS,
+        **connection_options(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        partitions = consumer.assignment()
+        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        waiting = {one for one in partitions if ends[one] > begins[one]}
+        while waiting:
+            batch = await consumer.getmany(*waiting, timeout_ms=1000)
+            for partition, records in batch.items():
+                for record in records:
+                    yield record
+                if records and records[-1].offset + 1 >= ends[partition]:
+                    waiting.discard(partition)
+    finally:
+        await consumer.stop()
+
+
+def _without_ours(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Without what only this module says: a message could claim anything."""
+    return tuple(header for header in headers if not header[0].startswith(PREFIX))
+
+
+def _headers(about: Mapping[str, object]) -> list[tuple[str, bytes]]:
+    return [(f"{PREFIX}{name}", str(value).encode()) for name, value in about.items()]
+
+
+def _about(record: ConsumerRecord[bytes | None, bytes | None]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX): value.decode(errors="replace")
+        for name, value in record.headers
+        if name.startswith(PREFIX)
+    }
+
+
+def _letter(record: ConsumerRecord[bytes | None, bytes | None], about: dict[str, str]) -> Letter:
+    return Letter(
+        id=f"{record.partition}-{record.offset}",
+        topic=about["topic"],
+        partition=int(about["partition"]),
+        offset=int(about["offset"]),
+        timestamp=int(about["timestamp"]),
+        error=about["error"],
+        detail=about["detail"],
+        parked_at=about["time"],
+        size=int(about["size"]),
+        key=record.key,
+        value=record.value or b"",
+        headers=_without_ours(record.headers),
+    )
+
+
+def _resolved(letter: Letter, note: dict[str, str] | None) -> Letter:
+    if note is None:
+        return letter
+    resolution: Resolution = "replayed" if note["resolution"] == "replayed" else "dropped"
+    return replace(
+        letter,
+        resolution=resolution,
+        resolved_at=note["time"],
+        resolved_because=note["reason"] or None,
+    )

@@ -1,0 +1,90 @@
+"""Redis: the log level that somebody has asked for, for every process, until its time is over.
+
+Each process looks for it every second. So one that starts later, or whose Redis was away, follows
+too, and all go back by themselves, also when Redis is away by then.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from adapters.redis_pool import RedisPool
+from logs import set_level
+from models.errors import DependencyUnavailable
+from models.wire import timestamp
+from settings import LogLevel
+
+logger = logging.getLogger(__name__)
+
+KEY = "cart:log-level"
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLevel:
+    """A level as in LOG_LEVEL, and when it ends."""
+
+    level: str
+    until: datetime
+
+
+class LogLevels:
+    """Follows what is asked for; `usual` is this process's own level."""
+
+    def __init__(self, redis: RedisPool, *, usual: str) -> None:
+        self._redis = redis
+        self._usual = usual
+        self._current = usual
+        self._asked: AskedLevel | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begins to follow, for as long as the process lives."""
+        self._following = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    async def ask(self, level: str, *, seconds: int) -> AskedLevel:
+        """Asks every process for a level; raises `DependencyUnavailable` when nobody would hear."""
+        asked = AskedLevel(level, datetime.now(UTC) + timedelta(seconds=seconds))
+        text = orjson.dumps({"level": level, "until": timestamp(asked.until)})
+        async with self._redis.asked() as redis:
+            await redis.set(KEY, text, ex=seconds)
+        self._asked = asked
+        self._apply()
+        return asked
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with self._redis.asked() as redis:
+                    self._asked = _asked(await redis.get(KEY))
+            except DependencyUnavailable as error:  # what was asked for last holds for its time
+                logger.debug("Log level is not looked for: %s", error)
+            self._apply()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _apply(self) -> None:
+        asked = self._asked
+        level = asked.level if asked and datetime.now(UTC) < asked.until else self._usual
+        if level != self._current:
+            self._current = level
+            set_level(level)
+            logger.info("Log level is %s", level, extra={"event": "log_level_changed"})
+
+
+def _asked(text: bytes | str | None) -> AskedLevel | None:
+    if text is None:
+        return None
+    try:
+        fields = orjson.loads(text)
+        return AskedLevel(LogLevel(fields["level"]), datetime.fromisoformat(fields["until"]))
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("What %s says cannot be read: %r", KEY, error)
+        return None

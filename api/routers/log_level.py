@@ -1,0 +1,59 @@
+"""The log level of the whole service, for its admins."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+
+from api import openapi as docs
+from api.dependencies import CallDep
+from api.errors import Answer, forbidden
+from api.routing import CartRoute
+from api.schemas import LogLevelBody, LogLevelSet
+from logs import audit
+from models.wire import timestamp, to_json
+
+router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECTED)
+
+
+@router.post(
+    "/admin/log-level",
+    operation_id="setLogLevel",
+    summary="Change the log level for a while",
+    response_class=Response,
+    responses={
+        200: docs.described(
+            LogLevelSet,
+            "Every process logs at this level within a second or two, until then.",
+            example={"level": "debug", "ttlSeconds": 900, "until": "2026-01-27T10:45:00.000Z"},
+        ),
+        400: docs.validation_failed(
+            level=("level", "Level must be debug, info, warn or error"),
+            ttlSeconds=("ttlSeconds", "ttlSeconds must be an integer from 1 to 86400"),
+        ),
+        403: docs.message("Not an admin of all stores.", "Administrators of all stores only"),
+        415: docs.NOT_JSON,
+        503: docs.message(
+            "Redis is away, by which processes are told; nothing was changed.",
+            "Log level cannot be passed on now; try again",
+            docs.RETRY_AFTER,
+            code="redis_unavailable",
+        ),
+    },
+)
+async def set_log_level(body: LogLevelBody, call: CallDep) -> Response:
+    """For admins of all stores. It goes back by itself; a later request replaces it."""
+    principal = call.principal
+    if not principal.administers_all:
+        raise forbidden("all stores")
+    asked = await call.state.log_levels.ask(body.level, seconds=body.ttl_seconds)
+    audit.warning(
+        "Log level set",
+        extra={
+            "event": "log_level_set",
+            "userId": principal.user_id,
+            "logLevel": body.level,
+            "until": timestamp(asked.until),
+        },
+    )
+    answer = {"level": body.level, "ttlSeconds": body.ttl_seconds, "until": asked.until}
+    return Answer(HTTPStatus.OK, to_json(answer)).response()

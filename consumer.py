@@ -1,0 +1,79 @@
+"""The consumer process: events of other services in, operations on carts out.
+
+`python consumer.py`. Ends on SIGTERM or SIGINT after what it has begun is done (at most
+`adapters.event_consumer.DRAIN_SECONDS`); what is not done is done by whoever consumes next.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from adapters.answers import AnswerInbox
+from adapters.carts import CartStore
+from adapters.dead_letters import DeadLetters
+from adapters.event_consumer import EventConsumer
+from adapters.events import EventPublisher
+from logs import configure_logging
+from models.incoming import CONSUMED
+from settings import Settings, SettingsError, load_settings
+from workflows.event_handler import EventHandler
+from workflows.gateway import CartGateway, connect, policy_of
+
+logger = logging.getLogger("consumer")
+
+
+async def run(settings: Settings) -> None:
+    """Runs until a signal ends it; systems that are away are waited for."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    async with AsyncExitStack() as stack:
+        carts = await CartStore.connect(settings.mongodb, app_name="cart-consumer")
+        stack.push_async_callback(carts.close)
+        publisher = EventPublisher(settings)
+        stack.push_async_callback(publisher.close)
+        inbox = AnswerInbox(settings.redis)
+        inbox.open()
+        stack.push_async_callback(inbox.close)
+        handler = EventHandler(
+            CartGateway(
+                await connect(settings, lazy=True),
+                task_queue=settings.temporal_task_queue,
+                lock_wait_seconds=settings.cart_lock_wait_seconds,
+                inbox=inbox,
+                fallback_seconds=settings.answer_fallback_ms / 1000,
+            ),
+            carts,
+            DeadLetters(publisher),
+            policy=policy_of(settings),
+        )
+        consumer = EventConsumer(settings, CONSUMED, handler)
+        consuming = asyncio.create_task(consumer.run(stopping))
+        joining = asyncio.create_task(consumer.joined.wait())
+        await asyncio.wait({consuming, joining}, return_when=asyncio.FIRST_COMPLETED)
+        if joining.done():
+            logger.info("Consumer started", extra={"event": "consumer_started"})
+        joining.cancel()
+        await consuming
+    logger.info("Consumer stopped", extra={"event": "consumer_stopped"})
+
+
+def main() -> int:
+    """Exit code 2 when the settings cannot be used."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logging(settings.log_level)
+    uvloop.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Whatever a client sends, it is answered as the document says."""
+
+from pathlib import Path
+
+from tests.contract.fuzz import prepare, run_round
+from tests.support.shop import World
+
+EXAMPLES = 20
+MUST_BE_SEEN = (
+    "POST /api/v1/cart/{storeId}/store 201",
+    "PUT /api/v1/cart/{id} 200",
+    "DELETE /api/v1/cart/{id} 200",
+    "DELETE /api/v1/cart/{id}/items/{productId} 200",
+    "DELETE /api/v1/cart/{storeId}/store 200",
+    "GET /api/v1/cart/{storeId}/store 200",
+    "GET /api/v1/cart/{id} 200",
+    "GET /api/v1/cart/{storeId}/admin/carts 200",
+    "GET /api/v1/cart/{storeId}/operations/{operationId} 200",
+)
+
+
+async def test_all_answers_are_as_the_document_says(world: World, tmp_path: Path) -> None:
+    env = await prepare(world.settings, tmp_path)
+    one = await run_round(world.settings, env, tmp_path, examples=EXAMPLES, seed=1)
+    assert not one.failures, one.output
+    # Nothing is proved by requests that are all refused.
+    assert [label for label in MUST_BE_SEEN if not one.statuses[label]] == [], str(one)
+    assert one.cases > 500, str(one)

@@ -1,0 +1,28 @@
+"""What happens by the clock waits, so that a test can see what its own runs do."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+
+from tests.support.waiting import eventually
+from workflows.schedules import SCHEDULES
+
+
+@asynccontextmanager
+async def stopped_clock(client: Client) -> AsyncIterator[None]:
+    """No schedule starts anything, and nothing that one has started is running."""
+    handles = {client.get_schedule_handle(timed.schedule_id): timed for timed in SCHEDULES}
+    for handle, timed in handles.items():
+        await handle.pause(note=timed.note)
+
+    async def quiet() -> None:
+        for handle in handles:
+            assert not (await handle.describe()).info.running_actions
+
+    await eventually(quiet, timeout=60)
+    try:
+        yield
+    finally:
+        for handle, timed in handles.items():
+            await handle.unpause(note=timed.note)

@@ -1,0 +1,227 @@
+"""The documents about events: current, valid, true, and never breaking who uses the events."""
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beanie import PydanticObjectId
+from jsonschema import Draft7Validator
+from jsonschema.validators import validator_for
+
+from models import events
+from models.cart import CartContent
+from models.changes import apply_change
+from models.event_docs import asyncapi
+from models.event_docs.__main__ import main
+from models.event_docs.catalog import EVENTS, Documented
+from models.event_docs.compatibility import breaking_changes
+from models.event_docs.page import page
+from models.messages import (
+    AddItemInput,
+    AddLine,
+    Change,
+    ClearCart,
+    ClearCartInput,
+    EventEffect,
+    RemoveItemInput,
+    RemoveLine,
+    SagaRun,
+    SetQuantity,
+    UpdateQuantityInput,
+)
+
+ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi") / "3.0.0.json"
+WHAT_TO_DO = "run `make docs`, look at what has changed, and commit it"
+each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.topic)
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return asyncapi.document()
+
+
+def validate(event: Documented, value: dict[str, Any]) -> None:
+    """By the schema that the document has for it."""
+    schemas = asyncapi.document()["components"]
+    schema = {"$ref": f"#/components/schemas/{event.name}", "components": schemas}
+    validator_for(schema, Draft7Validator)(schema).validate(value)
+
+
+def test_the_checked_in_documents_are_current(project_root: Path, document: Any) -> None:
+    assert json.loads((project_root / "docs/asyncapi.json").read_text()) == document, WHAT_TO_DO
+    assert (project_root / "docs/events.md").read_text() == page(), WHAT_TO_DO
+
+
+def test_the_document_is_asyncapi_3(document: Any) -> None:
+    """By the schema of the AsyncAPI initiative."""
+    schema = json.loads(ASYNCAPI_SCHEMA.read_text())
+    errors = [error.message for error in Draft7Validator(schema).iter_errors(document)]
+    assert errors == []
+    without = copy.deepcopy(document)
+    del without["info"]["version"]
+    assert not Draft7Validator(schema).is_valid(without)
+
+
+PUBLISHED = {
+    events.CART_ITEM_ADDED,
+    events.CART_ITEM_UPDATED,
+    events.CART_ITEM_REMOVED,
+    events.CART_CLEARED,
+}
+
+
+def test_every_topic_is_documented(document: Any) -> None:
+    assert {channel["address"] for channel in document["channels"].values()} == PUBLISHED
+
+
+@each_event
+def test_an_example_is_what_its_schema_says(event: Documented) -> None:
+    validate(event, event.example)
+    event.model.model_validate(event.example)
+
+
+CART_ID = PydanticObjectId("507f1f77bcf86cd799439013")
+COMMON: dict[str, Any] = {
+    "store_id": "store-1",
+    "user_id": "user-1",
+    "operation_id": "op",
+    "attempt_id": "attempt",
+    "fingerprint": "",
+}
+CHANGES: dict[str, Change] = {
+    events.CART_ITEM_ADDED: AddLine(
+        request=AddItemInput(
+            **COMMON,
+            product_id="lamp",
+            product_title="Lamp",
+            product_price=Decimal("1.50"),
+            quantity=1,
+        )
+    ),
+    events.CART_ITEM_UPDATED: SetQuantity(
+        request=UpdateQuantityInput(**COMMON, cart_id=str(CART_ID), product_id="lamp", quantity=3)
+    ),
+    events.CART_ITEM_REMOVED: RemoveLine(
+        request=RemoveItemInput(**COMMON, cart_id=str(CART_ID), product_id="lamp")
+    ),
+    events.CART_CLEARED: ClearCart(request=ClearCartInput(**COMMON, reason="expired")),
+}
+
+
+def told(change: Change, cart: CartContent | None) -> tuple[CartContent | None, EventEffect]:
+    """The cart after a change, and the event of it."""
+    run = SagaRun(
+        **{name: COMMON[name] for name in ("store_id", "user_id", "operation_id", "fingerprint")},
+        run_id="0f8fad5b-d9cb-469f-a165-70867728950e",
+        saga_id="cart-1-user-1-lamp",
+        started_at=datetime.fromisoformat("2026-01-27T10:30:00+00:00"),
+        operation="an operation",
+    )
+    changed = apply_change(change, cart, CART_ID, run)
+    [event] = [effect for effect in changed.effects if isinstance(effect, EventEffect)]
+    return changed.cart, event
+
+
+@pytest.mark.parametrize("topic", CHANGES)
+def test_what_is_published_is_what_its_schema_says(topic: str) -> None:
+    cart, added = told(CHANGES[events.CART_ITEM_ADDED], None)
+    effect = added if topic == added.topic else told(CHANGES[topic], cart)[1]
+    [event] = [event for event in EVENTS if event.topic == topic]
+    value = json.loads(effect.value)
+    assert effect.topic == topic
+    validate(event, value)
+    assert value.keys() == event.example.keys()
+    assert asyncapi.example_headers(event).keys() == {
+        name for name, _ in events.cloud_event_headers(effect)
+    }
+
+
+def test_no_published_event_can_carry_an_email(document: Any) -> None:
+    fields = [
+        field
+        for schema in document["components"]["schemas"].values()
+        for field in schema.get("properties", {})
+    ]
+    assert not [name for name in fields if "mail" in name.lower()]
+
+
+def drop(name: str, field: str) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        schema = document["components"]["schemas"][name]
+        del schema["properties"][field]
+        schema["required"] = [one for one in schema["required"] if one != field]
+
+    return change
+
+
+def retype(name: str, field: str, **schema: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        document["components"]["schemas"][name]["properties"][field] = schema
+
+    return change
+
+
+def relax(name: str, field: str) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        document["components"]["schemas"][name]["required"].remove(field)
+
+    return change
+
+
+def without_topic(document: Any) -> None:
+    del document["channels"]["cart.cleared"]
+
+
+BREAKING = {
+    "cart.item.added: quantity is gone": drop("CartItemAdded", "quantity"),
+    "cart.item.added headers: ce_id is gone": drop("CloudEventHeaders", "ce_id"),
+    "cart.item.removed: quantity was integer, is number": retype(
+        "CartItemRemoved", "quantity", type="number"
+    ),
+    "cart.item.updated: timestamp was string (date-time), is string": retype(
+        "CartItemUpdated", "timestamp", type="string"
+    ),
+    "cart.cleared: items[]: productId is gone": drop("ClearedItem", "productId"),
+    "cart.cleared: cartId may be missing now": relax("CartCleared", "cartId"),
+    "cart.cleared: the topic is gone": without_topic,
+}
+
+
+@pytest.mark.parametrize("problem", BREAKING)
+def test_a_change_that_breaks_a_consumer_is_named(document: Any, problem: str) -> None:
+    after = copy.deepcopy(document)
+    BREAKING[problem](after)
+    assert problem in breaking_changes(document, after)
+
+
+def test_a_new_field_breaks_nobody(document: Any) -> None:
+    after = copy.deepcopy(document)
+    retype("CartItemAdded", "giftWrapped", type="boolean")(after)
+    assert breaking_changes(document, after) == []
+
+
+def test_the_models_break_nothing_that_is_checked_in(project_root: Path, document: Any) -> None:
+    kept = json.loads((project_root / "docs/asyncapi.json").read_text())
+    assert breaking_changes(kept, document) == []
+
+
+def test_make_docs_refuses_what_breaks_a_consumer(
+    tmp_path: Path,
+    document: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("models.event_docs.__main__.DOCS", tmp_path)
+    before = copy.deepcopy(document)
+    retype("CartCleared", "leftOut", type="string")(before)
+    (tmp_path / "asyncapi.json").write_text(json.dumps(before))
+    assert main([]) == 1
+    assert "cart.cleared: leftOut is gone" in capsys.readouterr().err
+    assert json.loads((tmp_path / "asyncapi.json").read_text()) == before
+    assert main(["--breaking"]) == 0
+    assert json.loads((tmp_path / "asyncapi.json").read_text()) == document

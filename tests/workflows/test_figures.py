@@ -1,0 +1,145 @@
+"""The figures of the business, and how long the records that they come from are kept."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from adapters.figures import FigureStore
+from models.cart import Cart
+from models.figures import WINDOW_DAYS, BusinessFigures, rate
+from models.messages import ReleaseEffect
+from models.operation import KEPT_SECONDS, Operation, shard_key
+from tests.support.carts import cart_of
+from tests.support.clock import stopped_clock
+from tests.support.shop import Shop, World
+from tests.support.waiting import eventually
+from workflows.figures import FiguresWorkflow
+
+
+@pytest.fixture(autouse=True)
+async def clock(world: World) -> AsyncIterator[None]:
+    async with stopped_clock(world.temporal):
+        yield
+
+
+async def measured(world: World) -> BusinessFigures:
+    await world.temporal.execute_workflow(
+        FiguresWorkflow.run, id=f"figures-{uuid4()}", task_queue=world.settings.temporal_task_queue
+    )
+    figures = await FigureStore().latest()
+    assert figures is not None
+    return figures
+
+
+def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
+    """Of a cart that was cleared."""
+    fields = {
+        "id": str(uuid4()),
+        "state": "committed",
+        "operation": "ClearCart",
+        "operation_id": uuid4().hex,
+        "saga_id": "cart-1-user-ClearCart",
+        "fingerprint": "",
+        "store_id": shop.store_id,
+        "user_id": "user",
+        "pending": False,
+        "reason": reason,
+        "shard_key": shard_key(shop.store_id, "user"),
+        "at": datetime.now(UTC),
+    }
+    return Operation(**fields | more)
+
+
+async def test_they_count_what_all_carts_hold_by_currency(shop: Shop) -> None:
+    before = await measured(shop.world)
+    first = cart_of(shop.store_id, "a", {"lamp": 3, "mug": 1})
+    second = cart_of(shop.store_id, "b", {"lamp": 2})
+    third = cart_of(shop.store_id, "c", {"lamp": 1})
+    third.currency = "CHF"
+    await Cart.insert_many([first, second, third])
+    after = await measured(shop.world)
+    assert after.carts - before.carts == 3
+    assert after.items_total - before.items_total == 7
+    dollars = [figures.value_total.get("USD", Decimal(0)) for figures in (before, after)]
+    assert dollars[1] - dollars[0] == Decimal("60.00")
+    assert after.value_total["CHF"] == Decimal("10.00")
+    assert after.at > before.at
+    await Cart.find({"storeId": shop.store_id}).delete()
+
+
+async def test_the_rates_are_of_the_carts_that_ended_in_the_window(shop: Shop) -> None:
+    before = (await measured(shop.world)).ended
+    long_ago = datetime.now(UTC) - timedelta(days=WINDOW_DAYS, hours=1)
+    await Operation.insert_many(
+        [
+            *(record(shop, "order_completed") for _ in range(3)),
+            *(record(shop, "expired") for _ in range(5)),
+            record(shop, "user"),
+            record(shop, "expired", at=long_ago),
+            record(shop, "expired", state="aborted"),
+            record(shop, operation="AddItem"),
+        ]
+    )
+    after = await measured(shop.world)
+    ended = after.ended
+    assert ended.ordered - before.ordered == 3
+    assert ended.expired - before.expired == 5
+    assert ended.cleared - before.cleared == 1
+    assert after.conversion_rate == rate(ended.ordered, ended.total)
+    assert after.abandonment_rate == rate(ended.expired, ended.total)
+    await Operation.find({"storeId": shop.store_id}).delete()
+
+
+def test_a_rate_is_in_percent_and_of_nothing_there_is_none() -> None:
+    assert (rate(1, 3), rate(0, 4), rate(0, 0)) == (33.33, 0.0, None)
+
+
+@pytest.fixture
+async def hurried_mongodb(world: World) -> AsyncIterator[None]:
+    """MongoDB looks for what has expired each second, not each minute."""
+    admin = world.carts._client.admin
+    was = await admin.command("getParameter", 1, ttlMonitorSleepSecs=1)
+    await admin.command("setParameter", 1, ttlMonitorSleepSecs=1)
+    yield
+    await admin.command("setParameter", 1, ttlMonitorSleepSecs=was["ttlMonitorSleepSecs"])
+
+
+@pytest.mark.usefixtures("hurried_mongodb")
+async def test_only_a_record_that_is_old_and_done_is_deleted(shop: Shop) -> None:
+    old = datetime.now(UTC) - timedelta(seconds=KEPT_SECONDS + 3600)
+    young = datetime.now(UTC) - timedelta(seconds=KEPT_SECONDS - 3600)
+    effect = ReleaseEffect(
+        id="effect", product_id="lamp", quantity=1, saga_id="saga", reason="saga_aborted"
+    )
+    await Operation.insert_many(
+        [
+            record(shop, id="old-done", at=old),
+            record(shop, id="old-pending", at=old, pending=True, effects=[effect]),
+            record(shop, id="young-done", at=young),
+        ]
+    )
+
+    async def swept() -> set[str]:
+        left = {kept.id for kept in await shop.records()}
+        assert "old-done" not in left
+        return left
+
+    assert await eventually(swept, timeout=90) == {"old-pending", "young-done"}
+    passes = await _ttl_passes(shop.world)
+
+    async def once_more() -> None:
+        assert await _ttl_passes(shop.world) > passes + 1
+
+    await eventually(once_more, timeout=90)
+    assert {kept.id for kept in await shop.records()} == {"old-pending", "young-done"}
+    await Operation.find({"storeId": shop.store_id}).delete()
+
+
+async def _ttl_passes(world: World) -> int:
+    status = await world.carts._client.admin.command("serverStatus")
+    passes: int = status["metrics"]["ttl"]["passes"]
+    return passes

@@ -1,0 +1,73 @@
+"""What happens by the clock: made once, each with its bounds, and told in the Web UI."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+from temporalio.workflow import _Definition
+
+from tests.support.clock import stopped_clock
+from tests.support.shop import World
+from tests.support.waiting import eventually
+from worker import WORKFLOWS
+from workflows.schedules import SCHEDULES, Timed, ensure_schedules
+
+each = pytest.mark.parametrize("timed", SCHEDULES, ids=lambda timed: timed.schedule_id)
+
+
+@each
+async def test_each_has_its_bounds_and_a_note(world: World, timed: Timed) -> None:
+    """As the server has it, which is what the Web UI shows."""
+    made = (await world.temporal.get_schedule_handle(timed.schedule_id).describe()).schedule
+    assert [every.every for every in made.spec.intervals] == [timed.every]
+    assert timedelta(0) < (made.spec.jitter or timedelta(0)) < timed.every
+    assert made.policy.catchup_window == timed.catch_up
+    assert timedelta(seconds=10) <= timed.catch_up <= timed.every
+    assert made.policy.overlap is ScheduleOverlapPolicy.SKIP
+    assert made.state.note == timed.note
+
+
+@each
+def test_each_starts_a_workflow_of_the_worker(timed: Timed) -> None:
+    names = {definition_name(workflow) for workflow in WORKFLOWS}
+    assert timed.workflow in names
+
+
+def definition_name(workflow: type) -> str | None:
+    definition: _Definition = getattr(workflow, "__temporal_workflow_definition")
+    return definition.name
+
+
+async def test_making_them_again_changes_nothing(world: World) -> None:
+    async with stopped_clock(world.temporal):
+        await ensure_schedules(world.temporal, task_queue="another")
+        for timed in SCHEDULES:
+            handle = world.temporal.get_schedule_handle(timed.schedule_id)
+            made = (await handle.describe()).schedule
+            assert made.state.paused
+            assert isinstance(made.action, ScheduleActionStartWorkflow)
+            assert made.action.task_queue == world.settings.temporal_task_queue
+
+
+@each
+async def test_each_runs_when_it_is_triggered(world: World, timed: Timed) -> None:
+    """With the arguments that the schedule has for it, on the stack's own worker."""
+    handle = world.temporal.get_schedule_handle(timed.schedule_id)
+    async with stopped_clock(world.temporal):
+        before = (await handle.describe()).info.num_actions
+        await handle.trigger()
+        started = await _latest(world, timed, before)
+        await world.temporal.get_workflow_handle(started).result()
+
+
+async def _latest(world: World, timed: Timed, before: int) -> str:
+    handle = world.temporal.get_schedule_handle(timed.schedule_id)
+
+    async def begun() -> str:
+        info = (await handle.describe()).info
+        assert info.num_actions > before
+        action = info.recent_actions[-1].action
+        assert hasattr(action, "workflow_id")
+        return str(action.workflow_id)
+
+    return await eventually(begun)

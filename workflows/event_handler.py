@@ -1,0 +1,231 @@
+"""What consumed events do: each becomes an operation on a cart, and is taken until that is done.
+
+A passing problem (something is down, the cart is busy) is tried again for as long as it lasts, in
+the order of each cart. A message that no try can help is parked as a dead letter. What is not in
+here: Kafka (`adapters.event_consumer`), and the operations themselves (`event_operations`).
+"""
+
+import asyncio
+import logging
+from itertools import count
+from typing import Protocol, assert_never
+
+from adapters.cart_scans import CartKey
+from adapters.carts import Owner
+from models.errors import (
+    DependencyUnavailable,
+    EventUnusable,
+    OperationAborted,
+    OperationInProgress,
+)
+from models.events import CART_ITEM_OUT_OF_STOCK
+from models.incoming import (
+    BackInStock,
+    Event,
+    Message,
+    OrderCompleted,
+    OutOfStock,
+    event_id,
+    event_time,
+    read_event,
+)
+from models.messages import (
+    AvailabilityNews,
+    CartOperation,
+    MarkProductInput,
+    OperationResult,
+    Outcome,
+    Policy,
+)
+from workflows.event_operations import clear_for_order, mark_lines
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""Messages that are dealt with at once; those that wait for another try are not counted."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+UNFORESEEN_TRIES = 5
+_PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
+
+
+class Gateway(Protocol):
+    """Carries operations out (`workflows.gateway.CartGateway`)."""
+
+    async def carry_out(self, request: CartOperation) -> OperationResult: ...
+    async def mark_product(self, request: MarkProductInput) -> None: ...
+
+
+class Carts(Protocol):
+    """Knows whose carts are (`adapters.carts.CartStore`)."""
+
+    async def owner(self, cart_id: str) -> Owner | None: ...
+
+
+class Parking(Protocol):
+    """Keeps what cannot be used (`adapters.dead_letters.DeadLetters`)."""
+
+    async def park(self, message: Message, why: EventUnusable) -> None: ...
+
+
+class EventHandler:
+    """Deals with consumed messages; the `Intake` of an `EventConsumer`."""
+
+    def __init__(
+        self, gateway: Gateway, carts: Carts, dead_letters: Parking, *, policy: Policy
+    ) -> None:
+        """`policy` is what the operations take with them."""
+        self._gateway = gateway
+        self._carts = carts
+        self._dead_letters = dead_letters
+        self._policy = policy
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    def lane(self, message: Message) -> str:
+        """The cart or the product that it is about: one's messages are taken in order."""
+        try:
+            event = read_event(message)
+        except EventUnusable:
+            return f"unusable/{message.offset}"  # it waits for nobody, and nobody for it
+        match event:
+            case OrderCompleted(cart_id=str(cart)) | OutOfStock(cart_id=str(cart)):
+                return f"cart/{cart.lower()}"
+            case OutOfStock():
+                return f"product/{event.items[0].product_id}"
+            case BackInStock():
+                return f"product/{event.product_id}"
+            case _:
+                assert_never(event)
+
+    async def take(self, message: Message) -> None:
+        """Returns when the message has had its effect, or is parked."""
+        unusable: EventUnusable | None = None
+        unforeseen = 0
+        for tries in count(1):
+            try:
+                async with self._at_once:
+                    if unusable is None:
+                        await self._handle(message)
+                    else:
+                        await self._park(message, unusable)
+            except EventUnusable as why:
+                unusable = why
+                continue
+            except _PASSING as problem:
+                self._say_passing(message, tries, problem)
+            except Exception as error:
+                unforeseen += 1
+                logger.exception("An event cannot be dealt with", extra=_about(message))
+                if unforeseen == UNFORESEEN_TRIES and unusable is None:
+                    unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
+                    continue
+            else:
+                return
+            await asyncio.sleep(min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE))
+
+    async def _handle(self, message: Message) -> None:
+        event = read_event(message)
+        match event:
+            case OrderCompleted():
+                await self._order_completed(event)
+            case OutOfStock(cart_id=str(cart_id)):
+                await self._lines_out_of_stock(message, event, cart_id.lower())
+            case OutOfStock():
+                for item in event.items:
+                    news = _news(message, event, item.product_id, item.reason)
+                    await self._bring(message, event, news)
+            case BackInStock():
+                news = _news(message, event, event.product_id, None)
+                await self._bring(message, event, news)
+            case _:
+                assert_never(event)
+
+    async def _order_completed(self, event: OrderCompleted) -> None:
+        result = await self._gateway.carry_out(clear_for_order(event, self._policy))
+        about = {
+            "storeId": event.store_id,
+            "userId": event.user_id,
+            "cartId": event.cart_id,
+            "orderId": event.order_id,
+            "sagaId": result.saga_id,
+        }
+        if result.outcome is Outcome.REJECTED:
+            await self._refused(event.cart_id, result, store=event.store_id, user=event.user_id)
+        if result.outcome is Outcome.COMMITTED:
+            extra = {"event": "cart_cleared", "reason": "order_completed", **about}
+            logger.info("Cart cleared", extra=extra)
+        else:
+            extra = {"event": "order_without_effect", "outcome": result.outcome.value, **about}
+            logger.info("Order had nothing to clear", extra=extra)
+
+    async def _refused(
+        self, cart_id: str, result: OperationResult, *, store: str, user: str
+    ) -> None:
+        """Raises `EventUnusable` unless the cart is simply gone."""
+        code = result.refusal.code if result.refusal else "refused"
+        if code != "cart_not_found":
+            raise EventUnusable(code, f"order of cart {cart_id} was completed before, differently")
+        owner = await self._carts.owner(cart_id.lower())
+        if owner is not None and (owner.store_id, owner.user_id) != (store, user):
+            whose = f"cart {cart_id} is not of user {user} in store {store}"
+            raise EventUnusable("wrong_owner", whose)
+
+    async def _lines_out_of_stock(self, message: Message, event: OutOfStock, cart_id: str) -> None:
+        owner = await self._carts.owner(cart_id)
+        if owner is None or owner.cart is None:
+            logger.info("No cart to mark", extra={"event": "no_cart_to_mark", "cartId": cart_id})
+            return
+        if event.store_id not in {None, owner.store_id}:
+            whose = f"cart {cart_id} is not of store {event.store_id}"
+            raise EventUnusable("wrong_owner", whose)
+        request = mark_lines(
+            CartKey(cart_id, owner.store_id, owner.user_id),
+            tuple(_news(message, event, item.product_id, item.reason) for item in event.items),
+            topic=message.topic,
+            event_id=event_id(message, event),
+            policy=self._policy,
+        )
+        result = await self._gateway.carry_out(request)
+        if result.refusal and result.refusal.code == "idempotency_key_reused":
+            raise EventUnusable("event_id_reused", f"the id of another event of cart {cart_id}")
+        if result.outcome is Outcome.COMMITTED:
+            about = {"event": "cart_items_marked", "cartId": cart_id, "sagaId": result.saga_id}
+            logger.info("Cart items marked out of stock", extra=about)
+
+    async def _bring(self, message: Message, event: Event, news: AvailabilityNews) -> None:
+        """The news goes to all carts that have the product, by a workflow of its own."""
+        store_id = event.store_id if isinstance(event, OutOfStock | BackInStock) else None
+        request = MarkProductInput(
+            topic=message.topic,
+            event_id=event_id(message, event),
+            store_id=store_id,
+            news=news,
+            policy=self._policy,
+        )
+        await self._gateway.mark_product(request)
+
+    async def _park(self, message: Message, why: EventUnusable) -> None:
+        await self._dead_letters.park(message, why)
+        extra = {"event": "dead_letter", "error": why.code, **_about(message)}
+        logger.warning("Event parked as a dead letter: %s", why.detail, extra=extra)
+
+    def _say_passing(self, message: Message, tries: int, problem: Exception) -> None:
+        """Once for a message: whoever is down has been named by its adapter."""
+        if tries == 1:
+            logger.debug("Event is tried again: %s", problem, extra=_about(message))
+        elif tries == UNFORESEEN_TRIES:
+            logger.warning("Event waits: %s", problem, extra=_about(message))
+
+
+def _news(
+    message: Message, event: OutOfStock | BackInStock, product_id: str, reason: str | None
+) -> AvailabilityNews:
+    return AvailabilityNews(
+        product_id=product_id,
+        status="out_of_stock" if message.topic == CART_ITEM_OUT_OF_STOCK else "available",
+        reason=reason,
+        at=event_time(message, event),
+    )
+
+
+def _about(message: Message) -> dict[str, object]:
+    return {"topic": message.topic, "partition": message.partition, "offset": message.offset}

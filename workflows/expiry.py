@@ -1,0 +1,38 @@
+"""Clear the carts that nobody has touched for `CART_EXPIRY_DAYS`: they give their stock back.
+
+Each cart is cleared by a saga of its own, which looks again under the cart's lock whether it still
+has expired; here is only the way through them, page by page.
+"""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.expiry import ExpiryActivities
+    from models.upkeep import ExpiryInput, ExpiryPage, ExpiryResult
+    from workflows import ids, policies
+
+
+@workflow.defn(name=ids.EXPIRY)
+class ExpiryWorkflow:
+    """One pass; what is busy or was touched meanwhile is left."""
+
+    @workflow.run
+    async def run(self, expiry: ExpiryInput) -> ExpiryResult:
+        """Answers how many carts were cleared, and how many were left."""
+        before = expiry.before or workflow.info().workflow_start_time
+        cleared, left = expiry.cleared, expiry.left
+        while True:
+            page = await workflow.execute_activity_method(
+                ExpiryActivities.expire_page,
+                ExpiryPage(before=before, left=left, limit=policies.EXPIRY_PAGE),
+                **policies.CARTS_PAGE,
+            )
+            cleared, left = cleared + page.cleared, (*left, *page.left)
+            workflow.set_current_details(
+                f"carts that expired by {before:%Y-%m-%d %H:%M:%S} UTC: "
+                f"{cleared} cleared, {len(left)} left to the next pass"
+            )
+            if page.found < policies.EXPIRY_PAGE or len(left) >= policies.EXPIRY_MOST_LEFT:
+                return ExpiryResult(cleared=cleared, left=len(left))
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(ExpiryInput(before=before, left=left, cleared=cleared))
