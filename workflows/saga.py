@@ -2,9 +2,12 @@
 
     compensatable (load, reserve)  ->  pivot (commit)  ->  retriable (cache, events, releases)
 
-Before the pivot a failure undoes; after it nothing may fail the operation. All steps are local
-activities, so that a saga is one workflow task; when that task is lost they all run again, which is
-why every id and time comes from the run (`SagaRun`) and the first step loads the run's own record.
+Before the pivot a failure undoes; after it nothing may fail the operation. The pivot's step shows
+the cart and publishes at once; what it could not do has steps of its own, or is the relay's.
+
+All steps are local activities, so that a saga is one workflow task; when that task is lost they all
+run again, which is why every id and time comes from the run (`SagaRun`) and the first step loads
+the run's own record.
 """
 
 import asyncio
