@@ -24,6 +24,7 @@ from models.messages import (
     OperationResult,
     Outcome,
     Recorded,
+    RepairCart,
     ReplyTo,
     SettleRun,
     ShowCart,
@@ -138,7 +139,7 @@ class CartActivities:
 def _products(change: Change) -> tuple[str, ...]:
     """What a change is about; of a cart that is cleared, products are dropped as they are freed."""
     match change:
-        case ClearCart():
+        case ClearCart() | RepairCart():
             return ()
         case MarkAvailability():
             return tuple(news.product_id for news in change.request.news)
