@@ -35,6 +35,7 @@ from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
 from adapters.stock_cache import StockCache
+from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from workflows.add_item import AddItemWorkflow
@@ -196,7 +197,8 @@ async def run(settings: Settings) -> None:
             await warming
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
-            await stopping.wait()
+            async with beating(settings.heartbeat_file):
+                await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})
     logger.info("Worker stopped", extra={"event": "worker_stopped"})
 

@@ -6,6 +6,7 @@ The outbox is no collection of its own: the effects stand in the records of the 
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,16 @@ CartKey = tuple[str, str]
 """(store id, user id)."""
 
 _EFFECT = {RelayKind.EVENTS: "event", RelayKind.RELEASES: "release"}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """So many effects of a kind are pending in a shard; the oldest was left at `oldest`."""
+
+    kind: RelayKind
+    shard: int
+    effects: int
+    oldest: datetime
 
 
 class Outbox:
@@ -50,6 +61,56 @@ class Outbox:
         async with bounded(READ_SECONDS):
             cursor = await Operation.get_pymongo_collection().aggregate(pipeline)
             return sorted([row["_id"] async for row in cursor])
+
+    async def waiting(self, shards: int) -> list[Waiting]:
+        """What is pending, by kind and shard, the longest waiting first."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"pending": True}},
+            {"$unwind": "$effects"},
+            {"$match": {"effects.doneAt": None}},
+            {
+                "$group": {
+                    "_id": {
+                        "kind": "$effects.kind",
+                        "shard": {"$mod": ["$shardKey", shards]},
+                    },
+                    "effects": {"$sum": 1},
+                    "oldest": {"$min": "$at"},
+                }
+            },
+            {"$sort": {"oldest": 1}},
+        ]
+        kinds = {effect: kind for kind, effect in _EFFECT.items()}
+        async with bounded(READ_SECONDS):
+            cursor = await Operation.get_pymongo_collection().aggregate(pipeline)
+            return [
+                Waiting(
+                    kind=kinds[row["_id"]["kind"]],
+                    shard=row["_id"]["shard"],
+                    effects=row["effects"],
+                    oldest=row["oldest"],
+                )
+                async for row in cursor
+            ]
+
+    async def pending_of(
+        self, *, store_id: str | None, user_id: str | None, limit: int
+    ) -> list[Operation]:
+        """Records with pending effects of a store or a user, the oldest first."""
+        wanted: dict[str, Any] = {"pending": True}
+        if store_id is not None:
+            wanted["storeId"] = store_id
+        if user_id is not None:
+            wanted["userId"] = user_id
+        async with bounded(READ_SECONDS):
+            return await Operation.find(wanted).sort("+at").to_list(limit)
+
+    async def holder(self, effect_id: str) -> Operation | None:
+        """The record whose effect this is, while that is pending."""
+        async with bounded(READ_SECONDS):
+            return await Operation.find_one(
+                {"pending": True, "effects": {"$elemMatch": {"id": effect_id, "doneAt": None}}}
+            )
 
     async def mark_done(self, run_id: str, effect_ids: tuple[str, ...], at: datetime) -> None:
         """Marks effects as done; the record stops being pending with its last one."""

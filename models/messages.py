@@ -457,6 +457,7 @@ class RelayInput(Message):
     shard: int
     shards: int
     paused: bool = False
+    paused_by: str = ""
     failing_since: datetime | None = None
     failures: int = 0
 

@@ -264,6 +264,12 @@ class CartGateway:
 
     async def wake_relay(self, kind: RelayKind, shard: int, *, shards: int) -> None:
         """Starts the relay of a shard, or tells the running one to look again."""
+        await self.signal_relay(kind, shard, ids.WAKE, shards=shards)
+
+    async def signal_relay(
+        self, kind: RelayKind, shard: int, signal: str, *words: str, shards: int
+    ) -> None:
+        """Signals the relay of a shard, which is started if it has nothing to do."""
         with _naming_temporal():
             await self._client.start_workflow(
                 RelayWorkflow.run,
@@ -272,9 +278,23 @@ class CartGateway:
                 task_queue=self._task_queue,
                 task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
-                start_signal=ids.WAKE,
+                start_signal=signal,
+                start_signal_args=words,
                 static_summary=f"Pending {kind} of shard {shard}",
             )
+
+    async def abort(self, workflow_id: str, run_id: str, *, reason: str, by: str) -> None:
+        """Asks a saga for its undo; raises `KeyError` when that run has ended.
+
+        A saga inside a step hears of it some seconds later, when its workflow task is renewed.
+        """
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        try:
+            await handle.signal(ids.ABORT, args=(reason, by), rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise KeyError(run_id) from error
+            raise DependencyUnavailable("temporal", str(error)) from error
 
     async def _find_run(
         self, store_id: str, operation_id: str, user_id: str | None
@@ -284,9 +304,9 @@ class CartGateway:
             latest = await self._describe(workflow_id)
             if latest is not None and await _memo(latest, ids.MEMO_OPERATION_ID) == operation_id:
                 return self._handle(workflow_id, latest.run_id)
-        query = f"CartOperationId = '{operation_id}' AND CartStoreId = '{store_id}'"
+        query = f"{ids.OPERATION_ID} = '{operation_id}' AND {ids.STORE_ID} = '{store_id}'"
         if user_id is not None:
-            query += f" AND CartUserId = '{user_id}'"
+            query += f" AND {ids.USER_ID} = '{user_id}'"
         async for run in self._client.list_workflows(query, page_size=1, rpc_timeout=RPC_TIMEOUT):
             return self._handle(run.id, run.run_id)
         return None
@@ -394,11 +414,15 @@ def _search_attributes(
     request: CartOperation, operation: str, product_id: str | None
 ) -> TypedSearchAttributes:
     values = {
-        "CartStoreId": request.store_id,
-        "CartUserId": request.user_id,
-        "CartProductId": product_id,
-        "CartOperation": operation,
-        "CartOperationId": request.operation_id,
+        ids.STORE_ID: request.store_id,
+        ids.USER_ID: request.user_id,
+        ids.PRODUCT_ID: product_id,
+        ids.OPERATION: operation,
+        ids.OPERATION_ID: request.operation_id,
+        # An add does not know its cart, and only what an event brought about has the others.
+        ids.CART_ID: getattr(request, "cart_id", None),
+        ids.ORDER_ID: getattr(request, "order_id", None),
+        ids.EVENT_ID: getattr(request, "event_id", None),
     }
     return TypedSearchAttributes(
         [

@@ -21,9 +21,10 @@ SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
 FIGURES_SCHEDULE = "cart-figures"
 
-ABORT = "abort"  # signal to a saga: undo what is not yet committed
+# Signals of operators; each carries why, and who says so.
+ABORT = "abort"  # to a saga: undo what is not yet committed
 
-# Signals to a relay
+# … and to a relay, which whoever left something pending wakes
 WAKE = "wake"
 RETRY_NOW = "retry_now"
 PAUSE = "pause"
@@ -32,15 +33,27 @@ SKIP = "skip"
 
 PENDING = "pending"  # query to a relay
 
+STORE_ID = "CartStoreId"
+USER_ID = "CartUserId"
+CART_ID = "CartId"
+PRODUCT_ID = "CartProductId"
+OPERATION = "CartOperation"
+OPERATION_ID = "CartOperationId"
+ORDER_ID = "CartOrderId"
+EVENT_ID = "CartEventId"
+OUTCOME = "CartOutcome"
 ATTENTION = "CartAttention"
 
 SEARCH_ATTRIBUTES = {
-    "CartStoreId": "Keyword",
-    "CartUserId": "Keyword",
-    "CartProductId": "Keyword",
-    "CartOperation": "Keyword",
-    "CartOperationId": "Keyword",
-    "CartOutcome": "Keyword",
+    STORE_ID: "Keyword",
+    USER_ID: "Keyword",
+    CART_ID: "Keyword",
+    PRODUCT_ID: "Keyword",
+    OPERATION: "Keyword",
+    OPERATION_ID: "Keyword",
+    ORDER_ID: "Keyword",
+    EVENT_ID: "Keyword",
+    OUTCOME: "Keyword",
     ATTENTION: "Bool",
 }
 """Search attributes the namespace must have: name -> type."""

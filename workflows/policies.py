@@ -1,4 +1,4 @@
-"""Every timeout and every retry of every step, in one place.
+"""Every timeout and every retry of every step, and what the Web UI says of it, in one place.
 
 A step's own client ends before the step does (`adapters`), so that a call is never cut in the
 middle. A saga holds its cart: what it does before the pivot is tried for a few seconds, what it
@@ -20,6 +20,7 @@ MAX_COMMIT_TRIES = 5
 """How often a pivot is tried against a cart that somebody else has moved on."""
 
 LOAD = LocalActivityConfig(
+    summary="Read the cart and earlier outcomes of this operation",
     start_to_close_timeout=timedelta(seconds=3),
     schedule_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
@@ -33,6 +34,7 @@ LOAD_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
 )
 
 RESERVE = LocalActivityConfig(
+    summary="Hold the units in the inventory",
     start_to_close_timeout=timedelta(seconds=12),
     schedule_to_close_timeout=timedelta(seconds=13),
     # The last try comes when a circuit that was open at the first lets a trial through.
@@ -42,6 +44,7 @@ RESERVE = LocalActivityConfig(
 )
 
 COMMIT = LocalActivityConfig(
+    summary="The pivot: store the cart and the operation's record, answer the caller",
     start_to_close_timeout=timedelta(seconds=6),
     schedule_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
@@ -50,11 +53,13 @@ COMMIT = LocalActivityConfig(
 )
 
 SETTLE = LocalActivityConfig(
+    summary="Make sure that the change is never stored, or find it stored",
     start_to_close_timeout=timedelta(seconds=14),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
+    summary="Make sure that the change is never stored, or find it stored",
     start_to_close_timeout=timedelta(seconds=15),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
@@ -63,26 +68,31 @@ SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
 )
 
 RELEASE = LocalActivityConfig(
+    summary="Give units back to the inventory",
     start_to_close_timeout=timedelta(seconds=3),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SHOW = LocalActivityConfig(
+    summary="Write the cart into the cache, answer the caller",
     start_to_close_timeout=timedelta(seconds=4),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 PUBLISH = LocalActivityConfig(
+    summary="Publish the events",
     start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 ANSWER = LocalActivityConfig(
+    summary="Tell the caller how it ended",
     start_to_close_timeout=timedelta(seconds=2),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 WAKE_RELAY = LocalActivityConfig(
+    summary="Leave what is pending to the cart's relay",
     start_to_close_timeout=timedelta(seconds=1),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
@@ -92,17 +102,20 @@ WAKE_RELAY = LocalActivityConfig(
 
 # A batch may take long.
 DELIVER = ActivityConfig(
+    summary="Deliver what is pending, the oldest first",
     start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SKIP_EFFECT = ActivityConfig(
+    summary="Give one effect up, as an operator says",
     start_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
 )
 
 WAKE_WAITING = ActivityConfig(
+    summary="Wake the relays of what has been pending for too long",
     start_to_close_timeout=timedelta(seconds=30),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
