@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -44,6 +44,14 @@ COMMANDS = {
         "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
     ),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "reconcile": Command(
+        "cli.reconcile",
+        "Compare carts, holds, pending effects and cache; a dry run unless told to repair.",
+    ),
+    "rebuild-cache": Command("cli.rebuild_cache", "Cache every cart anew, from MongoDB."),
+    "replay-events": Command(
+        "cli.replay_events", "Publish events again from the records, with the same ids."
+    ),
     "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
@@ -107,10 +115,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"The settings cannot be used:\n{error}", 2)
 
 
+def console() -> NoReturn:
+    """`main` as a process of its own.
+
+    Ends without the interpreter's finalisation: a thread of Temporal's client can crash in it, and
+    the exit code would not be ours.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 def _end(message: str, exit_code: int) -> None:
     print(message, file=sys.stderr)
     sys.exit(exit_code)
 
 
 if __name__ == "__main__":
-    main()
+    console()
