@@ -122,12 +122,17 @@ async def observe(
     # Repeating keys must have changed nothing, so everything is read after it.
     if not seen.open_runs:
         _, seen.open_runs = await wait_until_quiet(rig, ledger, patience)
+    await read_stored(rig, seen)
+    return seen
+
+
+async def read_stored(rig: Rig, seen: Observed) -> None:
+    """Records, carts, stock, holds and events, as they are now."""
     await _read_records(rig, seen)
-    seen.carts = await rig.database["carts"].find({"storeId": ledger.store_id}).to_list()
+    seen.carts = await rig.database["carts"].find({"storeId": seen.ledger.store_id}).to_list()
     await _read_inventory(rig, seen)
     await rig.events.read()
-    seen.events = rig.events.of_store(ledger.store_id)
-    return seen
+    seen.events = rig.events.of_store(seen.ledger.store_id)
 
 
 async def _read_records(rig: Rig, seen: Observed) -> None:
