@@ -17,6 +17,7 @@ from adapters.carts import CartStore
 from adapters.dead_letters import DeadLetters
 from adapters.event_consumer import EventConsumer
 from adapters.events import EventPublisher
+from heartbeat import beating
 from logs import configure_logging
 from models.incoming import CONSUMED
 from settings import Settings, SettingsError, load_settings
@@ -58,6 +59,8 @@ async def run(settings: Settings) -> None:
         await asyncio.wait({consuming, joining}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():
             logger.info("Consumer started", extra={"event": "consumer_started"})
+            async with beating(settings.heartbeat_file):
+                await consuming
         joining.cancel()
         await consuming
     logger.info("Consumer stopped", extra={"event": "consumer_stopped"})

@@ -5,6 +5,7 @@ import logging
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
 from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
@@ -84,8 +85,9 @@ class CartActivities:
     @activity.defn(name="settle_run")
     async def settle(self, request: SettleRun) -> Recorded:
         """Records the run as aborted unless it has committed; answers what it is."""
-        with as_application_error():
-            return await self._carts.settle(request.run, request.reason, request.releases)
+        async with heartbeats():
+            with as_application_error():
+                return await self._carts.settle(request.run, request.reason, request.releases)
 
     @activity.defn(name="answer_caller")
     async def answer(self, request: AnswerCaller) -> None:

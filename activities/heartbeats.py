@@ -1,4 +1,4 @@
-"""A sign of life for as long as a regular activity runs."""
+"""Telling Temporal that a regular activity is alive; a local one need not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,15 +11,18 @@ HEARTBEAT_SECONDS = 1.0
 
 @asynccontextmanager
 async def heartbeats() -> AsyncIterator[None]:
-    """Tells Temporal that the activity is alive, for as long as it runs."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    beating = asyncio.create_task(beat())
+    """Heartbeats for as long as what is inside runs."""
+    if activity.info().is_local:
+        yield
+        return
+    beating = asyncio.create_task(_beat())
     try:
         yield
     finally:
         beating.cancel()
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -1,7 +1,8 @@
 """A circuit breaker: a dependency that is down costs the first calls their timeout, then nothing.
 
 Closed: calls pass. After `failures` failed calls in a row it opens: calls fail at once for
-`cooldown_seconds`. Then one call is let through as a trial; it closes the circuit or opens it anew.
+`cooldown_seconds`. Then it is half-open: one call is let through as a trial, and the others fail at
+once until it has closed the circuit or opened it anew.
 (M. Nygard, Release It!, 2nd ed., chapter 5.)
 """
 
@@ -25,19 +26,25 @@ class CircuitBreaker:
         self._failed = 0
         self._reason = ""
         self._open_until: float | None = None
+        self._on_trial = False
 
     @property
     def is_open(self) -> bool:
         """Whether calls fail at once now."""
-        return self._open_until is not None and time.monotonic() < self._open_until
+        if self._open_until is None:
+            return False
+        return self._on_trial or time.monotonic() < self._open_until
 
     @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
-        """Counts a `DependencyUnavailable` raised inside; raises one itself while open."""
-        if self.is_open:
+    async def guard(self, *, anyway: bool = False) -> AsyncIterator[None]:
+        """Counts a `DependencyUnavailable` raised inside; raises one itself while open.
+
+        `anyway` lets the call through all the same: nobody else waits for it, and when it succeeds
+        it closes the circuit for all.
+        """
+        if self.is_open and not anyway:
             raise DependencyUnavailable(self.dependency, f"circuit open after {self._reason}")
-        if self._open_until is not None:
-            self._open_until = time.monotonic() + self._cooldown  # the others wait for this trial
+        trial = self._on_trial = self._open_until is not None
         try:
             yield
         except DependencyUnavailable as error:
@@ -46,7 +53,11 @@ class CircuitBreaker:
         except Exception:
             self._success()  # it has answered; what is wrong is something else
             raise
-        self._success()
+        else:
+            self._success()
+        finally:
+            if trial:  # a cancelled one has told nothing, and the next call is the trial
+                self._on_trial = False
 
     def _failure(self, error: DependencyUnavailable) -> None:
         self._failed += 1

@@ -7,8 +7,10 @@ of its end as the epoch, without a pointer: a tombstone. Nobody can bring the ol
 user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from adapters.answers import Announcement
 from adapters.redis_pool import RedisPool
@@ -45,6 +47,19 @@ end
 if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 return 1
 """
+
+
+@dataclass(frozen=True, slots=True)
+class CachedCart:
+    """What the cache says a cart is; `body` None when the pointer has outlived it."""
+
+    epoch: int
+    version: int
+    body: bytes | None
+
+    def shows(self, created_at: datetime, version: int) -> bool:
+        """Whether it is this version of this cart."""
+        return (self.epoch, self.version) == (_epoch(created_at), version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,33 @@ class CartCache:
                 ],
             )
         return bool(stored)
+
+    async def peek(self, store_id: str, user_ids: Sequence[str]) -> list[CachedCart | None]:
+        """What is cached of each user's cart, for whoever checks it."""
+        if not user_ids:
+            return []
+        keys = [_key(store_id, user_id) for user_id in user_ids]
+        async with self._redis.asked() as redis:
+            versions = await redis.mget([f"{key}:latest_version" for key in keys])
+            epochs = await redis.mget([f"{key}:epoch" for key in keys])
+            named = [f"{key}:v{int(v or 0)}" for key, v in zip(keys, versions, strict=True)]
+            bodies = await redis.mget(named)
+        found = zip(versions, epochs, bodies, strict=True)
+        return [
+            None
+            if version is None
+            else CachedCart(int(epoch or 0), int(version), cast("bytes | None", body))
+            for version, epoch, body in found
+        ]
+
+    async def forget(self, store_id: str, user_id: str) -> None:
+        """Forgets all of a cart, so that even an older version may be cached next.
+
+        Only for whoever holds the cart's lock, and caches the right version next.
+        """
+        key = _key(store_id, user_id)
+        async with self._redis.asked() as redis:
+            await redis.delete(f"{key}:latest_version", f"{key}:epoch")
 
     async def announce(self, announcement: Announcement) -> None:
         """Only tells who listens; nobody may listen."""

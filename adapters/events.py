@@ -26,6 +26,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownProducerId,
+    UnknownTopicOrPartitionError,
 )
 
 from adapters.breaker import CircuitBreaker
@@ -37,6 +38,7 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
+ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
 
 # Kafka's answers that are about the one message, not about Kafka.
@@ -92,12 +94,17 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 async def ping(settings: Settings, *, timeout: float = CONNECT_SECONDS) -> None:
     """Raises `DependencyUnavailable` unless a broker answers with its metadata."""
-    client = AIOKafkaClient(
-        **connection_options(settings), request_timeout_ms=round(timeout * 1000)
-    )
+    await _topics(connection_options(settings), timeout)
+
+
+async def _topics(connection: dict[str, Any], timeout: float) -> set[str]:
+    """The topics that a broker has now."""
+    client = AIOKafkaClient(**connection, request_timeout_ms=round(timeout * 1000))
     try:
         async with asyncio.timeout(timeout):
             await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+            return set(cluster.topics())
     except (KafkaError, OSError, TimeoutError) as error:
         raise DependencyUnavailable("kafka", repr(error)) from error
     finally:
@@ -108,7 +115,8 @@ class EventPublisher:
     """Publishes events with acks from all replicas."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = connection_options(settings) | {
+        self._connection = connection_options(settings)
+        self._options = self._connection | {
             "acks": "all",
             "enable_idempotence": settings.kafka_idempotent_producer,
             "linger_ms": 0,
@@ -135,22 +143,40 @@ class EventPublisher:
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
-    async def publish(self, events: Sequence[EventEffect]) -> None:
+    async def publish(self, events: Sequence[EventEffect], *, anyway: bool = False) -> None:
         """Publishes in this order; returns only when all were acknowledged.
 
-        Raises `EffectRefused` when Kafka does not take one of them, else `DependencyUnavailable`.
+        `anyway` also while the circuit is open. Raises `EffectRefused` when Kafka does not take one
+        of them, else `DependencyUnavailable`.
         """
-        await self.send([_outgoing(event) for event in events])
+        await self.send([_outgoing(event) for event in events], anyway=anyway)
 
-    async def send(self, messages: Sequence[Outgoing]) -> None:
+    async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
         """The same for messages of any kind."""
-        async with self._breaker.guard():
+        async with self._breaker.guard(anyway=anyway):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
                         continue
             except (KafkaError, OSError, TimeoutError) as error:
+                if isinstance(error, TimeoutError | UnknownTopicOrPartitionError):
+                    await self._refuse_without_topic(messages)
                 raise DependencyUnavailable("kafka", repr(error)) from error
+
+    async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
+        """Raises `EffectRefused` for the first message whose topic does not exist.
+
+        A producer waits for such a topic as it does for Kafka itself, so Kafka is asked.
+        """
+        try:
+            topics = await _topics(self._connection, ASK_SECONDS)
+        except DependencyUnavailable:
+            return
+        for message in messages:
+            if message.topic not in topics:
+                raise EffectRefused(
+                    message.id, "kafka", f"no topic {message.topic}: run `cart setup`"
+                )
 
     async def _send(self, messages: Sequence[Outgoing]) -> bool:
         """False when the producer was of no use any more: the next one may be."""

@@ -15,11 +15,12 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.figures import BusinessFigures
+from models.intake import IntakeHold
 from models.operation import Operation
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, Operation)  # those with indexes
+DOCUMENTS = (Cart, Operation, IntakeHold)  # those with indexes
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0

@@ -5,11 +5,12 @@ The outbox is no collection of its own: the effects stand in the records of the 
 `adapters.mongo.connect` has bound.
 """
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from adapters.mongo import READ_SECONDS, bounded
+from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
 from models.messages import RelayKind
 from models.operation import Operation
 
@@ -17,6 +18,16 @@ CartKey = tuple[str, str]
 """(store id, user id)."""
 
 _EFFECT = {RelayKind.EVENTS: "event", RelayKind.RELEASES: "release"}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """So many effects of a kind are pending in a shard; the oldest was left at `oldest`."""
+
+    kind: RelayKind
+    shard: int
+    effects: int
+    oldest: datetime
 
 
 class Outbox:
@@ -41,6 +52,30 @@ class Outbox:
         async with bounded(READ_SECONDS):
             return await Operation.find(wanted).sort("+at").to_list(limit)
 
+    async def done_since(
+        self, since: datetime, *, store_id: str | None, size: int
+    ) -> AsyncIterator[list[Operation]]:
+        """Pages of the committed records since a time whose effects are all done, oldest first."""
+        at_once: list[str] = []  # the ids of those that began in the last millisecond seen
+        while True:
+            wanted: dict[str, Any] = {
+                "state": "committed",
+                "pending": False,
+                "at": {"$gte": since},
+                "_id": {"$nin": at_once},
+            }
+            if store_id is not None:
+                wanted["storeId"] = store_id
+            async with bounded(LIST_SECONDS):
+                page = await Operation.find(wanted).sort("+at").to_list(size)
+            if not page:
+                return
+            yield page
+            last = page[-1].at
+            seen = [record.id for record in page if record.at == last]
+            at_once = [*at_once, *seen] if last == since else seen
+            since = last
+
     async def shards_waiting(self, kind: RelayKind, *, before: datetime, shards: int) -> list[int]:
         """The shards with an effect of this kind that has been pending since `before`."""
         pipeline: list[dict[str, Any]] = [
@@ -50,6 +85,56 @@ class Outbox:
         async with bounded(READ_SECONDS):
             cursor = await Operation.get_pymongo_collection().aggregate(pipeline)
             return sorted([row["_id"] async for row in cursor])
+
+    async def waiting(self, shards: int) -> list[Waiting]:
+        """What is pending, by kind and shard, the longest waiting first."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"pending": True}},
+            {"$unwind": "$effects"},
+            {"$match": {"effects.doneAt": None}},
+            {
+                "$group": {
+                    "_id": {
+                        "kind": "$effects.kind",
+                        "shard": {"$mod": ["$shardKey", shards]},
+                    },
+                    "effects": {"$sum": 1},
+                    "oldest": {"$min": "$at"},
+                }
+            },
+            {"$sort": {"oldest": 1}},
+        ]
+        kinds = {effect: kind for kind, effect in _EFFECT.items()}
+        async with bounded(READ_SECONDS):
+            cursor = await Operation.get_pymongo_collection().aggregate(pipeline)
+            return [
+                Waiting(
+                    kind=kinds[row["_id"]["kind"]],
+                    shard=row["_id"]["shard"],
+                    effects=row["effects"],
+                    oldest=row["oldest"],
+                )
+                async for row in cursor
+            ]
+
+    async def pending_of(
+        self, *, store_id: str | None, user_id: str | None, limit: int
+    ) -> list[Operation]:
+        """Records with pending effects of a store or a user, the oldest first."""
+        wanted: dict[str, Any] = {"pending": True}
+        if store_id is not None:
+            wanted["storeId"] = store_id
+        if user_id is not None:
+            wanted["userId"] = user_id
+        async with bounded(READ_SECONDS):
+            return await Operation.find(wanted).sort("+at").to_list(limit)
+
+    async def holder(self, effect_id: str) -> Operation | None:
+        """The record whose effect this is, while that is pending."""
+        async with bounded(READ_SECONDS):
+            return await Operation.find_one(
+                {"pending": True, "effects": {"$elemMatch": {"id": effect_id, "doneAt": None}}}
+            )
 
     async def mark_done(self, run_id: str, effect_ids: tuple[str, ...], at: datetime) -> None:
         """Marks effects as done; the record stops being pending with its last one."""

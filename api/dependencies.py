@@ -15,6 +15,7 @@ from api.limits import limit_headers
 from api.middleware import Trace, trace_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
+from workflows.ids import cart_workflow_id
 
 _SCOPE_KEY = "cart.principal"
 
@@ -26,6 +27,13 @@ class Call:
     principal: Principal
     state: ApiState
     trace: Trace
+
+    def link_to_saga(self, store_id: str, user_id: str) -> None:
+        """Notes the cart's page in the Web UI: in the log, and for admins on the answer."""
+        page = self.state.pages.workflow(cart_workflow_id(store_id, user_id))
+        self.trace.fields["sagaUrl"] = page
+        if self.principal.administers(store_id):
+            self.trace.headers.append((b"link", f'<{page}>; rel="monitor"'.encode()))
 
 
 class BearerCall(SecurityBase):

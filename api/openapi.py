@@ -228,11 +228,17 @@ MUTATION: Responses = {
         IDEMPOTENCY_KEY,
         code="idempotency_key_reused",
     ),
-    503: message(
-        "A system that is needed is away; what was begun was undone.",
-        "Unable to reserve inventory",
+    503: described(
+        Problem,
+        "A system that is needed is away, and what was begun was undone; or the store's changes "
+        "are held up.",
         IDEMPOTENCY_KEY,
         RETRY_AFTER,
+        away={"message": "Unable to reserve inventory"},
+        held={
+            "message": "Changes of carts in this store are held up for the moment; try again",
+            "code": "intake_held",
+        },
     ),
 }
 """What every change of a cart may be answered."""

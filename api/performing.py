@@ -107,7 +107,9 @@ async def perform(
         if earlier is not None:
             trace.fields["outcome"] = earlier.status
             return earlier.answer.response()
+    state.intake.check(request.store_id)
     started = await state.gateway.start(request)
+    call.link_to_saga(request.store_id, request.user_id)
     heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
     if heard is None:
         trace.fields["outcome"] = "pending"

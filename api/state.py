@@ -19,6 +19,7 @@ from adapters import events
 from adapters.answers import Announced, AnswerInbox
 from adapters.cache import CartCache, Found
 from adapters.carts import CartFilter, CartStore, Owner
+from adapters.intake import IntakeHolds
 from adapters.inventory import InventoryClient
 from adapters.log_levels import AskedLevel, LogLevels
 from adapters.rate_limits import RateLimiter
@@ -27,6 +28,7 @@ from adapters.stock_cache import StockCache
 from api.auth import Authenticator
 from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks
+from api.intake import Intake
 from api.limits import RateLimits
 from api.single_flight import SingleFlight
 from models.cart import Cart
@@ -35,6 +37,7 @@ from models.messages import CartOperation, OperationResult, Policy
 from models.operation import Operation
 from settings import Settings
 from workflows.gateway import CartGateway, Started, connect, policy_of
+from workflows.pages import Pages
 
 
 class Carts(Protocol):
@@ -95,6 +98,8 @@ class ApiState:
     health: HealthChecks
     limits: RateLimits
     log_levels: Levels
+    intake: Intake
+    pages: Pages
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
 
 
@@ -125,6 +130,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         log_levels = LogLevels(redis, usual=settings.log_level)
         log_levels.open()
         stack.push_async_callback(log_levels.close)
+        intake = Intake(IntakeHolds())
+        await intake.open()
+        stack.push_async_callback(intake.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
@@ -158,6 +166,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 per_user=settings.rate_limit_per_user,
                 per_address=settings.rate_limit_per_address,
             ),
+            intake=intake,
+            pages=Pages(settings.temporal_ui, temporal.namespace),
         )
 
 

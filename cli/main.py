@@ -5,6 +5,7 @@ codes: 0 all is well, 1 something is not, 2 the settings or the arguments cannot
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,7 +40,19 @@ COMMANDS = {
     "doctor": Command("cli.doctor", "Check every dependency; say what is wrong and what to do."),
     "demo": Command("cli.demo", "Walk a shopper's day against the running service."),
     "bench": Command("cli.bench", "Measure the ratios, on a local stack of its own."),
+    "ops": Command(
+        "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
+    ),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "reconcile": Command(
+        "cli.reconcile",
+        "Compare carts, holds, pending effects and cache; a dry run unless told to repair.",
+    ),
+    "rebuild-cache": Command("cli.rebuild_cache", "Cache every cart anew, from MongoDB."),
+    "replay-events": Command(
+        "cli.replay_events", "Publish events again from the records, with the same ids."
+    ),
+    "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }
 
@@ -48,7 +61,7 @@ DISTRIBUTION = "cart-service"
 
 def build_app(command: str | None = None) -> typer.Typer:
     """The application with the command that is wanted, or with the names and help of all."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
     if command in COMMANDS:
         import_module(COMMANDS[command].module).register(app)
@@ -86,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     # What libraries log about a connection that fails is said in our own words.
     logging.getLogger().addHandler(logging.NullHandler())
-    command = next((word for word in words if not word.startswith("-")), None)
+    # Asked for a completion, the shell's words stand in the environment instead.
+    typed = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
+    asked = words or typed[1:]
+    command = next((word for word in asked if not word.startswith("-")), None)
     try:
         build_app(command)(args=words, prog_name="cart")
     except CliError as error:

@@ -1,11 +1,10 @@
-"""Temporal as the commands see it: where it is, and the Web UI's pages.
+"""Temporal as the commands see it: where it is.
 
 For looking only; cart workflows are started and signalled by `workflows.gateway` alone.
 """
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
@@ -40,12 +39,3 @@ class TemporalPlace:
     async def connect(self) -> Client:
         """A client; raises `RuntimeError` when the server does not answer."""
         return await Client.connect(**self.config)
-
-
-def workflow_page(
-    settings: Settings, namespace: str, workflow_id: str, run_id: str | None = None
-) -> str:
-    """The Web UI's page of a workflow: of one run, or of the latest."""
-    page = f"{settings.temporal_ui}/namespaces/{quote(namespace, safe='')}/workflows/"
-    page += quote(workflow_id, safe="")
-    return f"{page}/{run_id}/history" if run_id else page

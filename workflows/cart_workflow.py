@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from models import messages as m
@@ -16,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import ids
     from workflows.saga import AlreadyDecided, Refused, Saga
+    from workflows.steering import note
+
+_OUTCOME = SearchAttributeKey.for_keyword(ids.OUTCOME)
 
 Steps = Awaitable[m.Recorded | None]
 """A saga's steps up to and including its pivot; None when there was nothing to change."""
@@ -38,9 +42,9 @@ class CartWorkflow:
         self._abort_requested = False
 
     @workflow.signal(name=ids.ABORT)
-    def abort(self, reason: str = "") -> None:
+    def abort(self, reason: str = "", by: str = "") -> None:
         """Asks for the undo. Without effect once the pivot has committed."""
-        workflow.logger.warning("Abort requested: %s", reason)
+        note(ids.ABORT, reason, by)
         self._abort_requested = True
 
     async def carry_out(self, saga: Saga, steps: Steps) -> m.OperationResult:
@@ -80,7 +84,20 @@ async def _end(
     """From the outcome of the steps to the result, told to the caller."""
     result = await _decide(saga, forward, stopped)
     await saga.answer(result)
+    _show(saga, result)
     return result
+
+
+def _show(saga: Saga, result: m.OperationResult) -> None:
+    """How it ended, for people, and for who looks for what did not end well."""
+    why = result.refusal.code if result.refusal else result.reason
+    left = " and ".join(saga.left_to_relays)
+    saga.show(
+        f"**{result.outcome}**{': ' if why else ''}{why or ''}"
+        + (f"; its {left} are pending, a relay goes on with them" if left else "")
+    )
+    if result.outcome is not m.Outcome.COMMITTED:
+        workflow.upsert_search_attributes([_OUTCOME.value_set(result.outcome)])
 
 
 async def _decide(

@@ -49,8 +49,10 @@ from models.messages import (
     RelayInput,
     RelayKind,
     RemoveItemInput,
+    RepairCartInput,
     UpdateQuantityInput,
 )
+from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
 from workflows.queues import Queues
@@ -245,6 +247,23 @@ class CartGateway:
                 static_summary=f"{news.product_id} is {news.status}",
             )
 
+    async def reconcile(self, request: ReconcileInput) -> WorkflowHandle[Any, Report]:
+        """Starts a run over the carts of a store, or of all.
+
+        Raises `WorkflowAlreadyStartedError` while one that was started so is running.
+        """
+        where = request.store_id or "all stores"
+        with _naming_temporal():
+            return await self._client.start_workflow(
+                ids.RECONCILE,
+                request,
+                id=ids.reconcile_workflow_id(request.store_id),
+                task_queue=self._task_queue,
+                rpc_timeout=RPC_TIMEOUT,
+                result_type=Report,
+                static_summary=f"{'Repair' if request.fix else 'Compare'} the carts of {where}",
+            )
+
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None:
@@ -264,16 +283,37 @@ class CartGateway:
 
     async def wake_relay(self, kind: RelayKind, shard: int, *, shards: int) -> None:
         """Starts the relay of a shard, or tells the running one to look again."""
+        await self.signal_relay(kind, shard, ids.WAKE, shards=shards)
+
+    async def signal_relay(
+        self, kind: RelayKind, shard: int, signal: str, *words: str, shards: int
+    ) -> None:
+        """Signals the relay of a shard, which is started if it has nothing to do."""
         with _naming_temporal():
             await self._client.start_workflow(
                 RelayWorkflow.run,
                 RelayInput(kind=kind, shard=shard, shards=shards),
                 id=ids.relay_workflow_id(kind, shard),
                 task_queue=self._task_queue,
+                task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,
-                start_signal=ids.WAKE,
+                start_signal=signal,
+                start_signal_args=words,
                 static_summary=f"Pending {kind} of shard {shard}",
             )
+
+    async def abort(self, workflow_id: str, run_id: str, *, reason: str, by: str) -> None:
+        """Asks a saga for its undo; raises `KeyError` when that run has ended.
+
+        A saga inside a step hears of it some seconds later, when its workflow task is renewed.
+        """
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        try:
+            await handle.signal(ids.ABORT, args=(reason, by), rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise KeyError(run_id) from error
+            raise DependencyUnavailable("temporal", str(error)) from error
 
     async def _find_run(
         self, store_id: str, operation_id: str, user_id: str | None
@@ -283,9 +323,9 @@ class CartGateway:
             latest = await self._describe(workflow_id)
             if latest is not None and await _memo(latest, ids.MEMO_OPERATION_ID) == operation_id:
                 return self._handle(workflow_id, latest.run_id)
-        query = f"CartOperationId = '{operation_id}' AND CartStoreId = '{store_id}'"
+        query = f"{ids.OPERATION_ID} = '{operation_id}' AND {ids.STORE_ID} = '{store_id}'"
         if user_id is not None:
-            query += f" AND CartUserId = '{user_id}'"
+            query += f" AND {ids.USER_ID} = '{user_id}'"
         async for run in self._client.list_workflows(query, page_size=1, rpc_timeout=RPC_TIMEOUT):
             return self._handle(run.id, run.run_id)
         return None
@@ -298,18 +338,27 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        async with turn, self._breaker.guard():
+        async with turn:
             while True:
                 try:
-                    started = await start()
+                    async with self._breaker.guard():
+                        return await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
-                except RPCError as error:
-                    return await self._started_after_all(workflow_id, request, error)
-                except RuntimeError as error:  # a lazy client that has never connected
-                    raise DependencyUnavailable("temporal", str(error)) from error
-                else:
-                    return self._handle(workflow_id, started.first_execution_run_id)
+
+    async def _start_once(
+        self,
+        workflow_id: str,
+        request: CartOperation,
+        start: Callable[[], Awaitable[WorkflowHandle[Any, Any]]],
+    ) -> CartHandle:
+        try:
+            started = await start()
+        except RPCError as error:
+            return await self._started_after_all(workflow_id, request, error)
+        except RuntimeError as error:  # a lazy client that has never connected
+            raise DependencyUnavailable("temporal", str(error)) from error
+        return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
@@ -371,6 +420,8 @@ def _described(request: CartOperation) -> tuple[str, str | None, str]:
             return ids.REMOVE_ITEM, product, f"Remove {product}"
         case ClearCartInput(reason=reason):
             return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case RepairCartInput(reason=reason, fix=fix):
+            return ids.REPAIR_CART, None, f"{'Repair' if fix else 'Check'} the cart: {reason}"
         case MarkAvailabilityInput(news=news):
             return (
                 ids.MARK_AVAILABILITY,
@@ -384,11 +435,15 @@ def _search_attributes(
     request: CartOperation, operation: str, product_id: str | None
 ) -> TypedSearchAttributes:
     values = {
-        "CartStoreId": request.store_id,
-        "CartUserId": request.user_id,
-        "CartProductId": product_id,
-        "CartOperation": operation,
-        "CartOperationId": request.operation_id,
+        ids.STORE_ID: request.store_id,
+        ids.USER_ID: request.user_id,
+        ids.PRODUCT_ID: product_id,
+        ids.OPERATION: operation,
+        ids.OPERATION_ID: request.operation_id,
+        # An add does not know its cart, and only what an event brought about has the others.
+        ids.CART_ID: getattr(request, "cart_id", None),
+        ids.ORDER_ID: getattr(request, "order_id", None),
+        ids.EVENT_ID: getattr(request, "event_id", None),
     }
     return TypedSearchAttributes(
         [

@@ -10,20 +10,24 @@ ADD_ITEM = "AddItem"
 UPDATE_QUANTITY = "UpdateQuantity"
 REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
+REPAIR_CART = "RepairCart"
 MARK_AVAILABILITY = "MarkAvailability"
 MARK_PRODUCT = "MarkProduct"
 RELAY = "Relay"
 SWEEP = "Sweep"
 EXPIRY = "Expiry"
 FIGURES = "Figures"
+RECONCILE = "Reconcile"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
 FIGURES_SCHEDULE = "cart-figures"
+RECONCILE_SCHEDULE = "cart-reconcile"
 
-ABORT = "abort"  # signal to a saga: undo what is not yet committed
+# Signals of operators; each carries why, and who says so.
+ABORT = "abort"  # to a saga: undo what is not yet committed
 
-# Signals to a relay
+# … and to a relay, which whoever left something pending wakes
 WAKE = "wake"
 RETRY_NOW = "retry_now"
 PAUSE = "pause"
@@ -32,15 +36,27 @@ SKIP = "skip"
 
 PENDING = "pending"  # query to a relay
 
+STORE_ID = "CartStoreId"
+USER_ID = "CartUserId"
+CART_ID = "CartId"
+PRODUCT_ID = "CartProductId"
+OPERATION = "CartOperation"
+OPERATION_ID = "CartOperationId"
+ORDER_ID = "CartOrderId"
+EVENT_ID = "CartEventId"
+OUTCOME = "CartOutcome"
 ATTENTION = "CartAttention"
 
 SEARCH_ATTRIBUTES = {
-    "CartStoreId": "Keyword",
-    "CartUserId": "Keyword",
-    "CartProductId": "Keyword",
-    "CartOperation": "Keyword",
-    "CartOperationId": "Keyword",
-    "CartOutcome": "Keyword",
+    STORE_ID: "Keyword",
+    USER_ID: "Keyword",
+    CART_ID: "Keyword",
+    PRODUCT_ID: "Keyword",
+    OPERATION: "Keyword",
+    OPERATION_ID: "Keyword",
+    ORDER_ID: "Keyword",
+    EVENT_ID: "Keyword",
+    OUTCOME: "Keyword",
     ATTENTION: "Bool",
 }
 """Search attributes the namespace must have: name -> type."""
@@ -62,6 +78,11 @@ def relay_workflow_id(kind: str, shard: int) -> str:
 def product_workflow_id(product_id: str, operation_id: str) -> str:
     """The id under which the news of a product is brought to its carts, once for each event."""
     return f"product/{product_id}/{operation_id}"
+
+
+def reconcile_workflow_id(store_id: str | None) -> str:
+    """The id of a reconciling that an operator has started, of a store or of all."""
+    return f"reconcile/{store_id}" if store_id else "reconcile"
 
 
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:

@@ -1,4 +1,4 @@
-"""Every timeout and every retry of every step, in one place.
+"""Every timeout and every retry of every step, and what the Web UI says of it, in one place.
 
 A step's own client ends before the step does (`adapters`), so that a call is never cut in the
 middle. A saga holds its cart: what it does before the pivot is tried for a few seconds, what it
@@ -13,22 +13,31 @@ from temporalio.workflow import ActivityConfig, LocalActivityConfig
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
 """How long a cart waits for another worker after its worker was killed in the middle."""
 
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+"""A worker that died in a regular activity, or never heard of it, is noticed by its silence."""
+
 MAX_COMMIT_TRIES = 5
 """How often a pivot is tried against a cart that somebody else has moved on."""
 
 LOAD = LocalActivityConfig(
+    summary="Read the cart and earlier outcomes of this operation",
     start_to_close_timeout=timedelta(seconds=3),
     schedule_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
 )
 
 RESERVE = LocalActivityConfig(
+    summary="Hold the units in the inventory",
     start_to_close_timeout=timedelta(seconds=12),
     schedule_to_close_timeout=timedelta(seconds=13),
-    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
+    # The last try comes when a circuit that was open at the first lets a trial through.
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=100), backoff_coefficient=5, maximum_attempts=3
+    ),
 )
 
 COMMIT = LocalActivityConfig(
+    summary="The pivot: store the cart and the operation's record, answer the caller",
     start_to_close_timeout=timedelta(seconds=6),
     schedule_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
@@ -36,39 +45,54 @@ COMMIT = LocalActivityConfig(
     ),
 )
 
+# Under the cart's lock, at most some pages of the inventory's list.
+EXAMINE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=15),
+    schedule_to_close_timeout=timedelta(seconds=20),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
+)
+
 SETTLE = LocalActivityConfig(
+    summary="Make sure that the change is never stored, or find it stored",
     start_to_close_timeout=timedelta(seconds=14),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
+    summary="Make sure that the change is never stored, or find it stored",
     start_to_close_timeout=timedelta(seconds=15),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
     ),
 )
 
 RELEASE = LocalActivityConfig(
+    summary="Give units back to the inventory",
     start_to_close_timeout=timedelta(seconds=3),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SHOW = LocalActivityConfig(
+    summary="Write the cart into the cache, answer the caller",
     start_to_close_timeout=timedelta(seconds=4),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 PUBLISH = LocalActivityConfig(
+    summary="Publish the events",
     start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 ANSWER = LocalActivityConfig(
+    summary="Tell the caller how it ended",
     start_to_close_timeout=timedelta(seconds=2),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 WAKE_RELAY = LocalActivityConfig(
+    summary="Leave what is pending to the cart's relay",
     start_to_close_timeout=timedelta(seconds=1),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
@@ -76,19 +100,22 @@ WAKE_RELAY = LocalActivityConfig(
 # Relays wait for as long as it takes, and show it: regular activities, tried once each, with the
 # pause between tries in the workflow, where a signal can cut it short.
 
-# A batch may take long; a worker that died in it, or never heard of it, is noticed by its silence.
+# A batch may take long.
 DELIVER = ActivityConfig(
+    summary="Deliver what is pending, the oldest first",
     start_to_close_timeout=timedelta(seconds=90),
-    heartbeat_timeout=timedelta(seconds=5),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 SKIP_EFFECT = ActivityConfig(
+    summary="Give one effect up, as an operator says",
     start_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
 )
 
 WAKE_WAITING = ActivityConfig(
+    summary="Wake the relays of what has been pending for too long",
     start_to_close_timeout=timedelta(seconds=30),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
@@ -107,6 +134,8 @@ MEASURE = ActivityConfig(
     heartbeat_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
 )
+
+RECONCILE_BATCH = 50  # carts that are looked at again by one activity
 
 EXPIRY_PAGE = 200  # carts
 EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
     from models.messages import RelayBatch, RelayInput, RelayProgress, SkipEffect
     from workflows import ids, policies
+    from workflows.steering import note
 
 _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 
@@ -26,6 +27,7 @@ class RelayWorkflow:
     def __init__(self, relay: RelayInput) -> None:
         self._relay = relay
         self._paused = relay.paused
+        self._paused_by = relay.paused_by
         self._failures = relay.failures
         self._failing_since: datetime | None = relay.failing_since
         self._last = RelayProgress(done=0, left=0)
@@ -46,13 +48,15 @@ class RelayWorkflow:
                     relay.model_copy(
                         update={
                             "paused": self._paused,
+                            "paused_by": self._paused_by,
                             "failures": self._failures,
                             "failing_since": self._failing_since,
                         }
                     )
                 )
             if self._paused:
-                self._show("paused by an operator; `resume` lets it go on")
+                self._attend(True)  # a pause that is forgotten is found
+                self._show(f"paused by {self._paused_by}; `{ids.RESUME}` lets it go on")
                 await workflow.wait_condition(
                     lambda: self._steered or workflow.info().is_continue_as_new_suggested()
                 )
@@ -67,7 +71,9 @@ class RelayWorkflow:
         )
         try:
             self._last = await workflow.execute_activity_method(
-                OutboxActivities.deliver, batch, **policies.DELIVER
+                OutboxActivities.deliver,
+                batch,
+                **policies.DELIVER,
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
@@ -97,7 +103,8 @@ class RelayWorkflow:
         if last.done > 0 and not last.down:
             return  # the rest goes on
         pause = policies.relay_pause(self._failures)
-        if last.left > last.held and not last.down:
+        young = last.left > last.held and not last.down
+        if young:
             pause = min(pause, policies.RELAY_GRACE_PAUSE)
         held = f" ({last.held} of them behind a refused one: `{ids.SKIP}`)" if last.held else ""
         self._show(
@@ -105,12 +112,13 @@ class RelayWorkflow:
             f"{last.left} records left{held}, try {self._failures + 1} in "
             f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
         )
-        await self._wait(pause, woken=not last.down)
+        await self._wait(pause, woken=not last.down and not young)
 
     async def _wait(self, pause: timedelta, *, woken: bool = False) -> None:
         """Waits, at most until an operator steers, or (if so told) until it is woken.
 
-        With a dependency down a wake is no reason to try earlier: every add is one.
+        With a dependency down a wake is no reason to try earlier, every add is one; nor is it while
+        young effects are left to their sagas.
         """
         try:
             await workflow.wait_condition(
@@ -123,14 +131,11 @@ class RelayWorkflow:
         while self._skips:
             skip = self._skips[0]
             known = await workflow.execute_activity_method(
-                OutboxActivities.skip, skip, **policies.SKIP_EFFECT
+                OutboxActivities.skip,
+                skip,
+                **policies.SKIP_EFFECT,
             )
-            workflow.logger.warning(
-                "Effect %s %s: %s",
-                skip.effect_id,
-                "skipped" if known else "is not pending, nothing to skip",
-                skip.reason,
-            )
+            note(ids.SKIP, skip.reason, effectId=skip.effect_id, pending=known)
             self._skips.pop(0)
 
     def _show(self, text: str) -> None:
@@ -148,24 +153,28 @@ class RelayWorkflow:
         self._woken = True
 
     @workflow.signal(name=ids.RETRY_NOW)
-    def retry_now(self) -> None:
+    def retry_now(self, reason: str = "", by: str = "") -> None:
         """Cuts the pause after a failure short."""
+        note(ids.RETRY_NOW, reason, by)
         self._steered = True
 
     @workflow.signal(name=ids.PAUSE)
-    def pause(self) -> None:
+    def pause(self, reason: str = "", by: str = "") -> None:
         """Stops delivering, until `resume`."""
+        self._paused_by = note(ids.PAUSE, reason, by)
         self._paused = self._steered = True
 
     @workflow.signal(name=ids.RESUME)
-    def resume(self) -> None:
+    def resume(self, reason: str = "", by: str = "") -> None:
         """Goes on delivering."""
+        note(ids.RESUME, reason, by)
         self._paused, self._steered = False, True
 
     @workflow.signal(name=ids.SKIP)
-    def skip(self, effect_id: str, reason: str) -> None:
-        """Gives one effect up. The reason is kept in the record, for the audit."""
-        self._skips.append(SkipEffect(effect_id=effect_id, reason=reason, at=workflow.now()))
+    def skip(self, effect_id: str, reason: str, by: str = "") -> None:
+        """Gives one effect up. Who and why is kept in the record too."""
+        why = f"{reason} ({by})" if by else reason
+        self._skips.append(SkipEffect(effect_id=effect_id, reason=why, at=workflow.now()))
         self._steered = True
 
     @workflow.query(name=ids.PENDING)

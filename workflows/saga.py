@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
@@ -23,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from models.errors import VersionConflict
     from workflows import ids, policies
     from workflows.steps import attempt, step
+
+_ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 
 Check = Callable[[m.LoadedCart], None]
 """Raises `Refused` when the cart, as loaded, does not allow the operation."""
@@ -71,14 +74,21 @@ class Saga:
         self._pivot_tried = False
         self._shown = False
         self._pending_events = False
+        self.left_to_relays: list[m.RelayKind] = []
 
     @property
     def cart_id(self) -> str | None:
         """The cart that was loaded."""
         return self._cart.cart_id if self._cart else None
 
+    @staticmethod
+    def show(text: str) -> None:
+        """What the Web UI and `cart ops show` say of the saga now."""
+        workflow.set_current_details(text)
+
     async def load(self, check: Check | None = None) -> m.LoadedCart:
         """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
+        self.show("Loading the cart")
         cart = await step(
             "mongodb",
             workflow.execute_local_activity_method(
@@ -122,6 +132,7 @@ class Saga:
             saga_id=self.run.saga_id,
             quantity=quantity,
         )
+        self.show(f"Waiting for the inventory to hold {quantity} x {product_id}")
         answer = await step(
             "inventory",
             workflow.execute_local_activity_method(
@@ -143,6 +154,7 @@ class Saga:
         """
         for attempt in range(1, policies.MAX_COMMIT_TRIES + 1):
             self._pivot_tried = True
+            self.show(f"Storing the change in MongoDB, try {attempt}")
             pivot = m.CommitChange(
                 run=self.run,
                 policy=self.request.policy,
@@ -184,6 +196,7 @@ class Saga:
         """
         if not self._undo and not self._pivot_tried:
             return None
+        self.show(f"Undoing: {reason}")
         request = m.SettleRun(run=self.run, reason=reason, releases=tuple(self._undo))
         try:
             record = await workflow.execute_local_activity_method(
@@ -192,9 +205,18 @@ class Saga:
         except FailureError:
             # MongoDB is away. Nothing else could be written to this cart either, so wait here,
             # where the Web UI shows the retries.
-            record = await workflow.execute_activity_method(
-                CartActivities.settle, request, **policies.SETTLE_FOR_AS_LONG_AS_IT_TAKES
+            self.show(
+                f"**Undoing** ({reason}), **waiting for MongoDB** since "
+                f"{workflow.now():%Y-%m-%d %H:%M:%S} UTC: only its answer tells whether the change "
+                "was stored. The cart stays locked until then; nothing can be written to it anyway."
             )
+            workflow.upsert_search_attributes([_ATTENTION.value_set(True)])
+            record = await workflow.execute_activity_method(
+                CartActivities.settle,
+                request,
+                **policies.SETTLE_FOR_AS_LONG_AS_IT_TAKES,
+            )
+            workflow.upsert_search_attributes([_ATTENTION.value_set(False)])
         await self.finish(record)
         return record
 
@@ -209,9 +231,9 @@ class Saga:
             self._release(record.run_id, releases),
         )
         if events and not published:
-            await self._wake(m.RelayKind.EVENTS)
+            await self.leave_to_relay(m.RelayKind.EVENTS)
         if releases and not released:
-            await self._wake(m.RelayKind.RELEASES)
+            await self.leave_to_relay(m.RelayKind.RELEASES)
 
     async def answer(self, result: m.OperationResult) -> None:
         """Tells the caller of an operation that did not commit (see `CartActivities.commit`)."""
@@ -225,8 +247,9 @@ class Saga:
             )
         )
 
-    async def _wake(self, kind: m.RelayKind) -> None:
+    async def leave_to_relay(self, kind: m.RelayKind) -> None:
         """What was left pending is the relay's now."""
+        self.left_to_relays.append(kind)
         request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
         await attempt(
             workflow.execute_local_activity_method(

@@ -22,11 +22,14 @@ from temporalio.client import (
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
+    from models.repair import DEFAULT_LIMIT, ReconcileInput
     from models.upkeep import ExpiryInput
     from workflows import ids, policies
 
-SWEEP_AGE_SECONDS = 60.0
-"""A relay is woken for effects that have been pending for longer than this."""
+SWEEP_EVERY = timedelta(seconds=15)
+SWEEP_AGE_SECONDS = 10.0
+"""A relay is woken for effects that have been pending for longer than this: sagas and the relays
+that they wake are done by then, unless something is in their way."""
 
 
 @workflow.defn(name=ids.SWEEP)
@@ -79,10 +82,10 @@ SCHEDULES = (
         ids.SWEEP_SCHEDULE,
         ids.SWEEP,
         (),
-        every=timedelta(minutes=1),
-        jitter=timedelta(seconds=10),
-        catch_up=timedelta(minutes=1),
-        note="Wakes relays for effects that have been pending for more than a minute",
+        every=SWEEP_EVERY,
+        jitter=timedelta(seconds=1),
+        catch_up=SWEEP_EVERY,
+        note="Wakes relays for effects that have been pending for more than ten seconds",
     ),
     Timed(
         ids.EXPIRY_SCHEDULE,
@@ -101,6 +104,16 @@ SCHEDULES = (
         jitter=timedelta(seconds=30),
         catch_up=timedelta(minutes=1),
         note="Measures the business: items and value of all carts, abandonment, conversion",
+    ),
+    Timed(
+        ids.RECONCILE_SCHEDULE,
+        ids.RECONCILE,
+        (ReconcileInput(fix=True),),
+        every=timedelta(days=1),
+        jitter=timedelta(minutes=30),
+        catch_up=timedelta(hours=6),
+        note="Compares carts, holds, pending effects and cache, and repairs at most "
+        f"{DEFAULT_LIMIT} carts",
     ),
 )
 

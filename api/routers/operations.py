@@ -103,6 +103,9 @@ async def get_operation(
     ):
         raise not_found(_WHAT)
     end = await _end(state, store_id, operation_id, user_id, record)
+    owner = record.user_id if record is not None else user_id
+    if owner is not None:
+        call.link_to_saga(store_id, owner)
     return Answer(HTTPStatus.OK, _body(operation_id, end)).response()
 
 

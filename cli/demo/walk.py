@@ -14,9 +14,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from cli.console import reason
-from cli.temporal import RPC_TIMEOUT, TemporalPlace, workflow_page
+from cli.temporal import DEFAULT_NAMESPACE, RPC_TIMEOUT, TemporalPlace
 from settings import Settings
 from workflows.ids import cart_workflow_id
+from workflows.pages import Pages
 
 REPLAYED = "Idempotent-Replayed"
 
@@ -123,14 +124,14 @@ class Sagas:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: Client | None = None
-        self._namespace = "default"
+        self._pages = Pages(settings.temporal_ui, DEFAULT_NAMESPACE)
         self._seen: dict[str, str | None] = {}
 
     async def connect(self) -> None:
         """Without Temporal in reach, the links lead to the cart's workflow instead of its run."""
         try:
             place = TemporalPlace(self._settings)
-            self._namespace = place.namespace
+            self._pages = Pages(self._settings.temporal_ui, place.namespace)
             async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
                 self._client = await place.connect()
         except (RuntimeError, TimeoutError):
@@ -141,12 +142,12 @@ class Sagas:
         workflow_id = cart_workflow_id(store, user)
         if self._client is None:
             ran = answer.status < 300 and not answer.replayed  # noqa: PLR2004
-            return workflow_page(self._settings, self._namespace, workflow_id) if ran else None
+            return self._pages.workflow(workflow_id) if ran else None
         run_id = await self._latest_run(workflow_id)
         if run_id is None or run_id == self._seen.get(workflow_id):
             return None
         self._seen[workflow_id] = run_id
-        return workflow_page(self._settings, self._namespace, workflow_id, run_id)
+        return self._pages.workflow(workflow_id, run_id)
 
     async def _latest_run(self, workflow_id: str) -> str | None:
         client = cast("Client", self._client)

@@ -20,11 +20,13 @@ from api.app import create_app
 from api.auth import Authenticator
 from api.availability import Availability
 from api.health import HealthChecks
+from api.intake import Intake
 from api.limits import RateLimits
 from api.state import ApiState
 from cli.token import mint_token
 from models.cart import Cart
 from models.errors import DependencyUnavailable
+from models.intake import IntakeHold
 from models.messages import (
     AddItemInput,
     CartOperation,
@@ -34,6 +36,7 @@ from models.messages import (
 from models.operation import Answer, Operation
 from settings import Settings
 from workflows.gateway import CartHandle, Started, policy_of
+from workflows.pages import Pages
 
 STORE, USER = "store-1", "user-1"
 URL = f"/api/v1/cart/{STORE}/store"
@@ -269,6 +272,19 @@ class FakeStock:
 
 
 @dataclass
+class FakeHolds:
+    """Holds on the intake; `down` makes every call fail as MongoDB's absence does."""
+
+    holds: list[IntakeHold] = field(default_factory=list)
+    down: bool = False
+
+    async def active(self) -> list[IntakeHold]:
+        if self.down:
+            raise DependencyUnavailable("mongodb", "down")
+        return self.holds
+
+
+@dataclass
 class FakeLimiter:
     """Allows so many requests to everybody; `down` makes every call fail."""
 
@@ -316,6 +332,7 @@ class FakeApi:
         self.stock = FakeStock()
         self.limiter = FakeLimiter()
         self.levels = FakeLevels()
+        self.holds = FakeHolds()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -333,6 +350,8 @@ class FakeApi:
                 per_user=self.settings.rate_limit_per_user,
                 per_address=self.settings.rate_limit_per_address,
             ),
+            intake=Intake(self.holds),
+            pages=Pages("http://ui", "default"),
         )
         self.app: FastAPI = create_app(self.settings, state=self.state)
         self.client = httpx.AsyncClient(

@@ -12,45 +12,137 @@ from models.messages import RelayKind
 from tests.faults.control import Place
 from tests.faults.proxy import Mode
 from tests.faults.rig import LINKS
+from tests.faults.wishes import What
+
+_ALL = tuple(What)
+_RESERVING = (What.ADD, What.MORE)
+_FREEING = (What.LESS, What.REMOVE, What.CLEAR)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in the saga, or in the relay of its cart (`relay`).
+    """Where in the saga of what a buyer wants, or in the relay of its cart (`relay`).
 
     `bait` makes a saga fail on purpose, so that it comes to its undo, or leaves something to the
-    relay.
+    relay. Of the sagas in `may_end` an operator may terminate the run there: nothing is held that
+    only its undo would give back.
     """
 
     name: str
     place: Place
     dependency: str  # whose call it is
+    of: tuple[What, ...] = _ALL
     bait: tuple[Place, ...] = ()
     relay: RelayKind | None = None
+    may_end: tuple[What, ...] = ()
 
 
 _LOST_RESERVE = (Place("reserve", "after"),)
+_LOST_PIVOT = (Place("commit", "after"),)
 _NOT_PUBLISHED = (Place("publish", "before"),)
-_NOT_RELEASED = (*_LOST_RESERVE, Place("release", "before"))
+_NOT_RELEASED = (Place("release", "before"),)
 _EVENTS, _RELEASES = RelayKind.EVENTS, RelayKind.RELEASES
+_NO_HOLDS = (What.REMOVE, What.CLEAR)
 
 MOMENTS = (
-    Moment("before the reserve", Place("reserve", "before"), "inventory"),
-    Moment("in the reserve", Place("reserve", "during"), "inventory"),
-    Moment("reserved, unanswered", Place("reserve", "after"), "inventory"),
-    Moment("before the pivot", Place("commit", "before"), "mongodb"),
-    Moment("inside the pivot's transaction", Place("transaction", "before"), "mongodb"),
-    Moment("pivot committed, unanswered", Place("commit", "after"), "mongodb"),
-    Moment("showing the cart", Place("put", "before"), "redis"),
-    Moment("before publishing", Place("publish", "before"), "kafka"),
-    Moment("published, unanswered", Place("publish", "after"), "kafka"),
-    Moment("undo: before settling", Place("settle", "before"), "mongodb", _LOST_RESERVE),
-    Moment("undo: settled, unanswered", Place("settle", "after"), "mongodb", _LOST_RESERVE),
-    Moment("undo: before the release", Place("release", "before"), "inventory", _LOST_RESERVE),
-    Moment("undo: released, unanswered", Place("release", "after"), "inventory", _LOST_RESERVE),
-    Moment("relay: publishing", Place("publish", "before"), "kafka", _NOT_PUBLISHED, _EVENTS),
-    Moment("relay: published", Place("publish", "after"), "kafka", _NOT_PUBLISHED, _EVENTS),
-    Moment("relay: releasing", Place("release", "before"), "inventory", _NOT_RELEASED, _RELEASES),
+    Moment("before loading", Place("load", "before"), "mongodb", (What.MORE, What.LESS)),
+    Moment("before the reserve", Place("reserve", "before"), "inventory", _RESERVING),
+    Moment("in the reserve", Place("reserve", "during"), "inventory", _RESERVING),
+    Moment("reserved, unanswered", Place("reserve", "after"), "inventory", _RESERVING),
+    Moment("before the pivot", Place("commit", "before"), "mongodb", may_end=_NO_HOLDS),
+    Moment(
+        "inside the pivot's transaction",
+        Place("transaction", "before"),
+        "mongodb",
+        may_end=_NO_HOLDS,
+    ),
+    Moment("pivot committed, unanswered", Place("commit", "after"), "mongodb", may_end=_ALL),
+    Moment(
+        "settling a pivot that has committed",
+        Place("settle", "before"),
+        "mongodb",
+        bait=_LOST_PIVOT,
+        may_end=_NO_HOLDS,
+    ),
+    Moment("showing the cart", Place("put", "before"), "redis", (*_RESERVING, *_FREEING[:2])),
+    Moment("showing that it is gone", Place("drop", "before"), "redis", (What.CLEAR,)),
+    Moment("before publishing", Place("publish", "before"), "kafka", may_end=_ALL),
+    Moment("published, unanswered", Place("publish", "after"), "kafka", may_end=_ALL),
+    Moment(
+        "after the pivot: before the release",
+        Place("release", "before"),
+        "inventory",
+        _FREEING,
+        may_end=_FREEING,
+    ),
+    Moment(
+        "after the pivot: released, unanswered",
+        Place("release", "after"),
+        "inventory",
+        _FREEING,
+        may_end=_FREEING,
+    ),
+    Moment(
+        "undo: before settling", Place("settle", "before"), "mongodb", _RESERVING, _LOST_RESERVE
+    ),
+    Moment(
+        "undo: settled, unanswered",
+        Place("settle", "after"),
+        "mongodb",
+        _RESERVING,
+        _LOST_RESERVE,
+        may_end=_RESERVING,
+    ),
+    Moment(
+        "undo: before the release",
+        Place("release", "before"),
+        "inventory",
+        _RESERVING,
+        _LOST_RESERVE,
+        may_end=_RESERVING,
+    ),
+    Moment(
+        "undo: released, unanswered",
+        Place("release", "after"),
+        "inventory",
+        _RESERVING,
+        _LOST_RESERVE,
+        may_end=_RESERVING,
+    ),
+    Moment(
+        "relay: publishing",
+        Place("publish", "before"),
+        "kafka",
+        bait=_NOT_PUBLISHED,
+        relay=_EVENTS,
+        may_end=_ALL,
+    ),
+    Moment(
+        "relay: published",
+        Place("publish", "after"),
+        "kafka",
+        bait=_NOT_PUBLISHED,
+        relay=_EVENTS,
+        may_end=_ALL,
+    ),
+    Moment(
+        "relay: releasing an undone hold",
+        Place("release", "before"),
+        "inventory",
+        _RESERVING,
+        (*_LOST_RESERVE, *_NOT_RELEASED),
+        _RELEASES,
+        may_end=_RESERVING,
+    ),
+    Moment(
+        "relay: releasing what was taken out",
+        Place("release", "before"),
+        "inventory",
+        _FREEING,
+        _NOT_RELEASED,
+        _RELEASES,
+        may_end=_FREEING,
+    ),
 )
 
 
@@ -64,6 +156,7 @@ class Kind(StrEnum):
     LINK = "link"
     KILL = "killed"
     PAUSE = "paused"
+    TERMINATE = "terminated"  # the run, by an operator
 
 
 @dataclass(frozen=True)
@@ -91,6 +184,7 @@ _LONG_PAUSE = (5.5, 6.5)
 FAULTS = (
     Fault(Kind.DIE, "worker"),
     Fault(Kind.PAUSE, "worker"),
+    Fault(Kind.TERMINATE, "the run"),
     Fault(Kind.CALL_ERROR, "the call"),
     Fault(Kind.CALL_DELAY, "the call", seconds=(0.3, 3.0)),
     Fault(Kind.CALL_ECHO, "the call", seconds=(0.2, 2.0)),
@@ -107,6 +201,7 @@ class Planned:
 
     number: int
     saga: int
+    what: What
     fault: Fault
     moment: Moment
     seconds: float
@@ -146,6 +241,10 @@ def plan(rng: random.Random, *, sagas: range, faults: int) -> list[Planned]:
         fault = rng.choice(families[number % len(families)])
         if fault.kind is Kind.PAUSE and fault.target == "worker" and rng.random() < 0.5:
             fault = LONG_FAULTS[0]
-        moment = moments[number % len(moments)]
-        planned.append(Planned(number, saga, fault, moment, round(rng.uniform(*fault.seconds), 2)))
+        moment, of = moments[number % len(moments)], moments[number % len(moments)].of
+        if fault.kind is Kind.TERMINATE:
+            moment = rng.choice([moment for moment in moments if moment.may_end])
+            of = moment.may_end
+        seconds = round(rng.uniform(*fault.seconds), 2)
+        planned.append(Planned(number, saga, rng.choice(of), fault, moment, seconds))
     return planned

@@ -1,6 +1,7 @@
 """`python -m tests.faults.chaos --sagas 10000 --faults 500 --seed 1 --report chaos.md`
 
-The matrix of the test suite as a long run, on a stack of its own. Says after each block how it
+The matrix of the test suite as a long run, on a stack of its own. SAGAS are what buyers ask for;
+they come to more, since a buyer first adds what it is to change. Says after each block how it
 went, and writes the report after each, so that an interrupted run has one too. Exit code 1 when
 anything was violated. The same seed and sizes make the same choices.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from tests.faults.matrix import Block, run_block
+from tests.faults.plot import svg
 from tests.faults.report import markdown, percentiles
 from tests.faults.rig import running_rig
 
@@ -41,7 +43,9 @@ async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: P
             _progress(block, count, time.monotonic() - begun)
             if report is not None:
                 command = f"--sagas {sagas} --faults {faults} --seed {seed}"
-                _write(report, markdown(blocks, seed=seed, command=command))
+                plot = report.with_suffix(".svg")
+                _write(report, markdown(blocks, seed=seed, command=command, plot=plot.name))
+                _write(plot, svg([hit for block in blocks for hit in block.hits]))
     return not any(block.violations for block in blocks)
 
 
@@ -77,7 +81,7 @@ def main() -> int:
     parser.add_argument("--sagas", type=int, default=10_000)
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument("--report", type=Path, help="a Markdown file to write, with its plot")
     parser.add_argument("--keep", type=Path, help="keep the servers' data and logs in this folder")
     given = parser.parse_args()
     # Temporal's client would report each of its retries while a server is down on purpose.

@@ -7,6 +7,7 @@ what to do, and only then does the worker's call go on.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, Literal, Self
 
 from tests.faults.proxy import HOST
 
-Point = Literal["before", "during", "after", "echoed"]
+Point = Literal["before", "during", "after", "echoed", "failed"]
 Reply = dict[str, Any]
 """What the worker's call does; {} goes on."""
 
@@ -36,6 +37,10 @@ def echo(seconds: float) -> Reply:
     return {"do": "echo", "seconds": seconds}
 
 
+# Whose answer is lost when a call is a bait.
+_DEPENDENCIES = {"reserve": "inventory", "release": "inventory", "publish": "kafka"}
+
+
 @dataclass(frozen=True)
 class Place:
     """A point of an adapter's call."""
@@ -44,12 +49,24 @@ class Place:
     point: Point
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Whose call it is: a run of a workflow, in a worker's process."""
+
+    workflow_id: str
+    workflow_type: str
+    run_id: str
+    worker: str
+
+
 @dataclass
 class Trap:
     """What happens to the first run of `workflow_id` that reaches `place`, `times` times.
 
     `bait` leads a run there that would not come by itself: until the trap has sprung, the calls of
     `baited_id` (the same workflow, or the cart whose relay is meant) at those places fail.
+    `cart_type` is the type of the cart's workflows that are meant, of those under one id; any if it
+    is empty. `worker` is where it has sprung.
     """
 
     workflow_id: str
@@ -57,33 +74,39 @@ class Trap:
     spring: Callable[["Trap"], Awaitable[Reply]]
     times: int = 1
     bait: tuple[Place, ...] = ()
-    bait_dependency: str = "inventory"
     baited_id: str = ""
+    cart_type: str = ""
     run_id: str | None = None
+    worker: str = ""
     baited: bool = False
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.baited_id = self.baited_id or self.workflow_id
 
-    def watches(self, workflow_id: str, run_id: str, method: str) -> set[Point]:
+    def watches(self, caller: Caller, method: str) -> set[Point]:
         """The points of a call of this run at which something may happen."""
-        if not self._concerns(workflow_id, run_id):
+        if not self._concerns(caller):
             return set()
         return {place.point for place in (self.place, *self.bait) if place.method == method}
 
-    def springs(self, workflow_id: str, run_id: str, place: Place) -> bool:
+    def springs(self, caller: Caller, place: Place) -> bool:
         """Whether this is the moment."""
-        here = place == self.place and workflow_id == self.workflow_id
-        return here and self.times > 0 and self._concerns(workflow_id, run_id)
+        here = place == self.place and caller.workflow_id == self.workflow_id
+        return here and self.times > 0 and self._concerns(caller)
 
-    def lures(self, workflow_id: str, run_id: str, place: Place) -> bool:
+    def lures(self, caller: Caller, place: Place) -> bool:
         """Whether this call fails, so that the moment comes."""
-        here = place in self.bait and workflow_id == self.baited_id
-        return here and not self.sprung.is_set() and self._concerns(workflow_id, run_id)
+        here = place in self.bait and caller.workflow_id == self.baited_id
+        return here and not self.sprung.is_set() and self._concerns(caller)
 
-    def _concerns(self, workflow_id: str, run_id: str) -> bool:
-        return self.run_id in {None, run_id} or workflow_id != self.workflow_id
+    def _concerns(self, caller: Caller) -> bool:
+        if caller.workflow_id == self.baited_id and self.cart_type not in {
+            "",
+            caller.workflow_type,
+        }:
+            return False
+        return self.run_id in {None, caller.run_id} or caller.workflow_id != self.workflow_id
 
 
 class Controller:
@@ -94,6 +117,7 @@ class Controller:
         self._port = port
         self._traps: dict[str, list[Trap]] = {}
         self.errors: list[Exception] = []  # of traps; the worker went on meanwhile
+        self._unshown: dict[str, float] = {}  # workflow id -> when a change could not be shown
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -125,6 +149,10 @@ class Controller:
             if left:
                 self._traps[workflow_id] = left
 
+    def unshown_at(self, workflow_id: str) -> float | None:
+        """When a change of a cart could last not be written to the cache (`time.monotonic()`)."""
+        return self._unshown.get(workflow_id)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
@@ -138,32 +166,40 @@ class Controller:
 
     async def _answer(self, question: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         place = Place(question["method"], question["when"])
+        caller = Caller(
+            question["workflowId"],
+            question["workflowType"],
+            question["runId"],
+            question["worker"],
+        )
         try:
-            reply = await self._reply(question["workflowId"], question["runId"], place)
+            reply = await self._reply(caller, place)
         except Exception as error:
             self.errors.append(error)
             reply = GO
         writer.write(json.dumps({"id": question["id"], **reply}).encode() + b"\n")
 
-    async def _reply(self, workflow_id: str, run_id: str, place: Place) -> Reply:
-        traps = list(self._traps.get(workflow_id, ()))
+    async def _reply(self, caller: Caller, place: Place) -> Reply:
+        if place.point == "failed":
+            self._unshown[caller.workflow_id] = time.monotonic()
+        traps = list(self._traps.get(caller.workflow_id, ()))
         watched: set[Point] = set()
         for trap in traps:
-            watched |= trap.watches(workflow_id, run_id, place.method)
+            watched |= trap.watches(caller, place.method)
         reply: Reply = GO
         for trap in traps:
-            if trap.springs(workflow_id, run_id, place):
-                trap.run_id = run_id
+            if trap.springs(caller, place):
+                trap.run_id, trap.worker = caller.run_id, caller.worker
                 trap.times -= 1
                 if trap.times == 0:
                     self.disarm(trap)
                 reply = await trap.spring(trap)
                 trap.sprung.set()
                 break
-            if trap.lures(workflow_id, run_id, place):
+            if trap.lures(caller, place):
                 trap.baited = True
-                if workflow_id == trap.workflow_id:
-                    trap.run_id = run_id
-                reply = error(trap.bait_dependency)
+                if caller.workflow_id == trap.workflow_id:
+                    trap.run_id = caller.run_id
+                reply = error(_DEPENDENCIES.get(place.method, "mongodb"))
                 break
         return {**reply, "watched": sorted(watched)}

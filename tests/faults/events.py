@@ -18,9 +18,10 @@ _FETCH_MS = 500
 
 @dataclass(frozen=True)
 class Delivered:
-    """One message, as a consumer got it."""
+    """One message, as a consumer got it; `sent_at` is its producer's time, in milliseconds."""
 
     topic: str
+    sent_at: int
     key: str
     ce_id: str
     value: dict[str, Any]
@@ -78,6 +79,7 @@ class EventLog:
         self.all.append(
             Delivered(
                 topic=message.topic,
+                sent_at=message.timestamp,
                 key=(message.key or b"").decode(),
                 ce_id=headers.get("ce_id", ""),
                 value=json.loads(message.value),

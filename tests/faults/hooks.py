@@ -31,6 +31,9 @@ UNDER_WAY_SECONDS = 0.002
 ASK_SECONDS = 30.0
 PIVOT = "commit"
 """The adapter's method that writes the pivot; its transaction has points of its own."""
+SHOWING = frozenset({"put", "drop"})
+"""The methods that show what was committed. When one fails, for whatever reason, the test is told
+(`failed`): until the next change nobody may see it."""
 
 _in_pivot: ContextVar[bool] = ContextVar("in_pivot", default=False)
 _echoes: set[asyncio.Task[Any]] = set()
@@ -63,7 +66,9 @@ class Control:
             "method": method,
             "when": when,
             "workflowId": info.workflow_id,
+            "workflowType": info.workflow_type,
             "runId": info.workflow_run_id,
+            "worker": os.environ["CART_TEST_WORKER"],
         }
         self._writer.write(json.dumps(question).encode() + b"\n")
         try:
@@ -116,6 +121,14 @@ def hook_transactions(control: Control) -> None:
 def _asking(name: str, method: Any, control: Control) -> Any:
     @wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await asking(*args, **kwargs)
+        except DependencyUnavailable:
+            if name in SHOWING:
+                await control.ask(name, "failed")
+            raise
+
+    async def asking(*args: Any, **kwargs: Any) -> Any:
         if name == PIVOT:
             _in_pivot.set(True)
         answer = await control.ask(name, "before")

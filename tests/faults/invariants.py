@@ -1,19 +1,21 @@
 """What must be true when the system is quiet, whatever was broken before.
 
 Each invariant is a function from what was observed to its violations; its first line says what
-must hold. All are always checked, and all violations are reported, not only the first.
+must hold. All are always checked, and all violations are reported, not only the first. Those of the
+events stand in `invariants_of_events`.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-
-import orjson
+from typing import Any
 
 from tests.faults.inject import CONVERGE_SECONDS
-from tests.faults.observed import Observed
-from tests.faults.traffic import PRICES
+from tests.faults.invariants_of_events import events_come_in_order, every_change_is_told
+from tests.faults.lives import Lines
+from tests.faults.observed import Found, Observed
+from tests.faults.wishes import PRICES, UPDATES, Request, Told
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,6 @@ class Violation:
         return f"{self.invariant}{whose}: {self.detail}"
 
 
-Found = Iterator[tuple[str | None, str]]
-
-
 def stock_is_conserved(seen: Observed) -> Found:
     """Available, held and sold units sum to what there was, and none is ever below zero."""
     for product_id, initial in seen.ledger.stock.items():
@@ -44,11 +43,12 @@ def stock_is_conserved(seen: Observed) -> Found:
 
 def every_hold_is_a_cart_line(seen: Observed) -> Found:
     """For each user and product, what is held is what stands in the cart: neither without the
-    other, since no saga runs any more."""
+    other, since no saga runs any more. So nothing is given back that was not taken out, and nothing
+    is kept that was."""
     lines = {
-        (cart["userId"], line["productId"]): line["productQuantity"]
+        (cart["userId"], product_id): units
         for cart in seen.carts
-        for line in cart["cartItems"]
+        for product_id, units in _lines(cart).items()
     }
     for key in sorted(lines.keys() | seen.holds.keys()):
         if lines.get(key, 0) != seen.holds.get(key, 0):
@@ -82,83 +82,47 @@ def one_operation_has_one_effect(seen: Observed) -> Found:
 
 
 def carts_hold_what_was_committed(seen: Observed) -> Found:
-    """A cart's lines are the sums of the committed requests: none is lost, none counted twice."""
-    wanted: dict[tuple[str, str], int] = defaultdict(int)
-    for record in seen.committed:
-        request = seen.request_of(record["operationId"])
-        if request is not None:
-            wanted[request.user_id, request.product_id] += request.quantity
-    found = {
-        (cart["userId"], line["productId"]): line["productQuantity"]
-        for cart in seen.carts
-        for line in cart["cartItems"]
-    }
-    for key in sorted(wanted.keys() | found.keys()):
-        if wanted.get(key, 0) != found.get(key, 0):
-            user_id, product_id = key
-            yield (
-                user_id,
-                f"{product_id}: {wanted.get(key, 0)} committed, {found.get(key, 0)} in the cart",
-            )
+    """A cart's lines are what the committed requests make of them: none is lost, none counted
+    twice, and what was taken out is out."""
+    found = {cart["userId"]: _lines(cart) for cart in seen.carts}
+    for user_id, lives in seen.lives.items():
+        wanted = lives[-1].lines
+        if wanted != found.get(user_id, {}):
+            yield user_id, f"{wanted} committed, {found.get(user_id)} in the cart"
+    for user_id in found.keys() - seen.lives.keys():
+        yield user_id, "has a cart, and nothing was committed"
 
 
 def versions_have_no_gap(seen: Observed) -> Found:
     """The committed changes of a cart have the versions 1 to n, and the cart has n."""
-    versions: dict[str, list[int]] = defaultdict(list)
-    for record in seen.committed:
-        versions[record["userId"]].append(record["version"])
-    carts = {cart["userId"]: cart["version"] for cart in seen.carts}
-    for user_id in sorted(versions.keys() | carts.keys()):
-        found = sorted(versions[user_id])
-        if found != list(range(1, carts.get(user_id, 0) + 1)):
-            yield user_id, f"versions {found}, the cart has {carts.get(user_id)}"
+    versions = {str(cart["_id"]): cart["version"] for cart in seen.carts}
+    for user_id, lives in seen.lives.items():
+        for life in lives:
+            last = versions.get(life.cart_id, len(life.versions))
+            if life.versions != list(range(1, last + 1)):
+                yield user_id, f"cart {life.cart_id} of version {last} has {life.versions}"
+
+
+def a_cleared_cart_starts_anew(seen: Observed) -> Found:
+    """A cart that was cleared is gone, with its lines; the user's next one has another id, and
+    there is never a next one before."""
+    carts = {cart["userId"]: str(cart["_id"]) for cart in seen.carts}
+    for user_id, lives in seen.lives.items():
+        for life in lives[:-1]:
+            if not life.is_over:
+                yield user_id, f"cart {life.cart_id} was not cleared, and has a successor"
+        wanted = None if lives[-1].is_over else lives[-1].cart_id
+        if carts.get(user_id) != wanted:
+            yield user_id, f"has the cart {carts.get(user_id)}, not {wanted}"
 
 
 def totals_are_exact(seen: Observed) -> Found:
     """A cart's quantity and total are those of its lines, to the cent, with the asked prices."""
     for cart in seen.carts:
-        quantity = sum(line["productQuantity"] for line in cart["cartItems"])
-        total = sum(
-            (Decimal(PRICES[line["productId"]]) * line["productQuantity"])
-            for line in cart["cartItems"]
-        )
+        quantity, total = sum(_lines(cart).values()), _total(cart)
         stored = cart["totalPrice"].to_decimal()
         if (cart["quantity"], stored) != (quantity, total):
             yield cart["userId"], f"{cart['quantity']} for {stored}, not {quantity} for {total}"
-
-
-def every_change_is_told(seen: Observed) -> Found:
-    """Each committed change has exactly one event, delivered at least once; nothing else has."""
-    promised: dict[tuple[str, int], str] = {
-        (record["userId"], record["version"]): record["sagaId"] for record in seen.committed
-    }
-    told: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for event in seen.events:
-        user_id, version = event.value["userId"], event.value["version"]
-        told[user_id, version].add(event.value["eventId"])
-        if event.ce_id != event.value["eventId"]:
-            yield user_id, f"version {version}: the header says {event.ce_id}"
-        if promised.get((user_id, version)) != event.value["sagaId"]:
-            yield (
-                user_id,
-                f"an event of version {version}, which {event.value['sagaId']} never made",
-            )
-    for (user_id, version), saga_id in promised.items():
-        if len(told[user_id, version]) != 1:
-            ids = sorted(told[user_id, version])
-            yield user_id, f"version {version} of {saga_id} has the events {ids}"
-
-
-def events_come_in_order(seen: Observed) -> Found:
-    """A cart's events are first delivered in the order of its versions."""
-    first: dict[str, list[int]] = defaultdict(list)
-    for event in seen.events:
-        versions = first[event.value["userId"]]
-        if event.value["version"] not in versions:
-            versions.append(event.value["version"])
-    for user_id, versions in first.items():
-        if versions != sorted(versions):
-            yield user_id, f"first delivered in the order {versions}"
 
 
 def nothing_is_left_to_do(seen: Observed) -> Found:
@@ -178,21 +142,40 @@ def hits_converge(seen: Observed) -> Found:
 
 
 def a_2xx_is_committed(seen: Observed) -> Found:
-    """Who was told 201 has its change committed; who was told that nothing changed has none."""
+    """Who was told that it is done has its change committed, or had nothing to change; who was told
+    that nothing changed has none."""
     committed = {record["operationId"] for record in seen.committed}
     for request in seen.ledger.requests:
         is_committed = seen.ledger.operation_id(request) in committed
         statuses = [told.status for told in request.told]
-        if any(told.committed for told in request.told) and not is_committed:
+        done = [told for told in request.told if told.committed]
+        if not is_committed and not all(_had_it_already(request, told) for told in done):
             yield request.user_id, f"{request.key} was told {statuses}, and is not committed"
         if request.told and all(told.unchanged for told in request.told) and is_committed:
             yield request.user_id, f"{request.key} was told {statuses}, and is committed"
 
 
+def _had_it_already(request: Request, told: Told) -> bool:
+    """Whether an update was answered with a cart that had the quantity before."""
+    cart = told.cart
+    if request.what not in UPDATES or cart is None:
+        return False
+    return _lines(cart).get(request.product_id) == request.quantity
+
+
 def one_key_has_one_answer(seen: Observed) -> Found:
     """A key that was committed is answered with the same status and the same bytes for ever."""
+    versions = {change.request.key: change.version for change in seen.changes}
     for request in seen.ledger.requests:
-        answers = {(told.status, told.body) for told in request.told if told.committed}
+        if request.key not in versions:
+            continue
+        answers = {
+            (told.status, told.body)
+            for told in request.told
+            # An update that had nothing to change when it was first asked for is no answer.
+            if told.committed
+            and (told.cart is None or told.cart["version"] == versions[request.key])
+        }
         replay = seen.replays.get(request.key)
         if replay is not None:
             answers.add(replay)
@@ -205,12 +188,11 @@ def answers_add_up(seen: Observed) -> Found:
     """Every answered cart has the total of its own lines, to the cent."""
     for request in seen.ledger.requests:
         for told in request.told:
-            if told.committed:
-                cart = orjson.loads(told.body)
-                lines = cart["cartItems"]
-                total = sum(Decimal(PRICES[x["productId"]]) * x["productQuantity"] for x in lines)
+            if told.cart is not None:
+                total = _total(told.cart)
                 if f'"totalPrice":{total}' not in told.body.decode():
-                    yield request.user_id, f"{request.key}: {cart['totalPrice']} is not {total}"
+                    shown = told.cart["totalPrice"]
+                    yield request.user_id, f"{request.key}: {shown} is not {total}"
 
 
 def every_operation_ends(seen: Observed) -> Found:
@@ -219,7 +201,8 @@ def every_operation_ends(seen: Observed) -> Found:
     for request in seen.ledger.requests:
         operation = seen.ledger.operation_id(request)
         end = seen.ends[operation]
-        if (end == "committed") != (operation in committed):
+        done = operation in committed or (request.what in UPDATES and end == "committed")
+        if (end == "committed") != done:
             yield request.user_id, f"{request.key} says {end}"
         elif end not in {"committed", "rejected", "aborted"} and (
             end != "404" or request.accepted_at is not None
@@ -228,11 +211,22 @@ def every_operation_ends(seen: Observed) -> Found:
 
 
 def reads_are_not_behind(seen: Observed) -> Found:
-    """A buyer never reads an older cart than it was answered, but for a TTL after Redis was cut
-    from the writer."""
+    """A buyer never reads an older cart than it was answered, nor one that it was told is gone, but
+    for a TTL after Redis was cut from the writer."""
     for read in (*seen.ledger.reads, *seen.final_reads):
-        if read.seen < read.told and not read.clouded:
-            yield read.user_id, f"read version {read.seen} after it was answered {read.told}"
+        if not read.clouded and seen.is_behind(read):
+            told = read.told.cart["version"] if read.told.cart else read.told.body
+            yield read.request.user_id, f"read {read.seen} after {read.request.key} told {told!r}"
+
+
+def _lines(cart: dict[str, Any]) -> Lines:
+    """Product -> units, of a cart as it is stored or shown."""
+    return {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
+
+
+def _total(cart: dict[str, Any]) -> Decimal:
+    lines = _lines(cart).items()
+    return sum((Decimal(PRICES[name]) * units for name, units in lines), Decimal("0.00"))
 
 
 INVARIANTS: tuple[Callable[[Observed], Found], ...] = (
@@ -242,6 +236,7 @@ INVARIANTS: tuple[Callable[[Observed], Found], ...] = (
     one_operation_has_one_effect,
     carts_hold_what_was_committed,
     versions_have_no_gap,
+    a_cleared_cart_starts_anew,
     totals_are_exact,
     every_change_is_told,
     events_come_in_order,

@@ -13,7 +13,14 @@ from typing import Any
 from pymongo.asynchronous.collection import AsyncCollection
 from temporalio import activity
 
-from models.messages import Recorded
+from models.messages import (
+    CommitChange,
+    Recorded,
+    ReleaseEffect,
+    RemoveLine,
+    ReserveHold,
+    SetQuantity,
+)
 from workflows import ids
 
 
@@ -26,6 +33,9 @@ class Mistake(StrEnum):
     NO_COMPARE = "nocompare"  # the cart's version is not compared when it is set
     BACKWARDS = "backwards"  # the cache's pointer may go back
     NO_EFFECTS = "noeffects"  # what is still to be done is not in the record
+    EARLY_RELEASE = "earlyrelease"  # what is taken out is given back before the pivot
+    WHOLE_QUANTITY = "wholequantity"  # an update reserves all units, not the difference
+    NO_TOMBSTONE = "notombstone"  # a cleared cart stays in the cache
 
 
 def bad_user(mistake: Mistake, rest: str) -> str:
@@ -43,6 +53,9 @@ def with_known_mistakes(adapters: dict[str, Any]) -> None:
 def with_known_mistakes_of_the_saga(adapters: dict[str, Any]) -> None:
     """The same for what a saga makes of its calls: these see them fail as a test wants it."""
     _undo_after_the_step(adapters["inventory"], adapters["carts"])
+    _release_before_the_pivot(adapters["inventory"], adapters["carts"])
+    _whole_quantity(adapters["inventory"], adapters["carts"])
+    _no_tombstone(adapters["cache"])
     _no_settling(adapters["carts"])
     _no_effects(adapters["carts"])
 
@@ -121,7 +134,8 @@ def _pointer_goes_back(cache: Any) -> None:
     async def unguarded(store_id: str, user_id: str, **cart: Any) -> Any:
         if _has(Mistake.BACKWARDS):
             key = f"Cart:{store_id}:{user_id}"
-            await cache._redis.delete(f"{key}:latest_version", f"{key}:epoch")
+            async with cache._redis.asked() as redis:
+                await redis.delete(f"{key}:latest_version", f"{key}:epoch")
         return await put(store_id, user_id, **cart)
 
     cache.put = unguarded
@@ -141,3 +155,61 @@ def _no_effects(carts: Any) -> None:
         return pivot
 
     carts.commit = forgetful
+
+
+def _release_before_the_pivot(inventory: Any, carts: Any) -> None:
+    commit = carts.commit
+
+    async def hasty(request: CommitChange) -> Any:
+        if _has(Mistake.EARLY_RELEASE) and (freed := await _freed(carts, request)) is not None:
+            await inventory.release(request.run.store_id, request.run.user_id, freed)
+        return await commit(request)
+
+    carts.commit = hasty
+
+
+async def _freed(carts: Any, pivot: CommitChange) -> ReleaseEffect | None:
+    """What a pivot will give back of the product that it is about."""
+    if not isinstance(pivot.change, SetQuantity | RemoveLine):
+        return None
+    product_id = pivot.change.request.product_id
+    left = pivot.change.request.quantity if isinstance(pivot.change, SetQuantity) else 0
+    quantity = await _units(carts, pivot.run.store_id, pivot.run.user_id, product_id) - left
+    return ReleaseEffect(
+        id="hasty",
+        product_id=product_id,
+        quantity=quantity,
+        saga_id=pivot.run.saga_id,
+        reason="too early",
+    )
+
+
+async def _units(carts: Any, store_id: str, user_id: str, product_id: str) -> int:
+    """How many units of a product are in the user's cart."""
+    cart = await carts.cart(store_id, user_id)
+    line = cart.line(product_id) if cart else None
+    return line.product_quantity if line else 0
+
+
+def _whole_quantity(inventory: Any, carts: Any) -> None:
+    reserve = inventory.reserve
+
+    async def generous(hold: ReserveHold) -> Any:
+        if _has(Mistake.WHOLE_QUANTITY):
+            units = await _units(carts, hold.store_id, hold.user_id, hold.product_id)
+            hold = hold.model_copy(update={"quantity": hold.quantity + units})
+        return await reserve(hold)
+
+    inventory.reserve = generous
+
+
+def _no_tombstone(cache: Any) -> None:
+    drop = cache.drop
+
+    async def careless(store_id: str, user_id: str, *, announce: Any = None, **more: Any) -> None:
+        if not _has(Mistake.NO_TOMBSTONE):
+            await drop(store_id, user_id, announce=announce, **more)
+        elif announce is not None:
+            await cache.announce(announce)
+
+    cache.drop = careless

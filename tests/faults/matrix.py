@@ -17,7 +17,8 @@ from tests.faults.inject import Hit, Injector
 from tests.faults.invariants import Violation, violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
-from tests.faults.traffic import PLENTY, SCARCE, Habit, Ledger, Request, buy, shop
+from tests.faults.traffic import Ledger, buy, prepare, shop
+from tests.faults.wishes import PLENTY, SCARCE, Habit, Request, What
 
 SAGAS_PER_BUYER = 6
 MORE_TRIES = 4
@@ -84,8 +85,8 @@ def _requests(
     rng: random.Random, sagas: int, planned: dict[int, Planned], user: Callable[[int], str]
 ) -> list[Request]:
     buyers = max(4, sagas // SAGAS_PER_BUYER)
-    habits = list(Habit)
-    weights = [6, 1, 1, 1, 1]
+    habits, whats = list(Habit), list(What)
+    habit_weights, what_weights = [6, 1, 1, 1, 1], [8, 3, 3, 3, 1]
     return [
         Request(
             number=number,
@@ -94,10 +95,15 @@ def _requests(
             product_id=rng.choice(PLENTY if number in planned else (*PLENTY, *SCARCE)),
             quantity=rng.randint(1, 3),
             key=f"key-{number}",
-            habit=rng.choices(habits, weights)[0],
+            habit=rng.choices(habits, habit_weights)[0],
+            what=_what(planned.get(number), rng.choices(whats, what_weights)[0]),
         )
         for number in range(sagas)
     ]
+
+
+def _what(planned: Planned | None, otherwise: What) -> What:
+    return planned.what if planned else otherwise
 
 
 async def _try_again(
@@ -125,7 +131,9 @@ async def _try_again(
                 quantity=1,
                 key=f"{request.key}-again-{attempt}",
                 habit=Habit.INSISTS,
+                what=request.what,
             )
+            await prepare(ledger, another)
             await buy(ledger, another)
 
     await asyncio.gather(*(again(number) for number in traps))

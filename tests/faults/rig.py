@@ -1,10 +1,10 @@
-"""A stack of its own with a proxy on every link, and the worker that asks the test.
+"""A stack of its own with a proxy on every link, and two workers that ask the test.
 
-    worker -> proxy -> MongoDB, Redis, Temporal, inventory        api -> proxy -> the first three
+    workers -> proxy -> MongoDB, Redis, Temporal, inventory        api -> proxy -> the first three
     everybody -> proxy -> Kafka (the broker advertises the proxy's address)
     inventory -> MongoDB, and the test's own clients: directly
 
-So the worker's link to a server, the API's and the inventory's fail separately.
+So the workers' link to a server, the API's and the inventory's fail separately.
 """
 
 import os
@@ -30,6 +30,8 @@ from workflows.gateway import connect
 
 WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
 API_LINKS = ("mongodb", "redis", "temporal")
+WORKERS = ("worker", "worker-2")
+"""Processes on one task queue, and on one set of links; the second is there only here."""
 LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
 
 CACHE_TTL_SECONDS = 6
@@ -77,7 +79,13 @@ class _ProxiedStack(Stack):
         self._control = control
 
     def _specs(self) -> list[ProcessSpec]:
-        return [self._proxied(spec) for spec in super()._specs()]
+        specs = [self._proxied(spec) for spec in super()._specs()]
+        [worker] = [spec for spec in specs if spec.name == WORKERS[0]]
+        others = [
+            replace(worker, name=name, env={**worker.env, "CART_TEST_WORKER": name})
+            for name in WORKERS[1:]
+        ]
+        return [*specs, *others]
 
     def _proxied(self, spec: ProcessSpec) -> ProcessSpec:
         match spec.name:
@@ -103,6 +111,7 @@ class _ProxiedStack(Stack):
             "REDIS_URL": f"redis://{at('redis')}/0",
             "TEMPORAL_ADDRESS": at("temporal"),
             "CART_TEST_CONTROL": self._control,
+            "CART_TEST_WORKER": spec.name,
         }
         if spec.name == "worker":
             env["INVENTORY_SERVICE_URL"] = f"http://{at('inventory')}"

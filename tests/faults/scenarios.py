@@ -14,7 +14,8 @@ from models.messages import AddItemInput
 from tests.faults.control import DIE, GO, Place, Reply, Trap, echo, error
 from tests.faults.known_bad import Mistake
 from tests.faults.rig import Rig
-from tests.faults.traffic import PRICES, Habit, Ledger, Request, buy
+from tests.faults.traffic import Ledger, buy, prepare
+from tests.faults.wishes import PRICES, Habit, Request, What
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
 from workflows.gateway import fingerprint, new_attempt, policy_of
@@ -34,12 +35,13 @@ class Course:
     user_id: str
     together: asyncio.Barrier  # of all courses that run at once: a worker dies for all of them
 
-    def wish(self, habit: Habit = Habit.INSISTS) -> Request:
+    def wish(self, what: What = What.ADD, habit: Habit = Habit.INSISTS) -> Request:
         number = len(self.ledger.requests)
-        return Request(number, self.user_id, "lamp", 2, f"key-{number}", habit)
+        return Request(number, self.user_id, "lamp", 2, f"key-{number}", habit, what)
 
-    async def buy(self, habit: Habit = Habit.INSISTS) -> Request:
-        request = self.wish(habit)
+    async def buy(self, what: What = What.ADD, habit: Habit = Habit.INSISTS) -> Request:
+        request = self.wish(what, habit)
+        await prepare(self.ledger, request)
         await buy(self.ledger, request)
         return request
 
@@ -89,7 +91,7 @@ async def the_worker_dies_when_it_has_reserved(course: Course) -> None:
 async def the_reserves_answer_is_lost(course: Course) -> None:
     """The step fails and yet it was done: it must be undone all the same."""
     course.arm(Place("reserve", "after"), _always(error("inventory")), times=FOR_EVER)
-    await course.buy(Habit.LEAVES)
+    await course.buy(habit=Habit.LEAVES)
 
 
 async def the_pivots_answer_is_lost_until_the_deadline(course: Course) -> None:
@@ -129,6 +131,27 @@ async def the_event_cannot_be_published_at_once(course: Course) -> None:
     await course.buy()
 
 
+async def a_removal_does_not_come_to_its_pivot(course: Course) -> None:
+    """It ends undone, and its line stays in the cart: so must its units."""
+    await course.buy()
+    # Longer than the deadline of a saga, after which it gives up.
+    course.arm(Place("transaction", "before"), _always(error("mongodb")), times=FOR_EVER)
+    await course.buy(What.REMOVE, Habit.LEAVES)
+
+
+async def a_line_gets_more(course: Course) -> None:
+    """Of its units some are held already."""
+    await course.buy()
+    await course.buy(What.MORE)
+
+
+async def a_cart_is_cleared_and_read(course: Course) -> None:
+    """Its reader has been told that it is gone."""
+    await course.buy()
+    cleared = await course.buy(What.CLEAR)
+    await course.ledger.read(cleared, cleared.told[-1])
+
+
 SCENARIOS: Mapping[Mistake, Callable[[Course], Awaitable[None]]] = {
     Mistake.CLOCK: the_worker_dies_when_it_has_reserved,
     Mistake.LATE_UNDO: the_reserves_answer_is_lost,
@@ -136,6 +159,9 @@ SCENARIOS: Mapping[Mistake, Callable[[Course], Awaitable[None]]] = {
     Mistake.NO_COMPARE: a_second_saga_overtakes,
     Mistake.BACKWARDS: a_write_to_the_cache_arrives_late,
     Mistake.NO_EFFECTS: the_event_cannot_be_published_at_once,
+    Mistake.EARLY_RELEASE: a_removal_does_not_come_to_its_pivot,
+    Mistake.WHOLE_QUANTITY: a_line_gets_more,
+    Mistake.NO_TOMBSTONE: a_cart_is_cleared_and_read,
 }
 
 

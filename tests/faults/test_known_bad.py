@@ -7,12 +7,12 @@ import pytest
 from tests.faults.invariants import (
     Violation,
     carts_hold_what_was_committed,
-    every_change_is_told,
     every_hold_is_a_cart_line,
     reads_are_not_behind,
     versions_have_no_gap,
     violations,
 )
+from tests.faults.invariants_of_events import every_change_is_told
 from tests.faults.known_bad import Mistake, bad_user
 from tests.faults.observed import QUIET_SECONDS, observe
 from tests.faults.rig import Rig
@@ -26,6 +26,9 @@ CAUGHT_BY = {
     Mistake.NO_COMPARE: {carts_hold_what_was_committed, versions_have_no_gap},
     Mistake.BACKWARDS: {reads_are_not_behind},
     Mistake.NO_EFFECTS: {every_change_is_told},
+    Mistake.EARLY_RELEASE: {every_hold_is_a_cart_line},
+    Mistake.WHOLE_QUANTITY: {every_hold_is_a_cart_line},
+    Mistake.NO_TOMBSTONE: {reads_are_not_behind},
 }
 BAD_BUILDS_PATIENCE = 3.0
 """Seconds that a bad build is given to get quiet, which it may never do."""
@@ -35,7 +38,7 @@ async def go_through(
     rig: Rig, mistake: Mistake, user_id: str, together: asyncio.Barrier, patience: float
 ) -> list[Violation]:
     """The violations that a course of events ends with."""
-    ledger = Ledger(rig, clouded=lambda _: False)
+    ledger = Ledger(rig, is_clouded=lambda *_: False)
     await ledger.stock_up({"lamp": 100})
     await SCENARIOS[mistake](Course(rig, ledger, user_id, together))
     return violations(await observe(rig, ledger, [], patience=patience))

@@ -6,12 +6,13 @@ from tests.faults.control import DIE, Place, Reply, Trap
 from tests.faults.invariants import violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
-from tests.faults.traffic import Habit, Ledger, Request, buy
+from tests.faults.traffic import Ledger, buy
+from tests.faults.wishes import Habit, Request
 from tests.support.waiting import eventually
 
 
 async def test_a_repeated_key_is_not_answered_before_the_cart_can_be_read(rig: Rig) -> None:
-    ledger = Ledger(rig, clouded=lambda _: False)
+    ledger = Ledger(rig, is_clouded=lambda *_: False)
     await ledger.stock_up({"lamp": 10})
     await buy(ledger, Request(0, "user", "lamp", 1, "first", Habit.INSISTS))
 

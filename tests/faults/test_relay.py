@@ -10,12 +10,13 @@ from tests.faults.inject import CONVERGE_SECONDS
 from tests.faults.invariants import violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
-from tests.faults.traffic import Habit, Ledger, Request, buy
+from tests.faults.traffic import Ledger, buy
+from tests.faults.wishes import Habit, Request
 from workflows.ids import relay_workflow_id
 
 
 async def test_a_worker_killed_in_a_delivery_holds_its_shard_for_seconds_only(rig: Rig) -> None:
-    ledger = Ledger(rig, clouded=lambda _: False)
+    ledger = Ledger(rig, is_clouded=lambda *_: False)
     await ledger.stock_up({"lamp": 10})
     died_at: list[float] = []
 

@@ -1,11 +1,10 @@
-"""Buyers over HTTP: what they ask for, how they insist, and a ledger of what each was told."""
+"""Buyers over HTTP: how they insist on what they want, and a ledger of what each was told."""
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
@@ -14,79 +13,26 @@ import orjson
 
 from cli.token import mint_token
 from tests.faults.rig import Rig
+from tests.faults.wishes import UPDATES, Habit, Request, Told, What
 from workflows.ids import cart_workflow_id, operation_id
 
 INSIST_SECONDS = 45.0
 RETRY_SECONDS = 0.15
 AT_ONCE = 24
+# What a buyer puts into its cart before it wants something of it, and how often it tries.
+BASIS_UNITS, BASIS_TRIES = 3, 3
 
-PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
-PLENTY = ("lamp", "desk", "cable")
-SCARCE = ("rare-a", "rare-b")
-
-
-class Habit(StrEnum):
-    """How a buyer deals with an answer."""
-
-    INSISTS = "insists"  # the same key again, until it is known
-    TWICE = "twice"  # two requests with one key at once, then insists
-    REPEATS = "repeats"  # once more when it is known
-    FOLLOWS = "follows"  # asks the operation's URL after a 202
-    LEAVES = "leaves"  # never asks again
-
-
-@dataclass(frozen=True)
-class Told:
-    """One answer, or none: `status` 0 when the connection broke. Times are monotonic seconds."""
-
-    status: int
-    body: bytes
-    asked_at: float
-    told_at: float
-
-    @property
-    def committed(self) -> bool:
-        return self.status == httpx.codes.CREATED
-
-    @property
-    def unchanged(self) -> bool:
-        """It said that this request changed nothing."""
-        return self.status == httpx.codes.OK or 400 <= self.status < 500
-
-    @property
-    def unknown(self) -> bool:
-        return not self.committed and not self.unchanged
-
-
-@dataclass
-class Request:
-    """One buyer's wish, under one key, and all that was said about it."""
-
-    number: int
-    user_id: str
-    product_id: str
-    quantity: int
-    key: str
-    habit: Habit
-    told: list[Told] = field(default_factory=list)
-    accepted_at: str | None = None  # the Location of a 202
-
-    def body(self) -> dict[str, Any]:
-        return {
-            "productId": self.product_id,
-            "productTitle": self.product_id.title(),
-            "productPrice": orjson.Fragment(PRICES[self.product_id]),
-            "quantity": self.quantity,
-        }
+CartVersion = tuple[str, int]
+"""A cart's id and one of its versions."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """A buyer's own read after an answer: `seen` is the version read, `told` the one answered."""
+    """A buyer's own read after it was told that its request is done: `seen` None is no cart."""
 
-    user_id: str
-    told: int
-    seen: int
+    request: Request
+    told: Told
+    seen: CartVersion | None
     clouded: bool  # a write to the cache may have been lost
 
 
@@ -95,16 +41,12 @@ class Ledger:
     """All that buyers asked for in one store, were told, and read."""
 
     rig: Rig
-    clouded: Callable[[float], bool]
+    is_clouded: Callable[[str, float], bool]  # see `Injector.clouded`
     store_id: str = field(default_factory=lambda: f"store-{uuid4().hex[:12]}")
     stock: dict[str, int] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        return f"/api/v1/cart/{self.store_id}/store"
 
     @property
     def users(self) -> list[str]:
@@ -134,32 +76,92 @@ class Ledger:
     async def send(self, request: Request) -> Told:
         """One request; what it was told is noted."""
         asked_at = time.monotonic()
+        method, path, body = request.call(self.store_id)
+        headers = self.headers(request.user_id) | {"Idempotency-Key": request.key}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            answer = await self.rig.http.post(
-                self.path,
-                content=orjson.dumps(request.body()),
-                headers=self.headers(request.user_id)
-                | {"Idempotency-Key": request.key, "Content-Type": "application/json"},
+            answer = await self.rig.http.request(
+                method, path, content=orjson.dumps(body) if body else None, headers=headers
             )
-            told = Told(answer.status_code, answer.content, asked_at, time.monotonic())
-            if answer.status_code == httpx.codes.ACCEPTED:
+            status, content = answer.status_code, answer.content
+            if status == httpx.codes.ACCEPTED:
                 request.accepted_at = answer.headers["Location"]
         except httpx.TransportError:
-            told = Told(0, b"", asked_at, time.monotonic())
+            status, content = 0, b""
+        told = Told(request.what, status, content, asked_at, time.monotonic())
         request.told.append(told)
         return told
 
+    async def cart(self, user_id: str) -> dict[str, Any] | None:
+        """The user's own cart as it reads it, None when there is none.
+
+        Raises `httpx.TransportError` when it cannot be read now.
+        """
+        path = f"/api/v1/cart/{self.store_id}/store"
+        answer = await self.rig.http.get(path, headers=self.headers(user_id))
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if answer.status_code != httpx.codes.OK:
+            raise httpx.TransportError(f"answered {answer.status_code}")
+        cart: dict[str, Any] = answer.json()
+        return cart
+
     async def read(self, request: Request, told: Told) -> None:
-        """Reads the cart after a 201: the buyer must see at least what it was told."""
+        """Reads the cart after an answer: the buyer must see at least what it was told."""
         try:
-            answer = await self.rig.http.get(self.path, headers=self.headers(request.user_id))
+            cart = await self.cart(request.user_id)
         except httpx.TransportError:
             return
-        if answer.status_code in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
-            seen = answer.json().get("version", 0)
-            version = orjson.loads(told.body)["version"]
-            clouded = self.clouded(told.asked_at)
-            self.reads.append(Read(request.user_id, version, seen, clouded))
+        self.reads.append(Read(request, told, version_of(cart), self.clouded(request, told)))
+
+    def clouded(self, request: Request, told: Told) -> bool:
+        """Whether what was told may not have been written to the cache."""
+        return self.is_clouded(self.workflow_id(request.user_id), told.asked_at)
+
+
+def version_of(cart: dict[str, Any] | None) -> CartVersion | None:
+    return (cart["_id"], cart["version"]) if cart else None
+
+
+async def prepare(ledger: Ledger, request: Request) -> None:
+    """Looks at the buyer's cart, and fills it first where it has nothing that the request could be
+    about."""
+    if request.what is What.ADD:
+        return
+    needed = {What.CLEAR: 0, What.LESS: 2}.get(request.what, 1)
+    for attempt in range(BASIS_TRIES):
+        try:
+            cart = await ledger.cart(request.user_id)
+        except httpx.TransportError:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        if cart is not None:
+            lines = {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
+            enough = sorted(name for name, units in lines.items() if units >= needed)
+            if enough or needed == 0:
+                request.cart_id = cart["_id"]
+                if request.product_id not in enough and enough:
+                    request.product_id = enough[0]
+                units = lines.get(request.product_id, 0)
+                if request.what in UPDATES:
+                    more = request.what is What.MORE
+                    step = request.quantity if more else -request.quantity
+                    request.quantity = max(1, units + step)
+                return
+        basis = f"{request.key}-basis-{attempt}"
+        await buy(
+            ledger,
+            Request(
+                request.number,
+                request.user_id,
+                request.product_id,
+                BASIS_UNITS,
+                basis,
+                Habit.INSISTS,
+            ),
+        )
+    request.cart_id = "0" * 24  # it could not be read; such a cart there is not
 
 
 async def buy(ledger: Ledger, request: Request) -> None:
@@ -217,6 +219,7 @@ async def shop(
 
     async def one(request: Request) -> None:
         async with at_once:
+            await prepare(ledger, request)
             await before(request)
             await buy(ledger, request)
 

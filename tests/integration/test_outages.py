@@ -89,6 +89,41 @@ async def test_without_inventory_an_add_says_so_and_reading_works(shop: Shop, st
     await eventually(shop.assert_consistent)
 
 
+async def test_a_frozen_inventory_costs_the_first_adds_their_time_and_the_others_nothing(
+    shop: Shop, stack: Stack
+) -> None:
+    await shop.stock("headphones", 100)
+    with_cart = shop.buyer()
+    assert (await with_cart.add(quantity=2)).status_code == 201
+    stack.pause("inventory")
+    try:
+        first = [shop.buyer() for _ in range(3)]
+        # They wait for the inventory for longer than a request waits for its operation.
+        answers = await asyncio.gather(*(buyer.add() for buyer in first))
+        assert [answer.status_code for answer in answers] == [202] * 3
+        for buyer, answer in zip(first, answers, strict=True):
+            ended = await buyer.ended(answer)
+            assert (ended["status"], ended["answer"]["status"]) == ("aborted", 503)
+        others = await asyncio.gather(*(shop.buyer().add() for _ in range(10)))
+        statuses = sorted(answer.status_code for answer in others)
+        assert statuses in ([202] + [503] * 9, [503] * 10)  # one may be the trial
+        assert (await with_cart.clear()).status_code == 200
+    finally:
+        stack.resume("inventory")
+
+    async def works_again() -> None:
+        assert (await with_cart.add(quantity=3)).status_code == 201
+
+    await eventually(works_again)
+
+    async def settled() -> None:
+        assert sum(await shop.units("headphones")) == 100
+        assert not any(record.pending for record in await shop.records())
+        await shop.assert_consistent()
+
+    await eventually(settled, timeout=60)
+
+
 async def test_without_mongodb_nothing_is_half_done(shop: Shop, stack: Stack) -> None:
     await shop.stock("headphones", 10)
     buyer, key = shop.buyer(), uuid4().hex

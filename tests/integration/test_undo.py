@@ -34,7 +34,7 @@ async def test_a_passing_error_of_the_inventory_is_not_noticed(shop: Shop) -> No
 
 async def test_a_failed_reserve_is_undone_and_the_same_key_tries_again(shop: Shop) -> None:
     await shop.stock("headphones", 5)
-    await shop.fault("reserve", "error", times=2)
+    await shop.fault("reserve", "error", times=3)
     buyer, key = shop.buyer(), uuid4().hex
     answer = await buyer.add(quantity=2, key=key)
     assert answer.status_code == 503
@@ -72,7 +72,7 @@ async def test_a_reserve_that_was_delivered_twice_takes_once(shop: Shop) -> None
 
 async def test_a_release_that_fails_stays_pending_in_its_record(shop: Shop) -> None:
     await shop.stock("headphones", 5)
-    await shop.fault("reserve", "commit_then_timeout", seconds=0, times=2)
+    await shop.fault("reserve", "commit_then_timeout", seconds=0, times=3)
     await shop.fault("release", "error", times=1)
     buyer = shop.buyer()
     answer = await buyer.add(quantity=2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+import adapters.events
 from adapters.events import EventPublisher, connection_options, ping
 from deploy.local.ports import free_ports
 from deploy.setup import PARTITIONS, create_topics
@@ -20,6 +22,8 @@ from settings import Settings
 from tests.kafka.broker import Broker, with_brokers
 from tests.support.relays import TOO_LARGE
 from tests.support.shop import Event, read_events
+
+PATIENT_SECONDS = 20.0
 
 
 def event(
@@ -48,9 +52,15 @@ def versions(events: list[Event]) -> list[int]:
     return [one.value["version"] for one in events]
 
 
+def patient(settings: Settings) -> EventPublisher:
+    """A publisher that gives a broker on a busy machine its time."""
+    more = {"publish_timeout_seconds": PATIENT_SECONDS}
+    return EventPublisher(settings.model_copy(update=more))
+
+
 @pytest.fixture
 async def publisher(kafka: Settings) -> AsyncIterator[EventPublisher]:
-    publisher = EventPublisher(kafka)
+    publisher = patient(kafka)
     yield publisher
     await publisher.close()
 
@@ -117,7 +127,7 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> N
     config = {"max.message.bytes": "50000"}
     await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=config)])
     await admin.close()
-    publisher = EventPublisher(broker.settings)
+    publisher = patient(broker.settings)
     await publisher.publish([event("warm", topic=topic)])
     poison = [event(f"poison-{n}", size=200_000, topic=topic) for n in range(3)]
     good = [event(f"good-{n}", size=20_000, topic=topic) for n in range(30)]
@@ -130,6 +140,20 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> N
             assert isinstance(outcome, EffectRefused)
         else:
             assert outcome is None
+    await publisher.close()
+
+
+async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
+    broker: Broker, cart: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters.events, "ASK_SECONDS", PATIENT_SECONDS)
+    publisher = patient(broker.settings)
+    lost = event(cart, 1, topic=f"missing-{uuid4().hex[:8]}")
+    refusal = f"kafka refuses effect {lost.id}: no topic {lost.topic}: run `cart setup`"
+    with pytest.raises(EffectRefused, match=re.escape(refusal)):
+        await publisher.publish([lost])
+    await publisher.publish([event(cart, 2)])  # Kafka is well: no pause for anybody
+    assert versions((await read(broker.settings, cart))[cart]) == [2]
     await publisher.close()
 
 

@@ -17,8 +17,9 @@ from adapters.carts import CartStore
 from deploy.local.stack import SERVERS, Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
+from tests.replay.common import ended
 from tests.replay.histories import FOLDER, save
-from tests.replay.scenarios import SCENARIOS, ended
+from tests.replay.scenarios import SCENARIOS
 from tests.support.relays import relay_bench
 from tests.support.shop import Shop, World
 from tests.workflows.conftest import Bench

@@ -1,7 +1,8 @@
 """Relays of a test's own: their worker, their shard and what is planted in its outbox.
 
 The stack's own relays take the same records by other shards, but only when they are woken, so a
-test wakes its own and leaves nothing pending behind.
+test wakes its own and leaves nothing pending behind; and the stack's sweep, which would wake them,
+is paused meanwhile.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
@@ -36,6 +37,7 @@ from worker import build_worker
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.relay import RelayWorkflow
+from workflows.schedules import SCHEDULES
 
 SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
 TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends
@@ -75,7 +77,7 @@ class RelayBench:
         return self._users[number]
 
     async def plant(
-        self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=10)
+        self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=5)
     ) -> Operation:
         """A record with one pending effect, as a saga leaves it."""
         user = user or self.user(0)
@@ -212,7 +214,7 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         outbox=faulty(Outbox(), faults),
         gateway=gateway,
     )
-    async with worker:
+    async with worker, _no_sweep(shop.world.temporal):
         bench = RelayBench(shop, faults, settings, gateway, events)
         yield bench
         faults.heal()
@@ -222,3 +224,17 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         await Operation.find({"storeId": shop.store_id}).delete()
     for adapter in (inventory, redis, events):
         await adapter.close()
+
+
+@asynccontextmanager
+async def _no_sweep(temporal: Client) -> AsyncIterator[None]:
+    """The stack's sweep does nothing inside, if there is one: only a worker makes it."""
+    schedule = temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
+    note = next(timed.note for timed in SCHEDULES if timed.schedule_id == ids.SWEEP_SCHEDULE)
+    with suppress(RPCError):
+        await schedule.pause(note=note)
+    try:
+        yield
+    finally:
+        with suppress(RPCError):
+            await schedule.unpause(note=note)

@@ -176,6 +176,9 @@ class Buyer:
     async def get(self) -> httpx.Response:
         return await self.shop.world.http.get(self.path, headers=self.headers)
 
+    async def clear(self) -> httpx.Response:
+        return await self.shop.world.http.delete(self.path, headers=self.headers)
+
     async def ended(self, answer: httpx.Response, *, timeout: float = 30) -> dict[str, Any]:
         """Follows a 202 to its end; the body of the operation's URL."""
         assert answer.status_code == 202, answer.text

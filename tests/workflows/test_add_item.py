@@ -126,7 +126,7 @@ async def test_an_error_nobody_foresaw_fails_the_run_after_its_undo(bench: Bench
 
 async def test_settling_waits_for_mongodb(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=2)
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=3)
     result = await bench.add(buyer)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "inventory_unavailable")
@@ -137,7 +137,7 @@ async def test_settling_waits_for_mongodb(bench: Bench) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_release_that_fails_is_finished_by_the_relay(bench: Bench, when: When) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=2)
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     bench.faults.fail("release", when, DependencyUnavailable("inventory"))
     result = await bench.add(buyer)
     assert result.outcome is Outcome.ABORTED
@@ -181,7 +181,7 @@ async def test_what_stops_a_saga_leads_to_the_undo(bench: Bench, how: str) -> No
 
 async def test_nothing_interrupts_an_undo(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=2)
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     arrived, go_on = bench.faults.hold("settle")
     handle = await bench.start(buyer)
     await asyncio.wait_for(arrived.wait(), 10)

@@ -14,7 +14,12 @@ from tests.support.relays import Handle, RelayBench
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from workflows import ids
-from workflows.schedules import SweepWorkflow, ensure_schedules
+from workflows.schedules import (
+    SWEEP_AGE_SECONDS,
+    SWEEP_EVERY,
+    SweepWorkflow,
+    ensure_schedules,
+)
 
 
 @pytest.fixture
@@ -41,10 +46,10 @@ async def exists(relay: Handle) -> bool:
 
 
 @pytest.mark.usefixtures("schedule")
-async def test_it_wakes_the_relays_of_what_has_been_pending_for_a_minute(
+async def test_it_wakes_the_relays_of_what_has_been_pending_for_long(
     relays: RelayBench,
 ) -> None:
-    event = await relays.plant_event(age=timedelta(seconds=61))
+    event = await relays.plant_event(age=timedelta(seconds=SWEEP_AGE_SECONDS + 1))
     await relays.shop.stock("headphones", 10)
     release = await relays.plant_release("headphones", saga_id="saga-1", age=timedelta(days=1))
     assert await sweep(relays) >= 2
@@ -60,7 +65,7 @@ async def test_it_wakes_the_relays_of_what_has_been_pending_for_a_minute(
 
 @pytest.mark.usefixtures("schedule")
 async def test_it_leaves_what_is_younger_to_who_has_it(relays: RelayBench) -> None:
-    await relays.plant_event(age=timedelta(seconds=50))
+    await relays.plant_event(age=timedelta(seconds=SWEEP_AGE_SECONDS / 2))
     await sweep(relays)
     assert not await exists(relays.handle())
 
@@ -68,7 +73,7 @@ async def test_it_leaves_what_is_younger_to_who_has_it(relays: RelayBench) -> No
 async def test_the_schedule_is_made_once(world: World, schedule: ScheduleHandle) -> None:
     before = await schedule.describe()
     assert before.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
-    assert [every.every for every in before.schedule.spec.intervals] == [timedelta(minutes=1)]
+    assert [every.every for every in before.schedule.spec.intervals] == [SWEEP_EVERY]
     await ensure_schedules(world.temporal, task_queue="another")
     after = await schedule.describe()
     assert (after.schedule.action, after.schedule.state.paused) == (before.schedule.action, True)

@@ -1,0 +1,37 @@
+"""A hold on a store's intake: until it ends, changes of the store's carts are turned away."""
+
+from datetime import datetime
+
+from beanie import Document
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pymongo import ASCENDING, IndexModel
+
+RETRY_AFTER_SECONDS = 30
+
+
+class IntakeHold(Document):
+    """Who held a store's intake, since when and why; kept for the audit when it has ended."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    store_id: str
+    active: bool = True
+    by: str
+    reason: str
+    at: datetime
+    retry_after_seconds: int = Field(RETRY_AFTER_SECONDS, ge=1, le=86_400)
+    released_by: str | None = None
+    released_because: str | None = None
+    released_at: datetime | None = None
+
+    class Settings:
+        name = "intakeHolds"
+        indexes = [
+            IndexModel(
+                [("storeId", ASCENDING)],
+                unique=True,
+                name="one_active_by_store",
+                partialFilterExpression={"active": True},
+            ),
+        ]

@@ -1,0 +1,40 @@
+"""Histories of what the clock starts."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from models.upkeep import ExpiryInput
+from tests.replay.common import Run, Scenario
+from tests.support.carts import plant_cart
+from tests.support.relays import RelayBench
+from tests.workflows.conftest import Bench
+from workflows.expiry import ExpiryWorkflow
+from workflows.figures import FiguresWorkflow
+from workflows.schedules import SweepWorkflow
+
+
+async def sweep(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        SweepWorkflow.run, id=f"sweep-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def expiry_of_two_carts(bench: Bench, relays: RelayBench) -> Run:
+    for user_id in ("user-1", "user-2"):
+        await plant_cart(bench.shop, user_id, {"headphones": 1}, expires_in=timedelta(days=-1))
+    return await bench.shop.world.temporal.start_workflow(
+        ExpiryWorkflow.run, ExpiryInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def figures(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        FiguresWorkflow.run, id=f"figures-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    sweep,
+    expiry_of_two_carts,
+    figures,
+)

@@ -1,0 +1,188 @@
+"""`cart ops` on sagas that wait: what it shows, and what it does to them."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.common import SearchAttributeKey
+
+from models.errors import DependencyUnavailable
+from models.messages import AddItemInput, Outcome
+from tests.support.commands import cart
+from tests.support.shop import Buyer
+from tests.support.waiting import eventually
+from tests.workflows.conftest import Bench
+from workflows import ids, policies
+from workflows.gateway import CartGateway, Started
+
+FOR_EVER = 1000
+LONG = timedelta(minutes=10)  # commands start slowly on a busy machine
+BY = ("--by", "alice", "--reason", "a test says so")
+
+
+async def start(bench: Bench, buyer: Buyer, quantity: int = 2) -> Started:
+    """Starts an add as the API does, in this process's worker."""
+    gateway = CartGateway(
+        bench.shop.world.temporal, task_queue=bench.task_queue, lock_wait_seconds=5
+    )
+    request = AddItemInput(
+        **bench.common(buyer, f"add {quantity}", deadline_seconds=LONG.total_seconds()),
+        product_id="headphones",
+        product_title="Wireless Headphones",
+        product_price=Decimal("79.99"),
+        quantity=quantity,
+        email="secret@example.com",
+        full_name="Secret Name",
+    )
+    return await gateway.start(request)
+
+
+def cart_name(buyer: Buyer) -> str:
+    return f"{buyer.shop.store_id}/{buyer.user_id}"
+
+
+async def listed(bench: Bench, count: int, *words: str) -> Any:
+    """The list, once visibility has so many."""
+
+    async def enough() -> Any:
+        ran = await cart("ops", "list", "--json", "--store", bench.shop.store_id, *words)
+        assert ran.code == 0, ran.output
+        assert ran.json["count"] == count
+        return ran.json
+
+    return await eventually(enough, timeout=60)
+
+
+async def test_an_abort_undoes_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("start_to_close_timeout", "schedule_to_close_timeout"):
+        monkeypatch.setitem(policies.COMMIT, bound, LONG)
+    buyer = bench.shop.buyer()
+    arrived, _ = bench.faults.hold("commit")
+    started = await start(bench, buyer)
+    await asyncio.wait_for(arrived.wait(), 10)
+    ran = await cart("ops", "abort", cart_name(buyer), *BY, "--json")
+    assert ran.code == 0, ran.output
+    told = ran.json
+    assert (told["action"], told["by"], told["reason"]) == ("abort", "alice", "a test says so")
+    [ended] = told["sagas"]
+    assert (ended["outcome"], ended["reason"]) == ("aborted", "operator")
+    assert ended["runId"] == started.handle.run_id
+    assert await bench.shop.units("headphones") == (10, 0, 0)
+    assert await buyer.cart() is None
+    shown = await cart("ops", "show", started.handle.run_id or "", "--json")
+    [signal] = [step for step in shown.json["steps"] if step["what"] == "signal abort"]
+    assert signal["note"] == "a test says so, alice"
+
+
+async def test_a_saga_that_has_committed_is_not_aborted(bench: Bench) -> None:
+    buyer = bench.shop.buyer()
+    await (await start(bench, buyer)).handle.result()
+    ran = await cart("ops", "abort", cart_name(buyer), *BY, "--json")
+    assert (ran.code, ran.json["sagas"][0]["outcome"]) == (5, "committed")
+    assert await bench.shop.units("headphones") == (8, 2, 0)
+
+
+async def test_many_are_aborted_when_their_number_is_confirmed(bench: Bench) -> None:
+    buyers = [bench.shop.buyer() for _ in range(2)]
+    without_mongodb(bench, sagas=2)
+    for buyer in buyers:
+        await start(bench, buyer)
+    await listed(bench, 2, "--attention")
+    many = ("ops", "abort", "--store", bench.shop.store_id, *BY)
+    tried = await cart(*many, "--dry-run", "--json")
+    assert (tried.code, tried.json["count"]) == (0, 2)
+    refused = await cart(*many, "--confirm", "1")
+    assert refused.code == 6, refused.output
+    assert "repeat with --confirm 2" in refused.output
+    aborting = asyncio.create_task(
+        cart(*many, "--confirm", "2", "--timeout", "120", "--json", timeout=180)
+    )
+    runs = [run for buyer in buyers for run in await buyer.runs()]
+
+    async def told() -> None:
+        for run in runs:
+            handle = bench.shop.world.temporal.get_workflow_handle(run.id, run_id=run.run_id)
+            assert signals_of(await handle.fetch_history()) == [ids.ABORT]
+
+    await eventually(told, timeout=60)
+    bench.faults.heal()
+    done = await aborting
+    assert done.code == 0, done.output
+    assert [saga["outcome"] for saga in done.json["sagas"]] == ["aborted", "aborted"]
+
+
+def signals_of(history: WorkflowHistory) -> list[str]:
+    return [
+        event.workflow_execution_signaled_event_attributes.signal_name
+        for event in history.events
+        if event.HasField("workflow_execution_signaled_event_attributes")
+    ]
+
+
+def without_mongodb(bench: Bench, *, sagas: int = 1) -> None:
+    """Sagas fail at their first step, and cannot settle what they may have done."""
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=2 * sagas)
+    bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
+
+
+async def test_a_saga_that_cannot_be_settled_says_what_it_waits_for(bench: Bench) -> None:
+    buyer = bench.shop.buyer()
+    without_mongodb(bench)
+    started = await start(bench, buyer)
+    attention = SearchAttributeKey.for_bool(ids.ATTENTION)
+
+    async def waiting() -> None:
+        described = await started.handle.describe()
+        assert described.typed_search_attributes.get(attention)
+
+    await eventually(waiting)
+    shown = await cart("ops", "show", cart_name(buyer), "--json")
+    told = shown.json
+    assert (told["outcome"], told["attention"]) == ("running", True)
+    assert "waiting for MongoDB since" in told["says"]
+    assert "nothing needs to be aborted" in told["next"][0]
+    assert any(
+        step["what"] == "settle_run" and step["note"].startswith("being tried")
+        for step in told["steps"]
+    )
+    late = await cart("ops", "wait", cart_name(buyer), "--timeout", "0.1", "--json")
+    assert (late.code, late.json["sagas"][0]["outcome"]) == (4, "running")
+    await listed(bench, 1, "--attention")
+    stuck = await cart("ops", "stuck", "--json")
+    assert stuck.code == 1
+    [problem] = [p for p in stuck.json["problems"] if p["name"] == started.handle.run_id]
+    assert "waits for MongoDB" in problem["what"]
+    bench.faults.heal()
+    ended = await cart("ops", "wait", cart_name(buyer), "--json")
+    assert (ended.code, ended.json["sagas"][0]["outcome"]) == (5, "aborted")
+    described = await started.handle.describe()
+    assert not described.typed_search_attributes.get(attention)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_search_attributes_name_what_people_look_for_and_nothing_private(
+    bench: Bench, committed: bool
+) -> None:
+    buyer = bench.shop.buyer()
+    started = await start(bench, buyer, 2 if committed else 11)
+    result = await started.handle.result()
+    assert (result.outcome is Outcome.COMMITTED) is committed
+
+    description = await started.handle.describe()
+    found = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    found = {name: value for name, value in found.items() if name.startswith("Cart")}
+    expected = {
+        ids.STORE_ID: bench.shop.store_id,
+        ids.USER_ID: buyer.user_id,
+        ids.PRODUCT_ID: "headphones",
+        ids.OPERATION: ids.ADD_ITEM,
+        ids.OPERATION_ID: started.operation_id,
+    }
+    assert found == (expected if committed else expected | {ids.OUTCOME: "rejected"})
+    assert await description.static_summary() == f"Add {2 if committed else 11} x headphones"
+    # What a committed add costs the server: no more than before it explained itself.
+    transitions = description.raw_description.workflow_execution_info.state_transition_count
+    assert transitions == 3
