@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from tests.faults.invariants import Violation, violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig, running_rig
-from tests.faults.traffic import Ledger, buy
+from tests.faults.traffic import RETRY_SECONDS, Ledger, buy
 from tests.faults.wishes import UPDATES, Habit, Request, What
 
 PRODUCT, UNITS = "rare-a", 10
@@ -48,7 +49,11 @@ async def _shop(ledger: Ledger, user: str, goes_on: Callable[[int], bool]) -> No
     rng = random.Random(user)
     number = 0
     while goes_on(number):
-        cart = await ledger.cart(user)
+        try:
+            cart = await ledger.cart(user)
+        except httpx.TransportError:  # too busy for now
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
         held = cart["quantity"] if cart else 0
         # Who has nothing can only add; a few try what cannot be done.
         what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0] if cart else What.ADD
