@@ -7,7 +7,7 @@ of its end as the epoch, without a pointer: a tombstone. Nobody can bring the ol
 user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -97,19 +97,18 @@ class CartCache:
         created_at: datetime,
         version: int,
         body: bytes,
-        changed_product: str | None = None,
+        changed_products: Collection[str] = (),
         announce: Announcement | None = None,
     ) -> bool:
         """Caches a version of a cart; False when a later one, or a tombstone, is there.
 
-        In the same round trip the cached stock of the product goes whose units were reserved, and
+        In the same round trip the cached stock of the products goes that the change was about, and
         then, after the cart, comes the announcement: who hears it and reads the cart sees at least
         this version.
         """
         key = _key(store_id, user_id)
         keys = [f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"]
-        if changed_product is not None:
-            keys.append(stock_key(store_id, changed_product))
+        keys += [stock_key(store_id, product) for product in changed_products]
         async with self._redis.asked():
             stored = await self._put(
                 keys=keys,

@@ -38,7 +38,7 @@ TARGETS = {
     "remove_over_add": Target("≤", 1.1, "answer to the removal of a line / to an add"),
     "admin_page_100000_over_100": Target("≤", 5.0, "page of 100 carts out of 100,000 / of 100"),
     "cart_100_over_1": Target("≤", 1.3, "add to a cart of 100 lines / of one"),
-    "read_over_empty": Target("≤", 2.0, "read of a cart / an empty route"),
+    "read_over_empty": Target("≤", 2.0, "read of a cart / an empty route, both with a token"),
     "add_kafka_down_over_healthy": Target("≤", 1.5, "add while Kafka is down / is there"),
     "add_redis_down_over_healthy": Target("≤", 1.5, "add while Redis is down / is there"),
 }

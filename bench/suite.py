@@ -143,7 +143,7 @@ async def _latencies(
         "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
         "answer_over_direct": ("add", "direct"),
         "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
-        "read_over_empty": ("read", "live"),
+        "read_over_empty": ("read", "empty"),
         "update_over_add": ("update", "add"),
         "remove_over_add": ("remove", "add"),
         "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
