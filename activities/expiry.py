@@ -11,7 +11,7 @@ from temporalio.client import WorkflowFailureError
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.expired import ExpiredCart, ExpiredCarts
-from models.errors import OperationAborted, OperationInProgress
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import OperationResult, Outcome
 from models.upkeep import ExpiredPage, ExpiryPage
 
@@ -32,7 +32,10 @@ class ExpiryActivities:
 
     @activity.defn(name="expire_page")
     async def expire_page(self, page: ExpiryPage) -> ExpiredPage:
-        """Clears the carts of a page, several at once. Safe to try again: what is gone is gone."""
+        """Clears the carts of a page, several at once. Safe to try again: what is gone is gone.
+
+        Fails only when none of them could be decided, so that what was done is counted.
+        """
         async with heartbeats():
             with as_application_error():
                 carts = await self._expired.page(
@@ -40,13 +43,23 @@ class ExpiryActivities:
                 )
                 at_once = asyncio.Semaphore(CARTS_AT_ONCE)
 
-                async def expire(cart: ExpiredCart) -> bool:
+                async def expire(cart: ExpiredCart) -> bool | DependencyUnavailable:
                     async with at_once:
-                        return await self._cleared(cart, page.before)
+                        try:
+                            return await self._cleared(cart, page.before)
+                        except DependencyUnavailable as error:
+                            return error
 
-                gone = await asyncio.gather(*map(expire, carts))
-        left = [cart.cart_id for cart, is_gone in zip(carts, gone, strict=True) if not is_gone]
-        return ExpiredPage(found=len(carts), cleared=sum(gone), left=tuple(left))
+                ends = await asyncio.gather(*map(expire, carts))
+                errors = [end for end in ends if isinstance(end, DependencyUnavailable)]
+                if errors and len(errors) == len(carts):
+                    raise errors[0]
+        return ExpiredPage(
+            found=len(carts),
+            cleared=ends.count(True),
+            left=tuple(cart.cart_id for cart, end in zip(carts, ends, strict=True) if end is False),
+            undecided=len(errors),
+        )
 
     async def _cleared(self, cart: ExpiredCart, before: datetime) -> bool:
         try:

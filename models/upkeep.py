@@ -29,12 +29,13 @@ class ExpiredPage(Message):
     """What became of a page: carts that are gone, and ids of those that are not.
 
     A cart is left because it was touched meanwhile, or because it was busy; then the next pass has
-    it.
+    it. Of `undecided` ones a system that did not answer is to blame; the next page has them again.
     """
 
     found: int
     cleared: int
     left: tuple[str, ...]
+    undecided: int = 0
 
 
 class ExpiryResult(Message):

@@ -32,7 +32,8 @@ class ExpiryWorkflow:
                 f"carts that expired by {before:%Y-%m-%d %H:%M:%S} UTC: "
                 f"{cleared} cleared, {len(left)} left to the next pass"
             )
-            if page.found < policies.EXPIRY_PAGE or len(left) >= policies.EXPIRY_MOST_LEFT:
+            last = page.found < policies.EXPIRY_PAGE and page.undecided == 0
+            if last or len(left) >= policies.EXPIRY_MOST_LEFT:
                 return ExpiryResult(cleared=cleared, left=len(left))
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(ExpiryInput(before=before, left=left, cleared=cleared))

@@ -9,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.expiry import ExpiryActivities
 from adapters.expired import ExpiredCart, ExpiredCarts
 from models.cart import Cart
-from models.errors import OperationAborted, OperationInProgress
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.events import CART_CLEARED
 from models.messages import ClearCartInput, OperationResult
 from models.upkeep import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
@@ -217,3 +218,26 @@ async def test_a_cart_that_cannot_be_cleared_is_left_to_the_next_pass(
     second: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
     assert (second.found, second.left) == (0, ())
     await Cart.find({"storeId": shop.store_id}).delete()
+
+
+async def test_what_could_not_be_decided_is_found_again(shop: Shop) -> None:
+    """One answer of three is lost: the page counts the others, and the next one has it again."""
+    for name in ("a", "b", "c"):
+        await plant_cart(shop, name, {"headphones": 1}, expires_in=LONG_AGO, held=False)
+    gateway, policy = gateway_of(shop.world), policy_of(shop.world.settings)
+    away = {"b"}
+
+    async def clear(cart: ExpiredCart, before: datetime) -> OperationResult:
+        if cart.user_id in away:
+            raise DependencyUnavailable("temporal")
+        return await expire_cart(gateway, policy, cart, before)
+
+    steps = ExpiryActivities(ExpiredCarts(), expire=clear)
+    page = ExpiryPage(before=datetime.now(UTC), left=(), limit=10)
+    first: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
+    assert (first.found, first.cleared, first.left, first.undecided) == (3, 2, (), 1)
+    with pytest.raises(ApplicationError, match="temporal is unavailable"):
+        await ActivityEnvironment().run(steps.expire_page, page)
+    away.clear()
+    last: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
+    assert (last.found, last.cleared, last.undecided) == (1, 1, 0)
