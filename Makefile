@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos fuzz docs release-openapi install clean
+.PHONY: help run test check bench chaos fuzz docs release-openapi image sbom check-deploy install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
@@ -33,6 +33,9 @@ help:
 	@echo "make docs    write the documents of the API and of the events anew, after a change"
 	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
+	@echo "make image   build the container image (IMAGE=cart-service:dev)"
+	@echo "make sbom    write sbom.json: what a production installation has in it"
+	@echo "make check-deploy  build the image, start docker-compose.yml, walk a shopper's day (minutes)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
 
 run: $(STAMP)
@@ -72,6 +75,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
 	@$(BIN)/python -m models.event_docs $(ARGS)
+	@$(BIN)/python -m tests.contract.guide
 
 # A release promises what its document says; from then on `make test` compares with it.
 release-openapi: docs
@@ -79,6 +83,25 @@ release-openapi: docs
 
 bench: $(STAMP)
 	@exec $(BIN)/cart bench $(ARGS)
+
+IMAGE ?= cart-service:dev
+
+image:
+	docker build --file deploy/Dockerfile --tag $(IMAGE) .
+
+# In an environment of its own, which has no tool for development in it.
+sbom: $(STAMP)
+	@rm -rf $(VENV)/production && $(BIN)/python -m venv --without-pip $(VENV)/production
+	@$(PIP) --python $(VENV)/production/bin/python install --require-hashes \
+		--requirement requirements.lock
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file sbom.json $(VENV)/production/bin/python
+	@echo "sbom.json: CycloneDX, $$(grep -c '"purl"' sbom.json) packages"
+
+# CHECK=--stand-ins where there is neither a container engine nor a registry.
+check-deploy: $(STAMP)
+	$(BIN)/pytest -q tests/deploy
+	BIN=$(CURDIR)/$(BIN) tests/deploy/check.sh $(CHECK)
 
 install: $(STAMP)
 

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
     log_level: LogLevel = LogLevel.INFO
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    heartbeat_file: Path | None = None
 
     # Authentication
     jwt_algorithm: JwtAlgorithm = JwtAlgorithm.HS256

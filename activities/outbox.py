@@ -146,7 +146,11 @@ class OutboxActivities:
 
 
 class _Delivery:
-    """A batch in progress. After a failure of a dependency no further cart is begun."""
+    """A batch in progress. After a failure of a dependency no further cart is begun.
+
+    Its calls are made although a circuit is open: no saga and no shopper waits for them, and a
+    relay that took an open circuit for a failure would come back ever later.
+    """
 
     def __init__(
         self,
@@ -183,7 +187,7 @@ class _Delivery:
         for record in records:
             if record.at <= ripe:
                 carts.setdefault((record.store_id, record.user_id), []).append(record)
-        # The first cart goes alone: it may be the one call that an open circuit lets through.
+        # The first cart goes alone, and finds out for the others whether the dependency is there.
         waiting = list(carts.items())
         for at_once in (waiting[:1], waiting[1:]):
             await asyncio.gather(*(self._deliver_cart(*cart) for cart in at_once))
@@ -215,10 +219,11 @@ class _Delivery:
     async def _deliver_record(self, record: Operation) -> None:
         effects = self._waiting(record)
         if self._kind is RelayKind.EVENTS:
-            await self._events.publish([one for one in effects if isinstance(one, EventEffect)])
+            events = [one for one in effects if isinstance(one, EventEffect)]
+            await self._events.publish(events, anyway=True)
         for effect in effects:
             if isinstance(effect, ReleaseEffect):
-                await self._inventory.release(record.store_id, record.user_id, effect)
+                await self._inventory.release(record.store_id, record.user_id, effect, anyway=True)
                 await self._stock.drop(record.store_id, {effect.product_id})
         done = tuple(effect.id for effect in effects)
         await self._outbox.mark_done(record.id, done, datetime.now(UTC))

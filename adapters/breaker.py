@@ -36,9 +36,13 @@ class CircuitBreaker:
         return self._on_trial or time.monotonic() < self._open_until
 
     @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
-        """Counts a `DependencyUnavailable` raised inside; raises one itself while open."""
-        if self.is_open:
+    async def guard(self, *, anyway: bool = False) -> AsyncIterator[None]:
+        """Counts a `DependencyUnavailable` raised inside; raises one itself while open.
+
+        `anyway` lets the call through all the same: nobody else waits for it, and when it succeeds
+        it closes the circuit for all.
+        """
+        if self.is_open and not anyway:
             raise DependencyUnavailable(self.dependency, f"circuit open after {self._reason}")
         trial = self._on_trial = self._open_until is not None
         try:

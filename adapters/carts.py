@@ -149,13 +149,12 @@ class CartStore:
     ) -> tuple[list[Cart], int]:
         """A page (from 1) of a store's carts, the newest first, and how many there are in all."""
         query = where.query(store_id)
+        found = Cart.find(query)
+        if where.user_id is None:  # else there is one at most, and nothing to sort
+            found = found.sort("-createdAt", "-_id")
         async with bounded(LIST_SECONDS):
             carts, total = await _together(
-                Cart.find(query)
-                .sort("-createdAt", "-_id")
-                .skip((page - 1) * limit)
-                .limit(limit)
-                .to_list(),
+                found.skip((page - 1) * limit).limit(limit).to_list(),
                 Cart.find(query).count(),
             )
         return carts, total

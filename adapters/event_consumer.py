@@ -159,7 +159,7 @@ class _Member(ConsumerRebalanceListener):
             and (offset := self._lanes[partition].committable) is not None
             and offset != self._committed.get(partition)
         }
-        if not offsets:
+        if not offsets or not self._is_member():
             return
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT):
@@ -170,6 +170,12 @@ class _Member(ConsumerRebalanceListener):
             logger.debug("Offsets were not committed: %r", error)
         else:
             self._committed |= offsets
+
+    def _is_member(self) -> bool:
+        """Whether the broker knows us. It takes the commits of a client that names no member, also
+        those of positions that we had before the broker lost its data, and would skip as many."""
+        coordinator = self._consumer._coordinator  # noqa: SLF001 (nothing public tells)
+        return coordinator is not None and bool(coordinator.member_id)
 
     async def _finish(self, partitions: list[TopicPartition], seconds: float) -> None:
         """Waits for what is under way, commits, and gives up what is not done."""

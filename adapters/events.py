@@ -143,16 +143,17 @@ class EventPublisher:
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
-    async def publish(self, events: Sequence[EventEffect]) -> None:
+    async def publish(self, events: Sequence[EventEffect], *, anyway: bool = False) -> None:
         """Publishes in this order; returns only when all were acknowledged.
 
-        Raises `EffectRefused` when Kafka does not take one of them, else `DependencyUnavailable`.
+        `anyway` also while the circuit is open. Raises `EffectRefused` when Kafka does not take one
+        of them, else `DependencyUnavailable`.
         """
-        await self.send([_outgoing(event) for event in events])
+        await self.send([_outgoing(event) for event in events], anyway=anyway)
 
-    async def send(self, messages: Sequence[Outgoing]) -> None:
+    async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
         """The same for messages of any kind."""
-        async with self._breaker.guard():
+        async with self._breaker.guard(anyway=anyway):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):

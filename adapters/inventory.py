@@ -10,19 +10,22 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
+from models.repair import HeldPage
 
 logger = logging.getLogger(__name__)
 
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
+HELD_PAGE = 1000
 CHECK_SECONDS = 0.5
 CHECK_COOLDOWN_SECONDS = 1.0
 # A saga's last try of a reserve comes later than this after its first (`workflows.policies`).
@@ -115,10 +118,12 @@ class InventoryClient:
         release: ReleaseEffect,
         *,
         timeout: float | None = None,
+        anyway: bool = False,
     ) -> None:
         """Gives a hold back; returns only when the service has accepted it.
 
-        Raises `EffectRefused` when the service says that this request is wrong.
+        `anyway` also while the circuit is open. Raises `EffectRefused` when the service says that
+        this request is wrong.
         """
         body: dict[str, Any] = {
             "storeId": store_id,
@@ -130,12 +135,29 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        async with self._releasing.guard():
+        async with self._releasing.guard(anyway=anyway):
             response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
             if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
                 raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
             if response.status_code != HTTPStatus.OK:
                 raise _unexpected(response)
+
+    async def reservations(
+        self, store_id: str, *, user_id: str | None = None, cursor: str | None = None
+    ) -> HeldPage:
+        """A page of what is held in a store, by one user or by all, in order of user and product.
+
+        `cursor` is the page before's.
+        """
+        wanted = {"storeId": store_id, "userId": user_id, "cursor": cursor, "limit": HELD_PAGE}
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        response = await self._call("GET", f"{BASE}/reservations?{query}")
+        if response.status_code != HTTPStatus.OK:
+            raise _unexpected(response)
+        try:
+            return HeldPage.model_validate_json(response.content)
+        except ValidationError as error:
+            raise DependencyUnavailable("inventory", f"an unknown answer: {error}") from error
 
     async def _call(
         self, method: str, path: str, *, json: Any = None, timeout: float | None = None

@@ -6,6 +6,8 @@ too, and all go back by themselves, also when Redis is away by then.
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -34,52 +36,64 @@ class AskedLevel:
 class LogLevels:
     """Follows what is asked for; `usual` is this process's own level."""
 
-    def __init__(self, redis: RedisPool, *, usual: str) -> None:
+    def __init__(
+        self, redis: RedisPool, *, usual: str, apply: Callable[[str], None] = set_level
+    ) -> None:
         self._redis = redis
         self._usual = usual
+        self._set_level = apply
         self._current = usual
         self._asked: AskedLevel | None = None
         self._following: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._turn = asyncio.Lock()  # who looks must not overlook what is being asked
 
     def open(self) -> None:
         """Begins to follow, for as long as the process lives."""
         self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
+        self._closing.set()
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+            await self._following
 
     async def ask(self, level: str, *, seconds: int) -> AskedLevel:
         """Asks every process for a level; raises `DependencyUnavailable` when nobody would hear."""
         asked = AskedLevel(level, datetime.now(UTC) + timedelta(seconds=seconds))
         text = orjson.dumps({"level": level, "until": timestamp(asked.until)})
-        async with self._redis.asked() as redis:
-            await redis.set(KEY, text, ex=seconds)
-        self._asked = asked
-        self._apply()
+        async with self._turn:
+            async with self._redis.asked() as redis:
+                await redis.set(KEY, text, ex=seconds)
+            self._asked = asked
+            self._apply()
         return asked
 
     async def _follow(self) -> None:
-        while True:
-            try:
-                async with self._redis.asked() as redis:
-                    self._asked = _asked(await redis.get(KEY))
-            except DependencyUnavailable as error:  # what was asked for last holds for its time
-                logger.debug("Log level is not looked for: %s", error)
-            self._apply()
-            await asyncio.sleep(LOOK_SECONDS)
+        while not self._closing.is_set():
+            async with self._turn:
+                await self._look()
+                self._apply()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._closing.wait()
+
+    async def _look(self) -> None:
+        try:
+            async with self._redis.asked() as redis:
+                self._asked = _asked(await redis.get(KEY))
+        except DependencyUnavailable as error:  # what was asked for last holds for its time
+            logger.debug("Log level is not looked for: %s", error)
 
     def _apply(self) -> None:
         asked = self._asked
         level = asked.level if asked and datetime.now(UTC) < asked.until else self._usual
         if level != self._current:
             self._current = level
-            set_level(level)
+            self._set_level(level)
             logger.info("Log level is %s", level, extra={"event": "log_level_changed"})
 
 
-def _asked(text: bytes | str | None) -> AskedLevel | None:
+def _asked(text: str | bytes | None) -> AskedLevel | None:
     if text is None:
         return None
     try:

@@ -20,6 +20,7 @@ from api.middleware import RequestMiddleware
 from api.openapi import DocumentedApi
 from api.routers import admin, cart, carts, health, log_level, operations
 from api.state import ApiState, open_state
+from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 
@@ -50,7 +51,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         if state is not None:
             yield
             return
-        async with open_state(settings) as opened:
+        async with open_state(settings) as opened, beating(settings.heartbeat_file):
             app.state.api = opened
             await opened.health.check()  # connects ahead of the first request
             logger.info("API started", extra={"event": "api_started", "version": app.version})

@@ -30,7 +30,7 @@ MAX_DETAILS = 50
 MAX_NAME = 64
 _PRIVATE = {"Cache-Control": "private, no-cache"}
 
-_UNAVAILABLE = {
+UNAVAILABLE = {
     "inventory_unavailable": "Unable to reserve inventory",
     "mongodb_unavailable": "Cart storage is unavailable; nothing was changed, try again",
     "temporal_unavailable": "Cart operations are unavailable; try again with the same key",
@@ -155,7 +155,7 @@ def _over_limit(operation: str, refusal: Refusal) -> tuple[str, str]:
 
 def abort_answer(reason: str | None) -> Answer:
     """503 for an operation that was undone: the same key may try again."""
-    message = _UNAVAILABLE.get(reason or "", "Cart operation was undone; try again")
+    message = UNAVAILABLE.get(reason or "", "Cart operation was undone; try again")
     code = None if reason == "inventory_unavailable" else reason
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
 

@@ -106,7 +106,8 @@ _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
-Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=r"\S")]
+# Not blank, by what any dialect of patterns takes for white space.
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=r"[^\s\x85\uFEFF]")]
 Price = Annotated[
     Decimal,
     BeforeValidator(_price),

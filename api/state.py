@@ -97,9 +97,9 @@ class ApiState:
     gateway: Gateway
     health: HealthChecks
     limits: RateLimits
+    log_levels: Levels
     intake: Intake
     pages: Pages
-    log_levels: Levels
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
 
 
@@ -127,12 +127,12 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(availability.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
-        intake = Intake(IntakeHolds())
-        await intake.open()
-        stack.push_async_callback(intake.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
         log_levels.open()
         stack.push_async_callback(log_levels.close)
+        intake = Intake(IntakeHolds())
+        await intake.open()
+        stack.push_async_callback(intake.close)
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel
 
+from heartbeat import beating
 from inventory.errors import add_error_handlers
 from inventory.faults import Fault, FaultAction, FaultList, FaultQueueFullError, Faults
 from inventory.mongo import StoreUnavailableError
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         # Requests may come as soon as the database is ready, and without it they get their 503.
         await asyncio.wait({preparing}, timeout=_PREPARE_AGAIN_SECONDS)
         try:
-            yield
+            async with beating(settings.heartbeat_file):
+                yield
         finally:
             preparing.cancel()
             with suppress(asyncio.CancelledError):

@@ -253,11 +253,21 @@ class Cart(CartContent, Document):
         indexes = [
             IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
             IndexModel([("storeId", ASCENDING)]),
+            # A store's carts by user, as the inventory lists its holds.
+            IndexModel([("storeId", ASCENDING), ("userId", ASCENDING)]),
             IndexModel([("sellerId", ASCENDING)]),
             IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),
-            # The admins' list, in its order.
+            # The admins' list, in its order, and that of the carts with a product.
             IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel(
+                [
+                    ("storeId", ASCENDING),
+                    ("cartItems.productId", ASCENDING),
+                    ("createdAt", DESCENDING),
+                    ("_id", DESCENDING),
+                ]
+            ),
             # A product's carts, of one store or of all, page by page.
             IndexModel([("cartItems.productId", ASCENDING), ("_id", ASCENDING)]),
         ]

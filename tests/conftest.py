@@ -8,17 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-from adapters.carts import CartStore
 from deploy.local import servers
 from deploy.local.ports import free_ports
 from deploy.local.stack import Stack
 from settings import Settings, load_settings
-from tests.support.shop import Shop, World
+from tests.support.shop import Shop, World, world_of
 from tests.support.waiting import eventually
-from workflows.gateway import connect
 
 HISTORY_LENGTH = 200
 """Events after which a workflow is told to continue as new; by default that takes thousands."""
@@ -75,13 +72,8 @@ async def stack(settings: Settings) -> AsyncIterator[Stack]:
 @pytest.fixture(scope="session")
 async def world(stack: Stack, settings: Settings) -> AsyncIterator[World]:
     """Clients of the running stack."""
-    carts = await CartStore.connect(settings.mongodb, app_name="tests")
-    async with (
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
-        httpx.AsyncClient(base_url=settings.inventory, timeout=10) as inventory,
-    ):
-        yield World(settings, http, inventory, carts, await connect(settings))
-    await carts.close()
+    async with world_of(settings) as world:
+        yield world
 
 
 @pytest.fixture

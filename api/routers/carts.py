@@ -78,7 +78,8 @@ async def get_cart_by_id(
     """For its shopper, and for admins of its store. Each line shows whether there are still units
     for it."""
     owner = await _owner(call, cart_id)
-    call.link_to_saga(owner.store_id, owner.user_id)
+    if owner.cart is not None:
+        call.link_to_saga(owner.store_id, owner.user_id)
     return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
 
 

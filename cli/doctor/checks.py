@@ -49,6 +49,7 @@ PARTS = (
     redis.PART,
     kafka.KAFKA,
     kafka.KAFKA_TOPICS,
+    kafka.CONSUMER,
     services.INVENTORY,
 )
 

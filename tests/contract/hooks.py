@@ -19,7 +19,7 @@ STATUSES_FILE = "CART_FUZZ_STATUSES"
 _NOT_ITS_FORM = {404, 409, 412, 422, 503}
 """No such cart or product, busy, changed by others, a key of another request, and a call that took
 too long on a busy machine, which `tests.contract.fuzz` counts."""
-_HELD = ("the cart already holds", "it already has")
+_HELD = ("already holds", "already has", "Cart must not be worth")
 
 _statuses: Counter[str] = Counter()
 

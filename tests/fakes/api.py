@@ -241,19 +241,6 @@ class FakeCache:
 
 
 @dataclass
-class FakeHolds:
-    """Holds on the intake; `down` makes every call fail as MongoDB's absence does."""
-
-    holds: list[IntakeHold] = field(default_factory=list)
-    down: bool = False
-
-    async def active(self) -> list[IntakeHold]:
-        if self.down:
-            raise DependencyUnavailable("mongodb", "down")
-        return self.holds
-
-
-@dataclass
 class FakeStock:
     """The inventory and the cache before it: units by product; without an entry nobody answers.
 
@@ -282,6 +269,19 @@ class FakeStock:
         if product_id not in self.inventory:
             raise DependencyUnavailable("inventory", "down")
         return self.inventory[product_id]
+
+
+@dataclass
+class FakeHolds:
+    """Holds on the intake; `down` makes every call fail as MongoDB's absence does."""
+
+    holds: list[IntakeHold] = field(default_factory=list)
+    down: bool = False
+
+    async def active(self) -> list[IntakeHold]:
+        if self.down:
+            raise DependencyUnavailable("mongodb", "down")
+        return self.holds
 
 
 @dataclass
@@ -331,8 +331,8 @@ class FakeApi:
         self.cache = FakeCache()
         self.stock = FakeStock()
         self.limiter = FakeLimiter()
-        self.holds = FakeHolds()
         self.levels = FakeLevels()
+        self.holds = FakeHolds()
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(

@@ -251,11 +251,22 @@ async def test_the_admins_list_is_paged_and_filtered(shop: Shop) -> None:
         ({"availability": "out_of_stock"}, []),
         ({"updatedTo": "2020-01-01T00:00:00Z"}, []),
         ({"updatedFrom": "2020-01-01T00:00:00Z"}, newest_first),
+        # In UTC they are of the year 0 and of the year 10000.
+        ({"updatedFrom": "0001-01-01T00:00:00+23:00"}, newest_first),
+        ({"updatedTo": "9999-12-31T23:59:59-23:00"}, newest_first),
     ]
     for params, users in filters:
         found = (await call(admin, "GET", url, params=params)).json()
         assert [cart["userId"] for cart in found["data"]["carts"]] == users, params
-    for name, value in (("limit", "101"), ("page", "0"), ("page", "x")):
+    for name, value in (
+        ("limit", "101"),
+        ("page", "0"),
+        ("page", "x"),
+        ("updatedTo", "0.5"),
+        ("updatedTo", "2026-01-27"),
+        ("updatedFrom", "2026-01-27T10:30:00"),
+        ("updatedFrom", "2026-02-30T10:30:00Z"),
+    ):
         bad = await call(admin, "GET", url, params={name: value})
         assert (bad.status_code, bad.json()["details"][0]["field"]) == (400, name)
     assert (await call(buyers[0], "GET", url)).status_code == 403

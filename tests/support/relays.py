@@ -37,6 +37,7 @@ from worker import build_worker
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.relay import RelayWorkflow
+from workflows.schedules import SCHEDULES
 
 SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
 TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends
@@ -229,10 +230,11 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
 async def _no_sweep(temporal: Client) -> AsyncIterator[None]:
     """The stack's sweep does nothing inside, if there is one: only a worker makes it."""
     schedule = temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
+    note = next(timed.note for timed in SCHEDULES if timed.schedule_id == ids.SWEEP_SCHEDULE)
     with suppress(RPCError):
-        await schedule.pause()
+        await schedule.pause(note=note)
     try:
         yield
     finally:
         with suppress(RPCError):
-            await schedule.unpause()
+            await schedule.unpause(note=note)

@@ -1,6 +1,8 @@
 """A shop for one test: its own store id, buyers with tokens, and eyes on all that is stored."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -17,6 +19,7 @@ from models.events import PUBLISHED
 from models.operation import Operation
 from settings import Settings
 from tests.support.waiting import eventually
+from workflows.gateway import connect
 from workflows.ids import cart_workflow_id
 
 PRICE = 79.99
@@ -41,6 +44,18 @@ class World:
     inventory: httpx.AsyncClient
     carts: CartStore
     temporal: Client
+
+
+@asynccontextmanager
+async def world_of(settings: Settings) -> AsyncIterator[World]:
+    """Clients of a running stack."""
+    carts = await CartStore.connect(settings.mongodb, app_name="tests")
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
+        httpx.AsyncClient(base_url=settings.inventory, timeout=10) as inventory,
+    ):
+        yield World(settings, http, inventory, carts, await connect(settings))
+    await carts.close()
 
 
 @dataclass

@@ -43,6 +43,39 @@ async def test_unknown_paths_and_methods_are_told_in_our_shape() -> None:
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "POST", "DELETE"}
 
 
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        (None, 404),
+        ("", 404),
+        ("*/*", 404),
+        ("application/*", 404),
+        ("Application/JSON; charset=utf-8", 404),
+        ("text/html, application/xhtml+xml, */*;q=0.8", 404),
+        ("application/json;q=0.001", 404),
+        ("text/html", 406),
+        ("application/xml;q=0.9, text/*", 406),
+        ("application/json;q=0, */*;q=0.0", 406),
+        ("application/jsonx", 406),
+        (";;,,;", 406),
+    ],
+)
+async def test_who_takes_no_json_is_told_so_and_nothing_is_done(
+    accept: str | None, status: int
+) -> None:
+    api = FakeApi()
+    api.client.headers.pop("Accept")
+    headers = api.token() | ({} if accept is None else {"Accept": accept})
+    answer = await api.client.get(URL, headers=headers)
+    assert answer.status_code == status
+    if status == 406:
+        assert answer.json() == {
+            "message": "Answers are application/json, which Accept does not allow"
+        }
+        assert (await api.post(headers=headers)).status_code == 406
+        assert api.gateway.started == []
+
+
 async def test_one_line_is_logged_for_a_change_and_it_has_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -102,6 +135,7 @@ async def test_every_answer_of_every_route_is_documented_with_an_example() -> No
         "delete /api/v1/cart/{id}/items/{productId}",
         "get /api/v1/cart/{storeId}/admin/carts",
         "get /api/v1/cart/{storeId}/operations/{operationId}",
+        "post /admin/log-level",
         "get /health",
         "get /health/live",
         "get /health/ready",
@@ -118,8 +152,9 @@ async def test_every_answer_of_every_route_is_documented_with_an_example() -> No
             assert content["schema"], (name, status)
             assert content.get("example") or content.get("examples"), (name, status)
         protected = operation.get("security") == [{"bearer": []}]
-        assert protected == ("/api/v1" in name)
-        assert ("401" in operation["responses"]) == protected
+        assert protected == ("/health" not in name)
+        for status in ("401", "406", "413", "429", "500"):
+            assert (status in operation["responses"]) == protected, (name, status)
     added = routes["post /api/v1/cart/{storeId}/store"]
     assert {"200", "201", "202", "400", "409", "413", "415", "422", "503"} < set(added["responses"])
     assert "ValidationError" not in str(document)

@@ -67,6 +67,7 @@ INTEGER = "Quantity must be an integer"
         ({"sellerId": "$where"}, "sellerId", f"sellerId {ID_RULE}"),
         ({"productTitle": ""}, "productTitle", TITLE_RULE),
         ({"productTitle": " \t "}, "productTitle", TITLE_RULE),
+        ({"productTitle": "\x85\ufeff"}, "productTitle", TITLE_RULE),
         ({"productTitle": "a" * 501}, "productTitle", TITLE_RULE),
         ({"productTitle": 1}, "productTitle", TITLE_RULE),
         ({"productPrice": -0.01}, "productPrice", PRICE_RULE),

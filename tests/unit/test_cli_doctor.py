@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -207,15 +208,50 @@ async def test_redis_that_wants_a_password() -> None:
 # Kafka
 
 
-async def test_missing_topics_send_to_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+class Groups:
+    """What Kafka says of our group."""
+
+    def __init__(self, members: int) -> None:
+        self._members = members
+
+    def to_object(self) -> dict[str, Any]:
+        return {"groups": [{"members": [{}] * self._members}]}
+
+
+def admin(topics: Sequence[str], members: int) -> Any:
+    """Kafka's administrator with these topics, and so many members of our group."""
+
     class Admin:
         def __init__(self, **_: Any) -> None: ...
         async def start(self) -> None: ...
         async def close(self) -> None: ...
         async def list_topics(self) -> list[str]:
-            return [topic for topic in TOPICS if topic != "cart.dlq"]
+            return [*topics]
 
-    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", Admin)
+        async def describe_consumer_groups(self, _: list[str]) -> list[Groups]:
+            return [Groups(members)]
+
+    return Admin
+
+
+@pytest.mark.parametrize(("members", "state"), [(0, State.FAILED), (2, State.OK)])
+async def test_events_wait_when_nobody_consumes(
+    monkeypatch: pytest.MonkeyPatch, members: int, state: State
+) -> None:
+    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(TOPICS, members))
+    report = Report()
+
+    await kafka.check_kafka(Settings(), report)
+
+    finding = by_part(report)["consumer"]
+    assert finding.state is state
+    assert "cart-service-group" in finding.what
+    assert ("consumer.py" in finding.advice) is (members == 0)
+
+
+async def test_missing_topics_send_to_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [topic for topic in TOPICS if topic != "cart.dlq"]
+    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(there, 1))
     report = Report()
 
     await kafka.check_kafka(Settings(), report)

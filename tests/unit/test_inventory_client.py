@@ -212,3 +212,15 @@ async def test_a_trial_that_is_cancelled_leaves_it_to_the_next_call(
     await asyncio.gather(trial, return_exceptions=True)
     inventory.gate.set()
     assert (await client.reserve(HOLD)).granted
+
+
+async def test_a_release_that_nobody_waits_for_is_sent_anyway_and_closes_the_circuit(
+    client: InventoryClient, inventory: Inventory, clock: Clock
+) -> None:
+    inventory.status = 500
+    await fail(client, release)
+    with pytest.raises(DependencyUnavailable, match="answered 500"):
+        await client.release("store", "user", RELEASE, anyway=True)
+    inventory.status = 200
+    await client.release("store", "user", RELEASE, anyway=True)
+    await client.release("store", "user", RELEASE)

@@ -1,0 +1,113 @@
+"""`python3 rootfs.py VENV ROOT`: makes the root of an image that holds a virtual environment and
+what it needs to run, and nothing else.
+
+That is the interpreter and its library, every shared library that a file in them loads, the
+authorities' certificates and an unprivileged user. Works where Python is in /usr/local as in /usr.
+"""
+
+import compileall
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+USER = "cart:x:10001:10001::/tmp:"
+COPIED = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/os-release",
+    # So that a scanner knows which versions the copied libraries have.
+    "/var/lib/dpkg/status",
+)
+# Of Python's own library: what no service imports.
+LEFT_OUT = (
+    "__pycache__",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "tkinter",
+    "turtledemo",
+    "config-*",
+)
+# Sources that come along in the SDK's package; only the library made of them is loaded.
+UNUSED = ("temporalio/bridge/sdk-core", "temporalio/bridge/src")
+
+
+def main(venv: Path, root: Path) -> None:
+    """Writes the tree to `root`, which must not exist."""
+    library = Path(sysconfig.get_path("stdlib"))
+    # The linker finds libraries by these names, wherever the distribution keeps them.
+    for name in ("lib", "lib64"):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    tree(library, root, shutil.ignore_patterns(*LEFT_OUT))
+    tree(venv, root, shutil.ignore_patterns("__pycache__"))
+    for interpreter in links((venv / "bin/python3").readlink()):
+        copy(interpreter, root)
+    packages = next((root / venv.relative_to("/") / "lib").glob("python*/site-packages"))
+    for name in UNUSED:
+        shutil.rmtree(packages / name, ignore_errors=True)
+    loading = [Path(sys.executable).resolve(), *library.rglob("*.so"), *packages.rglob("*.so")]
+    for shared in sorted(set(loaded(loading))):
+        copy(shared, root, follow=True)
+    subprocess.run(["strip", "--strip-unneeded", *map(str, root.rglob("*.so"))], check=True)
+    for name in COPIED:
+        copy(Path(name), root, follow=True)
+    (root / "etc/passwd").write_text(f"root:x:0:0::/:\n{USER}\n")
+    (root / "etc/group").write_text("root:x:0:\ncart:x:10001:\n")
+    (root / "tmp").mkdir()
+    (root / "tmp").chmod(0o1777)
+    for folder in (library, venv):
+        # Never compared with the source's time, which an image does not keep for certain.
+        compileall.compile_dir(
+            str(root / folder.relative_to("/")),
+            stripdir=str(root),
+            prependdir="/",
+            quiet=1,
+            workers=0,
+            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+        )
+    shutil.copytree("/etc/ld.so.conf.d", root / "etc/ld.so.conf.d")
+    shutil.copy("/etc/ld.so.conf", root / "etc")
+    subprocess.run(["/sbin/ldconfig", "-r", str(root)], check=True)
+
+
+def tree(folder: Path, root: Path, ignore: Callable[..., set[str]]) -> None:
+    """Copies a folder to the same place in the root."""
+    shutil.copytree(folder, root / folder.relative_to("/"), symlinks=True, ignore=ignore)
+
+
+def copy(file: Path, root: Path, *, follow: bool = False) -> None:
+    """Copies a file, or a link as what it points to if `follow`, to the same place in the root."""
+    target = root / file.relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(file, target, follow_symlinks=follow)
+
+
+def links(path: Path) -> Iterator[Path]:
+    """The path, and what it points to if it is a link, to the end."""
+    yield path
+    if path.is_symlink():
+        yield from links(path.parent / path.readlink())
+
+
+def loaded(files: Iterable[Path]) -> Iterator[Path]:
+    """The shared libraries that these files load, themselves or by another one."""
+    for file in files:
+        listed = subprocess.run(["ldd", str(file)], check=False, capture_output=True, text=True)
+        for line in listed.stdout.splitlines():
+            # A line is "NAME => PATH (ADDRESS)", or "PATH (ADDRESS)" for the loader.
+            name = line.split("=>")[-1].split("(")[0].strip()
+            # What a wheel brings itself is copied with it.
+            if name.startswith("/") and not name.startswith("/opt/"):
+                yield Path(name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

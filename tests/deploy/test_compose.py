@@ -1,0 +1,92 @@
+"""The two compose files: read by Compose itself, then what they promise."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.deploy.tools import DRAINS, KNOWN, run
+
+FILES = ("docker-compose.yml", "docker-compose.test.yml")
+OURS = {"api", "worker", "consumer", "inventory", "setup"}
+GRACE_SECONDS = {"20s": 20}
+
+
+def services(file: str, *profiles: str) -> dict[str, Any]:
+    """The services of these profiles, as Compose understands them."""
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    done = run("docker-compose", "--file", file, *chosen, "config", "--format", "json")
+    assert not done.stderr, done.stderr
+    assert done.returncode == 0
+    found: dict[str, Any] = json.loads(done.stdout)["services"]
+    return found
+
+
+@pytest.fixture(scope="module", params=FILES)
+def each(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Every service of a file."""
+    return services(request.param, "*")
+
+
+def test_images_are_pinned_and_name_no_registry(each: dict[str, Any]) -> None:
+    for name, service in each.items():
+        image, _, tag = service["image"].partition(":")
+        assert tag, name
+        assert tag != "latest", name
+        assert "." not in image.split("/")[0], f"{name} names a registry"
+
+
+def test_ports_are_open_on_this_machine_only(each: dict[str, Any]) -> None:
+    for name, service in each.items():
+        for port in service.get("ports", []):
+            assert port["host_ip"] == "127.0.0.1", name
+
+
+def test_every_service_is_limited(each: dict[str, Any]) -> None:
+    for name, service in each.items():
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits["cpus"], name
+        assert limits["memory"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"], name
+
+
+def test_without_a_profile_only_the_servers_start() -> None:
+    everything, app = services(FILES[0], "*"), services(FILES[0], "app")
+    servers = services(FILES[0])
+    assert set(app) - set(servers) == OURS
+    assert set(everything) - set(app) == {"cart"}
+    assert {"mongodb", "redis", "kafka", "temporal", "temporal-ui", "prometheus"} <= set(servers)
+
+
+def test_our_processes_cannot_write_and_are_given_known_settings() -> None:
+    found = services(FILES[0], "*")
+    for name in OURS | {"cart"}:
+        service = found[name]
+        assert service["read_only"], name
+        assert set(service["environment"]) <= KNOWN, name
+
+
+def test_our_processes_wait_for_the_set_up_and_the_set_up_for_its_servers() -> None:
+    found = services(FILES[0], "*")
+    for name in OURS - {"setup", "inventory"}:
+        assert (
+            found[name]["depends_on"]["setup"]["condition"] == "service_completed_successfully"
+        ), name
+    assert set(found["setup"]["depends_on"]) == {"mongodb", "kafka", "temporal-namespace"}
+
+
+def test_our_processes_are_given_time_to_drain() -> None:
+    found = services(FILES[0], "*")
+    for name, seconds in DRAINS.items():
+        assert GRACE_SECONDS[found[name]["stop_grace_period"]] > seconds, name
+
+
+def test_the_servers_for_tests_keep_nothing_and_leave_the_others_ports_alone() -> None:
+    test, usual = services(FILES[1], "*"), services(FILES[0], "*")
+    taken = {port["published"] for service in usual.values() for port in service.get("ports", [])}
+    for name, service in test.items():
+        assert not {port["published"] for port in service.get("ports", [])} & taken, name
+        kept = [volume for volume in service.get("volumes", []) if volume["type"] == "volume"]
+        assert not kept, name

@@ -1,0 +1,35 @@
+"""deploy/Dockerfile and what goes into it; `make check-deploy` builds it."""
+
+import re
+import tomllib
+
+from tests.deploy.tools import ROOT, run
+
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_hadolint_finds_nothing() -> None:
+    done = run("hadolint", "deploy/Dockerfile")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_has_all_that_the_wheel_has() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:].split("/")[0] for line in lines if line.startswith("!")}
+    assert wheel <= allowed
+    assert all((ROOT / name).exists() for name in allowed)
+
+
+def test_what_builds_the_wheel_is_of_the_versions_that_development_has() -> None:
+    locks = {
+        name: set(re.findall(r"^[\w.-]+==[^ \\]+", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements-build.lock", "requirements.lock", "requirements-dev.lock")
+    }
+    assert locks["requirements-build.lock"] <= locks["requirements-dev.lock"]
+    assert locks["requirements.lock"] <= locks["requirements-dev.lock"]
+
+
+def test_the_health_check_looks_where_the_heart_beats() -> None:
+    assert DOCKERFILE.count("/tmp/heartbeat") == 2

@@ -1,0 +1,168 @@
+"""deploy/k8s: each overlay is built by kustomize and validated against Kubernetes' own schema; then
+what it promises."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.setup import PARTITIONS
+from settings import Settings
+from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
+
+K8S = ROOT / "deploy/k8s"
+OVERLAYS = ("dev", "staging", "prod", "prod/blue", "prod/green", "prod/canary")
+WORKLOADS = {"Deployment", "StatefulSet", "Job"}
+SECRETS = {"MONGODB_URI": "mongodb://u:p@mongo/cart-service", "REDIS_URL": "rediss://:p@redis/0"}
+
+Resources = list[dict[str, Any]]
+_built: dict[str, Resources] = {}
+
+
+def built(overlay: str) -> Resources:
+    """The overlay's resources, built once."""
+    if overlay not in _built:
+        done = run("kubectl", "kustomize", str(K8S / "overlays" / overlay))
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr, done.stderr
+        _built[overlay] = documents(done.stdout)
+    return _built[overlay]
+
+
+def of_kind(resources: Resources, *kinds: str) -> Resources:
+    return [resource for resource in resources if resource["kind"] in kinds]
+
+
+def named(resources: Resources, kind: str, name: str) -> dict[str, Any]:
+    (found,) = [each for each in of_kind(resources, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def pods(resources: Resources) -> list[tuple[str, dict[str, Any]]]:
+    """Name and pod of each workload."""
+    return [
+        (each["metadata"]["name"], each["spec"]["template"]["spec"])
+        for each in of_kind(resources, *WORKLOADS)
+    ]
+
+
+def settings_of(resources: Resources) -> dict[str, str]:
+    (config,) = of_kind(resources, "ConfigMap")
+    data: dict[str, str] = config["data"]
+    return data
+
+
+def test_they_are_what_kubernetes_understands(tmp_path: Path) -> None:
+    manifests = []
+    for overlay in OVERLAYS:
+        manifests.append(tmp_path / f"{overlay.replace('/', '-')}.yaml")
+        manifests[-1].write_text(yaml.safe_dump_all(built(overlay)))
+    checked = run("kubernetes-validate", "--strict", *map(str, manifests))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_settings_are_ours_and_none_is_a_secret(overlay: str) -> None:
+    given = set(settings_of(built(overlay)))
+    assert not given - KNOWN
+    assert not given & SECRET
+    for secret in of_kind(built(overlay), "Secret"):
+        assert set(secret["data"]) <= KNOWN
+        assert overlay == "dev", "secrets are made outside, but for development"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_settings_can_be_used(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KNOWN | {"NODE_ENV"}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**SECRETS, **settings_of(built(overlay))}.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().environment == settings_of(built(overlay))["ENVIRONMENT"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_pods_may_do_nothing_they_need_not(overlay: str) -> None:
+    for name, pod in pods(built(overlay)):
+        assert pod["automountServiceAccountToken"] is False, name
+        # Else a Service named redis would set REDIS_PORT to a URL.
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert context["readOnlyRootFilesystem"] is (name != "kafka"), name
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+            assert "memory" in container["resources"]["limits"], name
+            assert ":" in container["image"], f"{name}: no tag"
+            assert "." not in container["image"].split(":")[0], f"{name} names a registry"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_processes_are_watched_and_given_time_to_drain(overlay: str) -> None:
+    suffix = overlay.partition("/")[2] or ("blue" if overlay == "prod" else "")
+    for process in DRAINS:
+        name = f"cart-{process}-{suffix}".rstrip("-")
+        pod = named(built(overlay), "Deployment", name)["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert {"startupProbe", "livenessProbe"} <= set(container)
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert pod["terminationGracePeriodSeconds"] > pause + DRAINS[process], name
+
+
+@pytest.mark.parametrize(
+    ("overlay", "level", "fewest", "most"),
+    [("dev", "debug", 1, 1), ("staging", "info", 2, 3), ("prod", "warn", 5, 20)],
+)
+def test_how_many_there_are_and_how_much_they_log(
+    overlay: str, level: str, fewest: int, most: int
+) -> None:
+    resources = built(overlay)
+    assert settings_of(resources)["LOG_LEVEL"] == level
+    scaled = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]
+        for each in of_kind(resources, "HorizontalPodAutoscaler")
+    }
+    for deployment in of_kind(resources, "Deployment"):
+        name = deployment["metadata"]["name"]
+        if "consumer" in name:
+            # More than partitions would have nothing to do.
+            assert min(fewest, PARTITIONS) <= deployment["spec"]["replicas"] <= PARTITIONS
+        elif overlay == "dev":
+            assert deployment["spec"]["replicas"] == 1
+        else:
+            assert "replicas" not in deployment["spec"], "an apply would undo the autoscaler"
+            assert (scaled[name]["minReplicas"], scaled[name]["maxReplicas"]) == (fewest, most)
+
+
+def test_requests_go_to_the_live_slot_and_its_canary_alone() -> None:
+    selector = named(built("prod"), "Service", "cart-api")["spec"]["selector"]
+    slots = {}
+    for overlay in ("prod/blue", "prod/green", "prod/canary"):
+        for deployment in of_kind(built(overlay), "Deployment"):
+            labels = deployment["spec"]["template"]["metadata"]["labels"]
+            name = deployment["metadata"]["name"]
+            slots[name] = selector.items() <= labels.items()
+    assert {name for name, selected in slots.items() if selected} == {
+        "cart-api-blue",
+        "cart-api-canary",
+    }
+    assert named(built("prod"), "Deployment", "cart-api-blue"), "the live slot is applied with it"
+
+
+def test_no_deployment_of_production_takes_another_ones_pods() -> None:
+    deployments = [
+        deployment
+        for overlay in ("prod/blue", "prod/green", "prod/canary")
+        for deployment in of_kind(built(overlay), "Deployment")
+    ]
+    for one in deployments:
+        selector = one["spec"]["selector"]["matchLabels"].items()
+        taken = [
+            other["metadata"]["name"]
+            for other in deployments
+            if selector <= other["spec"]["template"]["metadata"]["labels"].items()
+        ]
+        assert taken == [one["metadata"]["name"]]

@@ -1,0 +1,54 @@
+"""The tools that check what is shipped, from the environment that runs the tests; and what more
+than one test must know."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import worker
+from adapters import event_consumer
+from settings import Settings
+
+ROOT = Path(__file__).parents[2]
+# What of the environment the SDK of Temporal reads.
+TEMPORALS_OWN = {
+    "TEMPORAL_ADDRESS",
+    "TEMPORAL_API_KEY",
+    "TEMPORAL_NAMESPACE",
+    "TEMPORAL_TLS",
+    "TEMPORAL_TLS_CLIENT_CERT_PATH",
+    "TEMPORAL_TLS_CLIENT_KEY_PATH",
+    "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
+    "TEMPORAL_TLS_SERVER_NAME",
+}
+UVICORNS_OWN = {"FORWARDED_ALLOW_IPS"}
+KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN | UVICORNS_OWN
+SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if "SecretStr" in str(field.annotation)
+}
+# Seconds from SIGTERM until a process has ended, whatever it is doing.
+_CLOSING = 2
+DRAINS = {
+    "api": math.ceil(Settings.model_fields["operation_wait_seconds"].default) + 1 + _CLOSING,
+    "worker": worker.DRAIN_SECONDS + _CLOSING,
+    "consumer": event_consumer.DRAIN_SECONDS + event_consumer.STOP_SECONDS + _CLOSING,
+}
+
+
+def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a tool printed; it may have failed."""
+    path = Path(sys.executable).with_name(tool)
+    return subprocess.run(
+        [str(path), *arguments], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """The YAML documents in a text."""
+    return [document for document in yaml.safe_load_all(text) if document]

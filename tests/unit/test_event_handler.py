@@ -1,0 +1,192 @@
+"""What becomes of a message: passing problems are waited out, and what nothing helps is parked."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adapters.carts import Owner
+from models.errors import (
+    DependencyUnavailable,
+    EventUnusable,
+    OperationAborted,
+    OperationInProgress,
+)
+from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
+from models.incoming import Message
+from models.messages import (
+    CartOperation,
+    ClearCartInput,
+    MarkProductInput,
+    OperationResult,
+    Outcome,
+    Policy,
+    Refusal,
+)
+from tests.unit.test_incoming import AN_ORDER, message
+from workflows import event_handler, ids
+from workflows.event_handler import EventHandler
+
+PROBLEMS = [
+    DependencyUnavailable("mongodb"),
+    DependencyUnavailable("temporal"),
+    OperationInProgress("busy"),
+    OperationAborted("deadline"),
+]
+
+
+class World:
+    """A gateway, carts and a dead letter topic that fail as told."""
+
+    def __init__(self) -> None:
+        self.fails: list[Exception] = []
+        self.parking_fails: list[Exception] = []
+        self.refusal: Refusal | None = None
+        self.owned_by: Owner | None = None
+        self.operations: list[CartOperation] = []
+        self.products: list[MarkProductInput] = []
+        self.parked: list[tuple[Message, EventUnusable]] = []
+
+    async def carry_out(self, request: CartOperation) -> OperationResult:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.operations.append(request)
+        return OperationResult(
+            outcome=Outcome.REJECTED if self.refusal else Outcome.COMMITTED,
+            operation="ClearCart",
+            operation_id=request.operation_id,
+            run_id="run",
+            saga_id="saga",
+            refusal=self.refusal,
+        )
+
+    async def mark_product(self, request: MarkProductInput) -> None:
+        self.products.append(request)
+
+    async def owner(self, cart_id: str) -> Owner | None:
+        return self.owned_by
+
+    async def park(self, message: Message, why: EventUnusable) -> None:
+        if self.parking_fails:
+            raise self.parking_fails.pop(0)
+        self.parked.append((message, why))
+
+    @property
+    def handler(self) -> EventHandler:
+        return EventHandler(self, self, self, policy=Policy())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(event_handler, "FIRST_PAUSE", 0.0001)
+    monkeypatch.setattr(event_handler, "LONGEST_PAUSE", 0.001)
+    return World()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=repr)
+async def test_a_passing_problem_is_waited_out_and_nothing_is_parked(
+    world: World, problem: Exception
+) -> None:
+    world.fails = [problem] * 50
+    await world.handler.take(message(AN_ORDER))
+    assert len(world.operations) == 1
+    assert world.parked == []
+
+
+async def test_each_try_is_the_same_operation(world: World) -> None:
+    handler = world.handler
+    for _ in range(2):
+        await handler.take(message(AN_ORDER))
+    first, second = world.operations
+    assert first.operation_id == second.operation_id
+    assert first.fingerprint == second.fingerprint
+    assert first.attempt_id != second.attempt_id
+
+
+async def test_what_nobody_foresaw_is_parked_after_a_few_tries(world: World) -> None:
+    world.fails = [ValueError("a bug")] * event_handler.UNFORESEEN_TRIES
+    await world.handler.take(message(AN_ORDER))
+    [(_, why)] = world.parked
+    assert why.code == "failed"
+    assert "a bug" in why.detail
+    assert world.operations == []
+
+
+async def test_what_nobody_foresaw_may_pass_too(world: World) -> None:
+    world.fails = [ValueError("a bug")] * (event_handler.UNFORESEEN_TRIES - 1)
+    await world.handler.take(message(AN_ORDER))
+    assert (len(world.operations), world.parked) == (1, [])
+
+
+async def test_parking_waits_for_kafka(world: World) -> None:
+    world.parking_fails = [DependencyUnavailable("kafka"), ValueError("a bug")] * 10
+    await world.handler.take(message(b"{"))
+    assert [why.code for _, why in world.parked] == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("code", "owner", "parked"),
+    [
+        ("cart_not_found", None, []),
+        ("cart_not_found", Owner(AN_ORDER["storeId"], AN_ORDER["userId"], None), []),
+        ("cart_not_found", Owner(AN_ORDER["storeId"], "another", None), ["wrong_owner"]),
+        ("cart_not_found", Owner("another", AN_ORDER["userId"], None), ["wrong_owner"]),
+        ("idempotency_key_reused", None, ["idempotency_key_reused"]),
+    ],
+)
+async def test_a_refused_order_is_parked_unless_the_cart_is_simply_gone(
+    world: World, code: Any, owner: Owner | None, parked: list[str]
+) -> None:
+    world.refusal, world.owned_by = Refusal(code=code), owner
+    await world.handler.take(message(AN_ORDER))
+    assert [why.code for _, why in world.parked] == parked
+
+
+async def test_the_items_of_a_product_are_summed(world: World) -> None:
+    items = [
+        {"productId": "a", "quantity": 1},
+        {"productId": "a", "quantity": 2},
+        {"productId": "b", "quantity": 1},
+        {"productId": "b"},
+    ]
+    await world.handler.take(message(AN_ORDER | {"items": items}))
+    [request] = world.operations
+    assert isinstance(request, ClearCartInput)
+    assert request.items is not None
+    assert {line.product_id: line.quantity for line in request.items} == {"a": 3, "b": None}
+
+
+async def test_each_product_without_a_cart_is_brought_to_all_that_have_it(world: World) -> None:
+    body = {"unavailableItems": [{"productId": "a"}, {"productId": "b"}], "storeId": "store"}
+    await world.handler.take(message(body, CART_ITEM_OUT_OF_STOCK))
+    assert [(one.news.product_id, one.store_id) for one in world.products] == [
+        ("a", "store"),
+        ("b", "store"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (lambda: message(AN_ORDER), lambda: message(AN_ORDER | {"orderId": "x"}), True),
+        (
+            lambda: message(AN_ORDER),
+            lambda: message(AN_ORDER | {"cartId": AN_ORDER["cartId"].upper()}),
+            True,
+        ),
+        (lambda: message(AN_ORDER), lambda: message(AN_ORDER | {"cartId": "0" * 24}), False),
+        (lambda: message(b"{"), lambda: message(b"{", offset=18), False),
+    ],
+)
+def test_messages_of_one_cart_are_in_one_lane(
+    world: World, one: Callable[[], Message], other: Callable[[], Message], same: bool
+) -> None:
+    handler = world.handler
+    assert (handler.lane(one()) == handler.lane(other())) is same
+
+
+def test_no_clients_key_can_take_an_events_operation_id() -> None:
+    event = ids.event_operation_id(ORDER_COMPLETED, "order-1", "store", "user")
+    keys = ["order-1", f"{ORDER_COMPLETED}|order-1", json.dumps(AN_ORDER)]
+    assert event not in {ids.operation_id("store", "user", key) for key in keys}

@@ -1,0 +1,161 @@
+"""Reading consumed events: the contract's examples, what is refused, what names an event."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from models.errors import EventUnusable
+from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
+from models.incoming import (
+    MAX_EVENT_BYTES,
+    Message,
+    OrderCompleted,
+    OutOfStock,
+    event_id,
+    event_time,
+    read_event,
+)
+
+AN_ORDER = {
+    "cartId": "507f1f77bcf86cd799439013",
+    "userId": "507f1f77bcf86cd799439014",
+    "storeId": "507f1f77bcf86cd799439015",
+    "orderId": "507f1f77bcf86cd799439016",
+}
+OUT_OF_STOCK = {
+    "cartId": "507f1f77bcf86cd799439013",
+    "unavailableItems": [{"productId": "507f1f77bcf86cd799439011", "reason": "Out of stock"}],
+    "sagaId": "inventory-check-123",
+}
+SENT = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
+
+
+def message(value: Any, topic: str = ORDER_COMPLETED, **changed: Any) -> Message:
+    fields: dict[str, Any] = {
+        "topic": topic,
+        "partition": 0,
+        "offset": 17,
+        "key": b"key",
+        "value": value if isinstance(value, bytes | None) else json.dumps(value).encode(),
+        "headers": (),
+        "timestamp": round(SENT.timestamp() * 1000),
+    }
+    return Message(**(fields | changed))
+
+
+def test_the_contracts_order_is_read() -> None:
+    event = read_event(message(AN_ORDER))
+    assert isinstance(event, OrderCompleted)
+    assert (event.order_id, event.items, event.cart_version) == (AN_ORDER["orderId"], None, None)
+
+
+def test_the_contracts_out_of_stock_is_read() -> None:
+    event = read_event(message(OUT_OF_STOCK, CART_ITEM_OUT_OF_STOCK))
+    assert isinstance(event, OutOfStock)
+    assert [(item.product_id, item.reason) for item in event.items] == [
+        ("507f1f77bcf86cd799439011", "Out of stock")
+    ]
+
+
+def test_a_single_product_may_be_named_instead() -> None:
+    event = read_event(message({"productId": "lamp", "reason": "Recalled"}, CART_ITEM_OUT_OF_STOCK))
+    assert isinstance(event, OutOfStock)
+    assert [(item.product_id, item.reason) for item in event.items] == [("lamp", "Recalled")]
+
+
+def test_fields_that_are_not_known_are_ignored() -> None:
+    read_event(message(AN_ORDER | {"loyaltyPoints": 7}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail"),
+    [
+        ({"cartId": "no-object-id"}, "cartId: String should match"),
+        ({"userId": None}, "userId: Input should be a valid string"),
+        ({"orderId": "x" * 65}, "orderId: String should match"),
+        ({"items": []}, "items: Tuple should have at least 1 item"),
+        ({"items": [{"productId": "lamp", "quantity": 0}]}, "items.0.quantity: Input should be"),
+        ({"cartVersion": 0}, "cartVersion: Input should be greater"),
+    ],
+)
+def test_a_field_that_breaks_its_rule_is_named_with_it(
+    changed: dict[str, Any], detail: str
+) -> None:
+    with pytest.raises(EventUnusable, match="invalid") as raised:
+        read_event(message(AN_ORDER | changed))
+    assert raised.value.detail.startswith(detail)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b"nothing"])
+def test_what_is_no_json_is_malformed(value: bytes | None) -> None:
+    with pytest.raises(EventUnusable, match="malformed: no JSON"):
+        read_event(message(value))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"value": b" " * MAX_EVENT_BYTES},
+        {"key": b"k" * MAX_EVENT_BYTES},
+        {"headers": (("h", b"x" * MAX_EVENT_BYTES),)},
+    ],
+)
+def test_what_is_too_large_is_not_even_read(changed: dict[str, Any]) -> None:
+    with pytest.raises(EventUnusable, match="too_large"):
+        read_event(message(**{"value": AN_ORDER, **changed}))
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"cartId": AN_ORDER["cartId"]}, OUT_OF_STOCK | {"productId": "lamp"}]
+)
+def test_out_of_stock_names_its_products_in_one_way(body: dict[str, Any]) -> None:
+    with pytest.raises(EventUnusable, match="either unavailableItems or productId"):
+        read_event(message(body, CART_ITEM_OUT_OF_STOCK))
+
+
+def named(one: Message) -> str:
+    return event_id(one, read_event(one))
+
+
+def test_an_order_is_named_by_its_own_id_whatever_says_so() -> None:
+    again = message(AN_ORDER, headers=(("ce_id", b"another"),), timestamp=1, offset=3)
+    assert named(message(AN_ORDER)) == named(again) == AN_ORDER["orderId"]
+
+
+def test_other_events_are_named_by_their_sender() -> None:
+    body = OUT_OF_STOCK | {"eventId": "event-1"}
+    assert named(message(body, CART_ITEM_OUT_OF_STOCK)) == "event-1"
+    header = (("ce_id", b"event-2"),)
+    assert named(message(body, CART_ITEM_OUT_OF_STOCK, headers=header)) == "event-2"
+
+
+def test_an_event_without_a_name_is_known_by_what_it_is_and_not_by_its_place() -> None:
+    def known(**changed: Any) -> str:
+        return named(message(changed.pop("value", OUT_OF_STOCK), CART_ITEM_OUT_OF_STOCK, **changed))
+
+    assert known(offset=1, partition=2) == known(offset=5)
+    assert len({known(), known(timestamp=1), known(key=b"k"), known(value={"productId": "x"})}) == 4
+
+
+@pytest.mark.parametrize(
+    ("headers", "stated", "expected"),
+    [
+        ((), None, SENT),
+        ((), "2026-01-27T10:29:00Z", datetime(2026, 1, 27, 10, 29, tzinfo=UTC)),
+        (
+            (("ce_time", b"2026-01-27T10:28:00Z"),),
+            "2026-01-27T10:29:00Z",
+            datetime(2026, 1, 27, 10, 28, tzinfo=UTC),
+        ),
+        ((("ce_time", b"yesterday"),), None, SENT),
+        ((), "2099-01-01T00:00:00Z", SENT),
+    ],
+)
+def test_an_event_happened_when_its_sender_says_but_before_it_was_sent(
+    headers: tuple[tuple[str, bytes], ...], stated: str | None, expected: datetime
+) -> None:
+    body = {"productId": "lamp"} | ({"timestamp": stated} if stated else {})
+    one = message(body, INVENTORY_BACK_IN_STOCK, headers=headers)
+    assert event_time(one, read_event(one)) == expected
