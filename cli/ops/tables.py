@@ -1,5 +1,6 @@
 """How sagas, relays and effects look on a terminal."""
 
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from cli.ops.relays import PendingEffect, RelayState
 from cli.ops.sagas import End, Saga
 from cli.ops.stuck import Problem
 
+NOTE_CHARACTERS = 160  # drivers describe every server that they have tried
 _STYLES = {
     End.COMMITTED: "green",
     End.RUNNING: "cyan",
@@ -109,7 +111,7 @@ def step_table(steps: Sequence[Entry], started: datetime) -> Table:
                 step.what,
                 "" if step.seconds is None else span(step.seconds),
                 "" if step.tries is None else str(step.tries),
-                step.note,
+                textwrap.shorten(step.note, NOTE_CHARACTERS, placeholder=" …"),
             )
             for step in steps
         ),
