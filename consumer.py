@@ -17,6 +17,8 @@ from adapters.carts import CartStore
 from adapters.dead_letters import DeadLetters
 from adapters.event_consumer import EventConsumer
 from adapters.events import EventPublisher
+from adapters.log_levels import LogLevels
+from adapters.redis_pool import RedisPool
 from heartbeat import beating
 from logs import configure_logging
 from models.incoming import CONSUMED
@@ -38,6 +40,11 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(carts.close)
         publisher = EventPublisher(settings)
         stack.push_async_callback(publisher.close)
+        redis = RedisPool(settings.redis)
+        stack.push_async_callback(redis.close)
+        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels.open()
+        stack.push_async_callback(log_levels.close)
         inbox = AnswerInbox(settings.redis)
         inbox.open()
         stack.push_async_callback(inbox.close)

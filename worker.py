@@ -23,6 +23,8 @@ from activities.expiry import ExpiryActivities
 from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
+from activities.reconcile import ReconcileActivities
+from activities.repair import RepairActivities
 from activities.scans import ScanActivities
 from adapters.cache import CartCache
 from adapters.cart_scans import CartScans
@@ -34,6 +36,7 @@ from adapters.inventory import InventoryClient
 from adapters.log_levels import LogLevels
 from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
+from adapters.repair import CartBooks
 from adapters.stock_cache import StockCache
 from heartbeat import beating
 from logs import configure_logging
@@ -46,11 +49,13 @@ from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
+from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
-from workflows.upkeep_operations import expire_cart
+from workflows.upkeep_operations import expire_cart, repair_cart
 
 logger = logging.getLogger("worker")
 
@@ -61,12 +66,14 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    RepairCartWorkflow,
     MarkAvailabilityWorkflow,
     MarkProductWorkflow,
     RelayWorkflow,
     SweepWorkflow,
     ExpiryWorkflow,
     FiguresWorkflow,
+    ReconcileWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -123,6 +130,17 @@ def build_worker(
     expiry_steps = ExpiryActivities(
         ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
     )
+    books = CartBooks()
+    repair_steps = RepairActivities(carts, books, inventory, cache)
+    reconcile_steps = ReconcileActivities(
+        carts,
+        books,
+        inventory,
+        cache,
+        repair=partial(repair_cart, gateway, policy_of(settings)),
+        reserving=settings.enable_inventory_reservation,
+        caching=settings.enable_cache_invalidation,
+    )
     figure_steps = FigureActivities(FigureStore())
     scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
     return Worker(
@@ -144,6 +162,10 @@ def build_worker(
             event_steps.publish,
             expiry_steps.expire_page,
             figure_steps.measure,
+            repair_steps.examine,
+            repair_steps.forget,
+            reconcile_steps.scan,
+            reconcile_steps.look_again,
             scan_steps.find_ordered,
             scan_steps.mark_page,
         ],

@@ -14,10 +14,13 @@ from models.changes import ChangeRefused, cart_json
 from models.errors import DependencyUnavailable
 from models.messages import (
     AnswerCaller,
+    Change,
+    ClearCart,
     CommitChange,
     Committed,
     LoadCart,
     LoadedCart,
+    MarkAvailability,
     OperationResult,
     Outcome,
     Recorded,
@@ -58,7 +61,7 @@ class CartActivities:
         shown = pivot.is_new and await self._shown(
             pivot.record,
             pivot.cart,
-            product_id=getattr(request.change.request, "product_id", None),
+            products=_products(request.change),
             cache=request.policy.cache,
             reply_to=request.reply_to,
         )
@@ -77,7 +80,7 @@ class CartActivities:
             await self._shown(
                 record,
                 cart,
-                product_id=request.product_id,
+                products=(request.product_id,) if request.product_id else (),
                 cache=request.cache,
                 reply_to=request.reply_to,
             )
@@ -100,13 +103,13 @@ class CartActivities:
         record: Operation,
         cart: Cart | None,
         *,
-        product_id: str | None,
+        products: tuple[str, ...],
         cache: bool,
         reply_to: ReplyTo | None,
     ) -> bool:
         """Caches the cart, or that it is gone, and announces the answer; False without Redis.
 
-        The cached stock of the product is dropped with it.
+        The cached stock of the products is dropped with it.
         """
         announced = _committed(record, reply_to) if reply_to else None
         try:
@@ -121,7 +124,7 @@ class CartActivities:
                     created_at=cart.created_at,
                     version=cart.version,
                     body=cart_json(cart.id, cart),
-                    changed_product=product_id,
+                    changed_products=products,
                     announce=announced,
                 )
             elif announced:
@@ -130,6 +133,17 @@ class CartActivities:
             logger.debug("Cart was not shown: %s", error)
             return False
         return True
+
+
+def _products(change: Change) -> tuple[str, ...]:
+    """What a change is about; of a cart that is cleared, products are dropped as they are freed."""
+    match change:
+        case ClearCart():
+            return ()
+        case MarkAvailability():
+            return tuple(news.product_id for news in change.request.news)
+        case _:
+            return (change.request.product_id,)
 
 
 def _committed(record: Operation, reply_to: ReplyTo) -> Announcement:

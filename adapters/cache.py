@@ -7,8 +7,10 @@ of its end as the epoch, without a pointer: a tombstone. Nobody can bring the ol
 user's next cart, which starts at version 1 again but later, is never hidden by it.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from adapters.answers import Announcement
 from adapters.redis_pool import RedisPool
@@ -48,6 +50,19 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
+class CachedCart:
+    """What the cache says a cart is; `body` None when the pointer has outlived it."""
+
+    epoch: int
+    version: int
+    body: bytes | None
+
+    def shows(self, created_at: datetime, version: int) -> bool:
+        """Whether it is this version of this cart."""
+        return (self.epoch, self.version) == (_epoch(created_at), version)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the cache has of a user's cart: its JSON text, or None, and its epoch if it has one."""
 
@@ -82,19 +97,18 @@ class CartCache:
         created_at: datetime,
         version: int,
         body: bytes,
-        changed_product: str | None = None,
+        changed_products: Collection[str] = (),
         announce: Announcement | None = None,
     ) -> bool:
         """Caches a version of a cart; False when a later one, or a tombstone, is there.
 
-        In the same round trip the cached stock of the product goes whose units were reserved, and
+        In the same round trip the cached stock of the products goes that the change was about, and
         then, after the cart, comes the announcement: who hears it and reads the cart sees at least
         this version.
         """
         key = _key(store_id, user_id)
         keys = [f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"]
-        if changed_product is not None:
-            keys.append(stock_key(store_id, changed_product))
+        keys += [stock_key(store_id, product) for product in changed_products]
         async with self._redis.asked():
             stored = await self._put(
                 keys=keys,
@@ -109,6 +123,33 @@ class CartCache:
                 ],
             )
         return bool(stored)
+
+    async def peek(self, store_id: str, user_ids: Sequence[str]) -> list[CachedCart | None]:
+        """What is cached of each user's cart, for whoever checks it."""
+        if not user_ids:
+            return []
+        keys = [_key(store_id, user_id) for user_id in user_ids]
+        async with self._redis.asked() as redis:
+            versions = await redis.mget([f"{key}:latest_version" for key in keys])
+            epochs = await redis.mget([f"{key}:epoch" for key in keys])
+            named = [f"{key}:v{int(v or 0)}" for key, v in zip(keys, versions, strict=True)]
+            bodies = await redis.mget(named)
+        found = zip(versions, epochs, bodies, strict=True)
+        return [
+            None
+            if version is None
+            else CachedCart(int(epoch or 0), int(version), cast("bytes | None", body))
+            for version, epoch, body in found
+        ]
+
+    async def forget(self, store_id: str, user_id: str) -> None:
+        """Forgets all of a cart, so that even an older version may be cached next.
+
+        Only for whoever holds the cart's lock, and caches the right version next.
+        """
+        key = _key(store_id, user_id)
+        async with self._redis.asked() as redis:
+            await redis.delete(f"{key}:latest_version", f"{key}:epoch")
 
     async def announce(self, announcement: Announcement) -> None:
         """Only tells who listens; nobody may listen."""

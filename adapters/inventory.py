@@ -10,19 +10,22 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
+from models.repair import HeldPage
 
 logger = logging.getLogger(__name__)
 
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
+HELD_PAGE = 1000
 CHECK_SECONDS = 0.5
 CHECK_COOLDOWN_SECONDS = 1.0
 # A saga's last try of a reserve comes later than this after its first (`workflows.policies`).
@@ -138,6 +141,23 @@ class InventoryClient:
                 raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
             if response.status_code != HTTPStatus.OK:
                 raise _unexpected(response)
+
+    async def reservations(
+        self, store_id: str, *, user_id: str | None = None, cursor: str | None = None
+    ) -> HeldPage:
+        """A page of what is held in a store, by one user or by all, in order of user and product.
+
+        `cursor` is the page before's.
+        """
+        wanted = {"storeId": store_id, "userId": user_id, "cursor": cursor, "limit": HELD_PAGE}
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        response = await self._call("GET", f"{BASE}/reservations?{query}")
+        if response.status_code != HTTPStatus.OK:
+            raise _unexpected(response)
+        try:
+            return HeldPage.model_validate_json(response.content)
+        except ValidationError as error:
+            raise DependencyUnavailable("inventory", f"an unknown answer: {error}") from error
 
     async def _call(
         self, method: str, path: str, *, json: Any = None, timeout: float | None = None

@@ -5,12 +5,12 @@ The outbox is no collection of its own: the effects stand in the records of the 
 `adapters.mongo.connect` has bound.
 """
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from adapters.mongo import READ_SECONDS, bounded
+from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
 from models.messages import RelayKind
 from models.operation import Operation
 
@@ -51,6 +51,30 @@ class Outbox:
             wanted["$nor"] = [{"storeId": store, "userId": user} for store, user in besides]
         async with bounded(READ_SECONDS):
             return await Operation.find(wanted).sort("+at").to_list(limit)
+
+    async def done_since(
+        self, since: datetime, *, store_id: str | None, size: int
+    ) -> AsyncIterator[list[Operation]]:
+        """Pages of the committed records since a time whose effects are all done, oldest first."""
+        at_once: list[str] = []  # the ids of those that began in the last millisecond seen
+        while True:
+            wanted: dict[str, Any] = {
+                "state": "committed",
+                "pending": False,
+                "at": {"$gte": since},
+                "_id": {"$nin": at_once},
+            }
+            if store_id is not None:
+                wanted["storeId"] = store_id
+            async with bounded(LIST_SECONDS):
+                page = await Operation.find(wanted).sort("+at").to_list(size)
+            if not page:
+                return
+            yield page
+            last = page[-1].at
+            seen = [record.id for record in page if record.at == last]
+            at_once = [*at_once, *seen] if last == since else seen
+            since = last
 
     async def shards_waiting(self, kind: RelayKind, *, before: datetime, shards: int) -> list[int]:
         """The shards with an effect of this kind that has been pending since `before`."""

@@ -40,7 +40,7 @@ class Rig:
 @asynccontextmanager
 async def rig(echo: Echo) -> AsyncIterator[Rig]:
     """Starts everything and ends it, whatever happens inside."""
-    with tempfile.TemporaryDirectory(prefix="cart-bench-") as folder, _environment(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix="cart-bench-") as folder, environment(Path(folder)):
         settings = load_settings()
         bench_port = _another_port(settings)
         async with Stack(settings, echo=echo) as stack, _bench_processes(stack, bench_port, echo):
@@ -66,7 +66,7 @@ async def rig(echo: Echo) -> AsyncIterator[Rig]:
 
 
 @contextmanager
-def _environment(folder: Path) -> Iterator[None]:
+def environment(folder: Path) -> Iterator[None]:
     """Replaces this process's environment, so that no setting points at anybody's real server."""
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
     before = dict(os.environ)

@@ -44,6 +44,14 @@ COMMANDS = {
         "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
     ),
     "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "reconcile": Command(
+        "cli.reconcile",
+        "Compare carts, holds, pending effects and cache; a dry run unless told to repair.",
+    ),
+    "rebuild-cache": Command("cli.rebuild_cache", "Cache every cart anew, from MongoDB."),
+    "replay-events": Command(
+        "cli.replay_events", "Publish events again from the records, with the same ids."
+    ),
     "dlq": Command("cli.dlq", "Look after events that could not be used."),
     "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
 }

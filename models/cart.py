@@ -253,6 +253,8 @@ class Cart(CartContent, Document):
         indexes = [
             IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
             IndexModel([("storeId", ASCENDING)]),
+            # A store's carts by user, as the inventory lists its holds.
+            IndexModel([("storeId", ASCENDING), ("userId", ASCENDING)]),
             IndexModel([("sellerId", ASCENDING)]),
             IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),

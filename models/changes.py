@@ -22,12 +22,14 @@ from models.messages import (
     Change,
     ClearCart,
     ClearCartInput,
+    DriftKind,
     EventEffect,
     MarkAvailability,
     OrderedLine,
     Refusal,
     ReleaseEffect,
     RemoveLine,
+    RepairCart,
     SagaRun,
     SetQuantity,
     UpdateQuantityInput,
@@ -96,6 +98,8 @@ def apply_change(
             return applying.take_ordered(change, change.ordered)
         case MarkAvailability():
             return applying.mark(change)
+        case RepairCart():
+            return applying.repair(change)
 
 
 class _Applying:
@@ -193,6 +197,21 @@ class _Applying:
         moved = {product: -units for product, units in held.items()}
         return Changed(
             None, version, (*releases, *told), HTTPStatus.OK, body, moved, reason=request.reason
+        )
+
+    def repair(self, change: RepairCart) -> Changed:
+        """Only holds and the cache change, so the cart keeps its version, and nobody is told."""
+        freed = {
+            drift.product_id: drift.found - drift.expected
+            for drift in change.drifts
+            if drift.kind is DriftKind.ORPHANED_HOLD and drift.product_id is not None
+        }
+        drifts = [drift.model_dump(mode="json") for drift in change.drifts]
+        body = to_json({"message": "Cart repaired", "drifts": drifts})
+        version = self._cart.version if self._cart else 0
+        releases = self._freed(freed, "reconciled")
+        return Changed(
+            self._cart, version, releases, HTTPStatus.OK, body, reason=change.request.reason
         )
 
     def take_ordered(self, change: ClearCart, ordered: tuple[OrderedLine, ...]) -> Changed:

@@ -61,44 +61,63 @@ class Message:
         return None
 
 
+_read = ConfigDict(
+    alias_generator=to_camel,
+    populate_by_name=True,
+    frozen=True,
+    extra="ignore",
+    use_attribute_docstrings=True,
+)
+
+
 class Incoming(BaseModel):
     """What all consumed events may have: an id, when the CloudEvents header names none."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
-    )
+    model_config = _read
 
     event_id: EventId | None = None
+    """Names the event, the same on every delivery, where no header `ce_id` does."""
     timestamp: AwareDatetime | None = None
+    """When it happened, where no header `ce_time` says so."""
 
 
 class OrderedItem(BaseModel):
     """Units of a product that were ordered; without a quantity all of the line."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
+    model_config = _read
 
     product_id: EntityId
+    """What was ordered."""
     quantity: int | None = Field(None, ge=1)
+    """Units that were ordered; without it, all that the cart has."""
 
 
 class OrderCompleted(Incoming):
     """An order was paid. `items` or `cartVersion` say what of the cart it took, else all of it."""
 
     cart_id: CartId
+    """The cart that was ordered."""
     user_id: EntityId
+    """Whose cart it is; of another user's cart the event is parked."""
     store_id: EntityId
+    """The store it is in; of another store's cart the event is parked."""
     order_id: EntityId
+    """The order, which has one effect however often it is told."""
     items: tuple[OrderedItem, ...] | None = Field(None, min_length=1, max_length=_MAX_LINES)
+    """What was ordered; the rest stays in the cart."""
     cart_version: int | None = Field(None, ge=1)
+    """The version of the cart that was ordered; what came into it later stays."""
 
 
 class UnavailableItem(BaseModel):
     """A product that cannot be had, and why."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
+    model_config = _read
 
     product_id: EntityId
+    """What cannot be had."""
     reason: Reason = "Out of stock"
+    """What shoppers are told."""
 
 
 class OutOfStock(Incoming):
@@ -108,12 +127,17 @@ class OutOfStock(Incoming):
     """
 
     cart_id: CartId | None = None
+    """The cart whose lines are marked; without it those of all carts."""
     store_id: EntityId | None = None
+    """The store whose carts are marked; without it and without a cart, all stores."""
     unavailable_items: tuple[UnavailableItem, ...] | None = Field(
         None, min_length=1, max_length=_MAX_LINES
     )
+    """What cannot be had; either this or `productId` is given."""
     product_id: EntityId | None = None
+    """The one product that cannot be had."""
     reason: Reason = "Out of stock"
+    """What shoppers are told of that product."""
 
     @model_validator(mode="after")
     def _names_products(self) -> Self:
@@ -126,14 +150,16 @@ class OutOfStock(Incoming):
         """What cannot be had, however it was named."""
         if self.unavailable_items is not None:
             return self.unavailable_items
-        return (UnavailableItem(productId=self.product_id, reason=self.reason),)
+        return (UnavailableItem(product_id=str(self.product_id), reason=self.reason),)
 
 
 class BackInStock(Incoming):
     """A product can be had again, in one store or (without `storeId`) wherever it is sold."""
 
     product_id: EntityId
+    """What can be had again."""
     store_id: EntityId | None = None
+    """The store in which; without it, all stores."""
 
 
 Event = OrderCompleted | OutOfStock | BackInStock

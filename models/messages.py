@@ -166,6 +166,17 @@ class MarkProductInput(Message):
     marked: int = 0
 
 
+class RepairCartInput(CartOperation):
+    """Look for drift in what is stored about a cart, and with `fix` repair it; `reason` says why.
+
+    Effects that were pending at `stuck_before` are stuck.
+    """
+
+    reason: str
+    fix: bool
+    stuck_before: datetime
+
+
 class SagaRun(Message):
     """One run of an operation: everything in it is the same when a lost task is run again."""
 
@@ -254,6 +265,38 @@ class ClearCart(Message):
     ordered: tuple[OrderedLine, ...] | None = None
 
 
+class DriftKind(StrEnum):
+    """In what two systems that should agree about a cart do not."""
+
+    ORPHANED_HOLD = "orphaned_hold"  # more is held than the cart has
+    MISSING_HOLD = "missing_hold"  # less is held than the cart has
+    STALE_CACHE = "stale_cache"  # the cache shows another cart than MongoDB has
+    STUCK_EFFECT = "stuck_effect"  # an event or a release is still to be done
+
+
+class Drift(Message):
+    """One drift of a cart. `expected` and `found` are units, or for the cache versions.
+
+    `done` says what a repair did about it; None when it did nothing.
+    """
+
+    kind: DriftKind
+    detail: str
+    product_id: str | None = None
+    effect_id: str | None = None
+    expected: int = 0
+    found: int = 0
+    done: str | None = None
+
+
+class RepairCart(Message):
+    """Give back what is held for the cart and not in it; the cart stays as it is."""
+
+    kind: Literal["repair_cart"] = "repair_cart"
+    request: RepairCartInput
+    drifts: tuple[Drift, ...]
+
+
 class MarkAvailability(Message):
     """Mark lines as out of stock, or as available again."""
 
@@ -262,7 +305,8 @@ class MarkAvailability(Message):
 
 
 Change = Annotated[
-    AddLine | SetQuantity | RemoveLine | ClearCart | MarkAvailability, Field(discriminator="kind")
+    AddLine | SetQuantity | RemoveLine | ClearCart | MarkAvailability | RepairCart,
+    Field(discriminator="kind"),
 ]
 
 
@@ -507,7 +551,8 @@ class OperationResult(Message):
     """How an operation ended.
 
     `run_id` names the record that holds the answer (another run's when `replayed`); `cart_id` and
-    `version` are what was committed, `refusal` is set when `rejected`, `reason` when `aborted`.
+    `version` are what was committed, `refusal` is set when `rejected`, `reason` when `aborted`, and
+    `drifts` when a repair has found any.
     """
 
     outcome: Outcome
@@ -519,6 +564,7 @@ class OperationResult(Message):
     version: int | None = None
     refusal: Refusal | None = None
     reason: str | None = None
+    drifts: tuple[Drift, ...] | None = None
 
 
 class AnswerCaller(Message):

@@ -49,8 +49,10 @@ from models.messages import (
     RelayInput,
     RelayKind,
     RemoveItemInput,
+    RepairCartInput,
     UpdateQuantityInput,
 )
+from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from workflows import ids, policies
 from workflows.queues import Queues
@@ -245,6 +247,23 @@ class CartGateway:
                 static_summary=f"{news.product_id} is {news.status}",
             )
 
+    async def reconcile(self, request: ReconcileInput) -> WorkflowHandle[Any, Report]:
+        """Starts a run over the carts of a store, or of all.
+
+        Raises `WorkflowAlreadyStartedError` while one that was started so is running.
+        """
+        where = request.store_id or "all stores"
+        with _naming_temporal():
+            return await self._client.start_workflow(
+                ids.RECONCILE,
+                request,
+                id=ids.reconcile_workflow_id(request.store_id),
+                task_queue=self._task_queue,
+                rpc_timeout=RPC_TIMEOUT,
+                result_type=Report,
+                static_summary=f"{'Repair' if request.fix else 'Compare'} the carts of {where}",
+            )
+
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None:
@@ -401,6 +420,8 @@ def _described(request: CartOperation) -> tuple[str, str | None, str]:
             return ids.REMOVE_ITEM, product, f"Remove {product}"
         case ClearCartInput(reason=reason):
             return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
+        case RepairCartInput(reason=reason, fix=fix):
+            return ids.REPAIR_CART, None, f"{'Repair' if fix else 'Check'} the cart: {reason}"
         case MarkAvailabilityInput(news=news):
             return (
                 ids.MARK_AVAILABILITY,

@@ -10,16 +10,19 @@ ADD_ITEM = "AddItem"
 UPDATE_QUANTITY = "UpdateQuantity"
 REMOVE_ITEM = "RemoveItem"
 CLEAR_CART = "ClearCart"
+REPAIR_CART = "RepairCart"
 MARK_AVAILABILITY = "MarkAvailability"
 MARK_PRODUCT = "MarkProduct"
 RELAY = "Relay"
 SWEEP = "Sweep"
 EXPIRY = "Expiry"
 FIGURES = "Figures"
+RECONCILE = "Reconcile"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
 FIGURES_SCHEDULE = "cart-figures"
+RECONCILE_SCHEDULE = "cart-reconcile"
 
 # Signals of operators; each carries why, and who says so.
 ABORT = "abort"  # to a saga: undo what is not yet committed
@@ -75,6 +78,11 @@ def relay_workflow_id(kind: str, shard: int) -> str:
 def product_workflow_id(product_id: str, operation_id: str) -> str:
     """The id under which the news of a product is brought to its carts, once for each event."""
     return f"product/{product_id}/{operation_id}"
+
+
+def reconcile_workflow_id(store_id: str | None) -> str:
+    """The id of a reconciling that an operator has started, of a store or of all."""
+    return f"reconcile/{store_id}" if store_id else "reconcile"
 
 
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:

@@ -45,6 +45,13 @@ COMMIT = LocalActivityConfig(
     ),
 )
 
+# Under the cart's lock, at most some pages of the inventory's list.
+EXAMINE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=15),
+    schedule_to_close_timeout=timedelta(seconds=20),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
+)
+
 SETTLE = LocalActivityConfig(
     summary="Make sure that the change is never stored, or find it stored",
     start_to_close_timeout=timedelta(seconds=14),
@@ -127,6 +134,8 @@ MEASURE = ActivityConfig(
     heartbeat_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
 )
+
+RECONCILE_BATCH = 50  # carts that are looked at again by one activity
 
 EXPIRY_PAGE = 200  # carts
 EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew

@@ -231,9 +231,9 @@ class Saga:
             self._release(record.run_id, releases),
         )
         if events and not published:
-            await self._leave_to_relay(m.RelayKind.EVENTS)
+            await self.leave_to_relay(m.RelayKind.EVENTS)
         if releases and not released:
-            await self._leave_to_relay(m.RelayKind.RELEASES)
+            await self.leave_to_relay(m.RelayKind.RELEASES)
 
     async def answer(self, result: m.OperationResult) -> None:
         """Tells the caller of an operation that did not commit (see `CartActivities.commit`)."""
@@ -247,7 +247,7 @@ class Saga:
             )
         )
 
-    async def _leave_to_relay(self, kind: m.RelayKind) -> None:
+    async def leave_to_relay(self, kind: m.RelayKind) -> None:
         """What was left pending is the relay's now."""
         self.left_to_relays.append(kind)
         request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)

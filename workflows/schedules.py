@@ -22,6 +22,7 @@ from temporalio.client import (
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
+    from models.repair import DEFAULT_LIMIT, ReconcileInput
     from models.upkeep import ExpiryInput
     from workflows import ids, policies
 
@@ -103,6 +104,16 @@ SCHEDULES = (
         jitter=timedelta(seconds=30),
         catch_up=timedelta(minutes=1),
         note="Measures the business: items and value of all carts, abandonment, conversion",
+    ),
+    Timed(
+        ids.RECONCILE_SCHEDULE,
+        ids.RECONCILE,
+        (ReconcileInput(fix=True),),
+        every=timedelta(days=1),
+        jitter=timedelta(minutes=30),
+        catch_up=timedelta(hours=6),
+        note="Compares carts, holds, pending effects and cache, and repairs at most "
+        f"{DEFAULT_LIMIT} carts",
     ),
 )
 

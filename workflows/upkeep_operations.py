@@ -4,7 +4,8 @@ from datetime import datetime
 
 from adapters.expired import ExpiredCart
 from models.events import CART_CLEARED
-from models.messages import ClearCartInput, OperationResult, Policy
+from models.messages import ClearCartInput, OperationResult, Policy, RepairCartInput
+from models.repair import LookAgain, Suspect
 from workflows import ids
 from workflows.gateway import CartGateway, fingerprint, new_attempt
 
@@ -27,3 +28,23 @@ async def expire_cart(
         expired_by=before,
     )
     return await gateway.carry_out(request)
+
+
+async def repair_cart(
+    gateway: CartGateway, policy: Policy, suspect: Suspect, request: LookAgain
+) -> OperationResult:
+    """Looks at a cart, and waits for it; once for each cart and run of the reconciling."""
+    operation = RepairCartInput(
+        store_id=suspect.store_id,
+        user_id=suspect.user_id,
+        operation_id=ids.event_operation_id(
+            "cart.repair", request.name, suspect.store_id, suspect.user_id
+        ),
+        attempt_id=new_attempt(),
+        fingerprint=fingerprint(ids.REPAIR_CART, {"fix": request.fix}),
+        policy=policy,
+        reason=request.reason,
+        fix=request.fix,
+        stuck_before=request.stuck_before,
+    )
+    return await gateway.carry_out(operation)

@@ -1,6 +1,7 @@
 """The options that several commands share."""
 
 import getpass
+import re
 import socket
 from datetime import timedelta
 from typing import Annotated
@@ -24,6 +25,18 @@ Saga = Annotated[
         metavar="SAGA",
         help="STORE/USER (the cart's latest), or the id of a run, operation or saga.",
     ),
+]
+
+
+def _store_id(value: str | None) -> str | None:
+    if value is not None and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value) is None:
+        raise typer.BadParameter("a store's id is 1 to 64 of A-Z a-z 0-9 _ -")
+    return value
+
+
+OnlyStore = Annotated[
+    str | None,
+    typer.Option("--store", metavar="STORE", help="Only this store.", callback=_store_id),
 ]
 
 

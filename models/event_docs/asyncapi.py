@@ -1,9 +1,15 @@
 """The AsyncAPI 3.0 document of all events."""
 
+from inspect import cleandoc
 from typing import Any
 
 from models import events
-from models.event_docs.catalog import EVENTS, Documented
+from models.event_docs.catalog import (
+    CLOUD_EVENT_HEADERS,
+    DEAD_LETTER_HEADERS,
+    EVENTS,
+    Documented,
+)
 
 PARTITIONS = 3
 _SCHEMAS = "#/components/schemas/{model}"
@@ -15,14 +21,10 @@ CloudEvents 1.0 in binary mode. Delivery is at least once: `eventId` is the same
 of an event, and `version` is one more with each change of a cart. New fields may come at any time;
 none goes, and none changes its type."""
 
-_CLOUD_EVENT = {
-    "ce_specversion": "Version of CloudEvents.",
-    "ce_id": "The event's id, `eventId`.",
-    "ce_type": "The event's name, which is the topic's.",
-    "ce_source": "Who says it.",
-    "ce_time": "The event's `timestamp`.",
-    "content-type": "Of the value.",
-}
+DEAD_LETTER = """\
+A message that can never have its effect, as it was received: key, value and headers. `cart dlq`
+lists, replays and drops them; what was replayed or dropped is noted in the topic by a message
+without a value, whose header `dlq-resolves` names the letter."""
 
 
 def document() -> dict[str, Any]:
@@ -43,29 +45,55 @@ def document() -> dict[str, Any]:
                 "description": "The local stack's broker; elsewhere what `KAFKA_BROKERS` says.",
             }
         },
-        "channels": {event.topic: _channel(event) for event in EVENTS},
+        "channels": {
+            **{event.topic: _channel(event.topic, event.name) for event in EVENTS},
+            events.DEAD_LETTERS: _channel(events.DEAD_LETTERS, "DeadLetter"),
+        },
         "operations": {
-            f"{event.action}{event.name}": {
-                "action": event.action,
-                "channel": {"$ref": f"#/channels/{event.topic}"},
-                "summary": event.model.__doc__,
-                "messages": [{"$ref": f"#/channels/{event.topic}/messages/{event.name}"}],
-            }
-            for event in EVENTS
+            **{
+                f"{event.action}{event.name}": _operation(
+                    event.action, event.topic, event.name, summary(event)
+                )
+                for event in EVENTS
+            },
+            "sendDeadLetter": _operation("send", events.DEAD_LETTERS, "DeadLetter", DEAD_LETTER),
         },
         "components": {
-            "messages": {event.name: _message(event) for event in EVENTS},
+            "messages": {
+                **{event.name: _message(event) for event in EVENTS},
+                "DeadLetter": {
+                    "name": events.DEAD_LETTERS,
+                    "title": "DeadLetter",
+                    "contentType": "application/octet-stream",
+                    "payload": {"description": "The bytes of the message."},
+                    "headers": {"$ref": _SCHEMAS.format(model="DeadLetterHeaders")},
+                },
+            },
             "schemas": _schemas(),
         },
     }
 
 
-def _channel(event: Documented) -> dict[str, Any]:
+def summary(event: Documented) -> str:
+    """What the model says of itself."""
+    return cleandoc(event.model.__doc__ or "")
+
+
+def _channel(topic: str, message: str) -> dict[str, Any]:
     return {
-        "address": event.topic,
-        "messages": {event.name: {"$ref": f"#/components/messages/{event.name}"}},
+        "address": topic,
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
         "servers": [{"$ref": "#/servers/kafka"}],
-        "bindings": {"kafka": {"topic": event.topic, "partitions": PARTITIONS}},
+        "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS}},
+    }
+
+
+def _operation(action: str, topic: str, message: str, text: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{topic}"},
+        "summary": text,
+        "messages": [{"$ref": f"#/channels/{topic}/messages/{message}"}],
     }
 
 
@@ -73,7 +101,7 @@ def _message(event: Documented) -> dict[str, Any]:
     message: dict[str, Any] = {
         "name": event.topic,
         "title": event.name,
-        "summary": event.model.__doc__,
+        "summary": summary(event),
         "contentType": "application/json",
         "payload": {"$ref": _SCHEMAS.format(model=event.name)},
         "examples": [{"name": event.name, "payload": event.example}],
@@ -97,14 +125,12 @@ def example_headers(event: Documented) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {
-        "CloudEventHeaders": {
-            "type": "object",
-            "description": "CloudEvents 1.0, Kafka protocol binding, binary mode.",
-            "properties": {
-                name: {"type": "string", "description": text} for name, text in _CLOUD_EVENT.items()
-            },
-            "required": list(_CLOUD_EVENT),
-        }
+        "CloudEventHeaders": _headers(
+            CLOUD_EVENT_HEADERS, "CloudEvents 1.0, Kafka protocol binding, binary mode."
+        ),
+        "DeadLetterHeaders": _headers(
+            DEAD_LETTER_HEADERS, "Beside the headers of the message itself."
+        ),
     }
     for event in EVENTS:
         mode: Any = "serialization" if event.action == "send" else "validation"
@@ -112,3 +138,14 @@ def _schemas() -> dict[str, Any]:
         schemas |= schema.pop("$defs", {})
         schemas[event.name] = schema
     return schemas
+
+
+def _headers(described: dict[str, str], text: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": text,
+        "properties": {
+            name: {"type": "string", "description": what} for name, what in described.items()
+        },
+        "required": list(described),
+    }

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models import events
+from pydantic import BaseModel
+
+from models import events, incoming
 
 CART_ID = "507f1f77bcf86cd799439013"
 USER_ID = "507f1f77bcf86cd799439014"
@@ -18,7 +20,7 @@ class Documented:
     """`send`: this service publishes it; `receive`: it acts on it."""
 
     topic: str
-    model: type[events.EventModel]
+    model: type[BaseModel]
     action: Literal["send", "receive"]
     example: dict[str, Any]
 
@@ -83,8 +85,8 @@ EVENTS = (
             productId=PRODUCT_ID,
             quantity=1,
             totalPrice=0.0,
-            reason="user",
-            orderId=None,
+            reason="order_completed",
+            orderId=ORDER_ID,
         ),
     ),
     Documented(
@@ -99,4 +101,58 @@ EVENTS = (
             items=[{"productId": PRODUCT_ID, "quantity": 3}],
         ),
     ),
+    Documented(
+        events.ORDER_COMPLETED,
+        incoming.OrderCompleted,
+        "receive",
+        {
+            "cartId": CART_ID,
+            "userId": USER_ID,
+            "storeId": STORE_ID,
+            "orderId": ORDER_ID,
+            "items": [{"productId": PRODUCT_ID, "quantity": 2}],
+        },
+    ),
+    Documented(
+        events.CART_ITEM_OUT_OF_STOCK,
+        incoming.OutOfStock,
+        "receive",
+        {
+            "eventId": "inventory-check-123",
+            "cartId": CART_ID,
+            "unavailableItems": [{"productId": PRODUCT_ID, "reason": "Out of stock"}],
+        },
+    ),
+    Documented(
+        events.INVENTORY_BACK_IN_STOCK,
+        incoming.BackInStock,
+        "receive",
+        {
+            "eventId": "inventory-restock-7",
+            "productId": PRODUCT_ID,
+            "storeId": STORE_ID,
+            "timestamp": TIME,
+        },
+    ),
 )
+
+CLOUD_EVENT_HEADERS = {
+    "ce_specversion": "Version of CloudEvents.",
+    "ce_id": "The event's id, `eventId`.",
+    "ce_type": "The event's name, which is the topic's.",
+    "ce_source": "Who says it.",
+    "ce_time": "The event's `timestamp`.",
+    "content-type": "Of the value.",
+}
+
+DEAD_LETTER_HEADERS = {
+    "dlq-topic": "The topic that the message was read from.",
+    "dlq-partition": "Its partition.",
+    "dlq-offset": "Its offset.",
+    "dlq-timestamp": "Its time, in milliseconds.",
+    "dlq-size": "Bytes of the original; of one that is too large only the beginning is kept.",
+    "dlq-error": "Why it is here, a stable code.",
+    "dlq-detail": "The same, for people.",
+    "dlq-time": "When it was parked.",
+}
+"""A letter has the headers of its message beside these."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from models.event_docs import asyncapi
-from models.event_docs.catalog import EVENTS, Documented
+from models.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
+from models.events import DEAD_LETTERS
 
 _TITLES = {"send": "Published", "receive": "Consumed"}
 _HEAD = """\
@@ -26,17 +27,23 @@ def page() -> str:
     parts = [_HEAD.format(description=document["info"]["description"])]
     for action, title in _TITLES.items():
         chosen = [event for event in EVENTS if event.action == action]
-        if chosen:
-            parts.append(f"## {title}\n")
+        parts.append(f"## {title}\n")
         parts += [_event(event, document) for event in chosen]
+    parts.append(_dead_letters())
     return "\n".join(parts)
+
+
+def _dead_letters() -> str:
+    rows = [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
+    head = f"## Dead letters\n\n### {DEAD_LETTERS}\n\n{asyncapi.DEAD_LETTER}\n"
+    return "\n".join([head, "| header | |", "|---|---|", *rows, ""])
 
 
 def _event(event: Documented, document: dict[str, Any]) -> str:
     schemas = document["components"]["schemas"]
     lines = [
         f"### {event.topic}\n",
-        f"{event.model.__doc__}\n",
+        f"{asyncapi.summary(event)}\n",
         "| field | type | |",
         "|---|---|---|",
         *_rows(schemas[event.name], schemas),

@@ -115,10 +115,10 @@ built() {
 inside() {
     ip link set lo up
     export PATH="$WORK/engine/usr/sbin:$WORK/engine/usr/bin:$PATH"
-    export DOCKER_HOST=unix://$WORK/docker.sock
-    mount -t tmpfs tmpfs /run
-    dockerd --data-root "$WORK/data" --exec-root "$WORK/exec" --host "$DOCKER_HOST" \
-        --pidfile "$WORK/docker.pid" --storage-driver overlay2 > "$WORK/dockerd.log" 2>&1 &
+    export DOCKER_HOST=unix:///run/docker.sock
+    mount -t tmpfs tmpfs /run  # of what an earlier run has left there, nothing
+    dockerd --data-root "$WORK/data" --exec-root /run/docker --host "$DOCKER_HOST" \
+        --pidfile /run/docker.pid --storage-driver overlay2 > "$WORK/dockerd.log" 2>&1 &
     until docker info > /dev/null 2>&1; do kill -0 $!; sleep 0.5; done
     docker load --quiet --input "$WORK/cart-service.tar"
     docker load --quiet --input "$WORK/cart-standins.tar"

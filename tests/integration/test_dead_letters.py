@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from adapters.dead_letters import Letter
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from models.incoming import MAX_EVENT_BYTES
-from tests.integration.test_commands import cart
+from tests.support.commands import cart
 from tests.support.events import OtherServices
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
@@ -100,7 +99,7 @@ async def test_a_poison_message_hardly_delays_what_comes_behind_it(
 
 
 async def test_letters_are_listed_shown_replayed_and_dropped(
-    shop: Shop, others: OtherServices, project_root: Path
+    shop: Shop, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
@@ -110,9 +109,9 @@ async def test_letters_are_listed_shown_replayed_and_dropped(
     letters = await parked(others, cart_id, 2)
 
     async def dlq(*words: str) -> Any:
-        code, output = await cart(project_root, "dlq", *words, "--json")
-        assert code == 0, output
-        return json.loads(output)
+        ran = await cart("dlq", *words, "--json")
+        assert ran.code == 0, ran.output
+        return ran.json
 
     listed = await dlq("list", "--key", cart_id)
     assert listed["count"] == 2
@@ -135,14 +134,14 @@ async def test_letters_are_listed_shown_replayed_and_dropped(
     assert [letter["resolution"] for letter in history] == ["replayed", "dropped", "dropped"]
     assert history[1]["resolvedBecause"] == "a test order"
 
-    code, output = await cart(project_root, "dlq", "drop", "--reason", "no filter")
-    assert (code, "or say --all" in output) == (2, True)
-    code, output = await cart(project_root, "dlq", "list", "--key", cart_id, "--all")
-    assert (code, "wrong_owner (dropped)" in output) == (0, True), output
+    ran = await cart("dlq", "drop", "--reason", "no filter")
+    assert (ran.code, "or say --all" in ran.output) == (2, True)
+    ran = await cart("dlq", "list", "--key", cart_id, "--all")
+    assert (ran.code, "wrong_owner (dropped)" in ran.output) == (0, True), ran.output
 
 
 async def test_a_letter_that_can_be_used_by_now_has_its_effect_once(
-    shop: Shop, others: OtherServices, project_root: Path
+    shop: Shop, others: OtherServices
 ) -> None:
     """The order names a cart of a user who had none in this store; then it is theirs."""
     await shop.stock("headphones", 10)
@@ -159,7 +158,7 @@ async def test_a_letter_that_can_be_used_by_now_has_its_effect_once(
 
     await eventually(sold_one)
     for _ in range(2):
-        code, output = await cart(project_root, "dlq", "replay", letter.id)
-        assert code == 0, output
+        ran = await cart("dlq", "replay", letter.id)
+        assert ran.code == 0, ran.output
     await parked(others, cart_id, 2)
     await sold_one()

@@ -102,7 +102,7 @@ async def test_the_running_processes_are_told(shop: Shop, redis: RedisPool) -> N
     assert answer.status_code == 200, answer.text
 
     async def told() -> None:
-        for process in ("api", "worker"):
+        for process in ("api", "worker", "consumer"):
             [log] = shop.world.settings.local_dir.rglob(f"{process}.log")
             assert "Log level is info" in log.read_text(), process
 

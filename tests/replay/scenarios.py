@@ -1,6 +1,6 @@
 """What is recorded: for each history its name, and how to bring it about on a bench."""
 
-from tests.replay import of_adds, of_changes, of_events, of_relays, of_schedules
+from tests.replay import of_adds, of_changes, of_events, of_relays, of_repair, of_schedules
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
@@ -8,8 +8,10 @@ from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
+from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
 
@@ -21,6 +23,7 @@ SCENARIOS: dict[str, Scenario] = {
         *of_events.SCENARIOS,
         *of_relays.SCENARIOS,
         *of_schedules.SCENARIOS,
+        *of_repair.SCENARIOS,
     )
 }
 WORKFLOWS = {
@@ -34,5 +37,7 @@ WORKFLOWS = {
     "sweep": SweepWorkflow,
     "expiry": ExpiryWorkflow,
     "figures": FiguresWorkflow,
+    "reconcile": ReconcileWorkflow,
+    "repair": RepairCartWorkflow,
 }
 """What the first word of a history's name says."""

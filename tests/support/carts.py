@@ -2,10 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import uuid4
 
+from adapters.cache import CartCache
+from adapters.redis_pool import RedisPool
 from models.cart import Cart, CartLine
-from models.operation import Operation
-from tests.support.shop import Shop
+from models.operation import Operation, shard_key
+from tests.support.shop import Buyer, Shop
+from tests.support.waiting import eventually
 
 PRICE = Decimal("10.00")
 
@@ -97,6 +102,27 @@ async def plant_cart(
     return cart
 
 
+async def cache_cart(
+    shop: Shop, user_id: str, *, created_at: datetime, version: int, body: bytes
+) -> None:
+    """Caches a version of a user's cart, whatever is stored."""
+    redis = RedisPool(shop.world.settings.redis)
+    cache = CartCache(redis, ttl_seconds=600)
+    await cache.put(shop.store_id, user_id, created_at=created_at, version=version, body=body)
+    await redis.close()
+
+
+async def insist(buyer: Buyer, product_id: str = "headphones", quantity: int = 1) -> None:
+    """Adds, and again with the same key until it is done, as a shopper on a busy day does."""
+    key = uuid4().hex
+
+    async def added() -> None:
+        answer = await buyer.add(product_id, quantity, key=key)
+        assert answer.status_code == 201, answer.text
+
+    await eventually(added, timeout=60)
+
+
 async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes=1)) -> None:
     """Lets the time of a user's cart have passed."""
     await Cart.find_one({"storeId": shop.store_id, "userId": user_id}).update(
@@ -112,3 +138,22 @@ async def reasons(shop: Shop) -> list[str | None]:
         .sort("at")
         .to_list()
     ]
+
+
+def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
+    """A record, of a clear unless told otherwise; it is not stored."""
+    fields = {
+        "id": str(uuid4()),
+        "state": "committed",
+        "operation": "ClearCart",
+        "operation_id": uuid4().hex,
+        "saga_id": "cart-1-user-ClearCart",
+        "fingerprint": "",
+        "store_id": shop.store_id,
+        "user_id": "user",
+        "pending": False,
+        "reason": reason,
+        "shard_key": shard_key(shop.store_id, "user"),
+        "at": datetime.now(UTC),
+    }
+    return Operation(**fields | more)

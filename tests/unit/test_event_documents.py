@@ -1,6 +1,7 @@
 """The documents about events: current, valid, true, and never breaking who uses the events."""
 
 import copy
+import inspect
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -13,12 +14,13 @@ from beanie import PydanticObjectId
 from jsonschema import Draft7Validator
 from jsonschema.validators import validator_for
 
+from adapters.dead_letters import PREFIX, DeadLetters
 from models import events
 from models.cart import CartContent
 from models.changes import apply_change
 from models.event_docs import asyncapi
 from models.event_docs.__main__ import main
-from models.event_docs.catalog import EVENTS, Documented
+from models.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
 from models.event_docs.compatibility import breaking_changes
 from models.event_docs.page import page
 from models.messages import (
@@ -67,22 +69,16 @@ def test_the_document_is_asyncapi_3(document: Any) -> None:
     assert not Draft7Validator(schema).is_valid(without)
 
 
-PUBLISHED = {
-    events.CART_ITEM_ADDED,
-    events.CART_ITEM_UPDATED,
-    events.CART_ITEM_REMOVED,
-    events.CART_CLEARED,
-}
-
-
 def test_every_topic_is_documented(document: Any) -> None:
-    assert {channel["address"] for channel in document["channels"].values()} == PUBLISHED
+    assert {channel["address"] for channel in document["channels"].values()} == {*events.TOPICS}
 
 
 @each_event
 def test_an_example_is_what_its_schema_says(event: Documented) -> None:
     validate(event, event.example)
     event.model.model_validate(event.example)
+    for name in event.model.model_json_schema()["properties"].values():
+        assert name.get("description"), "each field says what it is"
 
 
 CART_ID = PydanticObjectId("507f1f77bcf86cd799439013")
@@ -173,6 +169,13 @@ def relax(name: str, field: str) -> Callable[[Any], None]:
     return change
 
 
+def require(name: str, field: str) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        document["components"]["schemas"][name]["required"].append(field)
+
+    return change
+
+
 def without_topic(document: Any) -> None:
     del document["channels"]["cart.cleared"]
 
@@ -189,6 +192,11 @@ BREAKING = {
     "cart.cleared: items[]: productId is gone": drop("ClearedItem", "productId"),
     "cart.cleared: cartId may be missing now": relax("CartCleared", "cartId"),
     "cart.cleared: the topic is gone": without_topic,
+    "cart.dlq headers: dlq-error is gone": drop("DeadLetterHeaders", "dlq-error"),
+    "order.completed: cartVersion is required now": require("OrderCompleted", "cartVersion"),
+    "order.completed: orderId was string, is integer": retype(
+        "OrderCompleted", "orderId", type="integer"
+    ),
 }
 
 
@@ -197,6 +205,18 @@ def test_a_change_that_breaks_a_consumer_is_named(document: Any, problem: str) -
     after = copy.deepcopy(document)
     BREAKING[problem](after)
     assert problem in breaking_changes(document, after)
+
+
+def test_who_writes_an_event_may_leave_out_more_than_before(document: Any) -> None:
+    after = copy.deepcopy(document)
+    relax("OrderCompleted", "storeId")(after)
+    assert breaking_changes(document, after) == []
+
+
+def test_the_headers_of_a_dead_letter_are_those_that_are_written() -> None:
+    about = inspect.getsource(DeadLetters.park)
+    for name in DEAD_LETTER_HEADERS:
+        assert f'"{name.removeprefix(PREFIX)}":' in about
 
 
 def test_a_new_field_breaks_nobody(document: Any) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,8 +11,8 @@ from adapters.figures import FigureStore
 from models.cart import Cart
 from models.figures import WINDOW_DAYS, BusinessFigures, rate
 from models.messages import ReleaseEffect
-from models.operation import KEPT_SECONDS, Operation, shard_key
-from tests.support.carts import cart_of
+from models.operation import KEPT_SECONDS, Operation
+from tests.support.carts import cart_of, record
 from tests.support.clock import stopped_clock
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
@@ -33,25 +32,6 @@ async def measured(world: World) -> BusinessFigures:
     figures = await FigureStore().latest()
     assert figures is not None
     return figures
-
-
-def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
-    """Of a cart that was cleared."""
-    fields = {
-        "id": str(uuid4()),
-        "state": "committed",
-        "operation": "ClearCart",
-        "operation_id": uuid4().hex,
-        "saga_id": "cart-1-user-ClearCart",
-        "fingerprint": "",
-        "store_id": shop.store_id,
-        "user_id": "user",
-        "pending": False,
-        "reason": reason,
-        "shard_key": shard_key(shop.store_id, "user"),
-        "at": datetime.now(UTC),
-    }
-    return Operation(**fields | more)
 
 
 async def test_they_count_what_all_carts_hold_by_currency(shop: Shop) -> None:

@@ -1,0 +1,230 @@
+"""Steps of reconciling: find carts that look wrong from outside, then look again at each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from temporalio import activity
+
+from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
+from activities.repair import shows
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.inventory import InventoryClient
+from adapters.repair import BriefCart, CartBooks
+from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
+from models.messages import Drift, OperationResult, Outcome
+from models.repair import (
+    Finding,
+    LookAgain,
+    LookedAgain,
+    Position,
+    Scanned,
+    ScanPage,
+    Suspect,
+    hold_drifts,
+)
+
+PAGE = 1000  # users
+CARTS_AT_ONCE = 8
+
+Repair = Callable[[Suspect, LookAgain], Awaitable[OperationResult]]
+"""Looks at a cart by a saga of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a user holds; `cursor` is that of the page on which it begins."""
+
+    user_id: str
+    units: dict[str, int]
+    cursor: str | None
+
+
+class ReconcileActivities:
+    """Activities over all that knows something about carts; `repair` starts the saga of one."""
+
+    def __init__(
+        self,
+        carts: CartStore,
+        books: CartBooks,
+        inventory: InventoryClient,
+        cache: CartCache,
+        *,
+        repair: Repair,
+        reserving: bool,
+        caching: bool,
+    ) -> None:
+        self._carts = carts
+        self._books = books
+        self._inventory = inventory
+        self._cache = cache
+        self._repair = repair
+        self._reserving = reserving
+        self._caching = caching
+
+    @activity.defn(name="scan_carts")
+    async def scan(self, page: ScanPage) -> Scanned:
+        """Compares the next carts of a store with what is held, pending and cached.
+
+        Without any lock, so that what looks wrong may only be on its way.
+        """
+        async with heartbeats():
+            with as_application_error():
+                position = page.position or await self._beginning(page.store_id)
+                if position is None:
+                    return Scanned(carts=0, suspects=(), next=None, store_ended=False)
+                return await self._scan(page, position)
+
+    async def _beginning(self, store_id: str | None) -> Position | None:
+        first = store_id or await self._books.next_store("")
+        return None if first is None else Position(store_id=first)
+
+    async def _scan(self, page: ScanPage, position: Position) -> Scanned:
+        store_id = position.store_id
+        carts: list[BriefCart] = []
+        suspects: set[str] = set()
+        following: Position | None = None
+        last, cursor = position.user_id, position.cursor
+        seen = 0
+        async for user_id, cart, holding in self._users(position):
+            if seen == PAGE:
+                following = Position(store_id=store_id, user_id=last, cursor=cursor)
+                break
+            seen, last = seen + 1, user_id
+            if cart is not None:
+                carts.append(cart)
+            if holding is not None:
+                cursor = holding.cursor
+            if self._differ(cart, holding):
+                suspects.add(user_id)
+        up_to = last if following else None
+        suspects |= {
+            *await self._books.stuck(
+                store_id, after=position.user_id, up_to=up_to, before=page.stuck_before
+            ),
+            *await self._wrongly_cached(store_id, carts),
+        }
+        ended = following is None
+        if ended and page.store_id is None:
+            store = await self._books.next_store(store_id)
+            following = Position(store_id=store) if store is not None else None
+        return Scanned(
+            carts=len(carts),
+            suspects=tuple(Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)),
+            next=following,
+            store_ended=ended,
+        )
+
+    def _differ(self, cart: BriefCart | None, holding: Holding | None) -> bool:
+        lines = cart.lines if cart else {}
+        held = holding.units if holding else {}
+        return bool(hold_drifts(lines, held, unsettled=(), reserving=self._reserving))
+
+    async def _users(
+        self, position: Position
+    ) -> AsyncIterator[tuple[str, BriefCart | None, Holding | None]]:
+        """All users of a store who have a cart or hold something, in order.
+
+        The holding is that of the user or, where the user holds nothing, None.
+        """
+        carts = self._books.carts(position.store_id, after=position.user_id)
+        holdings = self._holdings(position)
+        cart = await anext(carts, None)
+        holding = await anext(holdings, None)
+        while cart is not None or holding is not None:
+            user_id = min(one.user_id for one in (cart, holding) if one is not None)
+            its_cart = cart if cart and cart.user_id == user_id else None
+            its_holding = holding if holding and holding.user_id == user_id else None
+            yield user_id, its_cart, its_holding
+            if its_cart is not None:
+                cart = await anext(carts, None)
+            if its_holding is not None:
+                holding = await anext(holdings, None)
+
+    async def _holdings(self, position: Position) -> AsyncIterator[Holding]:
+        """What each user holds, after the position's user."""
+        cursor = position.cursor
+        current: Holding | None = None
+        while True:
+            page = await self._inventory.reservations(position.store_id, cursor=cursor)
+            for row in page.reservations:
+                if row.user_id <= position.user_id:
+                    continue
+                if current is None or current.user_id != row.user_id:
+                    if current is not None:
+                        yield current
+                    current = Holding(row.user_id, {}, cursor)
+                current.units[row.product_id] = row.quantity
+            if page.cursor is None:
+                break
+            cursor = page.cursor
+        if current is not None:
+            yield current
+
+    async def _wrongly_cached(self, store_id: str, carts: list[BriefCart]) -> set[str]:
+        """The users whose cached cart is not the one that was read."""
+        if not self._caching:
+            return set()
+        try:
+            cached = await self._cache.peek(store_id, [cart.user_id for cart in carts])
+        except DependencyUnavailable:
+            return set()  # nothing is shown, so nothing wrong is
+        shown = {
+            cart.user_id: found
+            for cart, found in zip(carts, cached, strict=True)
+            if found is not None
+        }
+        stored = {cart.user_id: cart for cart in await self._books.whole(store_id, shown)}
+        return {user for user, found in shown.items() if not shows(found, stored.get(user))}
+
+    @activity.defn(name="look_again")
+    async def look_again(self, request: LookAgain) -> LookedAgain:
+        """Looks at carts under their locks, several at once, and repairs them where told to.
+
+        Tried again, it answers what the first try has repaired from the records of it.
+        """
+        async with heartbeats():
+            with as_application_error():
+                at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+
+                async def look(suspect: Suspect) -> list[Finding] | None:
+                    async with at_once:
+                        return await self._look(suspect, request)
+
+                looks = await asyncio.gather(*map(look, request.suspects))
+        return LookedAgain(
+            findings=tuple(finding for found in looks if found is not None for finding in found),
+            busy=looks.count(None),
+        )
+
+    async def _look(self, suspect: Suspect, request: LookAgain) -> list[Finding] | None:
+        """The drifts of a cart; None when it could not be looked at."""
+        try:
+            result = await self._repair(suspect, request)
+        except (OperationInProgress, OperationAborted):
+            return None
+        if result.outcome is Outcome.REJECTED:
+            return None
+        drifts = result.drifts or await self._recorded_drifts(result)
+        return [
+            Finding(
+                store_id=suspect.store_id,
+                user_id=suspect.user_id,
+                run_id=result.run_id,
+                drift=drift,
+            )
+            for drift in drifts
+        ]
+
+    async def _recorded_drifts(self, result: OperationResult) -> list[Drift]:
+        """What a repair that was committed before has found."""
+        if result.outcome is Outcome.UNCHANGED:
+            return []
+        record = await self._carts.record(result.run_id)
+        if record is None or record.answer is None:
+            return []
+        drifts = orjson.loads(record.answer.body)["drifts"]
+        return [Drift.model_validate(drift, strict=False) for drift in drifts]

@@ -1,0 +1,398 @@
+"""Reconciling: it finds what has drifted and nothing else, and repairs it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+import activities.reconcile
+from models.cart import Cart
+from models.messages import (
+    Drift,
+    DriftKind,
+    EventEffect,
+    OperationResult,
+    Outcome,
+    ReleaseEffect,
+)
+from models.operation import Operation
+from models.repair import Finding, LookAgain, ReconcileInput, Report, Suspect
+from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, record, release
+from tests.support.clock import stopped_clock
+from tests.support.relays import details
+from tests.support.shop import Buyer, Shop, World
+from tests.support.waiting import eventually
+from tests.workflows.conftest import Bench
+from workflows.reconcile import ReconcileWorkflow
+
+STOCK = 10_000
+LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+async def clock(world: World) -> AsyncIterator[None]:
+    async with stopped_clock(world.temporal):
+        yield
+
+
+@pytest.fixture
+async def store(bench: Bench) -> Bench:
+    for product_id in ("headphones", "lamp", "mug"):
+        await bench.shop.stock(product_id, STOCK)
+    return bench
+
+
+async def begin(bench: Bench, **options: Any) -> WorkflowHandle[Any, Report]:
+    request = ReconcileInput(**{"store_id": bench.shop.store_id} | options)
+    return await bench.shop.world.temporal.start_workflow(
+        ReconcileWorkflow.run,
+        request,
+        id=f"reconcile-{uuid4()}",
+        task_queue=bench.task_queue,
+    )
+
+
+async def reconcile(bench: Bench, **options: Any) -> Report:
+    return await (await begin(bench, **options)).result()
+
+
+def found(report: Report) -> set[tuple[str, str, str | None]]:
+    """(user, kind, product)."""
+    return {(one.user_id, one.drift.kind.value, one.drift.product_id) for one in report.findings}
+
+
+# One drift of each kind: what to plant, and what must be told of it.
+
+
+async def more_held(shop: Shop) -> set[tuple[str, str, str | None]]:
+    await plant_cart(shop, "more-held", {"lamp": 2, "mug": 1})
+    await hold(shop, "more-held", "lamp", 3, saga_id="lost")
+    return {("more-held", "orphaned_hold", "lamp")}
+
+
+async def held_without_a_cart(shop: Shop) -> set[tuple[str, str, str | None]]:
+    await hold(shop, "no-cart", "lamp", 4)
+    await hold(shop, "no-cart", "mug", 1)
+    return {("no-cart", "orphaned_hold", "lamp"), ("no-cart", "orphaned_hold", "mug")}
+
+
+async def less_held(shop: Shop) -> set[tuple[str, str, str | None]]:
+    await plant_cart(shop, "less-held", {"lamp": 5})
+    await release(shop, "less-held", "lamp", 2)
+    return {("less-held", "missing_hold", "lamp")}
+
+
+async def not_held(shop: Shop) -> set[tuple[str, str, str | None]]:
+    await plant_cart(shop, "not-held", {"mug": 2}, held=False)
+    return {("not-held", "missing_hold", "mug")}
+
+
+async def another_cart_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
+    """The pointer is ahead of what MongoDB has, so that no reader and no saga would correct it."""
+    buyer = Buyer(shop, "wrong-cache", {})
+    await insist(buyer, "mug")
+    cart = await buyer.cart()
+    assert cart is not None
+    await cached(shop, buyer.user_id, cart, version=cart.version + 7)
+    return {("wrong-cache", "stale_cache", None)}
+
+
+async def other_content_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
+    buyer = Buyer(shop, "wrong-content", {})
+    await insist(buyer, "mug")
+    cart = await buyer.cart()
+    assert cart is not None
+    await cached(shop, buyer.user_id, cart, version=cart.version, body=b'{"cartItems": []}')
+    return {("wrong-content", "stale_cache", None)}
+
+
+async def cached(
+    shop: Shop, user_id: str, cart: Cart, *, version: int, body: bytes = b"{}"
+) -> None:
+    await cache_cart(shop, user_id, created_at=cart.created_at, version=version, body=body)
+
+
+async def event_stuck(shop: Shop) -> set[tuple[str, str, str | None]]:
+    buyer = Buyer(shop, "stuck", {})
+    await insist(buyer, "mug")
+
+    async def published() -> None:
+        [added] = await Operation.find({"storeId": shop.store_id, "userId": "stuck"}).to_list()
+        assert not added.pending
+
+    await eventually(published)
+    await Operation.find_one({"storeId": shop.store_id, "userId": "stuck"}).update(
+        {
+            "$set": {
+                "pending": True,
+                "at": datetime.now(UTC) - LONG_AGO,
+                "effects.0.doneAt": None,
+            }
+        }
+    )
+    return {("stuck", "stuck_effect", None)}
+
+
+PLANTED = (
+    more_held,
+    held_without_a_cart,
+    less_held,
+    not_held,
+    another_cart_cached,
+    other_content_cached,
+    event_stuck,
+)
+
+
+async def sound_carts(shop: Shop, count: int = 12) -> None:
+    for number in range(count):
+        await plant_cart(shop, f"sound-{number}", {"lamp": 1 + number % 3, "mug": 2})
+
+
+async def test_it_finds_each_planted_drift_and_nothing_else(store: Bench) -> None:
+    await sound_carts(store.shop)
+    planted = set[tuple[str, str, str | None]]().union(
+        *[await plant(store.shop) for plant in PLANTED]
+    )
+    before = await store.shop.holds()
+    report = await reconcile(store)
+    assert found(report) == planted
+    assert (report.carts, report.busy, report.capped, report.fix) == (18, 0, False, False)
+    assert all(one.drift.done is None for one in report.findings)
+    assert await store.shop.holds() == before, "a dry run changes nothing"
+    assert await repairs(store.shop) == []
+
+
+async def repairs(shop: Shop) -> list[Operation]:
+    return await Operation.find({"storeId": shop.store_id, "operation": "RepairCart"}).to_list()
+
+
+async def test_it_repairs_what_it_finds(store: Bench) -> None:
+    shop = store.shop
+    await sound_carts(shop, 3)
+    for plant in PLANTED:
+        await plant(shop)
+    first = await reconcile(store, fix=True)
+    assert len(first.findings) == 8
+    assert all(one.drift.done for one in first.findings), first.findings
+    await eventually(shop.assert_consistent, timeout=60)
+    for repair in await repairs(shop):
+        assert repair.reason
+        assert repair.reason.startswith("Reconcile reconcile-")
+
+    async def whole() -> None:
+        assert (await reconcile(store)).findings == ()
+
+    # The relay that was woken publishes in its own time.
+    await eventually(whole, timeout=60)
+    for user_id in ("wrong-cache", "wrong-content"):
+        read = (await Buyer(shop, user_id, {}).get()).json()
+        assert (read["version"], read["quantity"]) == (1, 1)
+
+
+async def test_units_that_are_sold_out_stay_missing_and_the_rest_is_repaired(
+    store: Bench,
+) -> None:
+    shop = store.shop
+    await plant_cart(shop, "unlucky", {"lamp": 2}, held=False)
+    await hold(shop, "unlucky", "mug", 1)
+    await shop.stock("lamp", 1)
+    report = await reconcile(store, fix=True)
+    done = {one.drift.product_id: one.drift.done for one in report.findings}
+    assert done == {"lamp": None, "mug": "released 1"}
+    await eventually(partial(nothing_held, shop))
+    assert await shop.units("lamp") == (1, 0, 0)
+
+
+async def nothing_held(shop: Shop) -> None:
+    assert await shop.holds() == {}
+
+
+async def test_it_repairs_no_more_than_its_limit(store: Bench) -> None:
+    for number in range(5):
+        await hold(store.shop, f"user-{number}", "lamp", 1)
+    report = await reconcile(store, fix=True, limit=2)
+    assert (len(report.findings), report.capped) == (2, True)
+
+    async def three_left() -> None:
+        assert len(await store.shop.holds()) == 3
+
+    await eventually(three_left)
+    assert not (await reconcile(store, fix=True)).capped
+    await eventually(partial(nothing_held, store.shop))
+
+
+async def test_all_stores_are_looked_at_without_a_store(store: Bench) -> None:
+    another = Shop(store.shop.world)
+    await another.stock("lamp", STOCK)
+    for shop in (store.shop, another):
+        await plant_cart(shop, "user", {"lamp": 1}, held=False)
+    report = await reconcile(store, store_id=None)
+    stores = {one.store_id for one in report.findings if one.user_id == "user"}
+    assert {store.shop.store_id, another.store_id} <= stores
+    assert report.stores >= 2
+    for shop in (store.shop, another):
+        await Cart.find({"storeId": shop.store_id}).delete()
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activities.reconcile, "PAGE", 3)
+    monkeypatch.setattr("adapters.repair.PAGE", 2)
+    monkeypatch.setattr("adapters.inventory.HELD_PAGE", 4)
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_pages_that_end_anywhere_lose_nobody(store: Bench) -> None:
+    """Pages of carts, of holds and of the scan end within users, and between them."""
+    shop = store.shop
+    planted = set()
+    for number in range(40):
+        user_id = f"user-{number:02}"
+        match number % 5:
+            case 0:
+                await plant_cart(shop, user_id, {"lamp": 1, "mug": 1, "headphones": 1})
+            case 1:
+                await hold(shop, user_id, "lamp", 1)
+                await hold(shop, user_id, "mug", 2)
+                planted |= {(user_id, "orphaned_hold", one) for one in ("lamp", "mug")}
+            case 2:
+                await plant_cart(shop, user_id, {})
+            case 3:
+                await plant_cart(shop, user_id, {"lamp": 1}, held=False)
+                planted.add((user_id, "missing_hold", "lamp"))
+            case _:
+                await plant_cart(shop, user_id, {"mug": 1})
+    handle = await begin(store)
+    report = await handle.result()
+    assert found(report) == planted
+    assert (report.carts, report.suspected) == (32, 16)
+    assert "32 carts compared, 16 looked at again, 24 drifts" in await details(handle)
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_long_run_continues_as_new(store: Bench) -> None:
+    carts = [cart_of(store.shop.store_id, f"user-{n:03}", {}) for n in range(150)]
+    await Cart.insert_many(carts)
+    await hold(store.shop, "user-149", "lamp", 1)
+    handle = await begin(store)
+    report = await handle.result()
+    latest = await store.shop.world.temporal.get_workflow_handle(handle.id).describe()
+    assert latest.run_id != handle.first_execution_run_id
+    assert report.carts == 150
+    assert found(report) == {("user-149", "orphaned_hold", "lamp")}
+    await Cart.find({"storeId": store.shop.store_id}).delete()
+
+
+# Traffic while it runs.
+
+
+async def shop_on(buyer: Buyer, until: asyncio.Event) -> int:
+    """Adds, changes and removes, until told to stop; answers how often."""
+    count = 0
+    while not until.is_set():
+        headers = buyer.headers
+        http = buyer.shop.world.http
+        answer = await buyer.add("lamp", 2)
+        cart_id = answer.json().get("_id")
+        if cart_id is not None:
+            url = f"/api/v1/cart/{cart_id}"
+            await buyer.add("mug", 1)
+            await http.put(url, json={"productId": "lamp", "quantity": 1}, headers=headers)
+            await http.delete(f"{url}/items/lamp", headers=headers)
+            count += 1
+        if count % 3 == 2:
+            await http.delete(buyer.path, headers=headers)
+    return count
+
+
+async def assert_no_false_finding(bench: Bench, runs: int) -> int:
+    """Reconciles while buyers shop; answers how many carts looked wrong from outside."""
+    stop = asyncio.Event()
+    shoppers = [asyncio.create_task(shop_on(bench.shop.buyer(), stop)) for _ in range(6)]
+    suspected = 0
+    findings: list[Finding] = []
+    try:
+        for _ in range(runs):
+            report = await reconcile(bench)
+            suspected += report.suspected
+            findings += report.findings
+            if findings:
+                break
+    finally:
+        stop.set()
+        shopped = await asyncio.gather(*shoppers)
+    assert sum(shopped) > 0
+    assert findings == [], "a cart that only was on its way is called drift"
+    return suspected
+
+
+async def test_traffic_is_never_called_drift(store: Bench) -> None:
+    suspected = await assert_no_false_finding(store, runs=6)
+    assert suspected > 0, "nothing ever looked wrong from outside: the traffic was no test"
+    await eventually(store.shop.assert_consistent, timeout=60)
+
+
+async def test_a_build_that_does_not_look_again_is_caught(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def believed(
+        steps: activities.reconcile.ReconcileActivities, suspect: Suspect, request: LookAgain
+    ) -> list[Finding]:
+        drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
+        return [Finding(**suspect.model_dump(), run_id="", drift=drift)]
+
+    monkeypatch.setattr(activities.reconcile.ReconcileActivities, "_look", believed)
+    with pytest.raises(AssertionError, match="is called drift"):
+        await assert_no_false_finding(store, runs=200)
+
+
+async def test_a_cart_in_the_middle_of_an_add_is_waited_for(store: Bench) -> None:
+    """Its units are held, and not yet in the cart: from outside, a leak."""
+    buyer = store.shop.buyer()
+    arrived, go_on = store.faults.hold("commit")
+    add = await store.start(buyer, 2)
+    await arrived.wait()
+    assert await store.shop.holds() == {(buyer.user_id, "headphones"): 2}
+    run = await begin(store, fix=True)
+    await asyncio.sleep(0)  # the reconciling may begin now, and comes to the cart's lock
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await run.result()
+    go_on.set()
+    result: OperationResult = await add.result()
+    report = await run.result()
+    assert result.outcome is Outcome.COMMITTED
+    assert (report.suspected, report.findings) == (1, ())
+    await eventually(store.shop.assert_consistent)
+
+
+async def test_what_a_pending_release_explains_is_no_drift(store: Bench) -> None:
+    """The add was undone, and the inventory has not taken its units back yet."""
+    shop = store.shop
+    await hold(shop, "undone", "lamp", 2, saga_id="undone")
+    effect = ReleaseEffect(
+        id="undo", product_id="lamp", quantity=2, saga_id="undone-undone", reason="saga_aborted"
+    )
+    pending = record(
+        shop, user_id="undone", state="aborted", operation="AddItem", pending=True, effects=[effect]
+    )
+    await pending.insert()
+    report = await reconcile(store, fix=True)
+    assert (report.suspected, report.findings) == (1, ())
+    assert await shop.holds() == {("undone", "lamp"): 2}
+    await pending.delete()
+
+
+async def test_an_event_that_is_just_being_published_is_not_stuck(store: Bench) -> None:
+    event = EventEffect(id="new", topic="cart.cleared", key="k", value="{}", time=datetime.now(UTC))
+    pending = record(store.shop, pending=True, effects=[event])
+    await pending.insert()
+    assert (await reconcile(store)).findings == ()
+    await pending.delete()
