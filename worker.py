@@ -115,9 +115,9 @@ def build_worker(
     sandboxed: bool = False,
 ) -> Worker:
     """The only place where activities meet their adapters."""
-    cart_steps = CartActivities(carts, cache)
-    inventory_steps = InventoryActivities(inventory, outbox, stock)
     event_steps = EventActivities(events, outbox)
+    cart_steps = CartActivities(carts, cache, event_steps)
+    inventory_steps = InventoryActivities(inventory, outbox, stock)
     outbox_steps = OutboxActivities(
         outbox,
         events,

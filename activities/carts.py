@@ -1,17 +1,19 @@
-"""Steps on MongoDB: load, the pivot, and its settling."""
+"""Steps on MongoDB: load, the pivot and what follows it at once, and its settling."""
 
 import logging
 
+from beanie import PydanticObjectId
 from temporalio import activity
 
 from activities.errors import as_application_error
+from activities.events import EventActivities
 from activities.heartbeats import heartbeats
 from adapters.answers import Announcement, announcement
 from adapters.cache import CartCache
 from adapters.carts import CartStore, recorded
-from models.cart import Cart
+from models.cart import CartContent
 from models.changes import ChangeRefused, cart_json
-from models.errors import DependencyUnavailable
+from models.errors import CartServiceError, DependencyUnavailable
 from models.messages import (
     AnswerCaller,
     Change,
@@ -23,8 +25,11 @@ from models.messages import (
     MarkAvailability,
     OperationResult,
     Outcome,
+    PublishEvents,
     Recorded,
+    RepairCart,
     ReplyTo,
+    SagaRun,
     SettleRun,
     ShowCart,
 )
@@ -34,11 +39,13 @@ logger = logging.getLogger(__name__)
 
 
 class CartActivities:
-    """Activities over a `CartStore`, and over the `CartCache` that shows what it has."""
+    """Activities over a `CartStore`, over the `CartCache` that shows what it has, and over the
+    `EventActivities` that tell of it."""
 
-    def __init__(self, carts: CartStore, cache: CartCache) -> None:
+    def __init__(self, carts: CartStore, cache: CartCache, events: EventActivities) -> None:
         self._carts = carts
         self._cache = cache
+        self._events = events
 
     @activity.defn(name="load_cart")
     async def load(self, request: LoadCart) -> LoadedCart:
@@ -50,24 +57,44 @@ class CartActivities:
     async def commit(self, request: CommitChange) -> Committed:
         """The pivot: the cart's next version and the run's record, both or neither.
 
-        From here on nothing can fail the operation, so the cart is shown and the caller answered
-        in the same step: each further step would cost the caller as much as a database call.
+        From here on nothing can fail the operation, so the cart is shown, the caller answered, and
+        the event published in the same step: each further step would cost as much as two database
+        calls. What does not succeed at once is left to the saga, and to the record.
         """
         try:
             with as_application_error():
                 pivot = await self._carts.commit(request)
         except ChangeRefused as refused:
             return Committed(refusal=refused.refusal)
-        shown = pivot.is_new and await self._shown(
+        record = recorded(pivot.record)
+        if pivot.new is None:
+            return Committed(record=record)
+        shown = await self._shown(
             pivot.record,
-            pivot.cart,
+            pivot.new.cart,
+            record.cart_id,
             products=_products(request.change),
             cache=request.policy.cache,
             reply_to=request.reply_to,
         )
-        return Committed(
-            record=recorded(pivot.record), shown=shown, pending_events=pivot.pending_events
-        )
+        published = await self._published(request.run, record)
+        return Committed(record=record, shown=shown, published=published)
+
+    async def _published(self, run: SagaRun, record: Recorded) -> bool | None:
+        """Whether the new record's events are published and noted; None when there are none."""
+        events = tuple(effect for effect in record.effects if effect.kind == "event")
+        if not events:
+            return None
+        try:
+            await self._events.tell(
+                PublishEvents(
+                    run_id=run.run_id, store_id=run.store_id, user_id=run.user_id, events=events
+                )
+            )
+        except CartServiceError as error:
+            logger.warning("Left pending: %s", error)
+            return False
+        return True
 
     @activity.defn(name="show_cart")
     async def show(self, request: ShowCart) -> None:
@@ -80,6 +107,7 @@ class CartActivities:
             await self._shown(
                 record,
                 cart,
+                str(cart.id) if cart else None,
                 products=(request.product_id,) if request.product_id else (),
                 cache=request.cache,
                 reply_to=request.reply_to,
@@ -101,7 +129,8 @@ class CartActivities:
     async def _shown(
         self,
         record: Operation,
-        cart: Cart | None,
+        cart: CartContent | None,
+        cart_id: str | None,
         *,
         products: tuple[str, ...],
         cache: bool,
@@ -119,11 +148,11 @@ class CartActivities:
                 )
             elif cache and cart is not None:
                 await self._cache.put(
-                    cart.store_id,
-                    cart.user_id,
+                    record.store_id,
+                    record.user_id,
                     created_at=cart.created_at,
                     version=cart.version,
-                    body=cart_json(cart.id, cart),
+                    body=cart_json(PydanticObjectId(cart_id), cart),
                     changed_products=products,
                     announce=announced,
                 )
@@ -136,9 +165,9 @@ class CartActivities:
 
 
 def _products(change: Change) -> tuple[str, ...]:
-    """What a change is about; of a cart that is cleared, products are dropped as they are freed."""
+    """What a change is about; what a clearing or a repair frees is dropped as it is freed."""
     match change:
-        case ClearCart():
+        case ClearCart() | RepairCart():
             return ()
         case MarkAvailability():
             return tuple(news.product_id for news in change.request.news)

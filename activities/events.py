@@ -7,6 +7,7 @@ from temporalio import activity
 from activities.errors import as_application_error
 from adapters.events import EventPublisher
 from adapters.outbox import Outbox
+from models.errors import EarlierEventsPending
 from models.messages import PublishEvents
 
 
@@ -21,7 +22,20 @@ class EventActivities:
     async def publish(self, request: PublishEvents) -> None:
         """Publishes in order; fails unless every event was acknowledged and noted."""
         with as_application_error():
-            await self._events.publish(request.events)
-            await self._outbox.mark_done(
-                request.run_id, tuple(event.id for event in request.events), datetime.now(UTC)
-            )
+            await self.tell(request)
+
+    async def tell(self, request: PublishEvents) -> None:
+        """The same for who is in a step already; raises the domain's errors.
+
+        Events of a cart keep their order: with earlier ones pending, these wait behind them.
+        """
+        cart = (request.store_id, request.user_id)
+        if await self._outbox.has_earlier_events(cart, run_id=request.run_id):
+            raise EarlierEventsPending("/".join(cart))
+        await self._events.publish(request.events)
+        await self._outbox.mark_done(
+            request.run_id,
+            tuple(event.id for event in request.events),
+            datetime.now(UTC),
+            lasting=False,
+        )

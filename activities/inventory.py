@@ -51,7 +51,7 @@ class InventoryActivities:
             )
             done = tuple(release.id for release in request.releases)
             await asyncio.gather(
-                self._outbox.mark_done(request.run_id, done, datetime.now(UTC)),
+                self._outbox.mark_done(request.run_id, done, datetime.now(UTC), lasting=False),
                 self._stock.drop(
                     request.store_id, {release.product_id for release in request.releases}
                 ),

@@ -1,7 +1,8 @@
-"""MongoDB: carts and the records of operations, through Beanie.
+"""MongoDB: carts and the records of operations.
 
 The pivot (`commit`) and its settling (`settle`) live here side by side: whichever writes the run's
-record first decides the run.
+record first decides the run. The pivot uses the driver on what Beanie has bound: the caller waits
+for it, and of what it took the processor a quarter was Beanie's.
 """
 
 import asyncio
@@ -13,10 +14,10 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from beanie import PydanticObjectId
-from beanie.exceptions import DocumentNotFound
 from pydantic import SecretStr
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from adapters.mongo import (
     COMMIT_SECONDS,
@@ -28,8 +29,8 @@ from adapters.mongo import (
     close,
     connect,
 )
-from models.cart import AvailabilityStatus, Cart
-from models.changes import ChangeRefused, apply_change
+from models.cart import AvailabilityStatus, Cart, CartContent
+from models.changes import Changed, ChangeRefused, apply_change
 from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
 from models.messages import (
     AnyEffect,
@@ -48,15 +49,14 @@ _RECENT_CARTS = 512
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """The run's committed record; `is_new` when this call has written it, and `cart` with it.
-
-    A new record without a cart is of a cart that was deleted.
-    """
+    """The run's committed record, and what this call has written with it (None: nothing)."""
 
     record: Operation
-    cart: Cart | None
-    is_new: bool
-    pending_events: bool
+    new: Changed | None
+
+
+class _CartHasMovedOnError(Exception):
+    """The cart is not in the version that was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +181,10 @@ class CartStore:
         return next(committed, records[0] if records else None)
 
     async def load(self, request: LoadCart) -> LoadedCart:
-        """The facts a saga decides on, in three reads at once."""
+        """The facts a saga decides on, in two reads at once."""
         run = request.run
         async with bounded(READ_SECONDS):
-            records, pending, cart = await _together(
+            records, cart = await _together(
                 Operation.find(
                     {
                         "$or": [
@@ -193,7 +193,6 @@ class CartStore:
                         ]
                     }
                 ).to_list(),
-                self._has_pending_events(run),
                 self._read(run.store_id, run.user_id),
             )
         if cart is not None:
@@ -209,7 +208,6 @@ class CartStore:
             line_price=line.product_price if line else Decimal(0),
             quantity=cart.quantity if cart else 0,
             total_price=cart.total_price if cart else Decimal(0),
-            pending_events=pending,
             own_record=recorded(own) if own else None,
             committed_record=recorded(committed) if committed else None,
         )
@@ -225,20 +223,17 @@ class CartStore:
         run = request.run
         async with bounded(COMMIT_SECONDS):
             before = self._recent.pop(run.run_id, None)
-            pending = False
             if request.expected_version is None or not _is_expected(before, request):
-                pending, before = await _together(
-                    self._has_pending_events(run), self._read(run.store_id, run.user_id)
-                )
+                before = await self._read_for_pivot(run)
             if request.expected_version is not None and not _is_expected(before, request):
-                return await self._decided(run, pending)
+                return await self._decided(run)
             cart_id = before.id if before else PydanticObjectId()
             try:
                 changed = apply_change(request.change, before, cart_id, run)
             except ChangeRefused:
                 # Unless it was done before: the same operation again, or this very run.
                 if (own := await self._decision(run)) is not None:
-                    return Pivot(own, None, is_new=False, pending_events=pending)
+                    return Pivot(own, None)
                 raise
             record = _record(
                 run,
@@ -250,30 +245,34 @@ class CartStore:
                 reason=changed.reason,
                 moved=changed.moved,
             )
-            after = (
-                Cart(_id=cart_id, **changed.cart.model_dump(exclude={"id"}))
-                if changed.cart
-                else None
-            )
 
             async def pivot(session: AsyncClientSession) -> None:
                 # Nothing but the two writes: a transaction left open blocks the cart.
-                await record.insert(session=session)
-                await _replace(before, after, session)
+                await Operation.get_pymongo_collection().insert_one(
+                    record.model_dump(by_alias=True), session=session
+                )
+                await _replace(before, changed.cart, cart_id, session)
 
             try:
                 async with self._client.start_session() as session:
                     await session.with_transaction(pivot)
-            except (DuplicateKeyError, DocumentNotFound):
-                return await self._decided(run, pending)
-        return Pivot(record, after, is_new=True, pending_events=pending)
+            except (DuplicateKeyError, _CartHasMovedOnError):
+                return await self._decided(run)
+        return Pivot(record, changed)
 
-    async def _decided(self, run: SagaRun, pending_events: bool) -> Pivot:
+    @staticmethod
+    async def _read_for_pivot(run: SagaRun) -> Cart | None:
+        # It need not be on a majority: a pivot that is on one takes what it stands on with it.
+        carts = Cart.get_pymongo_collection().with_options(read_concern=ReadConcern("local"))
+        found = await carts.find_one({"userId": run.user_id, "storeId": run.store_id})
+        return Cart.model_validate(found) if found else None
+
+    async def _decided(self, run: SagaRun) -> Pivot:
         """Why a pivot could not be written: its run or operation is decided, or the cart moved."""
         own = await self._decision(run)
         if own is None:
             raise VersionConflict(f"{run.store_id}/{run.user_id}")
-        return Pivot(own, None, is_new=False, pending_events=pending_events)
+        return Pivot(own, None)
 
     async def _decision(self, run: SagaRun) -> Operation | None:
         """The run's committed record, if it has one; raises what else may have been decided."""
@@ -286,21 +285,6 @@ class CartStore:
         if other is not None:
             raise AlreadyCommitted(other.id, other.fingerprint)
         return None
-
-    @staticmethod
-    async def _has_pending_events(run: SagaRun) -> bool:
-        """Whether an earlier operation on the cart has left events to its relay."""
-        found = await Operation.get_pymongo_collection().find_one(
-            {
-                "storeId": run.store_id,
-                "userId": run.user_id,
-                "_id": {"$ne": run.run_id},
-                "pending": True,
-                "effects": {"$elemMatch": {"kind": "event", "doneAt": None}},
-            },
-            {"_id": 1},
-        )
-        return found is not None
 
     async def settle(
         self, run: SagaRun, reason: str, releases: tuple[ReleaseEffect, ...]
@@ -334,19 +318,28 @@ def _is_expected(cart: Cart | None, request: CommitChange) -> bool:
     return (cart.version, str(cart.id)) == (request.expected_version, request.expected_cart_id)
 
 
-async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
+async def _replace(
+    before: Cart | None,
+    after: CartContent | None,
+    cart_id: PydanticObjectId,
+    session: AsyncClientSession,
+) -> None:
     """Writes the cart's next version, if it still has the one before."""
+    carts = Cart.get_pymongo_collection()
+    document = (
+        {"_id": cart_id, **after.model_dump(by_alias=True, exclude={"id"})} if after else None
+    )
     if before is None:
-        if after is not None:
-            await after.insert(session=session)
+        if document is not None:
+            await carts.insert_one(document, session=session)
         return
-    which = Cart.find_one({"_id": before.id, "version": before.version}, session=session)
-    if after is not None:
-        await which.replace_one(after, session=session)
-        return
-    deleted = await which.delete_one(session=session)
-    if deleted is None or deleted.deleted_count == 0:
-        raise DocumentNotFound
+    which = {"_id": before.id, "version": before.version}
+    if document is not None:
+        hit = (await carts.replace_one(which, document, session=session)).matched_count
+    else:
+        hit = (await carts.delete_one(which, session=session)).deleted_count
+    if not hit:
+        raise _CartHasMovedOnError
 
 
 def _record(

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
-from httpx_aiohttp import AiohttpTransport
+import aiohttp
+import orjson
 from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
 HELD_PAGE = 1000
+CONNECT_SECONDS = 1.0
 CHECK_SECONDS = 0.5
 CHECK_COOLDOWN_SECONDS = 1.0
 # A saga's last try of a reserve comes later than this after its first (`workflows.policies`).
@@ -42,6 +43,17 @@ _EVERY_REQUESTS_ERROR = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    path: str
+    status_code: int
+    content: bytes
+
+    @property
+    def is_client_error(self) -> bool:
+        return 400 <= self.status_code < 500  # noqa: PLR2004 (RFC 9110, 15.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +74,11 @@ class InventoryClient:
 
     def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 1.0)),
-            # aiohttp beneath httpx: a third of the time for a call, which the shopper waits for. A
-            # transport of its own also keeps calls between services off the environment's proxies.
-            transport=AiohttpTransport(limits=httpx.Limits(max_connections=128)),
+        self._base = base_url.rstrip("/")
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=128),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json"},
         )
         self._checking = CircuitBreaker(
             "inventory", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
@@ -76,7 +87,7 @@ class InventoryClient:
         self._releasing = CircuitBreaker("inventory", failures=3, cooldown_seconds=COOLDOWN_SECONDS)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def ping(self) -> None:
         """Raises unless the service says that it is healthy."""
@@ -161,25 +172,34 @@ class InventoryClient:
 
     async def _call(
         self, method: str, path: str, *, json: Any = None, timeout: float | None = None
-    ) -> httpx.Response:
+    ) -> _Response:
         """One call, which its own timeout ends.
 
         A request that is cancelled in the middle has been sent all the same, and costs its
         connection; so the caller's cancellation never reaches it.
         """
         seconds = timeout or self._timeout
-        request = asyncio.ensure_future(self._send(method, path, json, seconds))
+        request = asyncio.create_task(self._send(method, path, json, seconds))
         request.add_done_callback(_retrieve)
         return await asyncio.shield(request)
 
-    async def _send(self, method: str, path: str, json: Any, seconds: float) -> httpx.Response:
-        limits = httpx.Timeout(seconds, connect=min(seconds, 1.0))
+    async def _send(self, method: str, path: str, json: Any, seconds: float) -> _Response:
+        connecting = min(seconds, CONNECT_SECONDS)
+        limits = aiohttp.ClientTimeout(
+            total=connecting + seconds, connect=seconds, sock_connect=connecting, sock_read=seconds
+        )
+        body = None if json is None else orjson.dumps(json)
         started = asyncio.get_running_loop().time()
         try:
-            response = await self._http.request(method, path, json=json, timeout=limits)
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            async with self._http.request(
+                method, self._base + path, data=body, timeout=limits, allow_redirects=False
+            ) as answer:
+                response = _Response(path, answer.status, await answer.read())
+        except aiohttp.ConnectionTimeoutError as error:
+            raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
+        except TimeoutError as error:
             raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
         took = asyncio.get_running_loop().time() - started
         if took > SLOW_SECONDS:
@@ -190,20 +210,18 @@ class InventoryClient:
         return response
 
 
-def _units(response: httpx.Response, name: str) -> int:
+def _units(response: _Response, name: str) -> int:
     try:
-        return max(0, int(response.json()[name]))
+        return max(0, int(orjson.loads(response.content)[name]))
     except (ValueError, KeyError, TypeError) as error:
         raise DependencyUnavailable("inventory", f"the answer names no `{name}`") from error
 
 
-def _unexpected(response: httpx.Response) -> DependencyUnavailable:
-    return DependencyUnavailable(
-        "inventory", f"{response.request.url.path} answered {response.status_code}"
-    )
+def _unexpected(response: _Response) -> DependencyUnavailable:
+    return DependencyUnavailable("inventory", f"{response.path} answered {response.status_code}")
 
 
-def _retrieve(task: "asyncio.Task[httpx.Response] | asyncio.Future[httpx.Response]") -> None:
+def _retrieve(task: "asyncio.Task[_Response]") -> None:
     """Takes the outcome of a call whose caller has gone, so that asyncio does not complain."""
     if not task.cancelled():
         task.exception()

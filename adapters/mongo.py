@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import pymongo
 from beanie.odm.utils.init import Initializer
+from bson import Decimal128
+from bson.codec_options import TypeEncoder, TypeRegistry
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -50,12 +53,22 @@ class _Binding(Initializer):
         self._existing_collections = []
 
 
+class _Money(TypeEncoder):
+    """How the driver stores an amount, as Beanie does (`models.money`)."""
+
+    python_type = Decimal
+
+    def transform_python(self, value: Decimal) -> Decimal128:
+        return Decimal128(value)
+
+
 def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
     """A client; its connections are made when they are needed."""
     return AsyncMongoClient(
         uri.get_secret_value(),
         appname=app_name,
         tz_aware=True,
+        type_registry=TypeRegistry([_Money()]),
         w="majority",
         readConcernLevel="majority",
         retryWrites=True,

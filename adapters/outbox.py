@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pymongo import WriteConcern
+from pymongo.read_concern import ReadConcern
+
 from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
 from models.messages import RelayKind
 from models.operation import Operation
@@ -136,10 +139,31 @@ class Outbox:
                 {"pending": True, "effects": {"$elemMatch": {"id": effect_id, "doneAt": None}}}
             )
 
-    async def mark_done(self, run_id: str, effect_ids: tuple[str, ...], at: datetime) -> None:
-        """Marks effects as done; the record stops being pending with its last one."""
+    async def has_earlier_events(self, cart: CartKey, *, run_id: str) -> bool:
+        """Whether another run on the cart has left events to the relay.
+
+        Asked of the primary alone, as `mark_done` may be.
+        """
+        store_id, user_id = cart
+        records = Operation.get_pymongo_collection().with_options(read_concern=ReadConcern("local"))
         async with bounded(READ_SECONDS):
-            await self._end({"_id": run_id}, effect_ids, {"doneAt": at})
+            found = await records.find_one(
+                _waiting(RelayKind.EVENTS)
+                | {"storeId": store_id, "userId": user_id, "_id": {"$ne": run_id}},
+                {"_id": True},
+            )
+        return found is not None
+
+    async def mark_done(
+        self, run_id: str, effect_ids: tuple[str, ...], at: datetime, *, lasting: bool = True
+    ) -> None:
+        """Marks effects as done; the record stops being pending with its last one.
+
+        A mark that need not be `lasting` does not wait for the journal or a majority: where it is
+        lost with the primary, the relay does the effect once more.
+        """
+        async with bounded(READ_SECONDS):
+            await self._end({"_id": run_id}, effect_ids, {"doneAt": at}, lasting=lasting)
 
     async def skip(self, effect_id: str, *, reason: str, at: datetime) -> bool:
         """Ends a pending effect without doing it; False when there is none with this id."""
@@ -151,7 +175,12 @@ class Outbox:
             )
 
     async def _end(
-        self, which: dict[str, Any], effect_ids: tuple[str, ...], ending: dict[str, Any]
+        self,
+        which: dict[str, Any],
+        effect_ids: tuple[str, ...],
+        ending: dict[str, Any],
+        *,
+        lasting: bool = True,
     ) -> bool:
         ended = {
             "$map": {
@@ -165,7 +194,10 @@ class Outbox:
                 },
             }
         }
-        result = await Operation.get_pymongo_collection().update_one(
+        records = Operation.get_pymongo_collection()
+        if not lasting:
+            records = records.with_options(write_concern=WriteConcern(w=1))
+        result = await records.update_one(
             which,
             [
                 {"$set": {"effects": ended}},

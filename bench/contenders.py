@@ -105,7 +105,7 @@ class Contenders:
         return self._got(self._api, raw)
 
     def live(self) -> Prepare:
-        """The API's own empty route."""
+        """The API's own empty route, which asks for no token."""
         return self._got(self._api, request("GET", "/health/live"))
 
     def empty(self, user: str) -> Prepare:

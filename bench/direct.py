@@ -14,7 +14,6 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
-from models.changes import cart_json
 from models.messages import AddItemInput, AddLine, CommitChange, ReserveHold, SagaRun
 from models.operation import Answer, Operation
 from settings import Settings
@@ -90,14 +89,15 @@ class DirectAdd:
                 change=AddLine(request=request),
             )
         )
-        if pivot.cart is None:
+        changed = pivot.new
+        if changed is None or changed.cart is None:
             raise RuntimeError("the cart was changed meanwhile")
         await self._cache.put(
             request.store_id,
             request.user_id,
-            created_at=pivot.cart.created_at,
-            version=pivot.cart.version,
-            body=cart_json(pivot.cart.id, pivot.cart),
+            created_at=changed.cart.created_at,
+            version=changed.version,
+            body=changed.body,
         )
         await self._events.publish([e for e in pivot.record.effects if e.kind == "event"])
         return pivot.record

@@ -33,7 +33,7 @@ TARGETS = {
     "answer_over_direct": Target("≤", 3.0, "answer to an add / the same steps without Temporal"),
     "transitions_per_operation": Target("=", 3.0, "state transitions of a saga on the server"),
     "cart_100_over_1": Target("≤", 1.3, "add to a cart of 100 lines / of one"),
-    "read_over_empty": Target("≤", 2.0, "read of a cart / an empty route"),
+    "read_over_empty": Target("≤", 2.0, "read of a cart / an empty route, both with a token"),
     "add_kafka_down_over_healthy": Target("≤", 1.5, "add while Kafka is down / is there"),
     "add_redis_down_over_healthy": Target("≤", 1.5, "add while Redis is down / is there"),
 }

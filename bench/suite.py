@@ -129,7 +129,7 @@ async def _latencies(contenders: Contenders, size: Size, tick: Tick, figures: Fi
         "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
         "answer_over_direct": ("add", "direct"),
         "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
-        "read_over_empty": ("read", "live"),
+        "read_over_empty": ("read", "empty"),
     }.items():
         figures.compare(ratio, samples[of], samples[to])
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -115,10 +115,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"The settings cannot be used:\n{error}", 2)
 
 
+def console() -> NoReturn:
+    """`main` as a process of its own.
+
+    Ends without the interpreter's finalisation: a thread of Temporal's client can crash in it, and
+    the exit code would not be ours.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 def _end(message: str, exit_code: int) -> None:
     print(message, file=sys.stderr)
     sys.exit(exit_code)
 
 
 if __name__ == "__main__":
-    main()
+    console()

@@ -4,6 +4,7 @@
     ├── DependencyUnavailable      a system we need did not answer; what it did is unknown
     │   └── DependencyTimeout      … within its time: asking again at once would take as long
     ├── EffectRefused              a system answered that it does not take this one effect
+    ├── EarlierEventsPending       the cart has events of earlier operations to publish first
     ├── VersionConflict            the cart moved on since it was loaded; load and try again
     ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
     ├── AlreadyCommitted           another run committed the same operation
@@ -41,6 +42,10 @@ class EffectRefused(CartServiceError):
     def __init__(self, effect_id: str, dependency: str, detail: str) -> None:
         super().__init__(f"{dependency} refuses effect {effect_id}: {detail}")
         self.effect_id = effect_id
+
+
+class EarlierEventsPending(CartServiceError):
+    """Nothing was published: the relay will, in the order of the cart."""
 
 
 class VersionConflict(CartServiceError):

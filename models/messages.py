@@ -147,6 +147,7 @@ class MarkAvailabilityInput(CartOperation):
 
     cart_id: str
     news: tuple[AvailabilityNews, ...]
+    event_id: str | None = None
 
 
 class MarkProductInput(Message):
@@ -372,7 +373,6 @@ class LoadedCart(Message):
     line_price: Decimal = Decimal(0)
     quantity: int = 0
     total_price: Decimal = Decimal(0)
-    pending_events: bool
     own_record: Recorded | None = None
     committed_record: Recorded | None = None
 
@@ -412,14 +412,15 @@ class CommitChange(Message):
 class Committed(Message):
     """What the pivot came to: the run's record, or why the cart does not allow the change.
 
-    `shown` is whether the cart is shown and the caller answered already, `pending_events` whether
-    earlier events of this cart are still to be published.
+    `shown` is whether the cart is shown and the caller answered already, and `published` whether
+    the record's events are published and noted: None when that was not tried, False when it is left
+    to the relay.
     """
 
     record: Recorded | None = None
     refusal: Refusal | None = None
     shown: bool = False
-    pending_events: bool = False
+    published: bool | None = None
 
 
 class FindOrdered(Message):
@@ -465,6 +466,8 @@ class PublishEvents(Message):
     """Publish the events of a run's record in this order, and note it there."""
 
     run_id: str
+    store_id: str
+    user_id: str
     events: tuple[EventEffect, ...]
 
 

@@ -72,6 +72,7 @@ def mark_lines(
         policy=policy,
         cart_id=cart.cart_id,
         news=news,
+        event_id=event_id,
     )
 
 

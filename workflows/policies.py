@@ -37,8 +37,9 @@ RESERVE = LocalActivityConfig(
 )
 
 COMMIT = LocalActivityConfig(
-    summary="The pivot: store the cart and the operation's record, answer the caller",
-    start_to_close_timeout=timedelta(seconds=6),
+    summary="The pivot: store the cart and the operation's record, answer the caller, tell of it",
+    # The pivot itself has a third of it; what is shown and published after it has the rest.
+    start_to_close_timeout=timedelta(seconds=14),
     schedule_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)

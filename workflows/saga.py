@@ -2,9 +2,12 @@
 
     compensatable (load, reserve)  ->  pivot (commit)  ->  retriable (cache, events, releases)
 
-Before the pivot a failure undoes; after it nothing may fail the operation. All steps are local
-activities, so that a saga is one workflow task; when that task is lost they all run again, which is
-why every id and time comes from the run (`SagaRun`) and the first step loads the run's own record.
+Before the pivot a failure undoes; after it nothing may fail the operation. The pivot's step shows
+the cart and publishes at once; what it could not do has steps of its own, or is the relay's.
+
+All steps are local activities, so that a saga is one workflow task; when that task is lost they all
+run again, which is why every id and time comes from the run (`SagaRun`) and the first step loads
+the run's own record.
 """
 
 import asyncio
@@ -73,7 +76,7 @@ class Saga:
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
         self._shown = False
-        self._pending_events = False
+        self._published: bool | None = None
         self.left_to_relays: list[m.RelayKind] = []
 
     @property
@@ -98,7 +101,6 @@ class Saga:
             ),
         )
         self._cart = cart
-        self._pending_events = cart.pending_events
         record = cart.own_record or cart.committed_record
         if record is not None:
             raise AlreadyDecided(record)
@@ -185,7 +187,7 @@ class Saga:
             refusal = outcome.refusal or m.Refusal(code="cart_not_found")
             raise Refused(refusal)
         self._shown = outcome.shown
-        self._pending_events = self._pending_events or outcome.pending_events
+        self._published = outcome.published
         return outcome.record
 
     async def undo(self, reason: str) -> m.Recorded | None:
@@ -224,10 +226,9 @@ class Saga:
         """Does the effects of a record, all at once. What fails stays pending in the record."""
         events = tuple(e for e in record.effects if e.kind == "event" and e.done_at is None)
         releases = tuple(e for e in record.effects if e.kind == "release" and e.done_at is None)
-        # Events of a cart keep their order: with earlier ones pending, these wait behind them.
         _, published, released = await asyncio.gather(
             self._show(record),
-            self._publish(record.run_id, () if self._pending_events else events),
+            self._publish(record.run_id, events),
             self._release(record.run_id, releases),
         )
         if events and not published:
@@ -276,10 +277,17 @@ class Saga:
             )
 
     async def _publish(self, run_id: str, events: tuple[m.EventEffect, ...]) -> bool:
-        """Whether there were events, and all are published and noted."""
+        """Whether there are events, and all are published and noted; never before earlier ones."""
+        if self._published is not None:
+            return self._published  # the pivot's step has tried
         if not events:
             return False
-        request = m.PublishEvents(run_id=run_id, events=events)
+        request = m.PublishEvents(
+            run_id=run_id,
+            store_id=self.run.store_id,
+            user_id=self.run.user_id,
+            events=events,
+        )
         return await attempt(
             workflow.execute_local_activity_method(
                 EventActivities.publish, request, **policies.PUBLISH

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from models.errors import DependencyUnavailable, VersionConflict
 from tests.replay.common import (
+    FOR_EVER,
     INVENTORY_IS_DOWN,
     KAFKA_IS_DOWN,
     Run,
@@ -54,6 +55,12 @@ async def add_cancelled(bench: Bench, relays: RelayBench) -> Run:
     return await cancelled(bench, partial(bench.start, buyer(relays)))
 
 
+async def add_committed_unheard(bench: Bench, relays: RelayBench) -> Run:
+    mongodb_is_away = DependencyUnavailable("mongodb")
+    bench.faults.fail("commit", "after", mongodb_is_away, times=FOR_EVER)
+    return await bench.start(buyer(relays), deadline_seconds=0.5)
+
+
 async def add_settled_when_mongodb_is_back(bench: Bench, relays: RelayBench) -> Run:
     bench.faults.fail("reserve", "before", INVENTORY_IS_DOWN, times=3)
     bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=2)
@@ -92,6 +99,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     add_undone_by_its_deadline,
     add_undone_by_an_operator,
     add_cancelled,
+    add_committed_unheard,
     add_settled_when_mongodb_is_back,
     add_with_its_event_deferred,
     add_behind_a_pending_event,

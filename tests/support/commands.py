@@ -28,7 +28,7 @@ async def cart(*words: str, timeout: float = 60, **env: str) -> Ran:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from cli.main import main; main()",
+        "from cli.main import console; console()",
         *words,
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"} | env,

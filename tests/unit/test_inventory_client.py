@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-import httpx
+import aiohttp
 import pytest
 
 from adapters import breaker
@@ -34,12 +35,20 @@ class Inventory:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
+    @asynccontextmanager
+    async def request(self, method: str, url: str, **_: object) -> AsyncIterator["Inventory"]:
+        """As `aiohttp.ClientSession`; the answer is this."""
         self.calls += 1
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return httpx.Response(self.status, json={"success": True, "available": 4})
+        yield self
+
+    async def read(self) -> bytes:
+        return b'{"success": true, "available": 4}'
+
+    async def close(self) -> None:
+        return
 
 
 class Clock:
@@ -70,9 +79,7 @@ def inventory(clock: Clock) -> Inventory:
 async def client(inventory: Inventory) -> AsyncIterator[InventoryClient]:
     client = InventoryClient("http://inventory", timeout_seconds=1)
     await client.close()
-    client._http = httpx.AsyncClient(
-        base_url="http://inventory", transport=httpx.MockTransport(inventory)
-    )
+    client._http = inventory  # type: ignore[assignment]
     yield client
     await client.close()
 
@@ -115,7 +122,8 @@ async def fail(client: InventoryClient, call: Call, times: int = FAILURES) -> No
 
 @pytest.mark.parametrize("call", [reserve, release])
 @pytest.mark.parametrize(
-    "failure", [500, 503, httpx.ReadTimeout("slow"), httpx.ConnectError("refused")]
+    "failure",
+    [500, 503, aiohttp.SocketTimeoutError("slow"), aiohttp.ClientConnectionError("refused")],
 )
 async def test_after_a_few_failures_a_call_costs_nothing_and_is_no_refusal(
     client: InventoryClient, inventory: Inventory, call: Call, failure: int | Exception
