@@ -7,7 +7,7 @@
 #                                       from Debian's packages and the local stack's servers
 #
 # WORK (default: a new folder under /tmp) keeps what --stand-ins makes, for the next time.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 BIN=${BIN:-$PWD/.venv/bin}
 IMAGE=cart-service:check
