@@ -14,12 +14,15 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos fuzz docs release-openapi image sbom check-deploy install clean
+.PHONY: help run test check bench chaos load fuzz docs release-openapi image sbom check-deploy install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
 FAULTS ?= 500
 SEED ?= 1
+
+# The long run of a hundred buyers of ten units.
+SECONDS ?= 60
 
 # The long run of the contract tests.
 CASES ?= 50000
@@ -28,6 +31,7 @@ help:
 	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
+	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"
 	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
 	@echo "make check   check format, lint, types and import rules"
 	@echo "make docs    write the documents of the API and of the events anew, after a change"
@@ -62,6 +66,9 @@ endif
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.faults.chaos --sagas $(SAGAS) --faults $(FAULTS) --seed $(SEED) \
 		--report chaos.md $(ARGS)
+
+load: $(STAMP)
+	@$(BIN)/python -m tests.faults.load --seconds $(SECONDS) $(ARGS)
 
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.contract.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)

@@ -32,7 +32,8 @@ class InventoryActivities:
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
         """Reserves units; after a timeout it is not tried again, the caller has waited enough."""
         with as_application_error(final=(DependencyTimeout,)):
-            return await self._inventory.reserve(hold)
+            answer = await self._inventory.reserve(hold)
+        return answer.model_copy(update={"repeated": activity.info().attempt > 1})
 
     @activity.defn(name="release_holds")
     async def release(self, request: ReleaseHolds) -> None:

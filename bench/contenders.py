@@ -58,7 +58,7 @@ class Contenders:
     def add_bytes(self, user: str, product: str | None = None, path: str = "/api/v1/cart") -> bytes:
         """A request that adds one unit to the cart of `user`."""
         body = {"productId": product or next(self._products), **_BODY}
-        return request("POST", f"{path}/{STORE}/store", token=self._token(user), body=body)
+        return request("POST", f"{path}/{STORE}/store", token=self.token(user), body=body)
 
     async def add(self) -> Operation:
         """The answer to an add to a fresh cart."""
@@ -101,7 +101,7 @@ class Contenders:
 
     def read(self, user: str) -> Prepare:
         """Reads a cart, after a first read that has it in the cache."""
-        raw = request("GET", f"/api/v1/cart/{STORE}/store", token=self._token(user))
+        raw = request("GET", f"/api/v1/cart/{STORE}/store", token=self.token(user))
         return self._got(self._api, raw)
 
     def live(self) -> Prepare:
@@ -110,7 +110,7 @@ class Contenders:
 
     def empty(self, user: str) -> Prepare:
         """An empty route that asks for a token, of the bench's application."""
-        raw = request("GET", f"/empty/{STORE}/store", token=self._token(user))
+        raw = request("GET", f"/empty/{STORE}/store", token=self.token(user))
         return self._got(self._bench, raw)
 
     def _got(self, client: RawClient, raw: bytes) -> Prepare:
@@ -152,10 +152,12 @@ class Contenders:
             NoopWorkflow.run, id=f"noop/{uuid4().hex}", task_queue=NOOP_QUEUE
         )
         await noop.result()
-        return await self._transitions(*self._last_saga), await self._transitions(noop.id, None)
+        return await self.transitions_of(*self._last_saga), await self.transitions_of(noop.id)
 
-    async def _transitions(self, workflow_id: str, run_id: str | None) -> int:
+    async def transitions_of(self, workflow_id: str, run_id: str | None = None) -> int:
+        """State transitions of a run (default: the latest) when it has ended."""
         handle = self._rig.temporal.get_workflow_handle(workflow_id, run_id=run_id)
+        await handle.result()
         info = (await handle.describe()).raw_description.workflow_execution_info
         return int(info.state_transition_count)
 
@@ -195,9 +197,10 @@ class Contenders:
             quantity=1,
         )
 
-    def _token(self, user: str) -> str:
+    def token(self, user: str, **claims: Any) -> str:
+        """A token of a user, with more claims if they are given."""
         settings = self._rig.settings
-        claims = {
+        claims |= {
             "sub": user,
             "iss": settings.jwt_issuer,
             "aud": settings.jwt_audience,

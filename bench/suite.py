@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.changes import MANY, PAGE, Changes
 from bench.client import RawClient
 from bench.contenders import Contenders, repeat
 from bench.rig import Rig
@@ -89,11 +90,14 @@ async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
     async with RawClient(rig.port) as api, RawClient(rig.bench_port) as bench:
         contenders = Contenders(rig, api, bench)
         await contenders.stock()
-        await _latencies(contenders, size, tick, figures)
+        changes = Changes(contenders, api)
+        await _latencies(contenders, changes, size, tick, figures)
         await _throughputs(rig, contenders, size, tick, figures)
         saga, noop = await contenders.transitions()
         figures.ratios["transitions_per_operation"] = float(saga)
         figures.details["noop_transitions"] = noop
+        for name in ("update", "remove"):
+            figures.ratios[f"transitions_per_{name}"] = float(await changes.transitions(name))
         for server in ("kafka", "redis"):
             healthy, down = await _outage(rig, contenders.add, server, size, tick)
             figures.detail(f"{server}_healthy", healthy)
@@ -102,10 +106,18 @@ async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
     return figures
 
 
-async def _latencies(contenders: Contenders, size: Size, tick: Tick, figures: Figures) -> None:
+async def _latencies(
+    contenders: Contenders,
+    changes: Changes,
+    size: Size,
+    tick: Tick,
+    figures: Figures,
+) -> None:
     reader, _ = await contenders.cart_with(1)
     runners: Mapping[str, Prepare] = {
         "add": contenders.add,
+        "update": changes.update,
+        "remove": changes.remove,
         "noop": contenders.noop,
         "direct": contenders.direct,
         "saga_result": contenders.saga_result,
@@ -117,6 +129,8 @@ async def _latencies(contenders: Contenders, size: Size, tick: Tick, figures: Fi
         "read": contenders.read(reader),
         "live": contenders.live(),
         "empty": contenders.empty(reader),
+        "page_of_100": await changes.admin_page(carts=PAGE),
+        "page_of_100000": await changes.admin_page(carts=MANY),
     }
     samples = await interleaved(
         runners, rounds=size.rounds, warm_up=size.warm_up, seconds=size.seconds, tick=tick
@@ -130,6 +144,9 @@ async def _latencies(contenders: Contenders, size: Size, tick: Tick, figures: Fi
         "answer_over_direct": ("add", "direct"),
         "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
         "read_over_empty": ("read", "empty"),
+        "update_over_add": ("update", "add"),
+        "remove_over_add": ("remove", "add"),
+        "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
     }.items():
         figures.compare(ratio, samples[of], samples[to])
 

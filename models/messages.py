@@ -388,10 +388,14 @@ class ReserveHold(Message):
 
 
 class HoldAnswer(Message):
-    """Whether the hold was granted, and how many units are available now."""
+    """Whether the hold was granted, and how many units are available now.
+
+    `repeated` is whether the saga has asked before and heard nothing: that call may still arrive.
+    """
 
     granted: bool
     available: int
+    repeated: bool = False
 
 
 class CommitChange(Message):

@@ -26,6 +26,13 @@ LOAD = LocalActivityConfig(
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
 )
 
+LOAD_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
+    ),
+)
+
 RESERVE = LocalActivityConfig(
     summary="Hold the units in the inventory",
     start_to_close_timeout=timedelta(seconds=12),

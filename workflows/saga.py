@@ -30,6 +30,12 @@ with workflow.unsafe.imports_passed_through():
 
 _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 
+FIRST_TASK_EVENTS = 3
+"""The length of a run's history when its first task is tried first: started, scheduled, begun."""
+
+Reserves = Callable[[m.LoadedCart], int]
+"""How many units a saga reserves, which depends on the cart."""
+
 Check = Callable[[m.LoadedCart], None]
 """Raises `Refused` when the cart, as loaded, does not allow the operation."""
 
@@ -72,6 +78,9 @@ class Saga:
             user_id=request.user_id,
         )
         self._product_id = product_id
+        # Then an earlier try of the run, whose worker died, may have done any of its steps.
+        self._tried_before = info.get_current_history_length() > FIRST_TASK_EVENTS
+        self._reserves: Reserves | None = None
         self._cart: m.LoadedCart | None = None
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
@@ -89,8 +98,14 @@ class Saga:
         """What the Web UI and `cart ops show` say of the saga now."""
         workflow.set_current_details(text)
 
-    async def load(self, check: Check | None = None) -> m.LoadedCart:
-        """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
+    async def load(
+        self, check: Check | None = None, *, reserves: Reserves | None = None
+    ) -> m.LoadedCart:
+        """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer.
+
+        `reserves` is what is reserved next. An earlier try of this run may have done it.
+        """
+        self._reserves = reserves or self._reserves
         self.show("Loading the cart")
         cart = await step(
             "mongodb",
@@ -119,14 +134,7 @@ class Saga:
         if not self.request.policy.reserve:
             return
         # Registered first: a reserve that failed may have been done.
-        release = m.ReleaseEffect(
-            id=f"{self.run.run_id}/release/{len(self._undo)}",
-            product_id=product_id,
-            quantity=quantity,
-            saga_id=self.run.saga_id,
-            reason="saga_aborted",
-        )
-        self._undo.append(release)
+        release = self._register(product_id, quantity)
         hold = m.ReserveHold(
             store_id=self.run.store_id,
             product_id=product_id,
@@ -142,10 +150,23 @@ class Saga:
             ),
         )
         if not answer.granted:
-            self._undo.remove(release)  # an answered refusal holds nothing
+            if not answer.repeated and not self._tried_before:
+                self._undo.remove(release)  # an answered refusal holds nothing
             # A run that was undone before is refused too: its record says more than "too few".
             await self.load(check)
             raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
+
+    def _register(self, product_id: str, quantity: int) -> m.ReleaseEffect:
+        """The undo of a reserve."""
+        release = m.ReleaseEffect(
+            id=f"{self.run.run_id}/release/{len(self._undo)}",
+            product_id=product_id,
+            quantity=quantity,
+            saga_id=self.run.saga_id,
+            reason="saga_aborted",
+        )
+        self._undo.append(release)
+        return release
 
     async def commit(self, change: m.Change, check: Check | None = None) -> m.Recorded:
         """The pivot; raises `Refused` when the cart does not allow the change.
@@ -197,7 +218,9 @@ class Saga:
         happened. None when there was nothing to undo.
         """
         if not self._undo and not self._pivot_tried:
-            return None
+            if not self._tried_before or self._cart is not None:
+                return None
+            await self._recall()
         self.show(f"Undoing: {reason}")
         request = m.SettleRun(run=self.run, reason=reason, releases=tuple(self._undo))
         try:
@@ -221,6 +244,16 @@ class Saga:
             workflow.upsert_search_attributes([_ATTENTION.value_set(False)])
         await self.finish(record)
         return record
+
+    async def _recall(self) -> None:
+        """Registers what an earlier try may have reserved, where this one could not even load."""
+        request = m.LoadCart(run=self.run, product_id=self._product_id)
+        cart = await workflow.execute_activity_method(
+            CartActivities.load, request, **policies.LOAD_FOR_AS_LONG_AS_IT_TAKES
+        )
+        units = self._reserves(cart) if self._reserves else 0
+        if units > 0 and self._product_id is not None:
+            self._register(self._product_id, units)
 
     async def finish(self, record: m.Recorded) -> None:
         """Does the effects of a record, all at once. What fails stays pending in the record."""

@@ -31,13 +31,16 @@ class UpdateQuantityWorkflow(CartWorkflow):
         def has_line(cart: LoadedCart) -> None:
             require_line(cart, request.cart_id)
 
-        cart = await saga.load(has_line)
+        def difference(cart: LoadedCart) -> int:
+            return request.quantity - cart.line_quantity
+
+        cart = await saga.load(has_line, reserves=difference)
         before = cart.line_quantity
         if request.quantity == before:
             return None
         if request.quantity > before:
             require_room(cart, request.policy, units=request.quantity, price=cart.line_price)
-            await saga.reserve(request.product_id, request.quantity - before)
+            await saga.reserve(request.product_id, difference(cart))
 
         def line_is_as_it_was(moved: LoadedCart) -> None:
             # What was reserved is the difference to this quantity, and to no other.

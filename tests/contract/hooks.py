@@ -6,10 +6,13 @@ Imported by schemathesis' own process, by the name in `schemathesis.toml`.
 import atexit
 import json
 import os
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
+import requests
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
@@ -19,6 +22,7 @@ STATUSES_FILE = "CART_FUZZ_STATUSES"
 _NOT_ITS_FORM = {404, 409, 412, 422, 503}
 """No such cart or product, busy, changed by others, a key of another request, and a call that took
 too long on a busy machine, which `tests.contract.fuzz` counts."""
+_PATIENCE_SECONDS = 60
 _HELD = ("already holds", "already has", "Cart must not be worth")
 
 _statuses: Counter[str] = Counter()
@@ -50,8 +54,19 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def after_call(_: HookContext, case: Case[Any], response: Response) -> None:
-    """Counts the answer."""
+    """Counts the answer, and waits for the end of what was only accepted.
+
+    The checks take any 2xx for done, and look at once whether what was deleted is gone.
+    """
     _statuses[f"{case.operation.label} {response.status_code}"] += 1
+    if response.status_code == requests.codes.accepted:
+        url = urljoin(str(response.request.url), response.headers["location"][0])
+        headers = {"Authorization": response.request.headers["Authorization"]}
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if requests.get(url, headers=headers, timeout=30).json().get("status") != "pending":
+                return
+            time.sleep(0.5)
 
 
 @schemathesis.check

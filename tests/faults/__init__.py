@@ -10,6 +10,7 @@ lives              what the committed requests make of each cart
 observed           all that is stored, read without any code of the service
 invariants         what must be true of it
 matrix             faults at moments among sagas, chosen by a seed
+load               a hundred buyers of one product, and nothing broken
 chaos, report, plot  the same as a long run with a report
 known_bad          builds with one known mistake each, which the invariants must catch
 """

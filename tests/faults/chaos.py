@@ -63,7 +63,14 @@ def _progress(block: Block, count: int, elapsed: float) -> None:
         f"{block.took:.0f} s, slowest recovery {slowest or 0:.1f} s; about {left / 60:.0f} min left"
     )
     for violation in block.violations:
-        _say(f"    {violation}")
+        _say(f"    {block.store_id}: {violation}")
+        for hit in block.hits:
+            if hit.user_id == violation.user_id:
+                planned = hit.planned
+                _say(
+                    f"        hit at {hit.moment:%H:%M:%S.%f}: {planned.fault.name} for "
+                    f"{planned.seconds:g} s, {planned.moment.name}, {planned.what}, {hit.run_id}"
+                )
 
 
 def _write(report: Path, text: str) -> None:

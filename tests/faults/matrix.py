@@ -33,6 +33,7 @@ class Block:
     """What one block came to."""
 
     number: int
+    store_id: str
     sagas: int
     hits: list[Hit]
     missed: list[Planned]
@@ -72,6 +73,7 @@ async def run_block(
     seen = await observe(rig, ledger, injector.hits)
     return Block(
         number=number,
+        store_id=ledger.store_id,
         sagas=len(ledger.requests),
         hits=injector.hits,
         missed=missed,

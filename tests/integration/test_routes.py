@@ -95,6 +95,10 @@ async def test_an_update_that_cannot_be_met_says_why(shop: Shop) -> None:
     assert (other.status_code, other.json()) == (404, {"message": "Item not found in cart"})
     missing = await call(buyer, "PUT", url, json={"productId": "headphones"})
     assert missing.json()["details"] == [{"field": "quantity", "message": "Quantity is required"}]
+    nameless = await call(buyer, "PUT", url, json={"quantity": 1})
+    assert nameless.json()["details"] == [
+        {"field": "productId", "message": "productId is required"}
+    ]
     assert await shop.units("headphones") == (1, 2, 0)
     assert len(await shop.records()) == 1
 

@@ -229,3 +229,22 @@ async def test_a_key_commits_once_however_many_runs_try_it(bench: Bench) -> None
     assert other.refusal is not None
     assert (other.outcome, other.refusal.code) == (Outcome.REJECTED, "idempotency_key_reused")
     await assert_committed(bench, buyer)
+
+
+async def test_a_refusal_after_a_call_that_was_not_heard_is_undone_all_the_same(
+    bench: Bench,
+) -> None:
+    """That call may still arrive, when there are units again: after its release it is refused."""
+    bench.faults.fail("reserve", "before", DependencyUnavailable("inventory"))
+    result = await bench.add(bench.shop.buyer(), 11)
+    assert result.refusal is not None
+    assert (result.outcome, result.refusal.code) == (Outcome.REJECTED, "insufficient_stock")
+    [record] = await bench.shop.records()
+    assert (record.state, [effect.kind for effect in record.effects]) == ("aborted", ["release"])
+
+    async def released() -> None:
+        [record] = await bench.shop.records()
+        assert not record.pending
+
+    await eventually(released)
+    assert await bench.shop.units("headphones") == (10, 0, 0)
