@@ -28,7 +28,7 @@ SECONDS ?= 60
 CASES ?= 50000
 
 help:
-	@echo "make run     start everything in the foreground: local servers, inventory, worker, API"
+	@echo "make run     start everything in the foreground: local servers, inventory, worker, consumer, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
 	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"

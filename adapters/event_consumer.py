@@ -23,7 +23,8 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 MOST_UNFINISHED = 500
-"""Messages of one partition; then it is paused until half of them are done."""
+"""Messages of one partition; then it is paused until half of them are done. What is fetched at
+once is less, so that there are never many more."""
 POLL_MS = 200
 COMMIT_SECONDS = 0.25
 COMMIT_TIMEOUT = 5.0
@@ -58,6 +59,7 @@ class EventConsumer:
             "session_timeout_ms": SESSION_MS,
             "heartbeat_interval_ms": SESSION_MS // 5,
             "max_partition_fetch_bytes": FETCH_BYTES,
+            "max_poll_records": MOST_UNFINISHED // 2,
             "metadata_max_age_ms": 30_000,
         }
         self._topics = list(topics)

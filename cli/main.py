@@ -28,7 +28,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "run": Command(
         "cli.run",
-        "Start the local servers, the inventory, the worker and the API; Ctrl-C stops them.",
+        "Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them.",
     ),
     "stack": Command(
         "cli.run",

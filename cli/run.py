@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(reset: Reset = False) -> None:
-    """Start the local servers, the inventory, the worker and the API; Ctrl-C stops them."""
+    """Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them."""
     raise typer.Exit(_run((*SERVERS, *APPS), reset=reset))
 
 

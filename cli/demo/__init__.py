@@ -1,6 +1,7 @@
 """`cart demo`: a shopper's day against the running service.
 
-`day` has the steps in order, `walk` sends the requests and compares the answers, `show` prints.
+`day` has the steps in order, `others` those in which other services tell something, `walk` sends
+the requests and compares the answers, `show` prints.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ To add a step, write its function and name it in `STEPS`; it finds in the `Day` 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import httpx
 
 from api.roles import ADMIN
 from cli.console import CliError, without_login
+from cli.demo import others
 from cli.demo.walk import REPLAYED, Answer, Call, NoAnswer, Sagas, Step, send
 from cli.token import TokenError, mint_token
 from deploy.local.apps import api_url
@@ -23,6 +25,9 @@ from settings import Settings
 INVENTORY = "/api/v1/inventories"
 TIMEOUT_SECONDS = 15.0
 TOKEN_SECONDS = 600
+# An event is waited for: a consumer that has just been started takes some seconds to join.
+EVENT_SECONDS = 20.0
+LOOK_SECONDS = 0.1
 
 STOCK = 10
 HEADPHONES = {
@@ -91,6 +96,34 @@ class Day:
         self.taken.append(step)
         return step
 
+    async def hear(
+        self,
+        title: str,
+        told: tuple[str, dict[str, Any]],
+        call: Call,
+        had_effect: Callable[[Answer], bool],
+    ) -> Step:
+        """Another service tells an event (its topic and value); looks until it has had effect."""
+        topic, event = told
+        await others.tell(self.settings, topic, event)
+        step = Step(title, f"event {topic}; {_shown(call)}")
+        deadline = time.monotonic() + EVENT_SECONDS
+        answer = await self._send(call)
+        while not had_effect(answer) and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = await self._send(call)
+        step.answers = [answer]
+        if call.user:
+            page = await self.sagas.page_of_new(self.store, call.user, answer)
+            step.sagas += [page] if page else []
+        self.taken.append(step)
+        return step
+
+    def cart_id(self, kept: str) -> str:
+        """The id of a cart that an earlier step has kept; empty when it was none."""
+        body = self.kept[kept].body
+        return str(body.get("_id", "")) if isinstance(body, dict) else ""
+
     async def _send(self, call: Call) -> Answer:
         return await send(self.http, call, self.token(call.user) if call.user else None)
 
@@ -113,8 +146,7 @@ class Day:
     @property
     def cart_by_id(self) -> str:
         """The URL of the shopper's cart by its id."""
-        body = self.kept["cart"].body
-        return f"{self.api}/api/v1/cart/{body['_id'] if isinstance(body, dict) else ''}"
+        return f"{self.api}/api/v1/cart/{self.cart_id('cart')}"
 
     def set_quantity(self, quantity: int) -> Call:
         """The request that changes how many headphones the shopper has."""
@@ -293,6 +325,7 @@ async def two_buyers(day: Day) -> Step:
     first, second = sorted(step.answers, key=lambda answer: answer.status, reverse=True)
     step.expect(201, {"quantity": 1, "totalPrice": 19.99}, of=first)
     step.expect(200, {"message": "Insufficient stock. Only 0 available."}, of=second)
+    day.kept["poster"] = first
     return step
 
 
@@ -335,7 +368,7 @@ async def stock_adds_up(day: Day) -> Step:
     )
     headphones, poster = step.answers
     step.expect(200, {"available": STOCK, "held": 0}, of=headphones)
-    step.expect(200, {"available": 0, "held": 1}, of=poster)
+    step.expect(200, {"available": 0, "held": 0, "sold": 1}, of=poster)
     return step
 
 
@@ -360,6 +393,9 @@ STEPS: tuple[Callable[[Day], Awaitable[Step]], ...] = (
     two_buyers,
     admin_looks,
     admin_reads_one,
+    others.nobody_has_headphones,
+    others.headphones_are_back,
+    others.poster_is_ordered,
     removes_the_headphones,
     clears_the_cart,
     no_cart_any_more,

@@ -6,8 +6,11 @@ from typing import Any
 import jwt
 import pytest
 
+from cli.demo import day, others
 from cli.demo.day import STEPS
 from cli.demo.walk import differences
+from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
+from settings import Settings
 from tests.unit.cli_standin import Ended, Request, Response, clear_environment, run, standin
 
 Tamper = Callable[[Request, Response], Response]
@@ -48,6 +51,22 @@ class Shop:
         if request.method == "PUT":
             stock["available"] = request.body["available"]
         return Response(200, dict(stock))
+
+    async def tell(self, _: Settings, topic: str, event: dict[str, Any]) -> None:
+        """What the consumer makes of an event."""
+        if topic == ORDER_COMPLETED:
+            cart = self.carts.pop(event["userId"])
+            stock = self.stock[cart["cartItems"][0]["productId"]]
+            stock["held"] -= cart["quantity"]
+            stock["sold"] += cart["quantity"]
+            return
+        out = topic == CART_ITEM_OUT_OF_STOCK
+        cart = self.carts["shopper"]
+        cart["version"] += 1
+        cart["cartItems"][0] |= {
+            "availabilityStatus": "out_of_stock" if out else "available",
+            "unavailabilityReason": "Recalled" if out else None,
+        }
 
     def _idempotent(self, user: str, request: Request) -> Response:
         key = (user, request.headers.get("Idempotency-Key") or str(len(self.answered)))
@@ -122,6 +141,8 @@ def walk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         shop = Shop(tamper)
         with standin(shop) as port:
             clear_environment(monkeypatch, PORT=port, INVENTORY_PORT=port, **values)
+            monkeypatch.setattr(others, "tell", shop.tell)
+            monkeypatch.setattr(day, "EVENT_SECONDS", 0.5)
             return run(capsys, "demo", *words)
 
     return walk
