@@ -1,10 +1,12 @@
 """Steps of expiry: clear the carts that nobody has touched for long, a page at a time."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from temporalio import activity
+from temporalio.client import WorkflowFailureError
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
@@ -12,6 +14,8 @@ from adapters.expired import ExpiredCart, ExpiredCarts
 from models.errors import OperationAborted, OperationInProgress
 from models.messages import OperationResult, Outcome
 from models.upkeep import ExpiredPage, ExpiryPage
+
+logger = logging.getLogger(__name__)
 
 CARTS_AT_ONCE = 8
 
@@ -49,4 +53,9 @@ class ExpiryActivities:
             result = await self._expire(cart, before)
         except (OperationInProgress, OperationAborted):
             return False  # it is in use, so it may well not have expired any more
+        except WorkflowFailureError as error:  # one cart that cannot be cleared stops no other
+            logger.error(  # noqa: TRY400 (the workflow has said where)
+                "Cart %s cannot be cleared: %s", cart.cart_id, error.cause
+            )
+            return False
         return result.outcome in {Outcome.COMMITTED, Outcome.REPLAYED}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 from temporalio import activity
+from temporalio.client import WorkflowFailureError
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
@@ -204,8 +205,8 @@ class ReconcileActivities:
         """The drifts of a cart; None when it could not be looked at."""
         try:
             result = await self._repair(suspect, request)
-        except (OperationInProgress, OperationAborted):
-            return None
+        except (OperationInProgress, OperationAborted, WorkflowFailureError):
+            return None  # one cart that cannot be looked at stops no other
         if result.outcome is Outcome.REJECTED:
             return None
         drifts = result.drifts or await self._recorded_drifts(result)

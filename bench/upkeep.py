@@ -166,7 +166,8 @@ async def plant_drifts(settings: Settings, store: str, carts: int, count: int) -
                 case 0:
                     await actions.insert_one(_hold(store, f"user-{at:07}", product, 2))
                 case 1:
-                    await actions.delete_one(_hold(store, f"user-{at:07}", product))
+                    lost = _hold(store, f"user-{at:07}", product)["_id"]
+                    assert (await actions.delete_one({"_id": lost})).deleted_count == 1  # noqa: S101
                 case _:
                     await actions.insert_one(_hold(store, f"user-{at:07}x", product))
 

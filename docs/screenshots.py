@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import httpx
 from PIL import Image
-from playwright.async_api import FloatRect, Page, ViewportSize, async_playwright
+from playwright.async_api import FloatRect, FrameLocator, Page, ViewportSize, async_playwright
 from temporalio.client import Client
 
 from cli.token import mint_token
@@ -44,8 +44,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 SIZE = ViewportSize(width=1700, height=1300)
-_HISTORY: Any = {"tab": "history", "height": 1270}
-_DETAILS: Any = {"tab": "user-metadata", "height": 560}
+HISTORY: Any = {"tab": "history", "height": 1270}
+DETAILS: Any = {"tab": "user-metadata", "height": 560}
 COLOURS = 128
 PATIENCE_MS = 90_000
 STORE = "store-1"
@@ -109,7 +109,10 @@ class Studio:
         handle = self._temporal.get_workflow_handle(workflow_id)
         page = self._pages.workflow(workflow_id, (await handle.describe()).run_id)
         await self._page.goto(page.removesuffix("history") + tab)
-        await self._page.get_by_text(until).first.wait_for(timeout=PATIENCE_MS)
+        where: Page | FrameLocator = self._page
+        if tab == DETAILS["tab"]:  # markdown, each text in a frame of its own; the last is of now
+            where = self._page.locator("iframe").last.content_frame
+        await where.get_by_text(until).first.wait_for(timeout=PATIENCE_MS)
         clip = FloatRect(x=0, y=0, width=SIZE["width"], height=height)
         picture = Image.open(io.BytesIO(await self._page.screenshot(clip=clip))).convert("RGB")
         picture.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
@@ -121,26 +124,26 @@ async def take_all(studio: Studio) -> None:
     await studio.stock()
     await studio.add("alice")
     await studio.photograph(
-        "saga-committed", cart_workflow_id(STORE, "alice"), until="reserve_hold", **_HISTORY
+        "saga-committed", cart_workflow_id(STORE, "alice"), until="reserve_hold", **HISTORY
     )
     await studio.refuse_reserves()
     await studio.add("bob")
     await studio.photograph(
-        "saga-undone", cart_workflow_id(STORE, "bob"), until="release_holds", **_HISTORY
+        "saga-undone", cart_workflow_id(STORE, "bob"), until="release_holds", **HISTORY
     )
 
     await studio.stack.kill("kafka", restart=False)
     await studio.add("carol")
     relay = relay_workflow_id(RelayKind.EVENTS, studio.shard("carol"))
     await studio.waits(relay)
-    await studio.photograph("relay-waiting", relay, until="waiting", **_DETAILS)
+    await studio.photograph("relay-waiting", relay, until="waiting", **DETAILS)
     await studio.stack.start_again("kafka")
 
     await studio.stack.kill("mongodb", restart=False)
     await studio.add("dave")
     waiting = cart_workflow_id(STORE, "dave")
     await studio.waits(waiting)
-    await studio.photograph("saga-waiting", waiting, until="waiting for MongoDB", **_DETAILS)
+    await studio.photograph("saga-waiting", waiting, until="waiting for MongoDB", **DETAILS)
     await studio.stack.start_again("mongodb")
 
 

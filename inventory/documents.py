@@ -1,4 +1,4 @@
-"""The documents in MongoDB, and the pipelines that read them; pure functions, no connection.
+"""The documents in MongoDB, and how they are read; pure functions, no connection.
 
 Collections of the database `inventory`:
 
@@ -18,6 +18,7 @@ document and are put in order by write conflicts, which the driver retries.
 What is not here: who writes them, and when (`store.py`).
 """
 
+from collections.abc import AsyncGenerator, AsyncIterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,39 +72,51 @@ def to_release(request: ReleaseRequest, action: Document | None, held: int) -> i
     return 0 if request.reason == SAGA_ABORTED else min(request.quantity, held)
 
 
-def reservations_pipeline(query: ReservationsQuery) -> list[Document]:
-    """Pipeline for a page of what is held, and one row more, which tells that there is a next."""
+HOLDING = "holding"
+"""The index that has a user's holding of a product at one place, in the order of the list."""
+HOLDING_ORDER = [("storeId", 1), ("userId", 1), ("productId", 1)]
+HOLDING_FIELDS = {"_id": 0, "userId": 1, "productId": 1, "delta": 1}
+
+
+def reservations_filter(query: ReservationsQuery) -> Document:
+    """The actions from which a page and what follows it are made; answered from the index alone."""
     match: Document = {"storeId": query.store_id}
     if query.user_id is not None:
         match["userId"] = query.user_id
     if query.product_id is not None:
         match["productId"] = query.product_id
-    after: Document = {}
-    if query.cursor is not None:
-        user, _, product = query.cursor.partition("~")
-        # The range can use the index; the exact place is found within it.
-        after = {
-            "userId": {"$gte": user},
-            "$or": [{"userId": {"$gt": user}}, {"productId": {"$gt": product}}],
-        }
-    group = {"_id": {"user": "$userId", "product": "$productId"}, "quantity": {"$sum": "$delta"}}
-    return [
-        {"$match": {"$and": [match, after]}},
-        {"$group": group},
-        {"$match": {"quantity": {"$gt": 0}}},
-        {"$sort": {"_id.user": 1, "_id.product": 1}},
-        {"$limit": query.limit + 1},
-    ]
+    if query.cursor is None:
+        return match
+    user, _, product = query.cursor.partition("~")
+    # The range can use the index; the exact place is found within it.
+    after = {
+        "userId": {"$gte": user},
+        "$or": [{"userId": {"$gt": user}}, {"productId": {"$gt": product}}],
+    }
+    return {"$and": [match, after]}
 
 
-def reservations_page(rows: list[Document], limit: int) -> ReservationsPage:
-    """The page made of what `reservations_pipeline` found."""
-    found = [
-        Reservation(
-            user_id=row["_id"]["user"], product_id=row["_id"]["product"], quantity=row["quantity"]
-        )
-        for row in rows[:limit]
-    ]
+async def held_rows(actions: AsyncIterable[Document]) -> AsyncGenerator[Reservation, None]:
+    """What is held, from actions in the order of the list: read only as far as somebody asks."""
+    key, quantity = ("", ""), 0
+    async for action in actions:
+        its_key = (action["userId"], action["productId"])
+        if its_key != key:
+            if quantity > 0:
+                yield _row(key, quantity)
+            key, quantity = its_key, 0
+        quantity += action["delta"]
+    if quantity > 0:
+        yield _row(key, quantity)
+
+
+def _row(key: tuple[str, str], quantity: int) -> Reservation:
+    return Reservation(user_id=key[0], product_id=key[1], quantity=quantity)
+
+
+def reservations_page(rows: list[Reservation], limit: int) -> ReservationsPage:
+    """The page; one row more than `limit` tells that there is a next."""
+    found = rows[:limit]
     more = len(rows) > limit
     return ReservationsPage(
         reservations=found,

@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 
-from inventory.documents import Document
+from inventory.documents import HOLDING, HOLDING_ORDER, Document
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,7 @@ class Mongo:
                 except OperationFailure as error:
                     if error.code != _NAMESPACE_EXISTS:
                         raise
-            await self.actions.create_index(
-                [("storeId", 1), ("userId", 1), ("productId", 1), ("delta", 1)], name="holding"
-            )
+            await self.actions.create_index([*HOLDING_ORDER, ("delta", 1)], name=HOLDING)
             await asyncio.gather(
                 *(self._client.admin.command("ping") for _ in range(WARM_CONNECTIONS))
             )

@@ -7,7 +7,7 @@ What is not here: HTTP, the limits of the fields (`schemas.py`), and what the do
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,12 +16,15 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from inventory.documents import (
+    HOLDING_FIELDS,
+    HOLDING_ORDER,
     Document,
+    held_rows,
     holding_pipeline,
     new_action,
     product_key,
+    reservations_filter,
     reservations_page,
-    reservations_pipeline,
     stock_answer,
     to_release,
 )
@@ -31,6 +34,7 @@ from inventory.schemas import (
     ORDER_COMPLETED,
     ReleaseAnswer,
     ReleaseRequest,
+    Reservation,
     ReservationsPage,
     ReservationsQuery,
     ReserveAnswer,
@@ -118,9 +122,18 @@ class Store:
     async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
         """One page of what is held now, ordered by user and product."""
         async with self._mongo.bounded():
-            rows = await (
-                await self._mongo.actions.aggregate(reservations_pipeline(query))
-            ).to_list()
+            actions = self._mongo.actions.find(
+                reservations_filter(query),
+                HOLDING_FIELDS,
+                sort=HOLDING_ORDER,
+                batch_size=query.limit + 1,
+            )
+            rows: list[Reservation] = []
+            async with actions, aclosing(held_rows(actions)) as held:
+                async for row in held:
+                    rows.append(row)
+                    if len(rows) > query.limit:
+                        break
         return reservations_page(rows, query.limit)
 
     @asynccontextmanager

@@ -192,8 +192,8 @@ def _mismatches(dossier: Dossier) -> list[str]:
     holds, lines = dossier.holds or {}, dossier.lines
     return [
         f"The inventory holds {holds.get(product, 0)} x {product} for this user, the cart has "
-        f"{lines.get(product, 0)}: unless another saga of the cart runs, the repair frees or "
-        "reserves the difference"
+        f"{lines.get(product, 0)}: unless another saga of the cart runs, `cart reconcile --store "
+        f"{dossier.saga.store_id} --fix` repairs it"
         for product in sorted({*holds, *lines})
         if holds.get(product, 0) != lines.get(product, 0)
     ]

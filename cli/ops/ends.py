@@ -94,7 +94,7 @@ def print_ends(ends: Sequence[Ended], *, as_json: bool, **action: str) -> None:
                 )
                 for ended in ends
             ),
-            folds="reason",
+            folds=("reason",),
         )
     )
     for ended in ends:

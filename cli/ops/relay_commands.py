@@ -53,14 +53,14 @@ def pending(
                 print_json({"effects": [effect.as_dict() for effect in effects]})
             else:
                 console.print(effect_table(effects, now))
-                console.print(f"{len(effects)} pending effects")
+                console.print(f"pending effects: {len(effects)}")
             return Exit.OK
         relays = await relay_states(desk)
         if as_json:
             print_json({"relays": [relay.as_dict() for relay in relays]})
         else:
             console.print(relay_table(relays, now))
-            console.print(f"{sum(relay.effects for relay in relays)} pending effects")
+            console.print(f"pending effects: {sum(relay.effects for relay in relays)}")
         return Exit.OK
 
     at_desk(work, watch=watch)

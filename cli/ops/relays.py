@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
-from temporalio.service import RPCError
 
 from adapters.outbox import Waiting
 from cli.console import CliError
@@ -25,7 +23,6 @@ Relay = tuple[RelayKind, int]
 _RUNNING = f"WorkflowType = '{ids.RELAY}' AND ExecutionStatus = 'Running'"
 _METADATA = "__temporal_workflow_metadata"
 RELAYS_MAX = 1000
-EFFECTS_MAX = 500
 
 
 @dataclass(frozen=True)
@@ -121,16 +118,6 @@ async def _state(desk: Desk, relay: Relay, known: _Known) -> RelayState:
         url=desk.pages.workflow(workflow_id),
         says=await details(desk, workflow_id) if relay in known.running else "",
     )
-
-
-async def is_running(desk: Desk, relay: Relay) -> bool:
-    """Whether the relay runs now; asked of itself, not of visibility."""
-    try:
-        handle = desk.temporal.get_workflow_handle(ids.relay_workflow_id(*relay))
-        description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-    except RPCError:
-        return False
-    return description.status is WorkflowExecutionStatus.RUNNING
 
 
 async def details(desk: Desk, workflow_id: str, run_id: str | None = None) -> str:

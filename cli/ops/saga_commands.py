@@ -210,10 +210,16 @@ def abort(
         sagas = [await find_saga(desk, saga)] if saga else await _running(desk, where)
         if not sagas or dry_run or (saga is None and confirm is None):
             _show_targets(sagas, as_json=as_json and (dry_run or not sagas))
-        if not sagas or dry_run:
-            return Exit.OK if sagas or saga is None else Exit.NOT_FOUND
-        if saga is None and not agreed("abort", len(sagas), "sagas", confirm):
+        if dry_run:
+            return Exit.OK
+        if (
+            saga is None
+            and (sagas or confirm)
+            and not agreed("abort", len(sagas), "sagas", confirm)
+        ):
             return Exit.NOT_CONFIRMED
+        if not sagas:
+            return Exit.OK
         return await _abort(desk, sagas, reason, who, timeout, as_json=as_json)
 
     at_desk(work)

@@ -1,6 +1,7 @@
 """How sagas, relays and effects look on a terminal."""
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from rich import box
@@ -13,8 +14,8 @@ from cli.ops.history import Entry
 from cli.ops.relays import PendingEffect, RelayState
 from cli.ops.sagas import End, Saga
 from cli.ops.stuck import Problem
-from models.intake import IntakeHold
 
+NOTE_CHARACTERS = 160  # drivers describe every server that they have tried
 _STYLES = {
     End.COMMITTED: "green",
     End.RUNNING: "cyan",
@@ -24,12 +25,12 @@ _STYLES = {
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, folds: str = ""
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, folds: Collection[str] = ()
 ) -> Table:
-    """A table whose columns are as wide as they must be; the one that `folds` takes the rest."""
+    """A table whose columns are as wide as they must be; those of `folds` share the rest."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column, no_wrap=column != folds, overflow="fold")
+        made.add_column(column, no_wrap=column not in folds, overflow="fold")
     for row in rows:
         made.add_row(*row)
     return made
@@ -51,6 +52,7 @@ def saga_table(sagas: Sequence[Saga], now: datetime) -> Table:
             )
             for saga in sagas
         ),
+        folds=("run",),
     )
 
 
@@ -72,7 +74,7 @@ def relay_table(relays: Sequence[RelayState], now: datetime) -> Table:
             )
             for relay in relays
         ),
-        folds="what it says",
+        folds=("what it says",),
     )
 
 
@@ -96,7 +98,7 @@ def effect_table(effects: Sequence[PendingEffect], now: datetime) -> Table:
             )
             for effect in effects
         ),
-        folds="what",
+        folds=("what",),
     )
 
 
@@ -109,11 +111,11 @@ def step_table(steps: Sequence[Entry], started: datetime) -> Table:
                 step.what,
                 "" if step.seconds is None else span(step.seconds),
                 "" if step.tries is None else str(step.tries),
-                step.note,
+                textwrap.shorten(step.note, NOTE_CHARACTERS, placeholder=" …"),
             )
             for step in steps
         ),
-        folds="note",
+        folds=("note",),
     )
 
 
@@ -128,15 +130,7 @@ def problem_table(problems: Sequence[Problem], now: datetime) -> Table:
             )
             for problem in problems
         ),
-        folds="what to do",
-    )
-
-
-def hold_table(holds: Sequence[IntakeHold]) -> Table:
-    return table(
-        ("store", "since", "by", "reason"),
-        ((hold.store_id, stamp(hold.at), hold.by, hold.reason) for hold in holds),
-        folds="reason",
+        folds=("what", "what to do"),
     )
 
 

