@@ -103,7 +103,6 @@ CART_EXAMPLE: dict[str, Any] = {
             "sellerId": "507f1f77bcf86cd799439012",
             "availabilityStatus": "available",
             "unavailabilityReason": None,
-            "availabilityAt": None,
             "reservedAt": "2026-01-27T10:30:00.000Z",
         }
     ],

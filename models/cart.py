@@ -11,6 +11,7 @@ from typing import Literal, Self
 from beanie import Document, PydanticObjectId
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from models.limits import CartSize
@@ -44,7 +45,7 @@ class CartLine(BaseModel):
     seller_id: str | None = None
     availability_status: AvailabilityStatus = "available"
     unavailability_reason: str | None = None
-    availability_at: datetime | None = None
+    availability_at: SkipJsonSchema[datetime | None] = None  # clients do not see it
     reserved_at: datetime
 
     def with_news(self, news: AvailabilityNews) -> Self:

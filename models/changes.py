@@ -63,9 +63,12 @@ class Changed:
     reason: str | None = None
 
 
+_NOT_SHOWN: Any = {"id": True, "email": True, "cart_items": {"__all__": {"availability_at"}}}
+
+
 def cart_fields(cart_id: PydanticObjectId, cart: CartContent) -> dict[str, Any]:
     """The cart as clients see it (`CartView`), ready for `to_json`."""
-    return {"_id": cart_id, **cart.model_dump(by_alias=True, exclude={"id", "email"})}
+    return {"_id": cart_id, **cart.model_dump(by_alias=True, exclude=_NOT_SHOWN)}
 
 
 def cart_json(cart_id: PydanticObjectId, cart: CartContent) -> bytes:

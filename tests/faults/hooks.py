@@ -19,7 +19,7 @@ import json
 import os
 import signal
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -141,8 +141,8 @@ def _asking(name: str, method: Any, control: Control) -> Any:
         if "after" in watched:
             answer = await control.ask(name, "after")
             if answer.get("do") == "echo":
-                again = _echo(answer["seconds"], method, args, kwargs)
-                echo = asyncio.create_task(_asking_after(again, name, control))
+                again = partial(method, *args, **kwargs)
+                echo = asyncio.create_task(_echo(answer["seconds"], again, name, control))
                 _echoes.add(echo)
                 echo.add_done_callback(_echoes.discard)
             await _met(answer)
@@ -170,14 +170,12 @@ async def _met(answer: dict[str, Any]) -> None:
             await asyncio.sleep(answer["seconds"])
 
 
-async def _asking_after(echo: Any, name: str, control: Control) -> None:
-    await echo
-    await control.ask(name, "echoed")
-
-
-async def _echo(seconds: float, method: Any, args: Any, kwargs: Any) -> None:
+async def _echo(seconds: float, call: Any, name: str, control: Control) -> None:
+    """Makes a call once more, later, and asks before and after it."""
     await asyncio.sleep(seconds)
+    await control.ask(name, "again")
     try:
-        await method(*args, **kwargs)
+        await call()
     except Exception as error:  # nobody waits for it
         activity.logger.info("A late duplicate was refused: %r", error)
+    await control.ask(name, "echoed")

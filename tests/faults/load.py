@@ -30,14 +30,16 @@ CLIENTS = 100
 _WEIGHTS = {What.ADD: 5, What.MORE: 2, What.LESS: 2, What.REMOVE: 2, What.CLEAR: 1}
 
 
-async def load(rig: Rig, *, goes_on: Callable[[int], bool]) -> tuple[Counter[str], list[Violation]]:
+async def load(
+    rig: Rig, *, goes_on: Callable[[int], bool], clients: int = CLIENTS
+) -> tuple[Counter[str], list[Violation]]:
     """How often each wish was told what when all have had enough, and what does not hold then.
 
     `goes_on` is asked with the number of wishes that a buyer has had.
     """
     ledger = Ledger(rig, is_clouded=lambda _, __: False)
     await ledger.stock_up({PRODUCT: UNITS})
-    await asyncio.gather(*(_shop(ledger, f"user-{n}", goes_on) for n in range(CLIENTS)))
+    await asyncio.gather(*(_shop(ledger, f"user-{n}", goes_on) for n in range(clients)))
     told = Counter(
         f"{one.what} {one.status}" for request in ledger.requests for one in request.told
     )
