@@ -45,12 +45,21 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
-# Most tests wait for something, so some files of them run at once, each part on a stack of its own.
-AT_ONCE ?= 3
+# Most tests wait for something, so the slowest parts run beside the others, on a stack of their own.
+BESIDE := tests/contract tests/faults tests/kafka
+BESIDE_LOG := .local/tests-beside.log
 
 test: $(STAMP)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(or $(ARGS),-n $(AT_ONCE) --dist loadfile --no-loadscope-reorder)
+ifdef ARGS
+	@$(BIN)/coverage run -m pytest $(ARGS)
+else
+	@mkdir -p $(dir $(BESIDE_LOG))
+	@$(BIN)/coverage run -m pytest $(BESIDE) > $(BESIDE_LOG) 2>&1 & beside=$$!; \
+		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(BESIDE)); failed=$$?; \
+		wait $$beside || failed=1; \
+		echo; echo "beside it, $(BESIDE):"; cat $(BESIDE_LOG); exit $$failed
+endif
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=80
 

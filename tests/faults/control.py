@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from tests.faults.proxy import HOST
 
-Point = Literal["before", "during", "after", "again", "echoed", "failed"]
+Point = Literal["before", "during", "after", "echoed", "failed"]
 Reply = dict[str, Any]
 """What the worker's call does; {} goes on."""
 

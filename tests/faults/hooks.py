@@ -19,7 +19,7 @@ import json
 import os
 import signal
 from contextvars import ContextVar
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -141,8 +141,8 @@ def _asking(name: str, method: Any, control: Control) -> Any:
         if "after" in watched:
             answer = await control.ask(name, "after")
             if answer.get("do") == "echo":
-                again = partial(method, *args, **kwargs)
-                echo = asyncio.create_task(_echo(answer["seconds"], again, name, control))
+                again = _echo(answer["seconds"], method, args, kwargs)
+                echo = asyncio.create_task(_asking_after(again, name, control))
                 _echoes.add(echo)
                 echo.add_done_callback(_echoes.discard)
             await _met(answer)
@@ -170,12 +170,14 @@ async def _met(answer: dict[str, Any]) -> None:
             await asyncio.sleep(answer["seconds"])
 
 
-async def _echo(seconds: float, call: Any, name: str, control: Control) -> None:
-    """Makes a call once more, later, and asks before and after it."""
+async def _asking_after(echo: Any, name: str, control: Control) -> None:
+    await echo
+    await control.ask(name, "echoed")
+
+
+async def _echo(seconds: float, method: Any, args: Any, kwargs: Any) -> None:
     await asyncio.sleep(seconds)
-    await control.ask(name, "again")
     try:
-        await call()
+        await method(*args, **kwargs)
     except Exception as error:  # nobody waits for it
         activity.logger.info("A late duplicate was refused: %r", error)
-    await control.ask(name, "echoed")
