@@ -28,7 +28,8 @@ async def events_of(shop: Shop, *topics: str) -> list[Event]:
 
 
 async def ended(shop: Shop, others: OtherServices, order_id: str, cart_id: str) -> None:
-    """Waits until the consumer has gone past everything that was sent for this cart."""
+    """Waits until the consumer has gone past everything that was sent for this cart, and all that
+    its sagas left to be done is done."""
     buyer = shop.buyer()
     await shop.stock("marker", 10)
     marker = (await buyer.add("marker")).json()
@@ -45,6 +46,7 @@ async def ended(shop: Shop, others: OtherServices, order_id: str, cart_id: str) 
 
     async def cleared() -> None:
         assert await buyer.cart() is None
+        assert not any(record.pending for record in await shop.records())
 
     await eventually(cleared)
 
