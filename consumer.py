@@ -6,11 +6,8 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from contextlib import AsyncExitStack
-
-import uvloop
 
 from adapters.answers import AnswerInbox
 from adapters.carts import CartStore
@@ -20,9 +17,9 @@ from adapters.events import EventPublisher
 from adapters.log_levels import LogLevels
 from adapters.redis_pool import RedisPool
 from heartbeat import beating
-from logs import configure_logging
 from models.incoming import CONSUMED
-from settings import Settings, SettingsError, load_settings
+from process import run_process, told_to_stop
+from settings import Settings
 from workflows.event_handler import EventHandler
 from workflows.gateway import CartGateway, connect, policy_of
 
@@ -31,10 +28,7 @@ logger = logging.getLogger("consumer")
 
 async def run(settings: Settings) -> None:
     """Runs until a signal ends it; systems that are away are waited for."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
+    stopping = told_to_stop()
     async with AsyncExitStack() as stack:
         carts = await CartStore.connect(settings.mongodb, app_name="cart-consumer")
         stack.push_async_callback(carts.close)
@@ -75,14 +69,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> int:
     """Exit code 2 when the settings cannot be used."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
-        return 2
-    configure_logging(settings.log_level)
-    uvloop.run(run(settings))
-    return 0
+    return run_process(run)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
-import uvloop
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -39,8 +37,8 @@ from adapters.redis_pool import RedisPool
 from adapters.repair import CartBooks
 from adapters.stock_cache import StockCache
 from heartbeat import beating
-from logs import configure_logging
-from settings import Settings, SettingsError, load_settings
+from process import run_process, told_to_stop
+from settings import Settings
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.event_operations import mark_cart
@@ -178,10 +176,7 @@ def build_worker(
 
 async def run(settings: Settings) -> None:
     """Runs until a signal ends it."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
+    stopping = told_to_stop()
     async with AsyncExitStack() as stack:
         carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
         stack.push_async_callback(carts.close)
@@ -246,14 +241,7 @@ async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None
 
 def main() -> int:
     """Exit code 2 when the settings cannot be used."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
-        return 2
-    configure_logging(settings.log_level)
-    uvloop.run(run(settings))
-    return 0
+    return run_process(run)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """`python -m bench.noop_worker`: a worker for the empty workflow, set up like the service's own."""
 
-import asyncio
 import logging
-import signal
 
 import uvloop
 from temporalio.worker import Worker
 
 from bench.noop import NOOP_QUEUE, WORKER_STARTED, NoopWorkflow
 from logs import configure_logging
+from process import told_to_stop
 from settings import Settings, load_settings
 from worker import workflow_runner
 from workflows.gateway import connect
@@ -18,10 +17,7 @@ logger = logging.getLogger("bench.noop_worker")
 
 async def run(settings: Settings) -> None:
     """Runs until a signal ends it."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
+    stopping = told_to_stop()
     client = await connect(settings)
     async with Worker(
         client,

@@ -37,30 +37,29 @@ def inventory(settings: Settings, env: Environment) -> ProcessSpec:
 
 
 def worker(settings: Settings, env: Environment) -> ProcessSpec:
-    return ProcessSpec(
-        name="worker",
-        argv=(sys.executable, "worker.py"),
-        probe=_logged(_WORKER_STARTED),
-        needs=_SERVERS,
-        outlived_by=frozenset({"inventory"}),  # sagas that finish meanwhile still need it
-        env=env,
-        cwd=ROOT,
-        stop_grace=_DRAIN,
-        shown_as=f"task queue {settings.temporal_task_queue}",
+    return _for_sagas(
+        "worker", _WORKER_STARTED, env, shown_as=f"task queue {settings.temporal_task_queue}"
     )
 
 
 def consumer(settings: Settings, env: Environment) -> ProcessSpec:
+    return _for_sagas(
+        "consumer", _CONSUMER_STARTED, env, shown_as=f"group {settings.kafka_group_id}"
+    )
+
+
+def _for_sagas(name: str, started: str, env: Environment, *, shown_as: str) -> ProcessSpec:
+    """A process that starts or runs sagas, and drains; its log tells that it is up."""
     return ProcessSpec(
-        name="consumer",
-        argv=(sys.executable, "consumer.py"),
-        probe=_logged(_CONSUMER_STARTED),
+        name=name,
+        argv=(sys.executable, f"{name}.py"),
+        probe=_logged(started),
         needs=_SERVERS,
         outlived_by=frozenset({"inventory"}),  # sagas that finish meanwhile still need it
         env=env,
         cwd=ROOT,
         stop_grace=_DRAIN,
-        shown_as=f"group {settings.kafka_group_id}",
+        shown_as=shown_as,
     )
 
 

@@ -15,7 +15,7 @@ from models.errors import (
     DependencyUnavailable,
     EffectRefused,
 )
-from models.messages import ReleaseEffect, ReserveHold
+from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
 from tests.support.waiting import eventually
 
 RELEASE = ReleaseEffect(
@@ -169,9 +169,10 @@ async def test_releases_that_fail_keep_no_reserve_from_being_tried(
     assert (await client.reserve(HOLD)).granted
 
 
-async def test_one_trial_at_a_time_closes_the_circuit(
+async def trial_under_way(
     client: InventoryClient, inventory: Inventory, clock: Clock
-) -> None:
+) -> "asyncio.Task[HoldAnswer]":
+    """The one reserve that an open circuit lets through; it is answered when the gate opens."""
     inventory.status = 500
     await fail(client, reserve)
     clock.cool_down()
@@ -183,6 +184,13 @@ async def test_one_trial_at_a_time_closes_the_circuit(
         assert inventory.calls == FAILURES + 1
 
     await eventually(under_way)
+    return trial
+
+
+async def test_one_trial_at_a_time_closes_the_circuit(
+    client: InventoryClient, inventory: Inventory, clock: Clock
+) -> None:
+    trial = await trial_under_way(client, inventory, clock)
     with pytest.raises(DependencyUnavailable, match="circuit open"):
         await client.reserve(HOLD)
     inventory.gate.set()
@@ -205,17 +213,7 @@ async def test_a_trial_that_fails_opens_it_anew(
 async def test_a_trial_that_is_cancelled_leaves_it_to_the_next_call(
     client: InventoryClient, inventory: Inventory, clock: Clock
 ) -> None:
-    inventory.status = 500
-    await fail(client, reserve)
-    clock.cool_down()
-    inventory.status = 200
-    inventory.gate.clear()
-    trial = asyncio.create_task(client.reserve(HOLD))
-
-    async def under_way() -> None:
-        assert inventory.calls == FAILURES + 1
-
-    await eventually(under_way)
+    trial = await trial_under_way(client, inventory, clock)
     trial.cancel()
     await asyncio.gather(trial, return_exceptions=True)
     inventory.gate.set()

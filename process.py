@@ -1,0 +1,36 @@
+"""What the processes without HTTP have in common: how they begin, and how they are told to end.
+
+What is not in here: the API and the reference inventory, whose server (Uvicorn) does both itself.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+from logs import configure_logging
+from settings import Settings, SettingsError, load_settings
+
+
+def told_to_stop() -> asyncio.Event:
+    """Is set when SIGTERM or SIGINT comes to the process of the running loop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    return stopping
+
+
+def run_process(run: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
+    """Runs a process to its end; exit code 2 when the settings cannot be used."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logging(settings.log_level)
+    uvloop.run(run(settings))
+    return 0
