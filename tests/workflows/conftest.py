@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from temporalio.client import WorkflowHandle
+from temporalio.worker import Worker
 
 from adapters.cache import CartCache
 from adapters.carts import CartStore
@@ -80,8 +81,8 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-async def faulty_worker(world: World) -> AsyncIterator[tuple[Faults, str]]:
-    """A worker to be mean to, once for all tests: its faults, and its task queue."""
+async def faulty_worker(world: World) -> AsyncIterator[tuple[Worker, Faults]]:
+    """A worker to be mean to, once for all tests, and its faults."""
     settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
     faults = Faults()
     # The world's client: a process's documents are bound to one only.
@@ -105,18 +106,19 @@ async def faulty_worker(world: World) -> AsyncIterator[tuple[Faults, str]]:
         sandboxed=True,
     )
     async with worker:
-        yield faults, settings.temporal_task_queue
+        yield worker, faults
     for adapter in (inventory, redis, events):
         await adapter.close()
 
 
 @pytest.fixture
-async def bench(shop: Shop, faulty_worker: tuple[Faults, str]) -> AsyncIterator[Bench]:
+async def bench(shop: Shop, faulty_worker: tuple[Worker, Faults]) -> AsyncIterator[Bench]:
     """Stock of ten headphones, and a worker that fails as it is told, and not yet at all."""
-    faults, task_queue = faulty_worker
+    worker, faults = faulty_worker
+    assert not worker.is_shutdown, "an earlier test ended the worker; no saga would ever end"
     await shop.stock("headphones", 10)
     faults.calls.clear()
-    yield Bench(shop, faults, task_queue)
+    yield Bench(shop, faults, worker.task_queue)
     faults.heal()
 
 
