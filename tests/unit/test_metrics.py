@@ -1,5 +1,6 @@
 """Metrics: the document names them all, and this process counts what has happened in it."""
 
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from api.limits import RateLimits
 from deploy.local.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
 from models.messages import OperationResult, Outcome, Refusal
+from settings import LOCALHOST
+from telemetry.exposition import serve_metrics
 from telemetry.metrics import CATALOG, Metric
 from telemetry.operations import lock_acquisition, measured
-from tests.fakes.api import URL, FakeApi
+from tests.fakes.api import URL, FakeApi, settings_for_tests
 from tests.support.metrics import Numbers, numbers_here
 
 # Attributes that may be shown, each of which has few values.
@@ -205,3 +208,17 @@ async def test_the_page_is_no_part_of_the_public_api() -> None:
     assert page.headers["Content-Type"].startswith("text/plain")
     document = (await api.client.get("/openapi.json")).json()
     assert "/metrics" not in document["paths"]
+
+
+async def test_without_metrics_there_is_no_page() -> None:
+    api = FakeApi(settings_for_tests(enable_metrics=False))
+    assert (await api.client.get("/metrics")).status_code == 404
+
+
+def test_a_port_that_is_taken_is_said_and_the_process_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server((LOCALHOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        serve_metrics("worker", settings_for_tests(worker_metrics_port=port))
+    assert f"not shown at port {port}" in caplog.text
