@@ -45,8 +45,8 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
-# Most tests wait for something, so the slowest parts run beside the others, on a stack of their own.
-BESIDE := tests/contract tests/faults tests/kafka
+# Most tests wait for something, so half of the time goes on beside the rest, on a stack of its own.
+BESIDE := tests/contract tests/deploy tests/faults tests/integration/inventory tests/kafka
 BESIDE_LOG := .local/tests-beside.log
 
 test: $(STAMP)

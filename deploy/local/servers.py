@@ -38,6 +38,7 @@ MONGODB_PARAMETERS = {
     "transactionLifetimeLimitSeconds": 5,
     "shutdownTimeoutMillisForSignaledShutdown": 100,  # there is no other member to wait for
     "diagnosticDataCollectionEnabled": "false",
+    "ttlMonitorSleepSecs": 5,  # instead of 60: who tries retention out sees it
 }
 _CLIENT_TIMEOUT_MS = 2000
 _NOT_YET_INITIALIZED = 94
