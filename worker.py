@@ -48,6 +48,7 @@ from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.ping import PingWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
@@ -73,6 +74,7 @@ WORKFLOWS = (
     ExpiryWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
+    PingWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for

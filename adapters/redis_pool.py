@@ -71,5 +71,6 @@ class RedisPool:
 async def _naming_redis() -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    # RuntimeError is uvloop's for a write to a connection that was closed under it just now.
+    except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         raise DependencyUnavailable("redis", repr(error)) from error
