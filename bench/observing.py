@@ -16,21 +16,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from uuid import uuid4
 
-import httpx
-
-from bench.client import RawClient, request
+from bench.client import RawClient
+from bench.contenders import PRODUCTS, add_request, fill_shelves, new_user, token_of
 from bench.rig import environment
-from cli.token import mint_token
 from deploy.local import apps
 from deploy.local.ports import free_ports
 from deploy.local.stack import SERVERS, Stack
 from deploy.local.supervisor import Supervisor
 from settings import Settings, load_settings
 
-STORE = "bench-store"
-PRODUCTS = 128  # buyers of one product wait for each other: those here buy different things
 TICKS = os.sysconf("SC_CLK_TCK")
 _CREATED = 201
 
@@ -67,14 +62,8 @@ class Service:
             self.cpu_ms.append((self.cpu_seconds() - cpu) / adds * 1000)
 
     def _add(self, number: int) -> bytes:
-        body = {
-            "productId": f"product-{number % PRODUCTS}",
-            "productTitle": "Wireless Headphones",
-            "productPrice": 79.99,
-            "quantity": 1,
-        }
-        token = mint_token(self.settings, user=f"user-{uuid4().hex}")
-        return request("POST", f"/api/v1/cart/{STORE}/store", token=token, body=body)
+        token = token_of(self.settings, new_user())
+        return add_request(f"product-{number % PRODUCTS}", token=token)
 
 
 @asynccontextmanager
@@ -100,7 +89,7 @@ async def main(rounds: int, adds: int, at_once: int) -> None:
         async with AsyncExitStack() as running:
             parts = (*SERVERS, "inventory")
             stack = await running.enter_async_context(Stack(settings, echo=print, parts=parts))
-            await _stock(settings)
+            await fill_shelves(settings)
             on, off = [
                 await running.enter_async_context(service(stack, name, enable_metrics=measures))
                 for name, measures in (("on", True), ("off", False))
@@ -110,14 +99,6 @@ async def main(rounds: int, adds: int, at_once: int) -> None:
                     await one.round(adds, at_once, counts=number > 0)
     _tell("adds a second", on.rates, off.rates)
     _tell("CPU ms of API and worker for an add", on.cpu_ms, off.cpu_ms)
-
-
-async def _stock(settings: Settings) -> None:
-    async with httpx.AsyncClient(base_url=settings.inventory) as inventory:
-        for number in range(PRODUCTS):
-            path = f"/api/v1/inventories/stock/product-{number}"
-            answer = await inventory.put(path, params={"storeId": STORE}, json={"available": 10**6})
-            answer.raise_for_status()
 
 
 def _tell(what: str, on: list[float], off: list[float]) -> None:
