@@ -31,6 +31,6 @@ def run_process(run: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
     except SettingsError as error:
         print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     uvloop.run(run(settings))
     return 0

@@ -34,6 +34,7 @@ from models.errors import DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
 from models.messages import EventEffect
 from settings import Settings
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Outgoing:
     value: bytes
     headers: Sequence[tuple[str, bytes]]
     timestamp: int | None = None
+    traceparent: str | None = None  # of the operation that made it, if that was traced
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -150,6 +152,9 @@ class EventPublisher:
         of them, else `DependencyUnavailable`.
         """
         await self.send([_outgoing(event) for event in events], anyway=anyway)
+        for event in events:
+            about = {"event": "event_published", "topic": event.topic, "eventId": event.id}
+            logger.info("Event published", extra={**about, "cartId": event.key})
 
     async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
         """The same for messages of any kind."""
@@ -184,14 +189,7 @@ class EventPublisher:
         try:
             for message in messages:
                 try:
-                    delivery = await producer.send(
-                        message.topic,
-                        value=message.value,
-                        key=message.key,
-                        headers=message.headers,
-                        timestamp_ms=message.timestamp,
-                    )
-                    await delivery
+                    await _deliver(producer, message)
                 except _REFUSALS as error:
                     raise EffectRefused(message.id, "kafka", repr(error)) from error
         except _PRODUCER_LOST:
@@ -231,6 +229,19 @@ class EventPublisher:
         task.add_done_callback(self._closing.discard)
 
 
+async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
+    """Returns when the message is acknowledged."""
+    with tracing.sending(message.topic, message.traceparent) as headers:
+        delivery = await producer.send(
+            message.topic,
+            value=message.value,
+            key=message.key,
+            headers=[*message.headers, *headers],
+            timestamp_ms=message.timestamp,
+        )
+        await delivery
+
+
 def _outgoing(event: EventEffect) -> Outgoing:
     return Outgoing(
         id=event.id,
@@ -238,6 +249,7 @@ def _outgoing(event: EventEffect) -> Outgoing:
         key=event.key.encode(),
         value=event.value.encode(),
         headers=cloud_event_headers(event),
+        traceparent=event.traceparent,
     )
 
 

@@ -99,9 +99,8 @@ async def perform(
     used = key or str(uuid4())
     trace.headers.append((b"idempotency-key", used.encode()))
     request = await build(used)
-    trace.fields.update(
-        storeId=request.store_id, userId=request.user_id, operationId=request.operation_id
-    )
+    trace.fields.update(storeId=request.store_id, userId=request.user_id)
+    trace.bind(operationId=request.operation_id)
     if key is not None:
         earlier = await answered_before(state, request)
         if earlier is not None:
@@ -109,6 +108,7 @@ async def perform(
             return earlier.answer.response()
     state.intake.check(request.store_id)
     started = await state.gateway.start(request)
+    trace.bind(workflowId=started.handle.id, runId=started.handle.run_id)
     call.link_to_saga(request.store_id, request.user_id)
     heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
     if heard is None:
