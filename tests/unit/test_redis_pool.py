@@ -17,7 +17,7 @@ NOWHERE = SecretStr("redis://127.0.0.1:1/0")
 async def test_an_error_of_the_client_names_the_dependency(error: Exception) -> None:
     pool = RedisPool(NOWHERE)
     with pytest.raises(DependencyUnavailable, match="redis is unavailable"):
-        async with pool.asked():
+        async with pool.asked("cart"):
             raise error
     await pool.close()
 
@@ -33,7 +33,7 @@ def test_so_does_a_connection_that_was_closed_under_a_write() -> None:
         await asyncio.sleep(0)
         pool = RedisPool(NOWHERE)
         try:
-            async with pool.asked():
+            async with pool.asked("cart"):
                 writer.writelines([b"PING\r\n"])
         finally:
             await pool.close()
