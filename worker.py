@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
+from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -40,6 +41,7 @@ from adapters.stored_gauges import showing_stored
 from heartbeat import beating
 from process import run_process, told_to_stop
 from settings import Settings
+from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.event_operations import mark_cart
@@ -83,7 +85,10 @@ PASSED_THROUGH = (
     "activities",
     "adapters",
     "models",
+    "opentelemetry",
     "pydantic",
+    "structlog",
+    "telemetry",
     "workflows.ids",
     "workflows.policies",
 )
@@ -180,7 +185,9 @@ def build_worker(
 async def run(settings: Settings) -> None:
     """Runs until a signal ends it."""
     stopping = told_to_stop()
+    workflow.logger.workflow_info_on_message = False  # it stands in the line's fields
     async with AsyncExitStack() as stack:
+        stack.enter_context(tracing(settings, "worker"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
         stack.push_async_callback(carts.close)
         inventory = InventoryClient(
