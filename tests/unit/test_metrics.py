@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ from pydantic import SecretStr
 
 from adapters.breaker import CircuitBreaker
 from adapters.calls import measured_call
+from adapters.outbox import Outbox, Waiting
 from adapters.rate_limits import RateLimiter
 from adapters.redis_pool import RedisPool
+from adapters.stored_gauges import show_pending
 from api.limits import RateLimits
 from deploy.local.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
-from models.messages import OperationResult, Outcome, Refusal
+from models.messages import OperationResult, Outcome, Refusal, RelayKind
 from settings import LOCALHOST
 from telemetry.exposition import serve_metrics
 from telemetry.metrics import CATALOG, Metric
@@ -192,6 +195,34 @@ async def test_what_is_done_without_redis_is_counted(since: Since) -> None:
         assert await limits.of_user("somebody") is None
     await redis.close()
     assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
+
+
+class OutboxWith(Outbox):
+    """Has these effects to do."""
+
+    def __init__(self, *waiting: Waiting) -> None:
+        self._waiting = list(waiting)
+
+    async def waiting(self, shards: int) -> list[Waiting]:
+        return self._waiting
+
+
+async def test_what_relays_have_to_do_is_shown_with_the_age_of_the_oldest() -> None:
+    numbers_here()
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    events = [
+        Waiting(RelayKind.EVENTS, shard=0, effects=2, oldest=an_hour_ago),
+        Waiting(RelayKind.EVENTS, shard=1, effects=3, oldest=datetime.now(UTC)),
+    ]
+    await show_pending(OutboxWith(*events))
+    now = numbers_here()
+    assert now.by("kind", "cart_outbox_pending") == {"events": 5}
+    assert now("cart_outbox_oldest_age_seconds", kind="events") >= 3600
+    assert now("cart_outbox_oldest_age_seconds", kind="releases") == 0
+
+    await show_pending(OutboxWith())
+    now = numbers_here()
+    assert now("cart_outbox_pending") == now("cart_outbox_oldest_age_seconds") == 0
 
 
 async def test_reads_are_hits_or_misses(since: Since) -> None:
