@@ -37,6 +37,7 @@ from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
 from adapters.repair import CartBooks
 from adapters.stock_cache import StockCache
+from adapters.stored_gauges import showing_stored
 from heartbeat import beating
 from process import run_process, told_to_stop
 from settings import Settings
@@ -49,6 +50,7 @@ from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.ping import PingWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
@@ -74,6 +76,7 @@ WORKFLOWS = (
     ExpiryWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
+    PingWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -221,6 +224,8 @@ async def run(settings: Settings) -> None:
             await warming
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
+            if settings.enable_metrics:
+                await stack.enter_async_context(showing_stored(FigureStore(), Outbox()))
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})
@@ -248,7 +253,7 @@ async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None
 
 def main() -> int:
     """Exit code 2 when the settings cannot be used."""
-    return run_process(run)
+    return run_process("worker", run)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -14,9 +14,12 @@ from redis.exceptions import RedisError
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable
 from telemetry import tracing
+from telemetry.metrics import REDIS_AWAY
 
 CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 64
+
+Use = Literal["cart", "stock", "rate_limit", "log_level"]
 
 
 class _Redis(Redis):
@@ -46,7 +49,7 @@ class RedisPool:
             health_check_interval=0,
         )
         self._redis = _Redis.from_pool(pool)
-        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
+        self._breaker = CircuitBreaker("redis", call="command", failures=2, cooldown_seconds=1.0)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -61,15 +64,23 @@ class RedisPool:
         return self._redis.register_script(text)
 
     @asynccontextmanager
-    async def asked(self) -> AsyncIterator[Redis]:
-        """The client; raises `DependencyUnavailable` when Redis does not answer inside."""
-        async with self._breaker.guard(), _naming_redis():
-            yield self._redis
+    async def asked(self, use: Use) -> AsyncIterator[Redis]:
+        """The client; raises `DependencyUnavailable` when Redis does not answer inside.
+
+        What is done without Redis then is counted by its `use`.
+        """
+        try:
+            async with self._breaker.guard(), _naming_redis():
+                yield self._redis
+        except DependencyUnavailable:
+            REDIS_AWAY.add(1, {"use": use})
+            raise
 
 
 @asynccontextmanager
 async def _naming_redis() -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    # RuntimeError is uvloop's for a write to a connection that was closed under it just now.
+    except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         raise DependencyUnavailable("redis", repr(error)) from error

@@ -40,6 +40,7 @@ from models.messages import (
     Policy,
 )
 from telemetry import tracing
+from telemetry.metrics import CONSUMED, PARKED, RETRIED
 from workflows.event_operations import clear_for_order, mark_lines
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class EventHandler:
                 unusable = why
                 continue
             except _PASSING as problem:
+                RETRIED.add(1, {"topic": message.topic})
                 self._say_passing(tries, problem)
             except Exception as error:
                 unforeseen += 1
@@ -129,6 +131,10 @@ class EventHandler:
                     unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
                     continue
             else:
+                if unusable is None:
+                    CONSUMED.add(1, {"topic": message.topic})
+                else:
+                    PARKED.add(1, {"topic": message.topic, "error": unusable.code})
                 return
             await asyncio.sleep(min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE))
 

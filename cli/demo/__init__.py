@@ -1,7 +1,8 @@
 """`cart demo`: a shopper's day against the running service.
 
-`day` has the steps in order, `others` those in which other services tell something, `walk` sends
-the requests and compares the answers, `show` prints.
+`steps` has the steps in order: what people do (`shopper`), what other services tell (`others`) and
+what the service does by itself (`upkeep`). `day` is one run, `walk` sends the requests and compares
+the answers, `show` prints.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     from cli.console import CliError, output  # noqa: PLC0415
     from cli.demo.day import run_day  # noqa: PLC0415
     from cli.demo.show import print_summary_json, show_beginning, show_end, show_step  # noqa: PLC0415
+    from cli.demo.steps import STEPS  # noqa: PLC0415
     from settings import Environment, load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -34,7 +36,7 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         async with run_day(settings) as day:
             if not as_json:
                 show_beginning(console, day)
-            async for step in day.steps():
+            async for step in day.take(STEPS):
                 if not as_json:
                     show_step(console, step)
             if as_json:

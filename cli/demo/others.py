@@ -1,18 +1,17 @@
 """What other services have to say on that day: their events, and what these do to carts."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
 from adapters.events import EventPublisher, Outgoing
 from cli.console import reason
+from cli.demo.day import Day
 from cli.demo.walk import Answer, Call, NoAnswer, Step
 from models.errors import DependencyUnavailable, EffectRefused
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from settings import Settings
-
-if TYPE_CHECKING:
-    from cli.demo.day import Day
 
 
 async def tell(settings: Settings, topic: str, event: dict[str, Any]) -> None:
@@ -29,17 +28,31 @@ async def tell(settings: Settings, topic: str, event: dict[str, Any]) -> None:
         await publisher.close()
 
 
+async def _hear(
+    day: Day,
+    title: str,
+    told: tuple[str, dict[str, Any]],
+    call: Call,
+    had_effect: Callable[[Answer], bool],
+) -> Step:
+    """Another service tells an event (its topic and value); looks until it has had effect."""
+    topic, event = told
+    telling = tell(day.settings, topic, event)
+    return await day.watch(title, f"event {topic}", telling, call, had_effect)
+
+
 def _is_marked(answer: Answer, status: str) -> bool:
     lines = answer.body.get("cartItems", []) if isinstance(answer.body, dict) else []
     return any(line.get("availabilityStatus") == status for line in lines)
 
 
-async def nobody_has_headphones(day: "Day") -> Step:
+async def nobody_has_headphones(day: Day) -> Step:
     event = {
         "cartId": day.cart_id("cart"),
         "unavailableItems": [{"productId": "headphones", "reason": "Recalled"}],
     }
-    step = await day.hear(
+    step = await _hear(
+        day,
         "The inventory says that nobody can have headphones",
         (CART_ITEM_OUT_OF_STOCK, event),
         Call("GET", day.cart, day.shopper),
@@ -50,8 +63,9 @@ async def nobody_has_headphones(day: "Day") -> Step:
     return step
 
 
-async def headphones_are_back(day: "Day") -> Step:
-    step = await day.hear(
+async def headphones_are_back(day: Day) -> Step:
+    step = await _hear(
+        day,
         "And then that all can: the line is marked in each cart",
         (INVENTORY_BACK_IN_STOCK, {"productId": "headphones", "storeId": day.store}),
         Call("GET", day.cart, day.shopper),
@@ -62,7 +76,7 @@ async def headphones_are_back(day: "Day") -> Step:
     return step
 
 
-async def poster_is_ordered(day: "Day") -> Step:
+async def poster_is_ordered(day: Day) -> Step:
     body = day.kept["poster"].body
     buyer = str(body.get("userId", "")) if isinstance(body, dict) else ""
     event = {
@@ -71,7 +85,8 @@ async def poster_is_ordered(day: "Day") -> Step:
         "storeId": day.store,
         "orderId": f"order-of-{buyer}",
     }
-    step = await day.hear(
+    step = await _hear(
+        day,
         "The order of the poster is paid: its cart is cleared",
         (ORDER_COMPLETED, event),
         Call("GET", day.cart, buyer),

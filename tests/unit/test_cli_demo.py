@@ -6,8 +6,8 @@ from typing import Any
 import jwt
 import pytest
 
-from cli.demo import day, others
-from cli.demo.day import STEPS
+from cli.demo import day, others, upkeep
+from cli.demo.steps import STEPS
 from cli.demo.walk import differences
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from settings import Settings
@@ -23,6 +23,7 @@ class Shop:
         self._tamper = tamper
         self.stock: dict[str, dict[str, int]] = {}
         self.carts: dict[str, dict[str, Any]] = {}
+        self.lost = 0
         self.answered: dict[tuple[str, str], tuple[Any, Response]] = {}
 
     def __call__(self, request: Request) -> Response:
@@ -46,6 +47,10 @@ class Shop:
         return self._idempotent(user, request)
 
     def _inventory(self, request: Request) -> Response:
+        if request.path.endswith("/reserve"):
+            self._move(request.body["productId"], request.body["quantity"])
+            self.lost = request.body["quantity"]
+            return Response(200, {"reserved": True})
         product = request.path.rpartition("/")[2]
         stock = self.stock.setdefault(product, {"available": 0, "held": 0, "sold": 0})
         if request.method == "PUT":
@@ -67,6 +72,22 @@ class Shop:
             "availabilityStatus": "out_of_stock" if out else "available",
             "unavailabilityReason": "Recalled" if out else None,
         }
+
+    async def let_a_month_pass(self, _: Settings, store: str, user: str) -> None:
+        """What expiry makes of a cart."""
+        assert store
+        cart = self.carts.pop(user)
+        self._move("headphones", -cart["quantity"])
+
+    async def repair(self, _: Settings, store: str) -> tuple[list[dict[str, Any]], str]:
+        """What a repair finds, once."""
+        assert store
+        if not self.lost:
+            return [], "page"
+        self._move("headphones", -self.lost)
+        drift = {"kind": "orphaned_hold", "done": f"released {self.lost}"}
+        self.lost = 0
+        return [drift], "page"
 
     def _idempotent(self, user: str, request: Request) -> Response:
         key = (user, request.headers.get("Idempotency-Key") or str(len(self.answered)))
@@ -142,6 +163,8 @@ def walk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         with standin(shop) as port:
             clear_environment(monkeypatch, PORT=port, INVENTORY_PORT=port, **values)
             monkeypatch.setattr(others, "tell", shop.tell)
+            monkeypatch.setattr(upkeep, "let_a_month_pass", shop.let_a_month_pass)
+            monkeypatch.setattr(upkeep, "repair", shop.repair)
             monkeypatch.setattr(day, "EVENT_SECONDS", 0.5)
             return run(capsys, "demo", *words)
 

@@ -1,5 +1,6 @@
 """What `cart doctor` says of Temporal, with a client that stands in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +40,7 @@ class Cluster:
             for name, kind in SEARCH_ATTRIBUTES.items()
         }
         self.polled = timedelta(seconds=10)
+        self.worker_works = True
         self.workflow_service = SimpleNamespace(
             describe_namespace=self._describe_namespace,
             describe_task_queue=self._describe_task_queue,
@@ -55,6 +57,10 @@ class Cluster:
             identity="1@here", last_access_time=SimpleNamespace(ToDatetime=lambda tzinfo: seen)
         )
         return SimpleNamespace(pollers=[poller])
+
+    async def execute_workflow(self, *_: Any, **__: Any) -> None:
+        if not self.worker_works:
+            await asyncio.Event().wait()
 
     async def _list_attributes(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(custom_attributes=self.attributes)
@@ -136,6 +142,19 @@ async def test_no_worker_has_asked_for_work(cluster: Cluster) -> None:
 
     assert finding.state is State.FAILED
     assert "python worker.py" in finding.advice
+
+
+async def test_a_worker_that_has_asked_for_work_and_does_none(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporal, "PING_SECONDS", 0.01)
+    cluster.worker_works = False
+
+    finding = (await examine_temporal())["worker"]
+
+    assert finding.state is State.FAILED
+    assert "1@here" in finding.what
+    assert "hangs" in finding.advice
 
 
 async def test_a_temporal_profile_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,17 +39,23 @@ class Bench:
     task_queue: str
 
     def common(
-        self, buyer: Buyer, asked: str, *, deadline_seconds: float = 30, key: str = ""
+        self,
+        buyer: Buyer,
+        asked: str,
+        *,
+        key: str = "",
+        deadline_seconds: float = 30,
+        **policy: Any,
     ) -> dict[str, Any]:
-        """The fields that all operations have."""
-        policy = policy_of(self.shop.world.settings)
+        """The fields that all operations have; what else is given is of its policy."""
+        policy |= {"deadline_seconds": deadline_seconds}
         return {
             "store_id": self.shop.store_id,
             "user_id": buyer.user_id,
             "operation_id": ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
             "attempt_id": new_attempt(),
             "fingerprint": asked,
-            "policy": policy.model_copy(update={"deadline_seconds": deadline_seconds}),
+            "policy": policy_of(self.shop.world.settings).model_copy(update=policy),
         }
 
     async def run(self, workflow: Any, buyer: Buyer, request: CartOperation) -> Handle:
