@@ -1,4 +1,5 @@
-"""What FastAPI tells of the requests it serves: a span of each, once the process traces."""
+"""What FastAPI tells of the requests it serves: how many and how long, and once the process traces
+a span of each. Health checks and scrapes are nobody's requests."""
 
 from fastapi.telemetry import TelemetryConfig
 
@@ -6,5 +7,5 @@ REQUEST_SPANS: TelemetryConfig = {
     "auto_configure": False,  # `telemetry.tracing` does
     "logs": False,  # `logs` is the place of those
     "operation_spans": False,
-    "exclude": lambda scope: scope["path"].startswith("/health"),
+    "exclude": lambda scope: scope["path"].startswith(("/health", "/metrics")),
 }
