@@ -24,7 +24,7 @@ from settings import Settings
 
 HEADER = "traceparent"
 EXPORT_SECONDS = 3.0
-END_SECONDS = 3.0
+END_SECONDS = 1.0
 """How long a process that ends waits for its last spans to leave."""
 
 # W3C Trace Context alone: baggage would carry what strangers send into Temporal's histories.

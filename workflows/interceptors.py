@@ -1,8 +1,9 @@
 """What goes with an operation from who asks for it through its workflow to its steps.
 
 The ids that all its log lines have, in a header of their own; and, in a process that traces, its
-trace, by the Temporal SDK's interceptor. Workflow code only hands headers on, so a replay does what
-the first run did. What is not in here: how lines are written (`logs`), and spans (`telemetry`).
+trace, by the Temporal SDK's interceptor. A workflow only hands their headers on, so a replay does
+what the first run did. What is not in here: how lines are written (`logs`), and the spans of calls
+(`telemetry`).
 """
 
 from collections.abc import Mapping
@@ -18,23 +19,37 @@ from telemetry import tracing
 
 HEADER = "cart-log-ids"
 
-Headers = Mapping[str, Payload]
-
 
 def interceptors() -> list[client.Interceptor]:
     """For the clients and workers of this process."""
     if not tracing.is_on():
         return [LogIds()]
+    return [_spans(), LogIds()]
+
+
+def _spans() -> client.Interceptor:
+    """Spans of starts, signals and steps.
+
+    None of workflows: theirs have no duration, tell nothing that the steps' do not, and were a good
+    quarter of what tracing costs the worker.
+    """
     from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415
 
-    tracer = TracingInterceptor()
-    tracer.text_map_propagator = tracing.PROPAGATOR
-    return [tracer, LogIds()]
+    class Spans(TracingInterceptor):
+        def workflow_interceptor_class(self, input: Any) -> Any:  # noqa: A002
+            return None
+
+    spans = Spans()
+    spans.text_map_propagator = tracing.PROPAGATOR
+    return spans
 
 
 class LogIds(client.Interceptor, worker.Interceptor):
-    """Binds to the log lines of a step what its operation is: `requestId`, `operationId`,
-    `workflowId`, `runId`, `activity`, and `sagaId` where the step is told it."""
+    """Binds to the log lines of a saga and its steps what they belong to.
+
+    `requestId`, `operationId` and `traceId` come from who starts it; `workflowId`, `runId` and
+    `activity` are the step's own, and `sagaId` where it is told. (The SDK tells a workflow's.)
+    """
 
     def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:  # noqa: A002
         return _Starts(next)
@@ -62,6 +77,8 @@ class _Starts(client.OutboundInterceptor):
             request_id = structlog.contextvars.get_contextvars().get("requestId")
             if request_id is not None:
                 ids["requestId"] = request_id
+            if (traced := tracing.ids()) is not None:
+                ids["traceId"] = traced[0]
             payload = PayloadConverter.default.to_payload(ids)
             input.headers = {**input.headers, HEADER: payload}
         return await super().start_workflow(input)
@@ -71,26 +88,32 @@ class _Workflow(worker.WorkflowInboundInterceptor):
     def init(self, outbound: worker.WorkflowOutboundInterceptor) -> None:
         super().init(_HandsOn(outbound))
 
+    async def execute_workflow(self, input: worker.ExecuteWorkflowInput) -> Any:  # noqa: A002
+        structlog.contextvars.bind_contextvars(**_ids(input.headers))
+        return await super().execute_workflow(input)
+
 
 class _HandsOn(worker.WorkflowOutboundInterceptor):
     def start_activity(
         self,
         input: worker.StartActivityInput,  # noqa: A002
     ) -> workflow.ActivityHandle[Any]:
-        input.headers = _handed_on(input.headers)
+        input.headers = {**workflow.info().headers, **input.headers}
         return super().start_activity(input)
 
     def start_local_activity(
         self,
         input: worker.StartLocalActivityInput,  # noqa: A002
     ) -> workflow.ActivityHandle[Any]:
-        input.headers = _handed_on(input.headers)
+        input.headers = {**workflow.info().headers, **input.headers}
         return super().start_local_activity(input)
 
 
-def _handed_on(headers: Headers) -> Headers:
-    ids = workflow.info().headers.get(HEADER)
-    return headers if ids is None else {**headers, HEADER: ids}
+def _ids(headers: Mapping[str, Payload]) -> dict[str, str]:
+    if HEADER not in headers:
+        return {}
+    ids: dict[str, str] = PayloadConverter.default.from_payload(headers[HEADER])
+    return ids
 
 
 class _Steps(worker.ActivityInboundInterceptor):
@@ -100,9 +123,8 @@ class _Steps(worker.ActivityInboundInterceptor):
             "workflowId": info.workflow_id,
             "runId": info.workflow_run_id,
             "activity": info.activity_type,
+            **_ids(input.headers),
         }
-        if HEADER in input.headers:
-            ids |= PayloadConverter.default.from_payload(input.headers[HEADER], dict)
         request = input.args[0] if input.args else None
         saga_id = getattr(getattr(request, "run", request), "saga_id", None)
         if saga_id is not None:

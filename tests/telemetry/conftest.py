@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from deploy.local.stack import Stack
+from settings import LOCALHOST
 from tests.conftest import settings_of_its_own
 from tests.support.collector import Collector, collector
 from tests.support.shop import Shop, World, world_of
@@ -30,6 +31,13 @@ class Traced:
             name: self.stack.process(name).log.read_text()
             for name in ("api", "worker", "consumer", "inventory")
         }
+
+    async def metrics(self) -> str:
+        """The pages of all processes."""
+        settings = self.world.settings
+        ports = (settings.port, settings.worker_metrics_port, settings.consumer_metrics_port)
+        pages = [await self.world.http.get(f"http://{LOCALHOST}:{port}/metrics") for port in ports]
+        return "\n".join(page.raise_for_status().text for page in pages)
 
 
 @pytest.fixture(scope="package")

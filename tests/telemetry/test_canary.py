@@ -30,6 +30,7 @@ SIGNS = {
     "consumer": "dead_letter",
     "inventory": "Inventory is ready",
     "spans": "send cart.cleared",
+    "metrics": "cart_event_publish_success",
 }
 CANARIES = ("canary", "Canary", ADDRESS)
 
@@ -116,7 +117,7 @@ async def test_no_token_email_name_or_raw_key_is_told(traced: Traced) -> None:
             "events": repr(await shop.events()),
             "temporal": "\n".join(shown_by_temporal(run) for run in runs),
             "spans": repr([one.span for one in traced.collector.spans]),
-            "metrics": (await traced.world.http.get("/metrics")).text,
+            "metrics": await traced.metrics(),
         }
         # All has come to where it is looked for.
         assert told["events"].count(f"topic='{CART_ITEM_ADDED}'") == 2

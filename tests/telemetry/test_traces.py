@@ -13,7 +13,6 @@ ADD = {
     ("cart-api", "POST /api/v1/cart/{storeId}/store"),
     ("cart-api", "find operations"),
     ("cart-api", "StartWorkflow:AddItem"),
-    ("cart-worker", "RunWorkflow:AddItem"),
     ("cart-worker", "RunActivity:reserve_hold"),
     ("cart-worker", "POST inventory"),
     ("cart-inventory", "POST /api/v1/inventories/reserve"),
