@@ -139,6 +139,8 @@ class Settings(BaseSettings):
 
     # Temporal (the rest of its connection is the SDK's own environment configuration)
     temporal_task_queue: str = "cart"
+    temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    temporal_worker_build_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
     temporal_port: Port = 7233
     temporal_ui_port: Port = 8233
     temporal_ui_url: str | None = None

@@ -13,7 +13,13 @@ from functools import partial
 
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.carts import CartActivities
@@ -107,6 +113,24 @@ def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
     )
 
 
+def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
+    """Which version of the worker this is; None when any worker takes any run.
+
+    All runs stay with the version that began them: a saga is over in a moment, a scheduled run in
+    minutes. The relay, which may never end, continues as new on the version that is current.
+    """
+    if settings.temporal_worker_build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(
+            deployment_name=settings.temporal_deployment_name,
+            build_id=settings.temporal_worker_build_id,
+        ),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
+    )
+
+
 def build_worker(
     client: Client,
     settings: Settings,
@@ -176,6 +200,7 @@ def build_worker(
             scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
+        deployment_config=deployment_of(settings),
         # How long a relay's next task waits for a worker that has died, before another may have it.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),

@@ -9,7 +9,11 @@ import httpx
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+    DescribeWorkerDeploymentRequest,
+)
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -23,6 +27,7 @@ TEMPORAL = "Temporal"
 ATTRIBUTES = "search attributes"
 WEB_UI = "Temporal Web UI"
 WORKER = "worker"
+VERSION = "version of the worker"
 
 CONNECT_SECONDS = 1.2
 # What is left of a check's time after connecting; a worker that is well needs some milliseconds.
@@ -58,6 +63,8 @@ async def check_temporal(settings: Settings, report: Report) -> None:
     if not await _namespace(client, place, report):
         return
     checks = [_search_attributes(client, report), _worker(client, settings, report)]
+    if settings.temporal_worker_build_id is not None:
+        checks.append(_version(client, settings, report))
     if place.is_local and settings.temporal_ui_url is None:
         checks.insert(1, _web_ui(settings, report))
     await asyncio.gather(*checks)
@@ -191,6 +198,31 @@ async def _ping(client: Client, queue: str) -> float | None:
     except (TimeoutError, RPCError, WorkflowFailureError):
         return None
     return time.monotonic() - began
+
+
+async def _version(client: Client, settings: Settings, report: Report) -> None:
+    name, ours = settings.temporal_deployment_name, settings.temporal_worker_build_id
+    command = "temporal worker deployment set-current-version"
+    advice = f"run `{command} --deployment-name {name} --build-id {ours}`"
+    request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=name)
+    try:
+        answer = await client.workflow_service.describe_worker_deployment(
+            request, timeout=RPC_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            report.failed(VERSION, f"Temporal knows no worker of {name!r}", "start one")
+        else:
+            report.warn(VERSION, f"cannot be seen: {reason(error)}", "see Temporal")
+        return
+    routing = answer.worker_deployment_info.routing_config
+    current = routing.current_deployment_version.build_id
+    if not current:
+        report.failed(VERSION, f"none of {name!r} is current: new sagas wait", advice)
+    elif current != ours:
+        report.warn(VERSION, f"{current} is current, not {ours}, which is ours", advice)
+    else:
+        report.ok(VERSION, f"{ours} is current")
 
 
 def _why(error: Exception) -> str:

@@ -22,6 +22,7 @@ from models.messages import EventEffect
 from settings import Settings
 from tests.support.relays import TOO_LARGE
 from tests.support.shop import Event, read_events
+from tests.support.waiting import eventually
 
 PATIENT_SECONDS = 20.0
 
@@ -168,18 +169,27 @@ async def test_ping_where_nobody_listens(settings: Settings) -> None:
 
 
 async def test_the_missing_topics_are_made(broker: Stack) -> None:
+    """What a controller has done, a broker hears of a moment later."""
     admin = AIOKafkaAdminClient(**connection_options(broker.settings))
     await admin.start()
-    try:
-        await admin.delete_topics([CART_CLEARED])
-        for _ in range(2):
-            await create_topics(broker.settings)
+
+    async def gone() -> None:
+        assert CART_CLEARED not in await admin.list_topics()
+
+    async def made() -> None:
         described = {
             topic["topic"]: topic["partitions"] for topic in await admin.describe_topics([*TOPICS])
         }
+        assert set(described) == set(TOPICS)
+        for partitions in described.values():
+            assert len(partitions) == PARTITIONS
+            assert all(partition["replicas"] == [1] for partition in partitions)
+
+    try:
+        await admin.delete_topics([CART_CLEARED])
+        await eventually(gone)
+        for _ in range(2):
+            await create_topics(broker.settings)
+        await eventually(made)
     finally:
         await admin.close()
-    assert set(described) == set(TOPICS)
-    for partitions in described.values():
-        assert len(partitions) == PARTITIONS
-        assert all(partition["replicas"] == [1] for partition in partitions)
