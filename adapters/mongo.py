@@ -87,10 +87,15 @@ def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
 async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
     """A client to which this process's documents are bound; succeeds while MongoDB is away."""
     client = open_client(uri, app_name=app_name)
+    await bind(client)
+    return client
+
+
+async def bind(client: MongoClient) -> None:
+    """Lets this process's documents work with a client; they work with one at a time."""
     await _Binding(
         database=_database(client), document_models=[*DOCUMENTS, BusinessFigures], skip_indexes=True
     )
-    return client
 
 
 def _database(client: MongoClient) -> AsyncDatabase[dict[str, Any]]:

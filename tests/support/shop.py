@@ -12,6 +12,7 @@ import httpx
 from aiokafka import AIOKafkaConsumer
 from temporalio.client import Client, WorkflowExecution
 
+from adapters import mongo
 from adapters.carts import CartStore
 from adapters.events import connection_options
 from cli.token import mint_token
@@ -47,16 +48,23 @@ class World:
     temporal: Client
 
 
+_open: list[CartStore] = []
+
+
 @asynccontextmanager
 async def world_of(settings: Settings) -> AsyncIterator[World]:
-    """Clients of a running stack."""
+    """Clients of a running stack. Of one within another, the inner has the documents."""
     carts = await CartStore.connect(settings.mongodb, app_name="tests")
+    _open.append(carts)
     async with (
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
         httpx.AsyncClient(base_url=settings.inventory, timeout=10) as inventory,
     ):
         yield World(settings, http, inventory, carts, await connect(settings))
+    _open.remove(carts)
     await carts.close()
+    if _open:
+        await mongo.bind(_open[-1]._client)
 
 
 @dataclass
