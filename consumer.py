@@ -69,7 +69,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> int:
     """Exit code 2 when the settings cannot be used."""
-    return run_process(run)
+    return run_process("consumer", run)
 
 
 if __name__ == "__main__":

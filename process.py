@@ -7,12 +7,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import uvloop
 
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
+from telemetry.exposition import serve_metrics, start_metrics
 
 
 def told_to_stop() -> asyncio.Event:
@@ -24,7 +25,9 @@ def told_to_stop() -> asyncio.Event:
     return stopping
 
 
-def run_process(run: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
+def run_process(
+    process: Literal["worker", "consumer"], run: Callable[[Settings], Coroutine[Any, Any, None]]
+) -> int:
     """Runs a process to its end; exit code 2 when the settings cannot be used."""
     try:
         settings = load_settings()
@@ -32,5 +35,7 @@ def run_process(run: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
         print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(settings.log_level)
+    start_metrics(process, settings)
+    serve_metrics(process, settings)
     uvloop.run(run(settings))
     return 0

@@ -158,6 +158,11 @@ class Settings(BaseSettings):
     enable_event_publishing: bool = True
     enable_cache_invalidation: bool = True
 
+    # Metrics; a port of 0 shows none (the API shows its own at PORT)
+    enable_metrics: bool = True
+    worker_metrics_port: int = Field(9464, ge=0, le=65535)
+    consumer_metrics_port: int = Field(9465, ge=0, le=65535)
+
     # Local stack
     local_dir: Path = Path(".local")
 

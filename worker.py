@@ -36,6 +36,7 @@ from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
 from adapters.repair import CartBooks
 from adapters.stock_cache import StockCache
+from adapters.stored_gauges import showing_stored
 from heartbeat import beating
 from process import run_process, told_to_stop
 from settings import Settings
@@ -214,6 +215,8 @@ async def run(settings: Settings) -> None:
             await warming
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
+            if settings.enable_metrics:
+                await stack.enter_async_context(showing_stored(FigureStore(), Outbox()))
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})
@@ -241,7 +244,7 @@ async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None
 
 def main() -> int:
     """Exit code 2 when the settings cannot be used."""
-    return run_process(run)
+    return run_process("worker", run)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from models.messages import (
     ShowCart,
 )
 from models.operation import Operation
+from telemetry.metrics import UNDOS
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,10 @@ class CartActivities:
         """Records the run as aborted unless it has committed; answers what it is."""
         async with heartbeats():
             with as_application_error():
-                return await self._carts.settle(request.run, request.reason, request.releases)
+                record = await self._carts.settle(request.run, request.reason, request.releases)
+        if record.state == "aborted":
+            UNDOS.add(1, {"operation": request.run.operation, "reason": request.reason})
+        return record
 
     @activity.defn(name="answer_caller")
     async def answer(self, request: AnswerCaller) -> None:

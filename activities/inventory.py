@@ -1,6 +1,8 @@
 """Steps on the Inventory Service: reserve, and its undo, release."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -9,8 +11,9 @@ from activities.errors import as_application_error
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
 from adapters.stock_cache import StockCache
-from models.errors import DependencyTimeout
+from models.errors import DependencyTimeout, DependencyUnavailable
 from models.messages import HoldAnswer, ReleaseHolds, ReserveHold
+from telemetry.metrics import NOT_RESERVED, RESERVED
 
 # While a saga holds its cart it does not wait for a slow inventory to take a hold back.
 INLINE_RELEASE_SECONDS = 1.0
@@ -31,8 +34,12 @@ class InventoryActivities:
     @activity.defn(name="reserve_hold")
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
         """Reserves units; after a timeout it is not tried again, the caller has waited enough."""
-        with as_application_error(final=(DependencyTimeout,)):
+        with as_application_error(final=(DependencyTimeout,)), _counted():
             answer = await self._inventory.reserve(hold)
+        if answer.granted:
+            RESERVED.add(1)
+        else:
+            NOT_RESERVED.add(1, {"error": "insufficient_stock"})
         return answer.model_copy(update={"repeated": activity.info().attempt > 1})
 
     @activity.defn(name="release_holds")
@@ -57,3 +64,14 @@ class InventoryActivities:
                     request.store_id, {release.product_id for release in request.releases}
                 ),
             )
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Counts a reserve that got no answer."""
+    try:
+        yield
+    except DependencyUnavailable as error:
+        why = "timeout" if isinstance(error, DependencyTimeout) else "unavailable"
+        NOT_RESERVED.add(1, {"error": why})
+        raise

@@ -11,22 +11,28 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from adapters.calls import measured_call
 from models.errors import DependencyUnavailable
+from telemetry.metrics import CIRCUIT_OPEN
 
 logger = logging.getLogger(__name__)
 
 
 class CircuitBreaker:
-    """Guards the calls to one dependency within one process."""
+    """Guards the calls to one dependency within one process; `call` names them in the metrics."""
 
-    def __init__(self, dependency: str, *, failures: int, cooldown_seconds: float) -> None:
+    def __init__(
+        self, dependency: str, *, call: str, failures: int, cooldown_seconds: float
+    ) -> None:
         self.dependency = dependency
+        self._call = call
         self._limit = failures
         self._cooldown = cooldown_seconds
         self._failed = 0
         self._reason = ""
         self._open_until: float | None = None
         self._on_trial = False
+        self._show(is_open=False)
 
     @property
     def is_open(self) -> bool:
@@ -46,7 +52,8 @@ class CircuitBreaker:
             raise DependencyUnavailable(self.dependency, f"circuit open after {self._reason}")
         trial = self._on_trial = self._open_until is not None
         try:
-            yield
+            with measured_call(self.dependency, self._call):
+                yield
         except DependencyUnavailable as error:
             self._failure(error)
             raise
@@ -73,6 +80,7 @@ class CircuitBreaker:
                     "reason": error.detail,
                 },
             )
+            self._show(is_open=True)
         self._open_until = time.monotonic() + self._cooldown
 
     def _success(self) -> None:
@@ -81,5 +89,9 @@ class CircuitBreaker:
                 "Dependency is available again",
                 extra={"event": "dependency_available", "dependency": self.dependency},
             )
+            self._show(is_open=False)
         self._failed = 0
         self._open_until = None
+
+    def _show(self, *, is_open: bool) -> None:
+        CIRCUIT_OPEN.set(int(is_open), {"dependency": self.dependency, "call": self._call})

@@ -83,7 +83,7 @@ class CartCache:
     async def get(self, store_id: str, user_id: str) -> Found:
         """The latest cached cart."""
         key = _key(store_id, user_id)
-        async with self._redis.asked():
+        async with self._redis.asked("cart"):
             epoch, body = await self._get(
                 keys=[f"{key}:latest_version", f"{key}:epoch"], args=[f"{key}:v"]
             )
@@ -109,7 +109,7 @@ class CartCache:
         key = _key(store_id, user_id)
         keys = [f"{key}:latest_version", f"{key}:epoch", f"{key}:v{version}"]
         keys += [stock_key(store_id, product) for product in changed_products]
-        async with self._redis.asked():
+        async with self._redis.asked("cart"):
             stored = await self._put(
                 keys=keys,
                 args=[
@@ -129,7 +129,7 @@ class CartCache:
         if not user_ids:
             return []
         keys = [_key(store_id, user_id) for user_id in user_ids]
-        async with self._redis.asked() as redis:
+        async with self._redis.asked("cart") as redis:
             versions = await redis.mget([f"{key}:latest_version" for key in keys])
             epochs = await redis.mget([f"{key}:epoch" for key in keys])
             named = [f"{key}:v{int(v or 0)}" for key, v in zip(keys, versions, strict=True)]
@@ -148,12 +148,12 @@ class CartCache:
         Only for whoever holds the cart's lock, and caches the right version next.
         """
         key = _key(store_id, user_id)
-        async with self._redis.asked() as redis:
+        async with self._redis.asked("cart") as redis:
             await redis.delete(f"{key}:latest_version", f"{key}:epoch")
 
     async def announce(self, announcement: Announcement) -> None:
         """Only tells who listens; nobody may listen."""
-        async with self._redis.asked() as redis:
+        async with self._redis.asked("cart") as redis:
             await redis.publish(announcement.channel, announcement.payload)
 
     async def drop(
@@ -166,7 +166,7 @@ class CartCache:
     ) -> None:
         """Forgets a cart that was deleted, and leaves the time of it as a tombstone."""
         key = _key(store_id, user_id)
-        async with self._redis.asked():
+        async with self._redis.asked("cart"):
             await self._drop(
                 keys=[f"{key}:latest_version", f"{key}:epoch"],
                 args=[

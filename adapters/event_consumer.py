@@ -19,6 +19,7 @@ from adapters.events import connection_options
 from adapters.lanes import Lanes
 from models.incoming import MAX_EVENT_BYTES, Message
 from settings import Settings
+from telemetry.metrics import CONSUMER_LAG
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ REVOKE_SECONDS = 3.0  # less than the session, in which the broker must hear of 
 DRAIN_SECONDS = 8.0
 STOP_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
+MEASURE_SECONDS = 1.0
 SESSION_MS = 10_000
 FETCH_BYTES = 4 * MAX_EVENT_BYTES
 
@@ -100,13 +102,15 @@ class _Member(ConsumerRebalanceListener):
         self._joined = joined
         self._lanes: dict[TopicPartition, Lanes] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._measured: set[TopicPartition] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop, or Kafka fails in a way that this client cannot get over."""
-        committing: asyncio.Task[None] | None = None
+        meanwhile: list[asyncio.Task[None]] = []
         try:
             await self._consumer.start()
-            committing = asyncio.create_task(self._keep_committing())
+            meanwhile.append(asyncio.create_task(self._keep_committing()))
+            meanwhile.append(asyncio.create_task(self._keep_measuring()))
             while not stopping.is_set():
                 self._throttle()
                 batch = await self._consumer.getmany(timeout_ms=POLL_MS)
@@ -114,10 +118,11 @@ class _Member(ConsumerRebalanceListener):
                     self._begin(partition, records)
                 self._raise_failure()
         finally:
-            if committing is not None:
-                committing.cancel()
-                await asyncio.gather(committing, return_exceptions=True)
+            for task in meanwhile:
+                task.cancel()
+            await asyncio.gather(*meanwhile, return_exceptions=True)
             await self._finish([*self._lanes], DRAIN_SECONDS if stopping.is_set() else 0)
+            self._forget_lag([*self._measured])
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
@@ -151,6 +156,35 @@ class _Member(ConsumerRebalanceListener):
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             await self._commit([*self._lanes])
+
+    async def _keep_measuring(self) -> None:
+        while True:
+            with suppress(IllegalStateError, AssertionError):  # taken away while it is asked
+                for partition in self._consumer.assignment():
+                    await self._measure_lag(partition)
+            await asyncio.sleep(MEASURE_SECONDS)
+
+    async def _measure_lag(self, partition: TopicPartition) -> None:
+        """How many messages of a partition are not done; what is under way is among them."""
+        end = self._consumer.highwater(partition)
+        if end is None:  # the first answer is still to come
+            return
+        lanes = self._lanes.get(partition)
+        done = lanes.committable if lanes else None
+        if done is None:
+            done = await self._consumer.position(partition)
+        self._show_lag(partition, max(0, end - done))
+        self._measured.add(partition)
+
+    def _forget_lag(self, partitions: Iterable[TopicPartition]) -> None:
+        """Whoever has these next will show it."""
+        for partition in self._measured.intersection(partitions):
+            self._measured.remove(partition)
+            self._show_lag(partition, 0)
+
+    @staticmethod
+    def _show_lag(partition: TopicPartition, lag: int) -> None:
+        CONSUMER_LAG.set(lag, {"topic": partition.topic, "partition": str(partition.partition)})
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
         """Commits how far these are; what cannot be committed is done again, and has no effect."""
@@ -193,7 +227,9 @@ class _Member(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Called before a rebalance, while no messages are handed out."""
-        await self._finish([*revoked], REVOKE_SECONDS)
+        partitions = [*revoked]
+        await self._finish(partitions, REVOKE_SECONDS)
+        self._forget_lag(partitions)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called after one; messages come from the committed offsets on."""

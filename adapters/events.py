@@ -30,10 +30,11 @@ from aiokafka.errors import (
 )
 
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable, EffectRefused
+from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
 from models.messages import EventEffect
 from settings import Settings
+from telemetry.metrics import NOT_PUBLISHED, PUBLISHED
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class EventPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self._breaker = CircuitBreaker("kafka", failures=1, cooldown_seconds=1.0)
+        self._breaker = CircuitBreaker("kafka", call="publish", failures=1, cooldown_seconds=1.0)
 
     async def warm_up(self) -> None:
         """Connects ahead of the first event, when a broker is there."""
@@ -149,7 +150,15 @@ class EventPublisher:
         `anyway` also while the circuit is open. Raises `EffectRefused` when Kafka does not take one
         of them, else `DependencyUnavailable`.
         """
-        await self.send([_outgoing(event) for event in events], anyway=anyway)
+        try:
+            await self.send([_outgoing(event) for event in events], anyway=anyway)
+        except CartServiceError as error:
+            why = "refused" if isinstance(error, EffectRefused) else "unavailable"
+            for event in events:
+                NOT_PUBLISHED.add(1, {"topic": event.topic, "error": why})
+            raise
+        for event in events:
+            PUBLISHED.add(1, {"topic": event.topic})
 
     async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
         """The same for messages of any kind."""

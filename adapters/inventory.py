@@ -81,10 +81,14 @@ class InventoryClient:
             headers={"Content-Type": "application/json"},
         )
         self._checking = CircuitBreaker(
-            "inventory", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
+            "inventory", call="check", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
         )
-        self._reserving = CircuitBreaker("inventory", failures=3, cooldown_seconds=COOLDOWN_SECONDS)
-        self._releasing = CircuitBreaker("inventory", failures=3, cooldown_seconds=COOLDOWN_SECONDS)
+        self._reserving = CircuitBreaker(
+            "inventory", call="reserve", failures=3, cooldown_seconds=COOLDOWN_SECONDS
+        )
+        self._releasing = CircuitBreaker(
+            "inventory", call="release", failures=3, cooldown_seconds=COOLDOWN_SECONDS
+        )
 
     async def close(self) -> None:
         await self._http.close()

@@ -62,7 +62,7 @@ class LogLevels:
         asked = AskedLevel(level, datetime.now(UTC) + timedelta(seconds=seconds))
         text = orjson.dumps({"level": level, "until": timestamp(asked.until)})
         async with self._turn:
-            async with self._redis.asked() as redis:
+            async with self._redis.asked("log_level") as redis:
                 await redis.set(KEY, text, ex=seconds)
             self._asked = asked
             self._apply()
@@ -79,7 +79,7 @@ class LogLevels:
 
     async def _look(self) -> None:
         try:
-            async with self._redis.asked() as redis:
+            async with self._redis.asked("log_level") as redis:
                 self._asked = _asked(await redis.get(KEY))
         except DependencyUnavailable as error:  # what was asked for last holds for its time
             logger.debug("Log level is not looked for: %s", error)

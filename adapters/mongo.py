@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
+from adapters.calls import measured_call
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.figures import BusinessFigures
@@ -113,14 +114,15 @@ async def create_indexes(client: MongoClient) -> None:
 @asynccontextmanager
 async def bounded(seconds: float) -> AsyncIterator[None]:
     """Gives what is inside `seconds` in all, and names MongoDB when it does not answer."""
-    try:
-        with pymongo.timeout(seconds):
-            yield
-    except PyMongoError as error:
-        if error.timeout:
-            raise DependencyTimeout("mongodb", str(error)) from error
-        if isinstance(error, ConnectionFailure) or any(
-            error.has_error_label(label) for label in _PASSING_LABELS
-        ):
-            raise DependencyUnavailable("mongodb", str(error)) from error
-        raise
+    with measured_call("mongodb", "command"):
+        try:
+            with pymongo.timeout(seconds):
+                yield
+        except PyMongoError as error:
+            if error.timeout:
+                raise DependencyTimeout("mongodb", str(error)) from error
+            if isinstance(error, ConnectionFailure) or any(
+                error.has_error_label(label) for label in _PASSING_LABELS
+            ):
+                raise DependencyUnavailable("mongodb", str(error)) from error
+            raise

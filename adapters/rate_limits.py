@@ -48,7 +48,7 @@ class RateLimiter:
 
     async def take(self, who: str, *, per_minute: int) -> Allowance:
         """Takes one request out of somebody's bucket, if there is one."""
-        async with self._redis.asked():
+        async with self._redis.asked("rate_limit"):
             allowed, left = await self._take(
                 keys=[f"cart:rate:{who}"], args=[per_minute, WINDOW_SECONDS]
             )

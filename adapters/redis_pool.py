@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -12,9 +13,12 @@ from redis.exceptions import RedisError
 
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable
+from telemetry.metrics import REDIS_AWAY
 
 CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 64
+
+Use = Literal["cart", "stock", "rate_limit", "log_level"]
 
 
 class RedisPool:
@@ -35,7 +39,7 @@ class RedisPool:
             health_check_interval=0,
         )
         self._redis = Redis.from_pool(pool)
-        self._breaker = CircuitBreaker("redis", failures=2, cooldown_seconds=1.0)
+        self._breaker = CircuitBreaker("redis", call="command", failures=2, cooldown_seconds=1.0)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -50,10 +54,17 @@ class RedisPool:
         return self._redis.register_script(text)
 
     @asynccontextmanager
-    async def asked(self) -> AsyncIterator[Redis]:
-        """The client; raises `DependencyUnavailable` when Redis does not answer inside."""
-        async with self._breaker.guard(), _naming_redis():
-            yield self._redis
+    async def asked(self, use: Use) -> AsyncIterator[Redis]:
+        """The client; raises `DependencyUnavailable` when Redis does not answer inside.
+
+        What is done without Redis then is counted by its `use`.
+        """
+        try:
+            async with self._breaker.guard(), _naming_redis():
+                yield self._redis
+        except DependencyUnavailable:
+            REDIS_AWAY.add(1, {"use": use})
+            raise
 
 
 @asynccontextmanager

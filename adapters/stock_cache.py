@@ -27,7 +27,7 @@ class StockCache:
     async def get(self, store_id: str, products: Collection[str]) -> dict[str, Stock]:
         """What is known of these products, in one read."""
         try:
-            async with self._redis.asked() as redis:
+            async with self._redis.asked("stock") as redis:
                 found = await redis.mget([stock_key(store_id, product) for product in products])
         except DependencyUnavailable as error:  # the breaker warns, once
             logger.debug("Stock is shown without the cache: %s", error)
@@ -42,7 +42,7 @@ class StockCache:
         """Keeps what the inventory has just said."""
         text = orjson.dumps({"available": stock.available, "held": stock.held})
         try:
-            async with self._redis.asked() as redis:
+            async with self._redis.asked("stock") as redis:
                 await redis.set(stock_key(store_id, product), text, ex=self._ttl)
         except DependencyUnavailable as error:
             logger.debug("Stock was not cached: %s", error)
@@ -50,7 +50,7 @@ class StockCache:
     async def drop(self, store_id: str, products: Collection[str]) -> None:
         """Forgets these products: their stock has changed."""
         try:
-            async with self._redis.asked() as redis:
+            async with self._redis.asked("stock") as redis:
                 await redis.delete(*(stock_key(store_id, product) for product in products))
         except DependencyUnavailable as error:
             logger.debug("Stock was not dropped from the cache: %s", error)

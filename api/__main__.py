@@ -13,6 +13,7 @@ import uvicorn
 from api.app import create_app
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
+from telemetry.exposition import start_metrics
 
 _START_FAILED = 3
 _DRAIN_GRACE_SECONDS = 1
@@ -42,6 +43,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logging(settings.log_level)
+    start_metrics("api", settings)
     # Uvicorn raises the signal again when all is done: it then means "end", not "be killed".
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(server_config(settings))

@@ -18,11 +18,12 @@ from api.docs import router as docs_router
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi import DocumentedApi
-from api.routers import admin, cart, carts, health, log_level, operations
+from api.routers import admin, cart, carts, health, log_level, metrics, operations
 from api.state import ApiState, open_state
 from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
+from telemetry.exposition import start_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         log_level.router,
         health.router,
         docs_router,
+        *([metrics.router] if settings.enable_metrics else ()),
     ):
         app.include_router(router)
     return app
@@ -101,5 +103,6 @@ def __getattr__(name: str) -> Any:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logging(settings.log_level)
+    start_metrics("api", settings)
     globals()["app"] = create_app(settings)
     return globals()["app"]

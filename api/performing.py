@@ -13,8 +13,9 @@ from api.outcomes import answered_before, ended
 from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome
+from telemetry.operations import measured
 from workflows import ids
-from workflows.gateway import fingerprint, new_attempt
+from workflows.gateway import fingerprint, new_attempt, operation_name
 
 KeyHeader = Annotated[
     IdempotencyKey | None,
@@ -102,15 +103,20 @@ async def perform(
     trace.fields.update(
         storeId=request.store_id, userId=request.user_id, operationId=request.operation_id
     )
-    if key is not None:
-        earlier = await answered_before(state, request)
-        if earlier is not None:
-            trace.fields["outcome"] = earlier.status
-            return earlier.answer.response()
-    state.intake.check(request.store_id)
-    started = await state.gateway.start(request)
-    call.link_to_saga(request.store_id, request.user_id)
-    heard = await state.gateway.result(started, wait_seconds=state.settings.operation_wait_seconds)
+    with measured(operation_name(request)) as measure:
+        if key is not None:
+            earlier = await answered_before(state, request)
+            if earlier is not None:
+                measure.repeated(earlier.status)
+                trace.fields["outcome"] = earlier.status
+                return earlier.answer.response()
+        measure.ended("unavailable", "intake_held")  # unless it is let in
+        state.intake.check(request.store_id)
+        started = await state.gateway.start(request)
+        call.link_to_saga(request.store_id, request.user_id)
+        wait = state.settings.operation_wait_seconds
+        heard = await state.gateway.result(started, wait_seconds=wait)
+        measure.heard(heard.result if heard else None)
     if heard is None:
         trace.fields["outcome"] = "pending"
         return accepted(request.store_id, request.operation_id)

@@ -11,6 +11,7 @@ from models.cart import Cart
 from models.changes import cart_json
 from models.errors import DependencyUnavailable
 from models.operation import Operation
+from telemetry.metrics import CACHE_HITS, CACHE_MISSES
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ async def own_cart(state: ApiState, store_id: str, user_id: str) -> Answer:
         logger.debug("Cart is read without the cache: %s", error)
         cart = await stored_cart(state, store_id, user_id)
     else:
+        (CACHE_MISSES if cached.body is None else CACHE_HITS).add(1)
         if cached.body is not None:
             answer = Answer(HTTPStatus.OK, cached.body, etag_headers(cached.body))
             return await state.availability.shown(store_id, answer)

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         RunAlreadyAborted,
         VersionConflict,
     )
+    from telemetry.metrics import SAGAS
     from workflows import ids
     from workflows.saga import AlreadyDecided, Refused, Saga
     from workflows.steering import note
@@ -85,6 +86,8 @@ async def _end(
     result = await _decide(saga, forward, stopped)
     await saga.answer(result)
     _show(saga, result)
+    if not workflow.unsafe.is_replaying():
+        SAGAS.add(1, {"operation": result.operation, "outcome": result.outcome.value})
     return result
 
 

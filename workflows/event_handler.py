@@ -37,6 +37,7 @@ from models.messages import (
     Outcome,
     Policy,
 )
+from telemetry.metrics import CONSUMED, PARKED, RETRIED
 from workflows.event_operations import clear_for_order, mark_lines
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class EventHandler:
                 unusable = why
                 continue
             except _PASSING as problem:
+                RETRIED.add(1, {"topic": message.topic})
                 self._say_passing(message, tries, problem)
             except Exception as error:
                 unforeseen += 1
@@ -119,6 +121,10 @@ class EventHandler:
                     unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
                     continue
             else:
+                if unusable is None:
+                    CONSUMED.add(1, {"topic": message.topic})
+                else:
+                    PARKED.add(1, {"topic": message.topic, "error": unusable.code})
                 return
             await asyncio.sleep(min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE))
 

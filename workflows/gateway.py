@@ -54,6 +54,7 @@ from models.messages import (
 )
 from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
+from telemetry.operations import lock_acquisition, measured
 from workflows import ids, policies
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
@@ -105,6 +106,11 @@ def fingerprint(operation: str, request: dict[str, Any]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def operation_name(request: CartOperation) -> str:
+    """The operation's name, which is its workflow's."""
+    return _described(request)[0]
+
+
 def new_attempt() -> str:
     """Names one try to start an operation, so that a start whose answer was lost is recognised."""
     return uuid4().hex
@@ -148,7 +154,7 @@ class CartGateway:
         self._inbox = inbox
         self._fallback = fallback_seconds
         self._queues = Queues()
-        self._breaker = CircuitBreaker("temporal", failures=2, cooldown_seconds=1.0)
+        self._breaker = CircuitBreaker("temporal", call="start", failures=2, cooldown_seconds=1.0)
 
     async def start(self, request: CartOperation) -> Started:
         """Starts an operation; returns as soon as it is accepted."""
@@ -174,7 +180,8 @@ class CartGateway:
             search_attributes=_search_attributes(request, operation, product_id),
         )
         try:
-            handle = await self._start_in_turn(workflow_id, request, start)
+            with lock_acquisition():
+                handle = await self._start_in_turn(workflow_id, request, start)
         except BaseException:
             if self._inbox:
                 self._inbox.forget(request.attempt_id)
@@ -223,7 +230,9 @@ class CartGateway:
         than its deadline, and what `start` and `result` raise: in each case ask again.
         """
         wait = request.policy.deadline_seconds + CARRY_OUT_GRACE_SECONDS
-        heard = await self.result(await self.start(request), wait_seconds=wait)
+        with measured(operation_name(request)) as measure:
+            heard = await self.result(await self.start(request), wait_seconds=wait)
+            measure.heard(heard.result if heard else None)
         if heard is None:
             raise OperationInProgress("it has not ended")
         if heard.result.outcome is Outcome.ABORTED:

@@ -21,6 +21,8 @@ PORT_SETTINGS = (
     "MONGODB_PORT",
     "REDIS_PORT",
     "KAFKA_PORT",
+    "WORKER_METRICS_PORT",
+    "CONSUMER_METRICS_PORT",
 )
 _CONNECT_TIMEOUT = 0.5  # seconds
 # Where tests look for ports: below what Linux (32768) and macOS (49152) give to outgoing

@@ -193,8 +193,15 @@ class Stack:
             "kafka": [PortUse(self.settings.kafka_port, "Kafka", "KAFKA_PORT")],
             "inventory": [PortUse(self.settings.inventory_port, "inventory", "INVENTORY_PORT")],
             "api": [PortUse(self.settings.port, "API", "PORT")],
+            "worker": self._metrics_port("worker", self.settings.worker_metrics_port),
+            "consumer": self._metrics_port("consumer", self.settings.consumer_metrics_port),
         }
         return [use for name in self._parts for use in uses.get(name, [])]
+
+    def _metrics_port(self, name: str, port: int) -> list[PortUse]:
+        if not self.settings.enable_metrics or not port:
+            return []
+        return [PortUse(port, f"the {name}'s metrics", f"{name.upper()}_METRICS_PORT")]
 
     def _environment(self) -> dict[str, str]:
         """The environment of our processes: complete, so that none reads another `.env`."""

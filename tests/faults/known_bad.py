@@ -134,7 +134,7 @@ def _pointer_goes_back(cache: Any) -> None:
     async def unguarded(store_id: str, user_id: str, **cart: Any) -> Any:
         if _has(Mistake.BACKWARDS):
             key = f"Cart:{store_id}:{user_id}"
-            async with cache._redis.asked() as redis:
+            async with cache._redis.asked("cart") as redis:
                 await redis.delete(f"{key}:latest_version", f"{key}:epoch")
         return await put(store_id, user_id, **cart)
 

@@ -21,7 +21,7 @@ def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def redis(world: World) -> AsyncIterator[RedisPool]:
     pool = RedisPool(world.settings.redis)
     yield pool
-    async with pool.asked() as client:
+    async with pool.asked("log_level") as client:
         await client.delete(log_levels.KEY)
     await pool.close()
 
@@ -86,7 +86,7 @@ async def test_what_cannot_be_read_changes_nothing(redis: RedisPool) -> None:
     async with Process(redis) as process, Process(redis) as other:
         await process.ask("debug", seconds=60)
         await other.comes_to("error", "debug")
-        async with redis.asked() as client:
+        async with redis.asked("log_level") as client:
             await client.set(log_levels.KEY, '{"level": "loud"}')
         await other.comes_to("error", "debug", "error")
         await process.ask("debug", seconds=60)

@@ -12,6 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from tests.replay import histories
 from tests.replay.scenarios import SCENARIOS, WORKFLOWS
+from tests.support.metrics import numbers_here
 from worker import PASSED_THROUGH
 from workflows import ids
 
@@ -50,6 +51,13 @@ async def test_a_recorded_run_replays(replayer: Replayer, name: str) -> None:
     if failure is not None:
         commands = "\n    ".join(histories.commands(name))
         pytest.fail(WHAT_TO_DO.format(name=name, commands=commands, error=failure), pytrace=False)
+
+
+async def test_a_replay_counts_nothing(replayer: Replayer) -> None:
+    before = numbers_here()
+    for name in ("add_committed", "add_rejected_for_stock", "add_settled_when_mongodb_is_back"):
+        assert await error_of(replayer, histories.load(name)) is None
+    assert numbers_here().since(before).by("outcome", "cart_saga_count_total") == {}
 
 
 def test_every_scenario_is_recorded_and_every_workflow_has_one() -> None:

@@ -1,0 +1,110 @@
+"""`/metrics` of a process, for Prometheus: its own metrics, Temporal's SDK's, and Python's.
+
+The SDK shows its metrics on a port of its own. They are read from there with each scrape, so that a
+process is one target.
+"""
+
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Literal
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import set_meter_provider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+from settings import LOCALHOST, Settings
+from telemetry.metrics import CATALOG, Process
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+READ_SECONDS = 1.0
+PORT_TRIES = 3
+
+
+def start_metrics(process: Process, settings: Settings) -> None:
+    """Begins to measure, once in a process and before its first Temporal client."""
+    if not settings.enable_metrics:
+        return
+    reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False)
+    set_meter_provider(
+        MeterProvider([reader], exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False)
+    )
+    for metric in CATALOG.values():
+        if process in metric.shown_by:
+            metric.show_zeros()
+    REGISTRY.register(_TemporalMetrics(_measure_temporal()))
+
+
+def serve_metrics(process: Literal["worker", "consumer"], settings: Settings) -> None:
+    """Listens for scrapes at the process's own port, in a thread, for as long as it lives.
+
+    A process that cannot listen works all the same: several on one machine may share the setting.
+    """
+    ports = {"worker": settings.worker_metrics_port, "consumer": settings.consumer_metrics_port}
+    port = ports[process]
+    if not settings.enable_metrics or not port:
+        return
+    try:
+        start_http_server(port, settings.host)
+    except OSError as error:
+        logger.warning(
+            "Metrics are not shown at port %d: %s", port, error, extra={"event": "metrics_hidden"}
+        )
+
+
+def page() -> bytes:
+    """All metrics of this process, as text."""
+    return generate_latest()
+
+
+class _TemporalMetrics(Collector):
+    """What Temporal's SDK shows at a port of its own, on this machine only."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://{LOCALHOST}:{port}/metrics"
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            with urlopen(self._url, timeout=READ_SECONDS) as answer:  # noqa: S310 (our own)
+                text = answer.read().decode()
+        except (URLError, OSError) as error:
+            logger.warning("The metrics of Temporal's SDK cannot be read: %s", error)
+            return
+        yield from text_string_to_metric_families(text)
+
+
+def _measure_temporal() -> int:
+    """The port at which the SDK shows its metrics from now on."""
+    for tries in range(1, PORT_TRIES + 1):
+        port = _free_port()
+        config = PrometheusConfig(
+            bind_address=f"{LOCALHOST}:{port}",
+            counters_total_suffix=True,
+            unit_suffix=True,
+            durations_as_seconds=True,
+        )
+        try:
+            runtime = Runtime(telemetry=TelemetryConfig(metrics=config, attach_service_name=False))
+        except ValueError:  # somebody else was faster
+            if tries == PORT_TRIES:
+                raise
+            continue
+        Runtime.set_default(runtime)
+        return port
+    raise AssertionError("unreachable")
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind((LOCALHOST, 0))
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,108 @@
+"""The numbers at `/metrics`: of the running processes, and of this one."""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+
+import httpx
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import set_meter_provider
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from settings import LOCALHOST, Settings
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What one process shows, or how that differs from what it showed before."""
+
+    values: dict[tuple[str, Labels], float]
+
+    @property
+    def names(self) -> set[str]:
+        return {name for name, _ in self.values}
+
+    def labels(self, name: str) -> set[str]:
+        """The label names that its series have, but for those of histograms."""
+        return {key for one, labels in self.values if one == name for key, _ in labels} - {"le"}
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of the series that have these labels, perhaps among others."""
+        wanted = labels.items()
+        found = [
+            value for (one, has), value in self.values.items() if one == name and wanted <= set(has)
+        ]
+        return sum(found)
+
+    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+        """The same for each value of a label; those at 0 are left out."""
+        sums: dict[str, float] = defaultdict(float)
+        for (one, has), value in self.values.items():
+            if one == name and labels.items() <= set(has):
+                sums[dict(has)[label]] += value
+        return {key: value for key, value in sums.items() if value}
+
+    def since(self, before: "Numbers") -> "Numbers":
+        return Numbers(
+            {key: value - before.values.get(key, 0) for key, value in self.values.items()}
+        )
+
+
+def read(text: str) -> Numbers:
+    """The samples of a page. To Prometheus an empty label is none, and they come and go."""
+    return Numbers(
+        {
+            (sample.name, tuple(sorted(filter(all, sample.labels.items())))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the processes of the service show."""
+
+    api: Numbers
+    worker: Numbers
+    consumer: Numbers
+
+    def since(self, before: "Service") -> "Service":
+        return Service(
+            self.api.since(before.api),
+            self.worker.since(before.worker),
+            self.consumer.since(before.consumer),
+        )
+
+
+async def scrape(settings: Settings) -> Service:
+    """One page of each process."""
+    ports = (settings.port, settings.worker_metrics_port, settings.consumer_metrics_port)
+    async with httpx.AsyncClient(timeout=10) as http:
+        pages = await asyncio.gather(
+            *(http.get(f"http://{LOCALHOST}:{port}/metrics") for port in ports)
+        )
+    for page in pages:
+        page.raise_for_status()
+    return Service(*(read(page.text) for page in pages))
+
+
+@cache
+def _registry() -> CollectorRegistry:
+    """This process's own, once: a meter provider cannot be replaced."""
+    registry = CollectorRegistry()
+    reader = PrometheusMetricReader(
+        disable_target_info=True, scope_info_enabled=False, registry=registry
+    )
+    set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+    return registry
+
+
+def numbers_here() -> Numbers:
+    """What this process has counted since this was first called."""
+    return read(generate_latest(_registry()).decode())

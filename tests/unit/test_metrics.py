@@ -1,0 +1,207 @@
+"""Metrics: the document names them all, and this process counts what has happened in it."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.breaker import CircuitBreaker
+from adapters.calls import measured_call
+from adapters.rate_limits import RateLimiter
+from adapters.redis_pool import RedisPool
+from api.limits import RateLimits
+from deploy.local.ports import free_ports
+from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
+from models.messages import OperationResult, Outcome, Refusal
+from telemetry.metrics import CATALOG, Metric
+from telemetry.operations import lock_acquisition, measured
+from tests.fakes.api import URL, FakeApi
+from tests.support.metrics import Numbers, numbers_here
+
+# Attributes that may be shown, each of which has few values.
+ATTRIBUTES = {
+    "call",
+    "currency",
+    "dependency",
+    "error",
+    "error.type",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "kind",
+    "network.protocol.version",
+    "operation",
+    "outcome",
+    "partition",
+    "reason",
+    "topic",
+    "url.scheme",
+    "use",
+}
+ENDED = "cart_operation_count_total"
+ERRORS = "cart_operation_errors_total"
+CALLS = "cart_dependency_call_duration_milliseconds_count"
+CIRCUIT = "cart_dependency_circuit_open"
+
+
+def row(metric: Metric) -> str:
+    """Its line of the table."""
+    attributes = ", ".join(f"`{name}`" for name in metric.attributes) or "-"
+    cells = (
+        f"`{metric.name}`",
+        f"`{metric.shown_as}`",
+        metric.kind,
+        metric.unit.strip("{}"),
+        attributes,
+        ", ".join(metric.shown_by),
+        metric.meaning,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_document_has_a_line_for_each_metric(project_root: Path) -> None:
+    lines = (project_root / "docs/metrics.md").read_text().splitlines()
+    assert [line for line in map(row, CATALOG.values()) if line not in lines] == []
+    names = {f"`{name}`" for name in CATALOG}
+    found = {
+        line.split("|")[1].strip() for line in lines if line.startswith(("| `cart.", "| `http."))
+    }
+    assert found == names
+
+
+def test_attributes_have_few_values_and_are_never_ids() -> None:
+    assert {name for metric in CATALOG.values() for name in metric.attributes} == ATTRIBUTES
+
+
+class Since:
+    """What is counted in this process from now on."""
+
+    def __init__(self) -> None:
+        self._before = numbers_here()
+
+    def __call__(self) -> Numbers:
+        return numbers_here().since(self._before)
+
+
+@pytest.fixture
+def since() -> Since:
+    return Since()
+
+
+def result(outcome: Outcome, **more: object) -> OperationResult:
+    names = {"operation": "AddItem", "operation_id": "o", "run_id": "r", "saga_id": "s"}
+    return OperationResult.model_validate(names | {"outcome": outcome} | more)
+
+
+@pytest.mark.parametrize(
+    ("heard", "outcome", "error"),
+    [
+        (result(Outcome.COMMITTED), "committed", None),
+        (result(Outcome.REPLAYED), "replayed", None),
+        (result(Outcome.UNCHANGED), "unchanged", None),
+        (None, "pending", None),
+        (
+            result(Outcome.REJECTED, refusal=Refusal(code="line_limit")),
+            "rejected",
+            "line_limit",
+        ),
+        (result(Outcome.ABORTED, reason="deadline"), "aborted", "deadline"),
+    ],
+)
+def test_an_operation_is_counted_by_its_end(
+    since: Since, heard: OperationResult | None, outcome: str, error: str | None
+) -> None:
+    with measured("AddItem") as measure:
+        measure.heard(heard)
+    now = since()
+    assert now.by("outcome", ENDED, operation="AddItem") == {outcome: 1}
+    assert now("cart_operation_duration_milliseconds_count", outcome=outcome) == 1
+    assert now.by("error", ERRORS, operation="AddItem") == ({error: 1} if error else {})
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome", "error"),
+    [
+        (OperationInProgress("busy"), "busy", "busy"),
+        (DependencyUnavailable("temporal"), "unavailable", "temporal_unavailable"),
+        (LookupError(), "failed", "unexpected"),
+    ],
+)
+def test_an_operation_that_raises_is_counted_by_what_it_raises(
+    since: Since, raised: Exception, outcome: str, error: str
+) -> None:
+    with pytest.raises(type(raised)), measured("AddItem"):
+        raise raised
+    now = since()
+    assert now.by("outcome", ENDED) == {outcome: 1}
+    assert now.by("error", ERRORS) == {error: 1}
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (OperationInProgress("busy"), "busy"),
+        (DependencyUnavailable("temporal"), "temporal_unavailable"),
+    ],
+)
+def test_a_cart_that_was_not_got_is_counted(since: Since, raised: Exception, error: str) -> None:
+    with lock_acquisition():
+        pass
+    with pytest.raises(type(raised)), lock_acquisition():
+        raise raised
+    now = since()
+    assert now("cart_lock_acquisition_success_total") == 1
+    assert now.by("error", "cart_lock_acquisition_failure_total") == {error: 1}
+
+
+def test_calls_are_measured_by_how_they_end(since: Since) -> None:
+    ends = (None, DependencyTimeout("x"), DependencyUnavailable("x"), ValueError())
+    for end in ends:
+        with suppress(DependencyUnavailable, ValueError), measured_call("x", "y"):
+            if end is not None:
+                raise end
+    expected = {"ok": 1, "timeout": 1, "unavailable": 1, "refused": 1}
+    assert since().by("outcome", CALLS, dependency="x", call="y") == expected
+
+
+async def test_an_open_circuit_is_shown_until_a_call_succeeds(since: Since) -> None:
+    breaker = CircuitBreaker("x", call="z", failures=1, cooldown_seconds=60)
+    assert numbers_here()(CIRCUIT, dependency="x", call="z") == 0
+    with suppress(DependencyUnavailable):
+        async with breaker.guard():
+            raise DependencyUnavailable("x")
+    with suppress(DependencyUnavailable):
+        async with breaker.guard():
+            raise AssertionError("the circuit is open")
+    assert numbers_here()(CIRCUIT, dependency="x", call="z") == 1
+    async with breaker.guard(anyway=True):
+        pass
+    assert numbers_here()(CIRCUIT, dependency="x", call="z") == 0
+    # What the circuit turned away was no call.
+    assert since().by("outcome", CALLS, call="z") == {"unavailable": 1, "ok": 1}
+
+
+async def test_what_is_done_without_redis_is_counted(since: Since) -> None:
+    redis = RedisPool(SecretStr(f"redis://127.0.0.1:{free_ports()['REDIS_PORT']}/0"))
+    limits = RateLimits(RateLimiter(redis), per_user=1, per_address=0)
+    for _ in range(3):
+        assert await limits.of_user("somebody") is None
+    await redis.close()
+    assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
+
+
+async def test_reads_are_hits_or_misses(since: Since) -> None:
+    api = FakeApi()
+    await api.client.get(URL, headers=api.token())
+    now = since()
+    assert now("cart_cache_hit_total") + now("cart_cache_miss_total") == 1
+
+
+async def test_the_page_is_no_part_of_the_public_api() -> None:
+    api = FakeApi()
+    page = await api.client.get("/metrics")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/plain")
+    document = (await api.client.get("/openapi.json")).json()
+    assert "/metrics" not in document["paths"]
