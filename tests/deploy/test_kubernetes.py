@@ -166,3 +166,16 @@ def test_no_deployment_of_production_takes_another_ones_pods() -> None:
             if selector <= other["spec"]["template"]["metadata"]["labels"].items()
         ]
         assert taken == [one["metadata"]["name"]]
+
+
+def test_a_monitoring_of_your_own_is_handed_rules_and_dashboards() -> None:
+    dashboards = {file.name for file in (ROOT / "deploy/grafana/dashboards").iterdir()}
+    for folder, shipped in (
+        ("deploy/prometheus", {"alerts.yml", "kubernetes.yml"}),
+        ("deploy/grafana", dashboards),
+    ):
+        done = run("kubectl", "kustomize", folder)
+        assert done.returncode == 0, done.stderr
+        [config] = documents(done.stdout)
+        assert config["metadata"]["namespace"] == "monitoring"
+        assert set(config["data"]) == shipped
