@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos load fuzz docs release-openapi image sbom check-deploy install clean
+.PHONY: help run test test-servers check bench chaos load fuzz docs release-openapi image sbom check-deploy install clean
 
 # The long run of the fault matrix.
 SAGAS ?= 10000
@@ -30,6 +30,7 @@ CASES ?= 50000
 help:
 	@echo "make run     start everything in the foreground: local servers, inventory, worker, consumer, API"
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
+	@echo "make test-servers  the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
 	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"
 	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
@@ -45,8 +46,8 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
-# Most tests wait for something, so the slowest parts run beside the others, on a stack of their own.
-BESIDE := tests/contract tests/faults tests/kafka
+# Most tests wait for something, so half of the time goes on beside the rest, on a stack of its own.
+BESIDE := tests/contract tests/deploy tests/faults tests/integration/inventory tests/kafka
 BESIDE_LOG := .local/tests-beside.log
 
 test: $(STAMP)
@@ -62,6 +63,12 @@ else
 endif
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=80
+
+# Needs PostgreSQL, Java 17 and, the first time, Go and Maven. One after the other: each has servers.
+test-servers: $(STAMP)
+	@$(BIN)/python -m deploy.local.production.builds
+	@$(BIN)/pytest --production tests/integration tests/kafka $(ARGS); failed=$$?; \
+		$(BIN)/pytest --production tests/faults $(ARGS) || failed=1; exit $$failed
 
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.faults.chaos --sagas $(SAGAS) --faults $(FAULTS) --seed $(SEED) \

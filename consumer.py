@@ -20,6 +20,7 @@ from heartbeat import beating
 from models.incoming import CONSUMED
 from process import run_process, told_to_stop
 from settings import Settings
+from telemetry.tracing import tracing
 from workflows.event_handler import EventHandler
 from workflows.gateway import CartGateway, connect, policy_of
 
@@ -30,6 +31,7 @@ async def run(settings: Settings) -> None:
     """Runs until a signal ends it; systems that are away are waited for."""
     stopping = told_to_stop()
     async with AsyncExitStack() as stack:
+        stack.enter_context(tracing(settings, "consumer"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-consumer")
         stack.push_async_callback(carts.close)
         publisher = EventPublisher(settings)

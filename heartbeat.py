@@ -1,7 +1,7 @@
 """Tells whoever watches a process that its event loop turns: it touches a file every few seconds.
 
 `python -m heartbeat FILE` exits with 0 while the file is fresh, and with 1 otherwise. It is the
-health check of every process in a container; only two of them answer HTTP.
+health check of every process in a container; only two of them have a port for it.
 """
 
 import asyncio

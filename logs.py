@@ -1,8 +1,10 @@
-"""Structured logs: one JSON object a line on standard output, the same for every process.
+"""Structured logs on standard output, the same for every process.
 
-Each line has `level` (debug, info, warn, error), `message`, `timestamp` (UTC, milliseconds) and
-`logger`; what is passed as `extra={"event": …, "userId": …}` stands beside them. Uvicorn,
-Temporal and the client libraries log through the same handler.
+JSON, one object a line, or for people on a terminal. Each line has `level` (debug, info, warn,
+error), `message`, `timestamp` (UTC, milliseconds) and `logger`; what is passed as
+`extra={"event": …, "userId": …}` stands beside them, and so do the ids that are bound to a request
+or a step, and the trace (docs/observability.md has them all). Uvicorn, Temporal and the client
+libraries log through the same handler.
 """
 
 import logging
@@ -12,14 +14,19 @@ from typing import Any
 
 import orjson
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from telemetry import tracing
 
 audit = logging.getLogger("audit")
 """What administrators do; its lines are logged at every level."""
 
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
-# Libraries that describe every request they make; their warnings still show.
-_CHATTY = ("httpx", "httpcore", "pymongo", "uvicorn.access")
+# Libraries that describe every request they make, some with what is in it; their warnings still
+# show, and so do those of workflows, which log by the Temporal SDK.
+_CHATTY = ("httpx", "httpcore", "pymongo", "temporalio", "uvicorn.access", "urllib3")
+# What the Temporal SDK says of the workflow or step that logs -> our names for it.
+_TEMPORAL = {"workflow_id": "workflowId", "run_id": "runId", "workflow_type": "workflow"}
 
 
 def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -37,7 +44,13 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     else:
         created = datetime.now(UTC).timestamp()
     event.pop("color_message", None)  # uvicorn's message again, for terminals
+    workflow = event.pop("temporal_workflow", None)
+    if workflow is not None:
+        line |= {ours: workflow[name] for name, ours in _TEMPORAL.items() if name in workflow}
     line.update(event)
+    traced = tracing.ids()
+    if traced is not None:
+        line["traceId"], line["spanId"] = traced
     stamp = datetime.fromtimestamp(created, UTC)
     line["timestamp"] = stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return line
@@ -62,8 +75,9 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
 
 
-def configure_logging(level: str) -> None:
-    """Sends every logger of this process to standard output as JSON; `level` as in LOG_LEVEL."""
+def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A002
+    """Sends every logger of this process to standard output; `level` and `format` as in LOG_LEVEL
+    and LOG_FORMAT, whose default depends on whether somebody watches."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -74,7 +88,7 @@ def configure_logging(level: str) -> None:
         processors=[
             _contract_names,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(serializer=_dump),
+            _renderer(format or ("console" if sys.stdout.isatty() else "json")),
         ],
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -91,3 +105,10 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It logs each refused connection; the circuit breaker says once that Kafka is away.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def _renderer(format: str) -> Processor:  # noqa: A002
+    """How a line becomes text."""
+    if format == "json":
+        return structlog.processors.JSONRenderer(serializer=_dump)
+    return structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())

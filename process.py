@@ -34,7 +34,7 @@ def run_process(
     except SettingsError as error:
         print(f"The settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     start_metrics(process, settings)
     serve_metrics(process, settings)
     uvloop.run(run(settings))

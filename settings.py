@@ -1,9 +1,10 @@
 """Every setting of every process, typed and checked once at start.
 
 What is in here: `Settings` (one field for each environment variable), `load_settings` and
-`SettingsError`. What is not: any connection, and Temporal's own connection options
-(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS…`, `TEMPORAL_PROFILE`),
-which the Temporal SDK reads itself, so that everything its documentation says works here too.
+`SettingsError`. What is not: any connection, and what the SDKs of Temporal and OpenTelemetry read
+themselves, so that everything their documentation says works here too (`TEMPORAL_ADDRESS`,
+`TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS…`, `TEMPORAL_PROFILE`; all of `OTEL_…` but
+the endpoint).
 
 Only composition roots (`api`, `cli`, `inventory`, `worker.py`) call `load_settings`; everything
 else is handed what it needs.
@@ -13,6 +14,7 @@ import os
 import re
 from enum import StrEnum
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
@@ -53,6 +55,11 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
 class JwtAlgorithm(StrEnum):
     HS256 = "HS256"
     RS256 = "RS256"
@@ -83,6 +90,7 @@ class Settings(BaseSettings):
     port: Port = 4007
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
     log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     heartbeat_file: Path | None = None
 
@@ -92,6 +100,9 @@ class Settings(BaseSettings):
     jwt_jwks_url: str | None = None
     jwt_issuer: str = "cart-service"
     jwt_audience: str = "cart-service"
+
+    # Traces (the rest of OTEL_… is the OpenTelemetry SDK's own configuration)
+    otel_exporter_otlp_endpoint: str | None = None
 
     # Rate limits, in requests a minute; 0 is off
     rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
@@ -128,6 +139,8 @@ class Settings(BaseSettings):
 
     # Temporal (the rest of its connection is the SDK's own environment configuration)
     temporal_task_queue: str = "cart"
+    temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    temporal_worker_build_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
     temporal_port: Port = 7233
     temporal_ui_port: Port = 8233
     temporal_ui_url: str | None = None
@@ -197,7 +210,12 @@ class Settings(BaseSettings):
             raise ValueError(f"must be one of {', '.join(known)}")
         return value
 
-    @field_validator("inventory_service_url", "jwt_jwks_url", "temporal_ui_url")
+    @field_validator(
+        "inventory_service_url",
+        "jwt_jwks_url",
+        "temporal_ui_url",
+        "otel_exporter_otlp_endpoint",
+    )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -206,6 +224,16 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise ValueError("must be an http or https URL")
         return value.rstrip("/")
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _has_exporter(cls, value: str | None) -> str | None:
+        try:
+            find_spec("opentelemetry.exporter.otlp.proto.http")
+        except ModuleNotFoundError:
+            if value is not None:
+                raise ValueError("needs the extra otlp: pip install 'cart-service[otlp]'") from None
+        return value
 
     @field_validator("mongodb_uri")
     @classmethod

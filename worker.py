@@ -11,8 +11,15 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
+from temporalio import workflow
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.carts import CartActivities
@@ -40,6 +47,7 @@ from adapters.stored_gauges import showing_stored
 from heartbeat import beating
 from process import run_process, told_to_stop
 from settings import Settings
+from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.event_operations import mark_cart
@@ -48,6 +56,7 @@ from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.ping import PingWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
@@ -73,6 +82,7 @@ WORKFLOWS = (
     ExpiryWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
+    PingWorkflow,
 )
 
 # What workflow modules import beside their own code is pure data handling: re-importing it for
@@ -81,7 +91,10 @@ PASSED_THROUGH = (
     "activities",
     "adapters",
     "models",
+    "opentelemetry",
     "pydantic",
+    "structlog",
+    "telemetry",
     "workflows.ids",
     "workflows.policies",
 )
@@ -97,6 +110,24 @@ def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
         return UnsandboxedWorkflowRunner()
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+
+
+def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
+    """Which version of the worker this is; None when any worker takes any run.
+
+    All runs stay with the version that began them: a saga is over in a moment, a scheduled run in
+    minutes. The relay, which may never end, continues as new on the version that is current.
+    """
+    if settings.temporal_worker_build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(
+            deployment_name=settings.temporal_deployment_name,
+            build_id=settings.temporal_worker_build_id,
+        ),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
     )
 
 
@@ -169,6 +200,7 @@ def build_worker(
             scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
+        deployment_config=deployment_of(settings),
         # How long a relay's next task waits for a worker that has died, before another may have it.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
@@ -178,7 +210,9 @@ def build_worker(
 async def run(settings: Settings) -> None:
     """Runs until a signal ends it."""
     stopping = told_to_stop()
+    workflow.logger.workflow_info_on_message = False  # it stands in the line's fields
     async with AsyncExitStack() as stack:
+        stack.enter_context(tracing(settings, "worker"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
         stack.push_async_callback(carts.close)
         inventory = InventoryClient(

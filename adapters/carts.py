@@ -43,6 +43,7 @@ from models.messages import (
 )
 from models.operation import Answer, Operation, shard_key
 from models.wire import to_milliseconds
+from telemetry import tracing
 
 _RECENT_CARTS = 512
 
@@ -229,7 +230,7 @@ class CartStore:
                 return await self._decided(run)
             cart_id = before.id if before else PydanticObjectId()
             try:
-                changed = apply_change(request.change, before, cart_id, run)
+                changed = apply_change(request.change, before, cart_id, run, tracing.traceparent())
             except ChangeRefused:
                 # Unless it was done before: the same operation again, or this very run.
                 if (own := await self._decision(run)) is not None:

@@ -34,6 +34,7 @@ from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
 from models.messages import EventEffect
 from settings import Settings
+from telemetry import tracing
 from telemetry.metrics import NOT_PUBLISHED, PUBLISHED
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Outgoing:
     value: bytes
     headers: Sequence[tuple[str, bytes]]
     timestamp: int | None = None
+    traceparent: str | None = None  # of the operation that made it, if that was traced
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -159,6 +161,8 @@ class EventPublisher:
             raise
         for event in events:
             PUBLISHED.add(1, {"topic": event.topic})
+            about = {"event": "event_published", "topic": event.topic, "eventId": event.id}
+            logger.info("Event published", extra={**about, "cartId": event.key})
 
     async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
         """The same for messages of any kind."""
@@ -193,14 +197,7 @@ class EventPublisher:
         try:
             for message in messages:
                 try:
-                    delivery = await producer.send(
-                        message.topic,
-                        value=message.value,
-                        key=message.key,
-                        headers=message.headers,
-                        timestamp_ms=message.timestamp,
-                    )
-                    await delivery
+                    await _deliver(producer, message)
                 except _REFUSALS as error:
                     raise EffectRefused(message.id, "kafka", repr(error)) from error
         except _PRODUCER_LOST:
@@ -240,6 +237,19 @@ class EventPublisher:
         task.add_done_callback(self._closing.discard)
 
 
+async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
+    """Returns when the message is acknowledged."""
+    with tracing.sending(message.topic, message.traceparent) as headers:
+        delivery = await producer.send(
+            message.topic,
+            value=message.value,
+            key=message.key,
+            headers=[*message.headers, *headers],
+            timestamp_ms=message.timestamp,
+        )
+        await delivery
+
+
 def _outgoing(event: EventEffect) -> Outgoing:
     return Outgoing(
         id=event.id,
@@ -247,6 +257,7 @@ def _outgoing(event: EventEffect) -> Outgoing:
         key=event.key.encode(),
         value=event.value.encode(),
         headers=cloud_event_headers(event),
+        traceparent=event.traceparent,
     )
 
 

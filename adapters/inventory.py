@@ -20,6 +20,7 @@ from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
 from models.repair import HeldPage
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -195,10 +196,18 @@ class InventoryClient:
         body = None if json is None else orjson.dumps(json)
         started = asyncio.get_running_loop().time()
         try:
-            async with self._http.request(
-                method, self._base + path, data=body, timeout=limits, allow_redirects=False
-            ) as answer:
-                response = _Response(path, answer.status, await answer.read())
+            with tracing.span(
+                f"{method} inventory", {"http.request.method": method, "url.path": path}
+            ):
+                async with self._http.request(
+                    method,
+                    self._base + path,
+                    data=body,
+                    headers=tracing.headers(),
+                    timeout=limits,
+                    allow_redirects=False,
+                ) as answer:
+                    response = _Response(path, answer.status, await answer.read())
         except aiohttp.ConnectionTimeoutError as error:
             raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
         except TimeoutError as error:

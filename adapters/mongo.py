@@ -16,11 +16,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
+from adapters.mongo_spans import MongoSpans
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.figures import BusinessFigures
 from models.intake import IntakeHold
 from models.operation import Operation
+from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
@@ -78,6 +80,7 @@ def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
         waitQueueTimeoutMS=2_000,
         maxPoolSize=64,
         minPoolSize=2,
+        event_listeners=[MongoSpans()] if tracing.is_on() else [],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,12 +13,22 @@ from redis.exceptions import RedisError
 
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyUnavailable
+from telemetry import tracing
 from telemetry.metrics import REDIS_AWAY
 
 CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 64
 
 Use = Literal["cart", "stock", "rate_limit", "log_level"]
+
+
+class _Redis(Redis):
+    """The client, with a span of each command, which tells no key and no value."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        command = str(args[0])
+        with tracing.span(command, {"db.system.name": "redis", "db.operation.name": command}):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class RedisPool:
@@ -38,7 +48,7 @@ class RedisPool:
             retry=Retry(NoBackoff(), 1),  # once: for a pooled connection that the server has closed
             health_check_interval=0,
         )
-        self._redis = Redis.from_pool(pool)
+        self._redis = _Redis.from_pool(pool)
         self._breaker = CircuitBreaker("redis", call="command", failures=2, cooldown_seconds=1.0)
 
     async def close(self) -> None:
@@ -71,5 +81,6 @@ class RedisPool:
 async def _naming_redis() -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    # RuntimeError is uvloop's for a write to a connection that was closed under it just now.
+    except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         raise DependencyUnavailable("redis", repr(error)) from error

@@ -42,7 +42,7 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     start_metrics("api", settings)
     # Uvicorn raises the signal again when all is done: it then means "end", not "be killed".
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -24,6 +24,8 @@ from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from telemetry.exposition import start_metrics
+from telemetry.requests import REQUEST_SPANS
+from telemetry.tracing import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,14 @@ _TAGS = [
 ]
 
 
+@asynccontextmanager
+async def _parts(settings: Settings) -> AsyncIterator[ApiState]:
+    """What is opened with the application, in the order of what needs what."""
+    with tracing(settings, "api"):
+        async with open_state(settings) as opened, beating(settings.heartbeat_file):
+            yield opened
+
+
 def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     """The application; it connects when it is started, or not at all when `state` is given."""
 
@@ -52,7 +62,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         if state is not None:
             yield
             return
-        async with open_state(settings) as opened, beating(settings.heartbeat_file):
+        async with _parts(settings) as opened:
             app.state.api = opened
             await opened.health.check()  # connects ahead of the first request
             logger.info("API started", extra={"event": "api_started", "version": app.version})
@@ -60,6 +70,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         logger.info("API stopped", extra={"event": "api_stopped"})
 
     app = DocumentedApi(
+        telemetry=REQUEST_SPANS,
         title="Cart Service",
         description=_DESCRIPTION,
         version=_version(),
@@ -102,7 +113,7 @@ def __getattr__(name: str) -> Any:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     start_metrics("api", settings)
     globals()["app"] = create_app(settings)
     return globals()["app"]

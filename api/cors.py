@@ -23,6 +23,7 @@ _SHOWN = (
     "RateLimit-Reset",
     "Retry-After",
     "X-Request-Id",
+    "X-Trace-Id",
 )
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextvars import Token
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -17,10 +18,12 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Answer, ApiError, problem, server_error
+from telemetry import tracing
 
 logger = logging.getLogger("api.requests")
 
 REQUEST_ID_HEADER = b"x-request-id"
+TRACE_ID_HEADER = b"x-trace-id"  # in a header: the errors' bodies are the contract's
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "cart.trace"
 _READS = ("GET", "HEAD", "OPTIONS")
@@ -44,6 +47,11 @@ class Trace:
     event: str = "request_finished"
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
+    bound: dict[str, Token[Any]] = field(default_factory=dict)
+
+    def bind(self, **ids: str | None) -> None:
+        """Puts ids on all log lines of the request from now on; each once."""
+        self.bound |= structlog.contextvars.bind_contextvars(**ids)
 
     def done(self, event: str, message: str, **fields: Any) -> None:
         """Says on the log line what the request has brought about."""
@@ -73,6 +81,9 @@ class RequestMiddleware:
         trace = Trace(given_id or uuid4().hex, time.perf_counter())
         trace.headers += ((REQUEST_ID_HEADER, trace.request_id.encode()), *_SECURITY)
         scope[_SCOPE_KEY] = trace
+        traced = tracing.ids()
+        if traced is not None:
+            trace.headers.append((TRACE_ID_HEADER, traced[0].encode()))
 
         async def send_traced(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -80,7 +91,7 @@ class RequestMiddleware:
                 message["headers"] = [*message.get("headers", ()), *trace.headers]
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(requestId=trace.request_id)
+        trace.bind(requestId=trace.request_id)
         try:
             if length > self._limit:
                 await _respond(self._too_large(), scope, receive, send_traced)
@@ -98,7 +109,7 @@ class RequestMiddleware:
             await _respond(server_error(), scope, receive, send_traced)
         finally:
             _log(scope, trace)
-            structlog.contextvars.reset_contextvars(**bound)
+            structlog.contextvars.reset_contextvars(**trace.bound)
 
     def _limited(self, receive: Receive) -> Receive:
         """Counts the body as it is read, whatever its announced length."""

@@ -18,7 +18,11 @@ _ANY_ANSWER = {
     "X-Request-Id": {
         "description": "The request's id: the one that was sent, or a new one.",
         "schema": {"type": "string"},
-    }
+    },
+    "X-Trace-Id": {
+        "description": "The request's trace, when the service traces.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
 }
 RETRY_AFTER = {
     "Retry-After": {

@@ -100,9 +100,8 @@ async def perform(
     used = key or str(uuid4())
     trace.headers.append((b"idempotency-key", used.encode()))
     request = await build(used)
-    trace.fields.update(
-        storeId=request.store_id, userId=request.user_id, operationId=request.operation_id
-    )
+    trace.fields.update(storeId=request.store_id, userId=request.user_id)
+    trace.bind(operationId=request.operation_id)
     with measured(operation_name(request)) as measure:
         if key is not None:
             earlier = await answered_before(state, request)
@@ -113,6 +112,7 @@ async def perform(
         measure.ended("unavailable", "intake_held")  # unless it is let in
         state.intake.check(request.store_id)
         started = await state.gateway.start(request)
+        trace.bind(workflowId=started.handle.id, runId=started.handle.run_id)
         call.link_to_saga(request.store_id, request.user_id)
         wait = state.settings.operation_wait_seconds
         heard = await state.gateway.result(started, wait_seconds=wait)

@@ -20,6 +20,7 @@ async def own_cart(state: ApiState, store_id: str, user_id: str) -> Answer:
     """The user's cart as it is shown, from the cache if it is there; raises 404 without one."""
     if not state.policy.cache:
         return _found(await state.carts.cart(store_id, user_id))
+    about = {"storeId": store_id, "userId": user_id}
     try:
         cached = await state.cache.get(store_id, user_id)
     except DependencyUnavailable as error:  # the breaker warns, once
@@ -28,8 +29,10 @@ async def own_cart(state: ApiState, store_id: str, user_id: str) -> Answer:
     else:
         (CACHE_MISSES if cached.body is None else CACHE_HITS).add(1)
         if cached.body is not None:
+            logger.debug("Cart found in the cache", extra={"event": "cache_hit", **about})
             answer = Answer(HTTPStatus.OK, cached.body, etag_headers(cached.body))
             return await state.availability.shown(store_id, answer)
+        logger.debug("Cart not found in the cache", extra={"event": "cache_miss", **about})
         # By the epoch too: who has just cleared the cart shares no read that began before that.
         key = (store_id, user_id, cached.epoch)
         cart = await state.loads.join(key, partial(stored_cart, state, store_id, user_id))

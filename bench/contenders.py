@@ -20,6 +20,7 @@ from bench.rig import Rig
 from bench.rounds import Operation, Prepare
 from models.cart import Cart, empty_cart
 from models.messages import AddItemInput, Outcome
+from settings import Settings
 from workflows import ids
 from workflows.gateway import fingerprint, new_attempt, policy_of
 
@@ -44,21 +45,14 @@ class Contenders:
 
     async def stock(self) -> None:
         """Fills the shelves."""
-        async with httpx.AsyncClient(base_url=self._rig.settings.inventory) as inventory:
-            for number in range(PRODUCTS):
-                answer = await inventory.put(
-                    f"/api/v1/inventories/stock/product-{number}",
-                    params={"storeId": STORE},
-                    json={"available": _STOCK},
-                )
-                answer.raise_for_status()
+        await fill_shelves(self._rig.settings)
 
     # Over HTTP
 
     def add_bytes(self, user: str, product: str | None = None, path: str = "/api/v1/cart") -> bytes:
         """A request that adds one unit to the cart of `user`."""
-        body = {"productId": product or next(self._products), **_BODY}
-        return request("POST", f"{path}/{STORE}/store", token=self.token(user), body=body)
+        token = self.token(user)
+        return add_request(product or next(self._products), token=token, path=path)
 
     async def add(self) -> Operation:
         """The answer to an add to a fresh cart."""
@@ -199,16 +193,38 @@ class Contenders:
 
     def token(self, user: str, **claims: Any) -> str:
         """A token of a user, with more claims if they are given."""
-        settings = self._rig.settings
-        claims |= {
-            "sub": user,
-            "iss": settings.jwt_issuer,
-            "aud": settings.jwt_audience,
-            "exp": int(time.time()) + 3600,
-            "name": "Ada Lovelace",
-        }
-        secret = settings.jwt_secret.get_secret_value()
-        return jwt.encode(claims, secret, algorithm=settings.jwt_algorithm.value)
+        return token_of(self._rig.settings, user, **claims)
+
+
+async def fill_shelves(settings: Settings) -> None:
+    """There is enough of every product."""
+    async with httpx.AsyncClient(base_url=settings.inventory) as inventory:
+        for number in range(PRODUCTS):
+            answer = await inventory.put(
+                f"/api/v1/inventories/stock/product-{number}",
+                params={"storeId": STORE},
+                json={"available": _STOCK},
+            )
+            answer.raise_for_status()
+
+
+def add_request(product: str, *, token: str, path: str = "/api/v1/cart") -> bytes:
+    """A request that adds one unit of a product to the cart of the token's user."""
+    body = {"productId": product, **_BODY}
+    return request("POST", f"{path}/{STORE}/store", token=token, body=body)
+
+
+def token_of(settings: Settings, user: str, **claims: Any) -> str:
+    """A token that the service under measurement takes."""
+    claims |= {
+        "sub": user,
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "exp": int(time.time()) + 3600,
+        "name": "Ada Lovelace",
+    }
+    secret = settings.jwt_secret.get_secret_value()
+    return jwt.encode(claims, secret, algorithm=settings.jwt_algorithm.value)
 
 
 def new_user() -> str:

@@ -15,8 +15,9 @@ from temporalio.client import Client
 from adapters.carts import CartStore
 from bench.noop import WORKER_STARTED
 from deploy.local.apps import ROOT
-from deploy.local.ports import free_ports
+from deploy.local.ports import free_ports, more_free_ports, ports_of
 from deploy.local.process import Process, ProcessSpec
+from deploy.local.production import ENVIRONMENT as PRODUCTION
 from deploy.local.servers import http_probe
 from deploy.local.stack import Stack
 from deploy.local.supervisor import Echo, Supervisor
@@ -38,12 +39,16 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(echo: Echo) -> AsyncIterator[Rig]:
-    """Starts everything and ends it, whatever happens inside."""
-    with tempfile.TemporaryDirectory(prefix="cart-bench-") as folder, environment(Path(folder)):
+async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
+    """Starts everything and ends it, whatever happens inside; `production` as in `Stack`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cart-bench-") as folder,
+        environment(Path(folder), production=production),
+    ):
         settings = load_settings()
-        bench_port = _another_port(settings)
-        async with Stack(settings, echo=echo) as stack, _bench_processes(stack, bench_port, echo):
+        [bench_port] = more_free_ports(1, beside=ports_of(settings))
+        running = Stack(settings, echo=echo, production=production)
+        async with running as stack, _bench_processes(stack, bench_port, echo):
             carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
             client = await connect(settings)
             try:
@@ -66,7 +71,7 @@ async def rig(echo: Echo) -> AsyncIterator[Rig]:
 
 
 @contextmanager
-def environment(folder: Path) -> Iterator[None]:
+def environment(folder: Path, *, production: bool = False) -> Iterator[None]:
     """Replaces this process's environment, so that no setting points at anybody's real server."""
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
     before = dict(os.environ)
@@ -75,16 +80,13 @@ def environment(folder: Path) -> Iterator[None]:
             del os.environ[name]
     os.environ.update({name: str(port) for name, port in free_ports().items()})
     os.environ.update(CART_ENV_FILE="", ENVIRONMENT="test", LOCAL_DIR=str(folder))
+    if production:
+        os.environ.update(PRODUCTION)
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _another_port(settings: Settings) -> int:
-    taken = {getattr(settings, name.lower()) for name in free_ports()}
-    return next(port for port in free_ports().values() if port not in taken)
 
 
 @asynccontextmanager

@@ -19,6 +19,10 @@ def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Less than a minute; noisier.")] = False,
+    production: Annotated[
+        bool,
+        typer.Option("--production", help="On Temporal with PostgreSQL, and on Apache Kafka."),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Draw the ratios as an SVG.")
     ] = None,
@@ -34,7 +38,7 @@ def bench(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers, as Ctrl-C does
     try:
-        figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL))
+        figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL, production=production))
     except (StackError, UnexpectedAnswer) as error:
         raise CliError(str(error)) from None
     if plot is not None:
@@ -47,7 +51,7 @@ def bench(
     console.print(report.detail_table(figures))
 
 
-async def _run(size: "Size") -> "Figures":
+async def _run(size: "Size", *, production: bool) -> "Figures":
     """The measurement, with its progress on standard error."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
@@ -57,7 +61,7 @@ async def _run(size: "Size") -> "Figures":
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting the servers", total=suite.ticks(size))
-        async with rig(lambda _: None) as running:
+        async with rig(lambda _: None, production=production) as running:
             progress.update(task, description="measuring")
             figures = await suite.measure(running, size, lambda: progress.advance(task))
             progress.update(task, description="stopping the servers")

@@ -5,6 +5,10 @@ start, deployments once for each release (`cart setup`).
 """
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -13,6 +17,7 @@ from temporalio.api.operatorservice.v1 import (
     AddSearchAttributesRequest,
     ListSearchAttributesRequest,
 )
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters import mongo
 from adapters.events import connection_options
@@ -24,6 +29,11 @@ from workflows.ids import SEARCH_ATTRIBUTES
 PARTITIONS = 3
 REPLICATION = 3  # or as many brokers as there are
 TIMEOUT_MS = 10_000
+NEWS_SECONDS = 15.0
+"""How long it may take Temporal's servers to hear of a namespace or attribute: they look for news
+every 2 s, older ones every 10."""
+
+Answer = TypeVar("Answer")
 
 
 async def set_up(settings: Settings) -> None:
@@ -64,13 +74,18 @@ async def create_indexes(settings: Settings) -> None:
 
 
 async def create_search_attributes(settings: Settings) -> None:
-    """Makes the search attributes that the namespace does not have.
+    """Makes the search attributes that the namespace does not have; returns when they can be used.
 
     Temporal Cloud refuses this call; there they are made once in its console.
     """
     client = await connect(settings)
-    known = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
+    known = await _once_heard_of(
+        partial(
+            client.operator_service.list_search_attributes,
+            ListSearchAttributesRequest(namespace=client.namespace),
+            timeout=RPC_TIMEOUT,
+        ),
+        unknown=RPCStatusCode.NOT_FOUND,
     )
     missing = {
         name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
@@ -82,3 +97,22 @@ async def create_search_attributes(settings: Settings) -> None:
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
             timeout=RPC_TIMEOUT,
         )
+        names = " OR ".join(f"{name} IS NULL" for name in missing)
+        await _once_heard_of(
+            partial(client.count_workflows, names, rpc_timeout=RPC_TIMEOUT),
+            unknown=RPCStatusCode.INVALID_ARGUMENT,
+        )
+
+
+async def _once_heard_of(
+    call: Callable[[], Awaitable[Answer]], *, unknown: RPCStatusCode
+) -> Answer:
+    """The answer of Temporal, whose servers may not yet know what was only just made."""
+    deadline = time.monotonic() + NEWS_SECONDS
+    while True:
+        try:
+            return await call()
+        except RPCError as error:
+            if error.status is not unknown or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.2)

@@ -35,6 +35,8 @@ from inventory.schemas import (
 )
 from inventory.store import Store
 from settings import Settings
+from telemetry.requests import REQUEST_SPANS
+from telemetry.tracing import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +62,9 @@ def create_app(settings: Settings) -> FastAPI:
         # Requests may come as soon as the database is ready, and without it they get their 503.
         await asyncio.wait({preparing}, timeout=_PREPARE_AGAIN_SECONDS)
         try:
-            async with beating(settings.heartbeat_file):
-                yield
+            with tracing(settings, "inventory"):
+                async with beating(settings.heartbeat_file):
+                    yield
         finally:
             preparing.cancel()
             with suppress(asyncio.CancelledError):
@@ -72,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Reference Inventory Service",
         description="A stand-in that implements the inventory contract.",
         version="1",
+        telemetry=REQUEST_SPANS,
         lifespan=lifespan,
         redoc_url=None,
     )

@@ -77,9 +77,13 @@ def cart_json(cart_id: PydanticObjectId, cart: CartContent) -> bytes:
 
 
 def apply_change(
-    change: Change, cart: CartContent | None, cart_id: PydanticObjectId, run: SagaRun
+    change: Change,
+    cart: CartContent | None,
+    cart_id: PydanticObjectId,
+    run: SagaRun,
+    traceparent: str | None = None,
 ) -> Changed:
-    """Applies a change to the cart of a run (None: there is none yet).
+    """Applies a change to the cart of a run (None: there is none yet), within a trace or none.
 
     Raises `ChangeRefused` when the cart or the line is not there, is another version than the
     caller wants to change, or would grow beyond a limit.
@@ -87,7 +91,7 @@ def apply_change(
     tags = change.request.if_match
     if tags is not None and not matches(tags, cart_id, cart.version if cart else 0):
         raise ChangeRefused(Refusal(code="precondition_failed"))
-    applying = _Applying(cart, cart_id, run, change.request.policy.publish)
+    applying = _Applying(cart, cart_id, run, change.request.policy.publish, traceparent)
     match change:
         case AddLine():
             return applying.add(change)
@@ -114,11 +118,13 @@ class _Applying:
         cart_id: PydanticObjectId,
         run: SagaRun,
         publish: bool,
+        traceparent: str | None,
     ) -> None:
         self._cart = cart
         self._id = cart_id
         self._run = run
         self._publish = publish
+        self._traceparent = traceparent
         self._now: datetime = to_milliseconds(run.started_at)
 
     def add(self, change: AddLine) -> Changed:
@@ -316,7 +322,7 @@ class _Applying:
         }
 
     def _told(self, topic: str, event: events.CartEvent) -> tuple[EventEffect, ...]:
-        return (events.event_effect(topic, event),) if self._publish else ()
+        return (events.event_effect(topic, event, self._traceparent),) if self._publish else ()
 
     def _freed(
         self, units: dict[str, int], reason: str, order_id: str | None = None

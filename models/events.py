@@ -140,14 +140,15 @@ def event_id(run_id: str, position: int) -> str:
     return str(uuid5(UUID(run_id), f"event/{position}"))
 
 
-def event_effect(topic: str, event: CartEvent) -> EventEffect:
-    """The event, framed for the outbox."""
+def event_effect(topic: str, event: CartEvent, traceparent: str | None = None) -> EventEffect:
+    """The event, framed for the outbox; `traceparent` is the span that makes it."""
     return EventEffect(
         id=event.event_id,
         topic=topic,
         key=event.cart_id,
         value=to_json(event).decode(),
         time=event.timestamp,
+        traceparent=traceparent,
     )
 
 

@@ -207,13 +207,17 @@ class Effect(BaseModel):
 
 
 class EventEffect(Effect):
-    """An event to publish: `value` is its exact JSON text, the same on every retry."""
+    """An event to publish: `value` is its exact JSON text, the same on every retry.
+
+    `traceparent` is the span that made it (W3C Trace Context), if the operation was traced.
+    """
 
     kind: Literal["event"] = "event"
     topic: str
     key: str
     value: str
     time: datetime
+    traceparent: str | None = None
 
 
 class ReleaseEffect(Effect):

@@ -27,15 +27,18 @@ class Measured:
         self.error: str | None = "unexpected"
 
     def ended(self, outcome: str, error: str | None = None) -> None:
-        """With an `error` unless it did what was asked for."""
+        """With an `error` unless it did what was asked for.
+
+        Plain text, no member of an enum: a series each would be made of what reads the same.
+        """
         self.outcome, self.error = outcome, error
 
     def repeated(self, status: Literal["committed", "rejected", "aborted"]) -> None:
         """It was answered before: with that answer again, or the key is another request's."""
         if status == "committed":
-            self.ended(Outcome.REPLAYED)
+            self.ended(Outcome.REPLAYED.value)
         else:
-            self.ended(Outcome.REJECTED, "idempotency_key_reused")
+            self.ended(Outcome.REJECTED.value, "idempotency_key_reused")
 
     def heard(self, result: OperationResult | None) -> None:
         """The end of its saga; None when that has not come within the time, and goes on."""

@@ -1,6 +1,7 @@
 """Fixtures for all tests: the local stack, started once, and a shop for each test that asks.
 
-Unit tests ask for none of these and need no server.
+Unit tests ask for none of these and need no server. With `--production` the servers are those of
+`deploy.local.production`.
 """
 
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from deploy.local import servers
 from deploy.local.ports import free_ports
+from deploy.local.production import ENVIRONMENT as PRODUCTION
 from deploy.local.stack import Stack
 from settings import Settings, load_settings
 from tests.support.shop import Shop, World, world_of
@@ -21,8 +23,23 @@ HISTORY_LENGTH = 200
 """Events after which a workflow is told to continue as new; by default that takes thousands."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--production",
+        action="store_true",
+        help="run on Temporal with PostgreSQL, and on Apache Kafka (make test-servers)",
+    )
+
+
+@pytest.fixture(scope="session")
+def production(request: pytest.FixtureRequest) -> bool:
+    """Whether the servers are those of production."""
+    asked: bool = request.config.getoption("--production")
+    return asked
+
+
 @contextmanager
-def settings_of_its_own(local_dir: Path) -> Iterator[Settings]:
+def settings_of_its_own(local_dir: Path, *, production: bool = False) -> Iterator[Settings]:
     """The settings of a stack under test: free ports, data in a temporary folder.
 
     They replace the environment meanwhile, so that no `.env` and no variable of the
@@ -47,6 +64,8 @@ def settings_of_its_own(local_dir: Path) -> Iterator[Settings]:
         OPERATION_WAIT_SECONDS="3",
         RELAY_GRACE_SECONDS="0.5",
     )
+    if production:
+        os.environ.update(PRODUCTION)
     try:
         yield load_settings()
     finally:
@@ -55,17 +74,18 @@ def settings_of_its_own(local_dir: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(tmp_path_factory: pytest.TempPathFactory, production: bool) -> Iterator[Settings]:
     """The settings of the session's stack."""
-    with settings_of_its_own(tmp_path_factory.mktemp("stack")) as settings:
+    folder = tmp_path_factory.mktemp("stack")
+    with settings_of_its_own(folder, production=production) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
-async def stack(settings: Settings) -> AsyncIterator[Stack]:
+async def stack(settings: Settings, production: bool) -> AsyncIterator[Stack]:
     """All servers and processes of the service, as `make run` starts them."""
     servers.TEMPORAL_DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = HISTORY_LENGTH
-    async with Stack(settings, echo=print) as running:
+    async with Stack(settings, echo=print, production=production) as running:
         yield running
 
 

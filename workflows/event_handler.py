@@ -10,6 +10,8 @@ import logging
 from itertools import count
 from typing import Protocol, assert_never
 
+from structlog.contextvars import bound_contextvars
+
 from adapters.cart_scans import CartKey
 from adapters.carts import Owner
 from models.errors import (
@@ -37,6 +39,7 @@ from models.messages import (
     Outcome,
     Policy,
 )
+from telemetry import tracing
 from telemetry.metrics import CONSUMED, PARKED, RETRIED
 from workflows.event_operations import clear_for_order, mark_lines
 
@@ -99,6 +102,13 @@ class EventHandler:
 
     async def take(self, message: Message) -> None:
         """Returns when the message has had its effect, or is parked."""
+        with (
+            tracing.receiving(message.topic, message.header(tracing.HEADER)),
+            bound_contextvars(**_about(message)),
+        ):
+            await self._take(message)
+
+    async def _take(self, message: Message) -> None:
         unusable: EventUnusable | None = None
         unforeseen = 0
         for tries in count(1):
@@ -113,10 +123,10 @@ class EventHandler:
                 continue
             except _PASSING as problem:
                 RETRIED.add(1, {"topic": message.topic})
-                self._say_passing(message, tries, problem)
+                self._say_passing(tries, problem)
             except Exception as error:
                 unforeseen += 1
-                logger.exception("An event cannot be dealt with", extra=_about(message))
+                logger.exception("An event cannot be dealt with")
                 if unforeseen == UNFORESEEN_TRIES and unusable is None:
                     unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
                     continue
@@ -211,15 +221,16 @@ class EventHandler:
 
     async def _park(self, message: Message, why: EventUnusable) -> None:
         await self._dead_letters.park(message, why)
-        extra = {"event": "dead_letter", "error": why.code, **_about(message)}
+        extra = {"event": "dead_letter", "error": why.code}
         logger.warning("Event parked as a dead letter: %s", why.detail, extra=extra)
 
-    def _say_passing(self, message: Message, tries: int, problem: Exception) -> None:
+    @staticmethod
+    def _say_passing(tries: int, problem: Exception) -> None:
         """Once for a message: whoever is down has been named by its adapter."""
         if tries == 1:
-            logger.debug("Event is tried again: %s", problem, extra=_about(message))
+            logger.debug("Event is tried again: %s", problem)
         elif tries == UNFORESEEN_TRIES:
-            logger.warning("Event waits: %s", problem, extra=_about(message))
+            logger.warning("Event waits: %s", problem)
 
 
 def _news(

@@ -6,6 +6,7 @@ for the running one; who comes with the same key is told that it is running.
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -54,10 +55,14 @@ from models.messages import (
 )
 from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
+from telemetry import tracing
 from telemetry.operations import lock_acquisition, measured
 from workflows import ids, policies
+from workflows.interceptors import interceptors
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
+
+logger = logging.getLogger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=2)
 CARRY_OUT_GRACE_SECONDS = 5.0
@@ -76,6 +81,7 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
     return await Client.connect(
         **config,
         data_converter=pydantic_data_converter,
+        interceptors=interceptors(),
         lazy=lazy,
         retry_config=RetryConfig(
             max_interval_millis=500,
@@ -298,7 +304,8 @@ class CartGateway:
         self, kind: RelayKind, shard: int, signal: str, *words: str, shards: int
     ) -> None:
         """Signals the relay of a shard, which is started if it has nothing to do."""
-        with _naming_temporal():
+        # What it will do is of many operations, each with a trace of its own.
+        with _naming_temporal(), tracing.detached():
             await self._client.start_workflow(
                 RelayWorkflow.run,
                 RelayInput(kind=kind, shard=shard, shards=shards),
@@ -347,13 +354,18 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
+        about = {"workflowId": workflow_id, "operationId": request.operation_id}
         async with turn:
             while True:
                 try:
                     async with self._breaker.guard():
-                        return await self._start_once(workflow_id, request, start)
+                        started = await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
+                    logger.debug("Cart is busy", extra=about | {"event": "cart_lock_awaited"})
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
+                else:
+                    logger.debug("Cart is locked", extra=about | {"event": "cart_lock_acquired"})
+                    return started
 
     async def _start_once(
         self,

@@ -18,6 +18,7 @@ SWEEP = "Sweep"
 EXPIRY = "Expiry"
 FIGURES = "Figures"
 RECONCILE = "Reconcile"
+PING = "Ping"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ContinueAsNewVersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
@@ -43,7 +44,7 @@ class RelayWorkflow:
         while True:
             self._woken = self._steered = False
             await self._skip()
-            if workflow.info().is_continue_as_new_suggested():
+            if _goes_on_anew():
                 workflow.continue_as_new(
                     relay.model_copy(
                         update={
@@ -52,14 +53,13 @@ class RelayWorkflow:
                             "failures": self._failures,
                             "failing_since": self._failing_since,
                         }
-                    )
+                    ),
+                    initial_versioning_behavior=ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
                 )
             if self._paused:
                 self._attend(True)  # a pause that is forgotten is found
                 self._show(f"paused by {self._paused_by}; `{ids.RESUME}` lets it go on")
-                await workflow.wait_condition(
-                    lambda: self._steered or workflow.info().is_continue_as_new_suggested()
-                )
+                await workflow.wait_condition(lambda: self._steered or _goes_on_anew())
             elif await self._deliver():
                 return self._delivered
 
@@ -181,3 +181,13 @@ class RelayWorkflow:
     def pending(self) -> RelayProgress:
         """What the latest batch came to."""
         return self._last
+
+
+def _goes_on_anew() -> bool:
+    """When the history is long, or when workers have versions and another one is current.
+
+    A run stays with the version of the worker that began it; but a relay may never end, and one
+    that was mended must reach the effects that wait.
+    """
+    info = workflow.info()
+    return info.is_continue_as_new_suggested() or info.is_target_worker_deployment_version_changed()

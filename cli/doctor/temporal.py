@@ -1,28 +1,37 @@
 """Temporal: the server, the namespace and its search attributes, the Web UI, and our workers."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import httpx
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
-from temporalio.client import Client
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+    DescribeWorkerDeploymentRequest,
+)
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import reason, without_login
 from cli.doctor.findings import Report, start_or_check
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
 from settings import Settings
-from workflows.ids import SEARCH_ATTRIBUTES
+from workflows.ids import PING, SEARCH_ATTRIBUTES
 
 TEMPORAL = "Temporal"
 ATTRIBUTES = "search attributes"
 WEB_UI = "Temporal Web UI"
 WORKER = "worker"
+VERSION = "version of the worker"
 
 CONNECT_SECONDS = 1.2
+# What is left of a check's time after connecting; a worker that is well needs some milliseconds.
+PING_SECONDS = 0.7
 
 # An idle worker asks again after a minute, when its long poll ends.
 POLLED_WITHIN = timedelta(seconds=70)
@@ -54,6 +63,8 @@ async def check_temporal(settings: Settings, report: Report) -> None:
     if not await _namespace(client, place, report):
         return
     checks = [_search_attributes(client, report), _worker(client, settings, report)]
+    if settings.temporal_worker_build_id is not None:
+        checks.append(_version(client, settings, report))
     if place.is_local and settings.temporal_ui_url is None:
         checks.insert(1, _web_ui(settings, report))
     await asyncio.gather(*checks)
@@ -149,16 +160,69 @@ async def _worker(client: Client, settings: Settings, report: Report) -> None:
         for poller in answer.pollers
         if poller.last_access_time.ToDatetime(tzinfo=UTC) > since
     ]
-    if seen:
-        report.ok(WORKER, f"{len(seen)} on task queue {queue!r} ({', '.join(sorted(seen)[:3])})")
-    else:
-        advice = "start `python worker.py` (`make run` does); see TEMPORAL_TASK_QUEUE"
+    advice = "start `python worker.py` (`make run` does); see TEMPORAL_TASK_QUEUE"
+    if not seen:
         report.failed(
             WORKER,
             f"nobody has asked task queue {queue!r} for work in the last minute: "
             "changes of carts are accepted and wait",
             advice,
         )
+        return
+    names = f"{len(seen)} on task queue {queue!r} ({', '.join(sorted(seen)[:3])})"
+    took = await _ping(client, queue)
+    if took is None:
+        report.failed(
+            WORKER,
+            f"none has done a piece of work within {PING_SECONDS:g} s that needs some "
+            f"milliseconds, of {names} in the last minute: changes of carts are accepted and wait",
+            f"{advice}; if it runs, it has too much to do, or hangs: see its log",
+        )
+    else:
+        report.ok(WORKER, f"{names}; works, {took * 1000:.0f} ms")
+
+
+async def _ping(client: Client, queue: str) -> float | None:
+    """Seconds until a worker has done nothing, as it was told; None when none did in time."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await client.execute_workflow(
+                PING,
+                id=f"doctor/ping/{uuid4().hex}",
+                task_queue=queue,
+                execution_timeout=timedelta(seconds=5),
+                static_summary="Does a worker work? For `cart doctor`",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+    except (TimeoutError, RPCError, WorkflowFailureError):
+        return None
+    return time.monotonic() - began
+
+
+async def _version(client: Client, settings: Settings, report: Report) -> None:
+    name, ours = settings.temporal_deployment_name, settings.temporal_worker_build_id
+    command = "temporal worker deployment set-current-version"
+    advice = f"run `{command} --deployment-name {name} --build-id {ours}`"
+    request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=name)
+    try:
+        answer = await client.workflow_service.describe_worker_deployment(
+            request, timeout=RPC_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            report.failed(VERSION, f"Temporal knows no worker of {name!r}", "start one")
+        else:
+            report.warn(VERSION, f"cannot be seen: {reason(error)}", "see Temporal")
+        return
+    routing = answer.worker_deployment_info.routing_config
+    current = routing.current_deployment_version.build_id
+    if not current:
+        report.failed(VERSION, f"none of {name!r} is current: new sagas wait", advice)
+    elif current != ours:
+        report.warn(VERSION, f"{current} is current, not {ours}, which is ours", advice)
+    else:
+        report.ok(VERSION, f"{ours} is current")
 
 
 def _why(error: Exception) -> str:

@@ -6,12 +6,12 @@ Everything listens on 127.0.0.1 only.
 import itertools
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.process import StackError
-from settings import LOCALHOST
+from settings import LOCALHOST, Settings
 
 PORT_SETTINGS = (
     "PORT",
@@ -76,9 +76,20 @@ def is_free(port: int) -> bool:
 
 def free_ports() -> dict[str, int]:
     """A free port for each of the port settings, by the setting's name."""
+    return dict(zip(PORT_SETTINGS, more_free_ports(len(PORT_SETTINGS)), strict=True))
+
+
+def more_free_ports(count: int, beside: Collection[int] = ()) -> list[int]:
+    """So many free ports, none of them `beside`: those that are meant for something else."""
     low, high = _TEST_PORTS.start, min(_TEST_PORTS.stop, _first_outgoing_port())
-    chosen = (port for port in random.sample(range(low, high), high - low) if is_free(port))
-    return dict(zip(PORT_SETTINGS, chosen, strict=False))
+    tried = random.sample(range(low, high), high - low)
+    chosen = (port for port in tried if port not in beside and is_free(port))
+    return list(itertools.islice(chosen, count))
+
+
+def ports_of(settings: Settings) -> set[int]:
+    """The ports that the settings name."""
+    return {getattr(settings, name.lower()) for name in PORT_SETTINGS}
 
 
 def _first_outgoing_port() -> int:

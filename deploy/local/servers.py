@@ -38,6 +38,7 @@ MONGODB_PARAMETERS = {
     "transactionLifetimeLimitSeconds": 5,
     "shutdownTimeoutMillisForSignaledShutdown": 100,  # there is no other member to wait for
     "diagnosticDataCollectionEnabled": "false",
+    "ttlMonitorSleepSecs": 5,  # instead of 60: who tries retention out sees it
 }
 _CLIENT_TIMEOUT_MS = 2000
 _NOT_YET_INITIALIZED = 94
@@ -51,7 +52,7 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
         *("--ip", LOCALHOST, "--port", str(settings.temporal_port)),
         *("--ui-port", str(settings.temporal_ui_port), "--ui-disable-news-fetch"),
         *("--namespace", namespace, "--log-level", "error"),
-        *("--db-filename", str(_folder(data, "temporal") / "temporal.db")),
+        *("--db-filename", str(folder_of(data, "temporal") / "temporal.db")),
     ]
     for pragma in TEMPORAL_SQLITE_PRAGMAS:
         flags += ["--sqlite-pragma", pragma]
@@ -65,7 +66,7 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
         name="temporal",
         argv=(str(binaries.temporal()), "server", "start-dev", *flags, *_NO_CONFIG),
         probe=http_probe(url),
-        env=_environment(),
+        env=server_environment(),
         cwd=data,
         shown_as=f"{LOCALHOST}:{settings.temporal_port}",
     )
@@ -76,7 +77,7 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
     address = f"{LOCALHOST}:{settings.mongodb_port}"
     name = settings.mongodb_replica_set
     flags = [
-        *("--dbpath", str(_folder(data, "mongodb")), "--port", str(settings.mongodb_port)),
+        *("--dbpath", str(folder_of(data, "mongodb")), "--port", str(settings.mongodb_port)),
         *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", name, "--quiet"),
         *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
         # The default sets 300 MB of disk aside for the journal before the first write.
@@ -97,7 +98,7 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
         argv=(str(binaries.mongod()), *flags),
         probe=is_writable_primary,
         diagnose=binaries.explain_mongod,
-        env=_environment(),
+        env=server_environment(),
         cwd=data,
         shown_as=address,
     )
@@ -105,7 +106,7 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
 
 def redis(settings: Settings, data: Path) -> ProcessSpec:
     """Valkey (or Redis); what it holds survives a restart, up to the last second of a crash."""
-    folder = _folder(data, "redis")
+    folder = folder_of(data, "redis")
     config = folder / "redis.conf"  # a file, so that the password is not in the process list
     password = settings.redis_password.get_secret_value() if settings.redis_password else ""
     escaped = password.replace("\\", "\\\\").replace('"', '\\"')
@@ -129,32 +130,32 @@ def redis(settings: Settings, data: Path) -> ProcessSpec:
         name="redis",
         argv=(str(binaries.redis_server()), str(config), "--dir", str(folder)),
         probe=pings,
-        env=_environment(),
+        env=server_environment(),
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.redis_port}",
     )
 
 
 def kafka(
-    settings: Settings, data: Path, create_topics: Callable[[], Awaitable[None]]
+    settings: Settings,
+    data: Path,
+    advertised: str,
+    create_topics: Callable[[], Awaitable[None]],
 ) -> ProcessSpec:
-    """Tansu, in memory: it comes back empty, so the topics are made after each start."""
-    url = f"tcp://{LOCALHOST}:{settings.kafka_port}"
-    flags = ("--listener-url", url, "--advertised-listener-url", url)
+    """Tansu, in memory: it comes back empty, so the topics are made after each start.
 
-    async def listens(_: Process) -> bool:
-        # Only then aiokafka, which logs an error for each refused connection.
-        _reader, writer = await asyncio.open_connection(LOCALHOST, settings.kafka_port)
-        writer.close()
-        return True
+    `advertised` is the address that clients are told.
+    """
+    url = f"tcp://{LOCALHOST}:{settings.kafka_port}"
+    flags = ("--listener-url", url, "--advertised-listener-url", f"tcp://{advertised}")
 
     return ProcessSpec(
         name="kafka",
         argv=(str(binaries.tansu()), "broker", *flags, "--storage-engine", "memory://tansu/"),
-        probe=listens,
+        probe=lambda _: listens(settings.kafka_port),
         after=create_topics,
-        env=_environment(),
-        cwd=_folder(data, "kafka"),
+        env=server_environment(),
+        cwd=folder_of(data, "kafka"),
         shown_as=f"{LOCALHOST}:{settings.kafka_port}",
     )
 
@@ -170,6 +171,13 @@ def http_probe(url: str) -> Callable[[Process], Awaitable[bool]]:
         return True
 
     return answers
+
+
+async def listens(port: int) -> bool:
+    """True when somebody does; before that aiokafka would log an error for each try."""
+    _reader, writer = await asyncio.open_connection(LOCALHOST, port)
+    writer.close()
+    return True
 
 
 class StackNotReady(Exception):
@@ -209,11 +217,13 @@ async def _configure_replica_set(
         await client.admin.command("replSetReconfig", config, force=True)
 
 
-def _folder(data: Path, name: str) -> Path:
+def folder_of(data: Path, name: str) -> Path:
+    """A server's own folder."""
     folder = data / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _environment() -> Mapping[str, str]:
+def server_environment() -> Mapping[str, str]:
+    """What a server may see of ours."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

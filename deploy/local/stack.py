@@ -2,7 +2,8 @@
 
 A part whose address is set (`MONGODB_URI`, `REDIS_URL` or `REDIS_HOST`, `KAFKA_BROKERS`,
 `TEMPORAL_ADDRESS` or a profile that has one, `INVENTORY_SERVICE_URL`) is somebody else's and is not
-started. What is not in here: what is printed around it (`cli.run`).
+started. Tests and the bench can have the servers of production (`deploy.local.production`) in place
+of their stand-ins. What is not in here: what is printed around it (`cli.run`).
 """
 
 import asyncio
@@ -10,9 +11,11 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -22,8 +25,9 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from deploy.local import apps, servers
 from deploy.local.ports import PORT_SETTINGS, PortUse, check_ports
 from deploy.local.process import Process, ProcessSpec, StackError
+from deploy.local.production import servers as production
 from deploy.local.supervisor import Echo, Supervisor, wait_until_ready
-from settings import Settings
+from settings import LOCALHOST, Settings
 
 SERVERS = ("temporal", "mongodb", "redis", "kafka")
 APPS = tuple(apps.APPS)
@@ -35,7 +39,9 @@ class Stack:
 
     `env` is the environment of the service's processes (default: ours). `parts` limits what is
     started; a part that is neither started nor external is taken to run already. `only_once` names
-    processes that are not started again when they die.
+    processes that are not started again when they die. With `production`, Temporal runs on
+    PostgreSQL, whose data ends with the stack, and Kafka is Apache's. `kafka_advertised` is the
+    address that Kafka's clients are told, if it is not the broker's own.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Stack:
         *,
         parts: Collection[str] = (*SERVERS, *APPS),
         only_once: Collection[str] = (),
+        production: bool = False,
+        kafka_advertised: str = "",
     ) -> None:
         self.settings = settings
         self.local_dir = settings.local_dir.expanduser().absolute()
@@ -56,6 +64,8 @@ class Stack:
         self._parts = [name for name in parts if name not in self.external]
         self._asked = tuple(parts)
         self._only_once = frozenset(only_once)
+        self._production = production
+        self._kafka_advertised = kafka_advertised or f"{LOCALHOST}:{settings.kafka_port}"
         self._supervisor: Supervisor | None = None
         self._held = ExitStack()
         self._setting_up = asyncio.Lock()
@@ -160,27 +170,43 @@ class Stack:
     def _specs(self) -> list[ProcessSpec]:
         data = self.local_dir / "data"
         data.mkdir(parents=True, exist_ok=True)
-        namespace = _temporal_config(self._given).get("namespace") or "default"
-        make = {
-            "temporal": lambda: servers.temporal(self.settings, data, namespace),
-            "mongodb": lambda: servers.mongodb(self.settings, data),
-            "redis": lambda: servers.redis(self.settings, data),
-            "kafka": lambda: servers.kafka(self.settings, data, self._create_topics),
+        make: dict[str, Callable[[], Iterable[ProcessSpec]]] = {
+            "temporal": lambda: self._temporal(data),
+            "mongodb": lambda: [servers.mongodb(self.settings, data)],
+            "redis": lambda: [servers.redis(self.settings, data)],
+            "kafka": lambda: [self._kafka(data)],
         }
-        specs = [make[name]() for name in SERVERS if name in self._parts]
+        specs = [spec for name in SERVERS if name in self._parts for spec in make[name]()]
         for name, app in apps.APPS.items():
             if name in self._parts:
                 spec = app(self.settings, self.env)
                 everything = spec.needs.issuperset(SERVERS)
                 specs.append(replace(spec, before=self._set_up if everything else None))
+        started = {spec.name for spec in specs}
         return [
             replace(
                 spec,
-                needs=spec.needs & set(self._parts),
+                needs=spec.needs & started,
                 restart=spec.name not in self._only_once,
             )
             for spec in specs
         ]
+
+    def _temporal(self, data: Path) -> Iterable[ProcessSpec]:
+        namespace = _temporal_config(self._given).get("namespace") or "default"
+        if not self._production:
+            return [servers.temporal(self.settings, data, namespace)]
+        # Not in `data`: the folders above that may be closed to the user that PostgreSQL runs as.
+        database = self._held.enter_context(
+            TemporaryDirectory(prefix="cart-postgresql-", ignore_cleanup_errors=True)
+        )
+        return production.temporal(self.settings, data, Path(database), namespace)
+
+    def _kafka(self, data: Path) -> ProcessSpec:
+        if not self._production:
+            advertised = self._kafka_advertised
+            return servers.kafka(self.settings, data, advertised, self._create_topics)
+        return production.kafka(self.settings, data, self._kafka_advertised)
 
     def _ports(self) -> list[PortUse]:
         uses = {

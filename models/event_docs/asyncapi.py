@@ -8,6 +8,7 @@ from models.event_docs.catalog import (
     CLOUD_EVENT_HEADERS,
     DEAD_LETTER_HEADERS,
     EVENTS,
+    TRACE_HEADERS,
     Documented,
 )
 
@@ -18,8 +19,9 @@ _DESCRIPTION = """\
 What the cart service tells others about carts, and what it acts on. The value of a message is JSON,
 its key the cart's id, which keeps the events of a cart in order; the headers are those of
 CloudEvents 1.0 in binary mode. Delivery is at least once: `eventId` is the same on every delivery
-of an event, and `version` is one more with each change of a cart. New fields may come at any time;
-none goes, and none changes its type."""
+of an event, and `version` is one more with each change of a cart. Where the service traces, the
+header `traceparent` names the trace of the change, however late its event was sent. New fields may
+come at any time; none goes, and none changes its type."""
 
 DEAD_LETTER = """\
 A message that can never have its effect, as it was received: key, value and headers. `cart dlq`
@@ -126,7 +128,9 @@ def example_headers(event: Documented) -> dict[str, str]:
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {
         "CloudEventHeaders": _headers(
-            CLOUD_EVENT_HEADERS, "CloudEvents 1.0, Kafka protocol binding, binary mode."
+            CLOUD_EVENT_HEADERS,
+            "CloudEvents 1.0, Kafka protocol binding, binary mode.",
+            optional=TRACE_HEADERS,
         ),
         "DeadLetterHeaders": _headers(
             DEAD_LETTER_HEADERS, "Beside the headers of the message itself."
@@ -140,12 +144,15 @@ def _schemas() -> dict[str, Any]:
     return schemas
 
 
-def _headers(described: dict[str, str], text: str) -> dict[str, Any]:
+def _headers(
+    described: dict[str, str], text: str, optional: dict[str, str] | None = None
+) -> dict[str, Any]:
     return {
         "type": "object",
         "description": text,
         "properties": {
-            name: {"type": "string", "description": what} for name, what in described.items()
+            name: {"type": "string", "description": what}
+            for name, what in (described | (optional or {})).items()
         },
         "required": list(described),
     }

@@ -145,6 +145,10 @@ CLOUD_EVENT_HEADERS = {
     "content-type": "Of the value.",
 }
 
+TRACE_HEADERS = {
+    "traceparent": "The span that sent the event (W3C Trace Context), if the change was traced.",
+}
+
 DEAD_LETTER_HEADERS = {
     "dlq-topic": "The topic that the message was read from.",
     "dlq-partition": "Its partition.",

@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.deploy.tools import DRAINS, KNOWN, run
+from deploy.local.production.servers import dynamic_config
+from tests.deploy.tools import DRAINS, KNOWN, ROOT, run
 
 FILES = ("docker-compose.yml", "docker-compose.test.yml")
 OURS = {"api", "worker", "consumer", "inventory", "setup"}
@@ -91,3 +93,8 @@ def test_the_servers_for_tests_keep_nothing_and_leave_the_others_ports_alone() -
         assert not {port["published"] for port in service.get("ports", [])} & taken, name
         kept = [volume for volume in service.get("volumes", []) if volume["type"] == "volume"]
         assert not kept, name
+
+
+def test_its_temporal_is_set_as_the_one_that_the_tests_run_on() -> None:
+    given = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text())
+    assert {key: one["value"] for key, [one] in given.items()}.items() <= dynamic_config().items()

@@ -168,6 +168,20 @@ def test_no_deployment_of_production_takes_another_ones_pods() -> None:
         assert taken == [one["metadata"]["name"]]
 
 
+@pytest.mark.parametrize("overlay", ["prod/blue", "prod/green", "prod/canary"])
+def test_the_version_of_its_workers_is_that_of_its_image(overlay: str) -> None:
+    suffix = overlay.partition("/")[2]
+    worker = named(built(overlay), "Deployment", f"cart-worker-{suffix}")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    build_id = settings_of(built(overlay))["TEMPORAL_WORKER_BUILD_ID"]
+    assert container["image"] == f"cart-service:{build_id}"
+
+
+@pytest.mark.parametrize("overlay", ["dev", "staging"])
+def test_where_pods_are_rolled_over_workers_have_no_versions(overlay: str) -> None:
+    assert "TEMPORAL_WORKER_BUILD_ID" not in settings_of(built(overlay))
+
+
 def test_a_monitoring_of_your_own_is_handed_rules_and_dashboards() -> None:
     dashboards = {file.name for file in (ROOT / "deploy/grafana/dashboards").iterdir()}
     for folder, shipped in (

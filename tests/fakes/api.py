@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -36,6 +37,7 @@ from models.messages import (
 from models.operation import Answer, Operation
 from settings import Settings
 from workflows.gateway import CartHandle, Started, policy_of
+from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
 
 STORE, USER = "store-1", "user-1"
@@ -125,7 +127,8 @@ class FakeGateway:
         self.started.append(request)
         if self.refuses is not None:
             raise self.refuses
-        return Started(request.operation_id, cast(CartHandle, None), request.attempt_id)
+        run = SimpleNamespace(id=cart_workflow_id(STORE, USER), run_id=RUN_ID)
+        return Started(request.operation_id, cast(CartHandle, run), request.attempt_id)
 
     async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
         assert started.operation_id

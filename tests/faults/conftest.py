@@ -8,8 +8,9 @@ from tests.faults.rig import Rig, running_rig
 
 
 @pytest.fixture(scope="package")
-async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+async def rig(tmp_path_factory: pytest.TempPathFactory, production: bool) -> AsyncIterator[Rig]:
     """A stack with a proxy on every link and a worker that asks the test."""
-    async with running_rig(tmp_path_factory.mktemp("faults"), print) as running:
+    folder = tmp_path_factory.mktemp("faults")
+    async with running_rig(folder, print, production=production) as running:
         yield running
         assert running.control.errors == []

@@ -45,22 +45,20 @@ class EventLog:
     async def read(self) -> None:
         """Reads on, up to what is there now."""
         consumer = AIOKafkaConsumer(
-            **connection_options(self._settings), enable_auto_commit=False, fetch_max_wait_ms=100
+            *TOPICS,
+            **connection_options(self._settings),
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
         )
         await consumer.start()
         try:
-            partitions = [
-                TopicPartition(topic, partition)
-                for topic in TOPICS
-                for partition in consumer.partitions_for_topic(topic) or ()
-            ]
-            consumer.assign(partitions)
+            partitions = consumer.assignment()  # all, since it is in no group
             ends = await consumer.end_offsets(partitions)
+            for partition in partitions:
+                consumer.seek(partition, self._at(partition))
             waiting = {
                 partition for partition in partitions if ends[partition] > self._at(partition)
             }
-            for partition in waiting:
-                consumer.seek(partition, self._at(partition))
             while waiting:
                 batch = await consumer.getmany(*waiting, timeout_ms=_FETCH_MS)
                 for partition, messages in batch.items():

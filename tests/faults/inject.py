@@ -163,7 +163,7 @@ class Injector:
                 async with self.rig.links[fault.target].broken(fault.mode, delay=pause):
                     yield GO
             case Kind.KILL:
-                if fault.target == "kafka":
+                if fault.target == "kafka" and not self.rig.production:
                     await self._kill_kafka()
                     yield GO
                     await self._start_kafka()

@@ -243,7 +243,10 @@ async def _ask(seen: Observed, request: Request) -> None:
     url = f"/api/v1/cart/{ledger.store_id}/operations/{operation}"
 
     async def answered() -> httpx.Response:
-        return await ledger.rig.http.get(url, headers=ledger.headers(request.user_id))
+        told = await ledger.rig.http.get(url, headers=ledger.headers(request.user_id))
+        # Temporal bounds how often it is asked.
+        assert told.status_code != httpx.codes.SERVICE_UNAVAILABLE
+        return told
 
     answer = await eventually(answered)
     known = answer.status_code == httpx.codes.OK

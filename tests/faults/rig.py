@@ -19,8 +19,9 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from temporalio.client import Client
 
-from deploy.local.ports import PORT_SETTINGS, free_ports
+from deploy.local.ports import free_ports, more_free_ports
 from deploy.local.process import ProcessSpec
+from deploy.local.production import ENVIRONMENT as PRODUCTION
 from deploy.local.stack import Stack
 from settings import LOCALHOST, Settings, load_settings
 from tests.faults.control import Controller
@@ -61,6 +62,7 @@ class Rig:
     database: AsyncDatabase[dict[str, Any]]
     temporal: Client
     events: EventLog
+    production: bool
 
 
 class _ProxiedStack(Stack):
@@ -73,8 +75,11 @@ class _ProxiedStack(Stack):
         links: Mapping[str, Proxy],
         control: str,
         echo: Callable[[str], None],
+        *,
+        production: bool,
     ) -> None:
-        super().__init__(settings, env, echo)
+        advertised = f"{LOCALHOST}:{links['worker-kafka'].port}"
+        super().__init__(settings, env, echo, production=production, kafka_advertised=advertised)
         self._links = links
         self._control = control
 
@@ -89,11 +94,6 @@ class _ProxiedStack(Stack):
 
     def _proxied(self, spec: ProcessSpec) -> ProcessSpec:
         match spec.name:
-            case "kafka":
-                advertised = f"tcp://{LOCALHOST}:{self._links['worker-kafka'].port}"
-                argv = list(spec.argv)
-                argv[argv.index("--advertised-listener-url") + 1] = advertised
-                return replace(spec, argv=argv)
             case "worker":
                 module = "tests.faults.worker_under_test"
                 return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
@@ -119,11 +119,13 @@ class _ProxiedStack(Stack):
 
 
 @asynccontextmanager
-async def running_rig(folder: Path, echo: Callable[[str], None]) -> AsyncIterator[Rig]:
+async def running_rig(
+    folder: Path, echo: Callable[[str], None], *, production: bool = False
+) -> AsyncIterator[Rig]:
     """Starts everything on free ports with its data in `folder`, and stops it cleanly."""
-    ports = _free_ports(len(LINKS) + 1)
-    servers = {name: ports.pop() for name in PORT_SETTINGS}
-    env = _environment(folder, servers)
+    servers = free_ports()
+    ports = more_free_ports(len(LINKS) + 1, beside=servers.values())
+    env = _environment(folder, servers) | (PRODUCTION if production else {})
     with _environ(env):
         settings = load_settings()
         async with AsyncExitStack() as held:
@@ -131,7 +133,9 @@ async def running_rig(folder: Path, echo: Callable[[str], None]) -> AsyncIterato
             for link in links.values():
                 await held.enter_async_context(link)
             control = await held.enter_async_context(Controller(ports.pop()))
-            stack = _ProxiedStack(settings, env, links, control.address, echo)
+            stack = _ProxiedStack(
+                settings, env, links, control.address, echo, production=production
+            )
             await held.enter_async_context(stack)
             mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
                 settings.mongodb.get_secret_value(), tz_aware=True
@@ -160,20 +164,13 @@ async def running_rig(folder: Path, echo: Callable[[str], None]) -> AsyncIterato
                 database=mongo.get_default_database("cart-service"),
                 temporal=await connect(settings),
                 events=EventLog(settings),
+                production=production,
             )
 
 
 def _upstream(settings: Settings, link: str) -> int:
     port: int = getattr(settings, f"{link.partition('-')[2]}_port")
     return port
-
-
-def _free_ports(more: int) -> list[int]:
-    """Ports for all servers, and so many more."""
-    found: set[int] = set()
-    while len(found) < len(PORT_SETTINGS) + more:
-        found |= set(free_ports().values())
-    return sorted(found)
 
 
 def _environment(folder: Path, servers: Mapping[str, int]) -> dict[str, str]:

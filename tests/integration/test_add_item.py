@@ -8,7 +8,7 @@ from uuid import uuid4
 from temporalio.client import WorkflowExecutionStatus
 
 from models.operation import Operation
-from tests.support.shop import PRICE, Shop
+from tests.support.shop import PRICE, Buyer, Shop
 from tests.support.waiting import eventually
 
 
@@ -271,7 +271,11 @@ async def test_twenty_adds_to_one_cart_at_once_lose_none(shop: Shop) -> None:
 
 async def test_fifty_buyers_of_ten_units_ten_win(shop: Shop) -> None:
     await shop.stock("headphones", 10)
-    answers = await asyncio.gather(*(shop.buyer().add() for _ in range(50)))
-    assert sorted(answer.status_code for answer in answers) == [200] * 40 + [201] * 10
+
+    async def buys(buyer: Buyer) -> int:
+        return await buyer.status(await buyer.add())
+
+    statuses = await asyncio.gather(*(buys(shop.buyer()) for _ in range(50)))
+    assert sorted(statuses) == [200] * 40 + [201] * 10
     assert await shop.units("headphones") == (0, 10, 0)
     await shop.assert_consistent()

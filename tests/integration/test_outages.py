@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+from cli.doctor.checks import examine
+from cli.doctor.findings import State
 from deploy.local.stack import Stack
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
@@ -22,6 +24,12 @@ async def down(stack: Stack, name: str) -> AsyncIterator[None]:
         stack.process(name).restart = True
 
 
+async def failing(stack: Stack) -> set[str]:
+    """What `cart doctor` says is not well."""
+    found = await asyncio.to_thread(examine, stack.settings)
+    return {finding.part for finding in found.findings if finding.state is State.FAILED}
+
+
 async def healthy(shop: Shop) -> None:
     response = await shop.world.http.get("/health")
     assert (response.status_code, response.json()["status"]) == (200, "healthy")
@@ -32,6 +40,7 @@ async def test_without_redis_everything_goes_on(shop: Shop, stack: Stack) -> Non
     buyer = shop.buyer()
     before = await buyer.add()
     async with down(stack, "redis"):
+        assert await failing(stack) >= {"Redis"}
         added = await buyer.add(quantity=2)
         assert added.status_code == 201
         assert (await buyer.get()).json() == added.json()
@@ -50,6 +59,7 @@ async def test_without_kafka_adds_go_on_as_fast_and_events_follow(shop: Shop, st
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     async with down(stack, "kafka"):
+        assert await failing(stack) >= {"Kafka"}
         for _ in range(3):
             started = time.monotonic()
             assert (await buyer.add()).status_code == 201
@@ -72,6 +82,7 @@ async def test_without_inventory_an_add_says_so_and_reading_works(shop: Shop, st
     buyer, key = shop.buyer(), uuid4().hex
     added = await buyer.add()
     async with down(stack, "inventory"):
+        assert await failing(stack) >= {"inventory"}
         refused = await buyer.add(quantity=2, key=key)
         assert refused.status_code == 503
         assert refused.json()["message"] == "Unable to reserve inventory"
@@ -129,6 +140,7 @@ async def test_without_mongodb_nothing_is_half_done(shop: Shop, stack: Stack) ->
     buyer, key = shop.buyer(), uuid4().hex
     added = await buyer.add()
     async with down(stack, "mongodb"):
+        assert await failing(stack) >= {"API", "MongoDB", "inventory"}
         refused = await buyer.add(quantity=2, key=key)
         assert refused.status_code in {202, 503}
         assert int(refused.headers["Retry-After"]) >= 1
@@ -180,6 +192,7 @@ async def test_without_temporal_a_write_says_so_and_reading_works(shop: Shop, st
     buyer, key = shop.buyer(), uuid4().hex
     added = await buyer.add()
     async with down(stack, "temporal"):
+        assert await failing(stack) >= {"API", "Temporal"}
         refused = await buyer.add(quantity=2, key=key)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
@@ -201,6 +214,7 @@ async def test_without_a_worker_an_operation_is_accepted_and_done_later(
     await shop.stock("headphones", 10)
     buyer, key = shop.buyer(), uuid4().hex
     async with down(stack, "worker"):
+        assert await failing(stack) >= {"worker"}
         accepted = await buyer.add(quantity=2, key=key)
         assert accepted.status_code == 202
         body = accepted.json()

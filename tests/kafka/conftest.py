@@ -1,38 +1,43 @@
-"""The broker of these tests: Apache Kafka, and for what both can do also the local stack's."""
+"""The broker of these tests: Apache Kafka, and for what both can do also the local stack's.
 
-import asyncio
+The stack's keeps nothing and knows no idempotent producer, so what rests on either is tested here.
+"""
+
 from collections.abc import AsyncIterator
 
 import pytest
 
+from deploy.local.ports import more_free_ports, ports_of
+from deploy.local.process import StackError
+from deploy.local.production import builds
 from deploy.local.stack import Stack
 from deploy.setup import create_topics
 from settings import Settings
-from tests.kafka.broker import Broker, NoKafkaHereError
 
 
 @pytest.fixture(scope="session")
-async def broker(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
-    """Apache Kafka with our topics; skips where it cannot be run."""
-    folder = tmp_path_factory.mktemp("kafka")
+async def broker(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Apache Kafka with our topics, beside the stack's; skips where it cannot be run."""
     try:
-        kafka = await asyncio.to_thread(Broker, folder, stack.settings)
-    except NoKafkaHereError as why:
+        builds.java()
+        builds.kafka_jars()
+    except StackError as why:
         pytest.skip(str(why))
-    try:
-        await kafka.start()
-        await create_topics(kafka.settings)
+    [port] = more_free_ports(1, beside=ports_of(stack.settings))
+    settings = Settings(
+        local_dir=tmp_path_factory.mktemp("kafka"), kafka_port=port, kafka_idempotence=True
+    )
+    async with Stack(settings, echo=print, parts=["kafka"], production=True) as kafka:
+        await create_topics(settings)
         yield kafka
-    finally:
-        await kafka.kill()
 
 
-@pytest.fixture(params=["apache", "tansu"])
-def kafka(request: pytest.FixtureRequest, stack: Stack) -> Settings:
+@pytest.fixture(params=["apache", "stack"])
+def kafka(request: pytest.FixtureRequest, stack: Stack, production: bool) -> Settings:
     """Settings with one broker, then with the other."""
     if request.param == "apache":
         settings: Settings = request.getfixturevalue("broker").settings
         assert settings.kafka_idempotent_producer
         return settings
-    assert not stack.settings.kafka_idempotent_producer
+    assert stack.settings.kafka_idempotent_producer is production
     return stack.settings

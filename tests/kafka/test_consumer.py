@@ -14,10 +14,10 @@ import pytest
 
 from adapters import event_consumer
 from adapters.event_consumer import EventConsumer
+from deploy.local.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import CONSUMED, Message
 from settings import Settings
-from tests.kafka.broker import Broker
 from tests.kafka.test_outages import killed
 from tests.support.events import OtherServices, other_services
 from tests.support.waiting import eventually
@@ -195,7 +195,7 @@ async def test_a_partition_that_is_far_ahead_is_paused(
     assert notes.taken[lane] == [*range(200)]
 
 
-async def test_a_broker_killed_in_the_stream_is_waited_for(broker: Broker) -> None:
+async def test_a_broker_killed_in_the_stream_is_waited_for(broker: Stack) -> None:
     async with other_services(broker.settings) as others:
         group = Group(broker.settings, others)
         notes, lanes = Notes(group.prefix), group.lanes(6)

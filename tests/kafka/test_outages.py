@@ -10,9 +10,9 @@ import pytest
 from temporalio.service import RPCError
 
 from adapters.events import EventPublisher
+from deploy.local.stack import Stack
 from models.errors import DependencyUnavailable
 from models.messages import Outcome
-from tests.kafka.broker import Broker
 from tests.kafka.test_publisher import event, read, versions
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop
@@ -24,27 +24,29 @@ SLOW_MACHINE_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def killed(broker: Broker) -> AsyncIterator[None]:
+async def killed(broker: Stack) -> AsyncIterator[None]:
     """The broker is killed, stays down inside, and takes events again after."""
-    await broker.kill()
+    await broker.kill("kafka", restart=False)
     try:
         yield
     finally:
-        await broker.start()  # it answers; that its partitions have a leader takes longer
+        await broker.start_again(
+            "kafka"
+        )  # it answers; that its partitions have a leader takes longer
         publisher = EventPublisher(broker.settings)
         await works_again(publisher)
         await publisher.close()
 
 
 @pytest.fixture
-async def publisher(broker: Broker) -> AsyncIterator[EventPublisher]:
+async def publisher(broker: Stack) -> AsyncIterator[EventPublisher]:
     publisher = EventPublisher(broker.settings)
     yield publisher
     await publisher.close()
 
 
 @pytest.fixture
-async def relays(shop: Shop, broker: Broker) -> AsyncIterator[RelayBench]:
+async def relays(shop: Shop, broker: Stack) -> AsyncIterator[RelayBench]:
     """Sagas and relays in this process, which publish to Apache Kafka."""
     async with relay_bench(shop, broker.settings) as bench:
         yield bench
@@ -65,10 +67,10 @@ async def works_again(publisher: EventPublisher) -> None:
 
 
 async def test_a_broker_that_hangs_costs_one_bounded_wait(
-    publisher: EventPublisher, broker: Broker
+    publisher: EventPublisher, broker: Stack
 ) -> None:
     await publisher.publish([event("before")])
-    broker.freeze()
+    broker.pause("kafka")
     try:
         waited = await seconds_until_it_fails(publisher)
         assert waited < broker.settings.publish_timeout_seconds + SLOW_MACHINE_SECONDS
@@ -78,12 +80,12 @@ async def test_a_broker_that_hangs_costs_one_bounded_wait(
                 await publisher.publish([event("frozen")])
         assert time.monotonic() - began < waited
     finally:
-        broker.thaw()
+        broker.resume("kafka")
     await works_again(publisher)
 
 
 async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
-    publisher: EventPublisher, broker: Broker
+    publisher: EventPublisher, broker: Stack
 ) -> None:
     carts = [uuid4().hex for _ in range(8)]
     acknowledged: dict[str, int] = dict.fromkeys(carts, 0)
@@ -121,7 +123,7 @@ async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
 
 
 async def test_sagas_go_on_without_the_broker_and_their_events_follow(
-    relays: RelayBench, broker: Broker
+    relays: RelayBench, broker: Stack
 ) -> None:
     shop = relays.shop
     carts = [Buyer(shop, relays.user(number), {}) for number in range(4)]

@@ -14,14 +14,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 import adapters.events
 from adapters.events import EventPublisher, connection_options, ping
 from deploy.local.ports import free_ports
+from deploy.local.stack import Stack
 from deploy.setup import PARTITIONS, create_topics
 from models.errors import DependencyUnavailable, EffectRefused
 from models.events import CART_CLEARED, CART_ITEM_ADDED, TOPICS
 from models.messages import EventEffect
 from settings import Settings
-from tests.kafka.broker import Broker, with_brokers
 from tests.support.relays import TOO_LARGE
 from tests.support.shop import Event, read_events
+from tests.support.waiting import eventually
 
 PATIENT_SECONDS = 20.0
 
@@ -119,7 +120,7 @@ async def test_an_event_that_is_too_large_is_refused_by_its_name(
     assert versions((await read(kafka, cart))[cart]) == [1, 4]
 
 
-async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> None:
+async def test_what_the_broker_refuses_harms_no_other_event(broker: Stack) -> None:
     """All go to one partition at once, through one producer, whose sequence the refusal breaks."""
     topic = f"small-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(**connection_options(broker.settings))
@@ -144,7 +145,7 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Broker) -> N
 
 
 async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
-    broker: Broker, cart: str, monkeypatch: pytest.MonkeyPatch
+    broker: Stack, cart: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapters.events, "ASK_SECONDS", PATIENT_SECONDS)
     publisher = patient(broker.settings)
@@ -162,24 +163,33 @@ async def test_ping(kafka: Settings) -> None:
 
 
 async def test_ping_where_nobody_listens(settings: Settings) -> None:
-    nowhere = with_brokers(settings, f"127.0.0.1:{free_ports()['KAFKA_PORT']}")
+    nowhere = Settings(kafka_port=free_ports()["KAFKA_PORT"])
     with pytest.raises(DependencyUnavailable, match="kafka is unavailable"):
         await ping(nowhere)
 
 
-async def test_the_missing_topics_are_made(broker: Broker) -> None:
+async def test_the_missing_topics_are_made(broker: Stack) -> None:
+    """What a controller has done, a broker hears of a moment later."""
     admin = AIOKafkaAdminClient(**connection_options(broker.settings))
     await admin.start()
-    try:
-        await admin.delete_topics([CART_CLEARED])
-        for _ in range(2):
-            await create_topics(broker.settings)
+
+    async def gone() -> None:
+        assert CART_CLEARED not in await admin.list_topics()
+
+    async def made() -> None:
         described = {
             topic["topic"]: topic["partitions"] for topic in await admin.describe_topics([*TOPICS])
         }
+        assert set(described) == set(TOPICS)
+        for partitions in described.values():
+            assert len(partitions) == PARTITIONS
+            assert all(partition["replicas"] == [1] for partition in partitions)
+
+    try:
+        await admin.delete_topics([CART_CLEARED])
+        await eventually(gone)
+        for _ in range(2):
+            await create_topics(broker.settings)
+        await eventually(made)
     finally:
         await admin.close()
-    assert set(described) == set(TOPICS)
-    for partitions in described.values():
-        assert len(partitions) == PARTITIONS
-        assert all(partition["replicas"] == [1] for partition in partitions)

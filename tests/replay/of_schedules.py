@@ -1,4 +1,4 @@
-"""Histories of what the clock starts."""
+"""Histories of what the clock starts, and of what the doctor does."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -10,6 +10,7 @@ from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench
 from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
+from workflows.ping import PingWorkflow
 from workflows.schedules import SweepWorkflow
 
 
@@ -33,8 +34,15 @@ async def figures(bench: Bench, relays: RelayBench) -> Run:
     )
 
 
+async def ping(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        PingWorkflow.run, id=f"ping-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     sweep,
     expiry_of_two_carts,
     figures,
+    ping,
 )

@@ -8,6 +8,7 @@ from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.ping import PingWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
@@ -38,6 +39,7 @@ WORKFLOWS = {
     "expiry": ExpiryWorkflow,
     "figures": FiguresWorkflow,
     "reconcile": ReconcileWorkflow,
+    "ping": PingWorkflow,
     "repair": RepairCartWorkflow,
 }
 """What the first word of a history's name says."""

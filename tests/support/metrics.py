@@ -55,13 +55,13 @@ class Numbers:
 
 def read(text: str) -> Numbers:
     """The samples of a page. To Prometheus an empty label is none, and they come and go."""
-    return Numbers(
-        {
-            (sample.name, tuple(sorted(filter(all, sample.labels.items())))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-    )
+    values: dict[tuple[str, Labels], float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            series = (sample.name, tuple(sorted(filter(all, sample.labels.items()))))
+            assert series not in values, f"Prometheus refuses a page that has this twice: {series}"
+            values[series] = sample.value
+    return Numbers(values)
 
 
 @dataclass(frozen=True)

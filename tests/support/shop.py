@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -193,6 +194,13 @@ class Buyer:
             return body
 
         return await eventually(not_pending, timeout=timeout, interval=0.2)
+
+    async def status(self, answer: httpx.Response) -> int:
+        """How a request was answered in the end, also where a busy machine answered 202 first."""
+        if answer.status_code != HTTPStatus.ACCEPTED:
+            return answer.status_code
+        status: int = (await self.ended(answer))["answer"]["status"]
+        return status
 
     async def cart(self) -> Cart | None:
         """The cart as MongoDB has it."""

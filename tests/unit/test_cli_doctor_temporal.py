@@ -1,5 +1,6 @@
 """What `cart doctor` says of Temporal, with a client that stands in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -39,9 +40,12 @@ class Cluster:
             for name, kind in SEARCH_ATTRIBUTES.items()
         }
         self.polled = timedelta(seconds=10)
+        self.worker_works = True
+        self.current = ""  # the version of the workers that gets new sagas
         self.workflow_service = SimpleNamespace(
             describe_namespace=self._describe_namespace,
             describe_task_queue=self._describe_task_queue,
+            describe_worker_deployment=self._describe_worker_deployment,
         )
         self.operator_service = SimpleNamespace(list_search_attributes=self._list_attributes)
 
@@ -55,6 +59,17 @@ class Cluster:
             identity="1@here", last_access_time=SimpleNamespace(ToDatetime=lambda tzinfo: seen)
         )
         return SimpleNamespace(pollers=[poller])
+
+    async def execute_workflow(self, *_: Any, **__: Any) -> None:
+        if not self.worker_works:
+            await asyncio.Event().wait()
+
+    async def _describe_worker_deployment(self, *_: Any, **__: Any) -> Any:
+        if self.current == "unknown":
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+        version = SimpleNamespace(build_id=self.current)
+        routing = SimpleNamespace(current_deployment_version=version)
+        return SimpleNamespace(worker_deployment_info=SimpleNamespace(routing_config=routing))
 
     async def _list_attributes(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(custom_attributes=self.attributes)
@@ -136,6 +151,40 @@ async def test_no_worker_has_asked_for_work(cluster: Cluster) -> None:
 
     assert finding.state is State.FAILED
     assert "python worker.py" in finding.advice
+
+
+async def test_a_worker_that_has_asked_for_work_and_does_none(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporal, "PING_SECONDS", 0.01)
+    cluster.worker_works = False
+
+    finding = (await examine_temporal())["worker"]
+
+    assert finding.state is State.FAILED
+    assert "1@here" in finding.what
+    assert "hangs" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("current", "state", "what"),
+    [
+        ("0.2.0", State.OK, "0.2.0 is current"),
+        ("0.1.0", State.WARN, "0.1.0 is current, not 0.2.0, which is ours"),
+        ("", State.FAILED, "none of 'cart' is current: new sagas wait"),
+        ("unknown", State.FAILED, "Temporal knows no worker of 'cart'"),
+    ],
+)
+async def test_which_version_of_the_worker_is_current(
+    cluster: Cluster, current: str, state: State, what: str
+) -> None:
+    cluster.current = current
+
+    finding = (await examine_temporal(temporal_worker_build_id="0.2.0"))["version of the worker"]
+
+    assert (finding.state, finding.what) == (state, what)
+    if current in {"", "0.1.0"}:
+        assert "--deployment-name cart --build-id 0.2.0" in finding.advice
 
 
 async def test_a_temporal_profile_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:

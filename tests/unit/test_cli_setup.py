@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from aiokafka.errors import KafkaError
+from temporalio.service import RPCError, RPCStatusCode
 
 import deploy.setup
 from cli.doctor import checks
@@ -64,3 +65,32 @@ def test_servers_that_do_not_answer_are_named_at_once(
     told = sorted(line.split(":")[0] for line in ended.err.splitlines())
     assert told == ["Kafka", "MongoDB", "Temporal"]
     assert ended.err.count("make run") == 3
+
+
+async def test_what_temporal_has_only_just_made_is_waited_for() -> None:
+    answers = [RPCError("unknown", RPCStatusCode.NOT_FOUND, b"")] * 2
+
+    async def call() -> str:
+        if answers:
+            raise answers.pop()
+        return "known"
+
+    assert await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
+
+
+async def test_but_not_what_it_refuses() -> None:
+    async def call() -> None:
+        raise RPCError("no", RPCStatusCode.PERMISSION_DENIED, b"")
+
+    with pytest.raises(RPCError, match="no"):
+        await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
+
+
+async def test_nor_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy.setup, "NEWS_SECONDS", 0.0)
+
+    async def call() -> None:
+        raise RPCError("no such namespace", RPCStatusCode.NOT_FOUND, b"")
+
+    with pytest.raises(RPCError, match="no such namespace"):
+        await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)

@@ -1,6 +1,8 @@
 """Metrics: the document names them all, and this process counts what has happened in it."""
 
+import socket
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,15 +10,19 @@ from pydantic import SecretStr
 
 from adapters.breaker import CircuitBreaker
 from adapters.calls import measured_call
+from adapters.outbox import Outbox, Waiting
 from adapters.rate_limits import RateLimiter
 from adapters.redis_pool import RedisPool
+from adapters.stored_gauges import show_pending
 from api.limits import RateLimits
 from deploy.local.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
-from models.messages import OperationResult, Outcome, Refusal
+from models.messages import OperationResult, Outcome, Refusal, RelayKind
+from settings import LOCALHOST
+from telemetry.exposition import serve_metrics
 from telemetry.metrics import CATALOG, Metric
 from telemetry.operations import lock_acquisition, measured
-from tests.fakes.api import URL, FakeApi
+from tests.fakes.api import URL, FakeApi, settings_for_tests
 from tests.support.metrics import Numbers, numbers_here
 
 # Attributes that may be shown, each of which has few values.
@@ -191,6 +197,34 @@ async def test_what_is_done_without_redis_is_counted(since: Since) -> None:
     assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
 
 
+class OutboxWith(Outbox):
+    """Has these effects to do."""
+
+    def __init__(self, *waiting: Waiting) -> None:
+        self._waiting = list(waiting)
+
+    async def waiting(self, shards: int) -> list[Waiting]:
+        return self._waiting
+
+
+async def test_what_relays_have_to_do_is_shown_with_the_age_of_the_oldest() -> None:
+    numbers_here()
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    events = [
+        Waiting(RelayKind.EVENTS, shard=0, effects=2, oldest=an_hour_ago),
+        Waiting(RelayKind.EVENTS, shard=1, effects=3, oldest=datetime.now(UTC)),
+    ]
+    await show_pending(OutboxWith(*events))
+    now = numbers_here()
+    assert now.by("kind", "cart_outbox_pending") == {"events": 5}
+    assert now("cart_outbox_oldest_age_seconds", kind="events") >= 3600
+    assert now("cart_outbox_oldest_age_seconds", kind="releases") == 0
+
+    await show_pending(OutboxWith())
+    now = numbers_here()
+    assert now("cart_outbox_pending") == now("cart_outbox_oldest_age_seconds") == 0
+
+
 async def test_reads_are_hits_or_misses(since: Since) -> None:
     api = FakeApi()
     await api.client.get(URL, headers=api.token())
@@ -205,3 +239,17 @@ async def test_the_page_is_no_part_of_the_public_api() -> None:
     assert page.headers["Content-Type"].startswith("text/plain")
     document = (await api.client.get("/openapi.json")).json()
     assert "/metrics" not in document["paths"]
+
+
+async def test_without_metrics_there_is_no_page() -> None:
+    api = FakeApi(settings_for_tests(enable_metrics=False))
+    assert (await api.client.get("/metrics")).status_code == 404
+
+
+def test_a_port_that_is_taken_is_said_and_the_process_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server((LOCALHOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        serve_metrics("worker", settings_for_tests(worker_metrics_port=port))
+    assert f"not shown at port {port}" in caplog.text

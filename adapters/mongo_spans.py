@@ -1,0 +1,47 @@
+"""MongoDB: the span of each command, for a process that traces."""
+
+from collections import OrderedDict
+
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+_MOST_OPEN = 1000  # the end of a command that was cancelled is never told
+
+
+class MongoSpans(CommandListener):
+    """Names the command and its collection, never what is asked or answered."""
+
+    def __init__(self) -> None:
+        self._tracer = get_tracer("cart")
+        self._open: OrderedDict[int, Span] = OrderedDict()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if not get_current_span().is_recording():
+            return
+        collection = event.command.get(event.command_name)
+        attributes = {"db.system.name": "mongodb", "db.operation.name": event.command_name}
+        name = event.command_name
+        if isinstance(collection, str):
+            attributes["db.collection.name"] = collection
+            name += f" {collection}"
+        self._open[event.request_id] = self._tracer.start_span(
+            name, kind=SpanKind.CLIENT, attributes=attributes
+        )
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        span = self._open.pop(event.request_id, None)
+        if span is not None:
+            span.end()
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        span = self._open.pop(event.request_id, None)
+        if span is not None:
+            span.set_status(StatusCode.ERROR, str(event.failure.get("codeName", "")))
+            span.end()

@@ -1,0 +1,204 @@
+"""A release in the middle of running sagas: two versions of the worker, and the way back.
+
+The commands are those of docs/deploy.md. Task queue, deployment and relay are the test's own.
+"""
+
+import asyncio
+import os
+import re
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import VersioningBehavior
+
+from adapters.cache import CartCache
+from adapters.carts import CartStore
+from adapters.events import EventPublisher
+from adapters.inventory import InventoryClient
+from adapters.outbox import Outbox
+from adapters.redis_pool import RedisPool
+from adapters.stock_cache import StockCache
+from cli.doctor.findings import Finding, Report, State
+from cli.doctor.temporal import VERSION, WORKER, check_temporal
+from deploy.local import binaries
+from models.messages import Outcome, RelayKind
+from settings import LOCALHOST, Settings
+from tests.support.faults import Faults, faulty
+from tests.support.relays import SHARDS
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
+from tests.workflows.conftest import Bench
+from worker import build_worker
+from workflows import ids
+from workflows.gateway import CartGateway
+
+OLD, NEW = "0.1.0", "0.2.0"
+CURRENT = "worker deployment set-current-version"
+RAMPING = "worker deployment set-ramping-version"
+UNVERSIONED = f"{CURRENT} --deployment-name cart --unversioned"
+AnyHandle = WorkflowHandle[object, object]
+
+
+@dataclass
+class Release:
+    """A deployment of two versions, and what an operator does with them."""
+
+    shop: Shop
+    settings: Settings
+    root: Path
+
+    async def operator(self, command: str, build_id: str = "", run: AnyHandle | None = None) -> str:
+        """Runs the command of the guide that begins so, for this deployment; what it says."""
+        guide = (self.root / "docs/deploy.md").read_text().replace(" \\\n", "")
+        found = re.search(rf"^temporal ({command} .*)$", guide, re.MULTILINE)
+        assert found is not None, f"docs/deploy.md has no {command}"
+        name = self.settings.temporal_deployment_name
+        line = re.sub(r"(--\S*deployment-name) \S+", rf"\1 {name}", found[1])
+        line = re.sub(r"(--\S*build-id) \S+", rf"\1 {build_id}", line)
+        line = re.sub(r"'cart:\S+'", f"'{name}:{build_id}'", line)
+        if run is not None:
+            line = line.replace("cart/STORE/USER", run.id)
+        told = await asyncio.create_subprocess_exec(
+            *(str(binaries.temporal()), *shlex.split(line)),
+            env=os.environ | {"TEMPORAL_ADDRESS": f"{LOCALHOST}:{self.settings.temporal_port}"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await told.communicate()
+        assert told.returncode == 0, output.decode()
+        return output.decode()
+
+    @asynccontextmanager
+    async def worker(self, build_id: str) -> AsyncIterator[Bench]:
+        """A worker of this version; returns when Temporal has heard of it."""
+        settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
+        faults = Faults()
+        world = self.shop.world
+        inventory = InventoryClient(settings.inventory, timeout_seconds=5)
+        redis = RedisPool(settings.redis)
+        events = EventPublisher(settings)
+        worker = build_worker(
+            world.temporal,
+            settings,
+            carts=CartStore(world.carts._client),
+            inventory=faulty(inventory, faults),
+            cache=CartCache(redis, ttl_seconds=60),
+            stock=StockCache(redis, ttl_seconds=60),
+            events=events,
+            outbox=Outbox(),
+            gateway=CartGateway(
+                world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
+            ),
+        )
+        async with worker:
+            await eventually(lambda: self.operator("worker deployment describe-version", build_id))
+            yield Bench(self.shop, faults, settings.temporal_task_queue)
+            faults.heal()
+        for adapter in (inventory, redis, events):
+            await adapter.close()
+
+    async def doctor(self, build_id: str) -> dict[str, Finding]:
+        """What `cart doctor` says of Temporal where this version's settings are."""
+        report = Report()
+        settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
+        await check_temporal(settings, report)
+        return {finding.part: finding for finding in report.findings}
+
+    async def version_of(self, run: AnyHandle) -> str:
+        """The version that the run stays with."""
+        info = (await run.describe()).raw_description.workflow_execution_info.versioning_info
+        assert info.behavior == VersioningBehavior.PINNED.value
+        return info.deployment_version.build_id
+
+
+@pytest.fixture
+def release(shop: Shop, project_root: Path) -> Release:
+    own = f"release-{uuid4().hex[:8]}"
+    settings = shop.world.settings.model_copy(
+        update={"temporal_task_queue": own, "temporal_deployment_name": own}
+    )
+    return Release(shop, settings, project_root)
+
+
+async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -> None:
+    shop = release.shop
+    await shop.stock("headphones", 100)
+    runs: dict[AnyHandle, str] = {}
+
+    async with release.worker(OLD) as old:
+        assert (await release.doctor(OLD))[VERSION].state is State.FAILED
+        await release.operator(CURRENT, OLD)
+        arrived, go_on = old.faults.hold("reserve")
+        before = await old.start(shop.buyer())
+        runs[before] = OLD
+        await arrived.wait()
+        relay = await paused_relay(release)
+        await eventually(lambda: is_on(release, relay, OLD))
+
+        async with release.worker(NEW) as new:
+            await release.operator(RAMPING, NEW)
+            assert (await release.doctor(NEW))[VERSION].state is State.WARN
+            await release.operator(CURRENT, NEW)
+            found = await release.doctor(NEW)
+            assert {found[VERSION].state, found[WORKER].state} == {State.OK}
+            after = await new.start(shop.buyer())
+            runs[after] = NEW
+            assert (await after.result()).outcome is Outcome.COMMITTED
+            assert (await before.describe()).status is WorkflowExecutionStatus.RUNNING
+            go_on.set()
+            assert (await before.result()).outcome is Outcome.COMMITTED
+            await relay.signal(ids.WAKE)
+            await eventually(lambda: is_on(release, relay, NEW))
+            await eventually(lambda: is_drained(release, OLD))
+
+            # And back, again in the middle of a saga.
+            arrived, go_on = new.faults.hold("reserve")
+            caught = await new.start(shop.buyer())
+            runs[caught] = NEW
+            await arrived.wait()
+            await release.operator(CURRENT, OLD)
+            again = await old.start(shop.buyer())
+            runs[again] = OLD
+            assert (await again.result()).outcome is Outcome.COMMITTED
+            go_on.set()
+            assert (await caught.result()).outcome is Outcome.COMMITTED
+
+        # The relay has slept since, and the workers of its version are gone.
+        assert await release.version_of(relay) == NEW
+        await release.operator("workflow update-options", OLD, relay)
+        await relay.signal(ids.WAKE)
+        await eventually(lambda: is_on(release, relay, OLD))
+        await release.operator(UNVERSIONED)
+
+    await relay.terminate("its test is over")
+    for run, version in runs.items():
+        assert await release.version_of(run) == version
+        assert (await run.describe()).status is WorkflowExecutionStatus.COMPLETED
+    await shop.assert_consistent()
+
+
+async def paused_relay(release: Release) -> AnyHandle:
+    """A relay of the test's own that runs until it is told otherwise."""
+    temporal = release.shop.world.temporal
+    gateway = CartGateway(
+        temporal, task_queue=release.settings.temporal_task_queue, lock_wait_seconds=5
+    )
+    shard = uuid4().int % SHARDS
+    await gateway.signal_relay(
+        RelayKind.EVENTS, shard, ids.PAUSE, "a test", "a test", shards=SHARDS
+    )
+    return temporal.get_workflow_handle(ids.relay_workflow_id(RelayKind.EVENTS, shard))
+
+
+async def is_on(release: Release, run: AnyHandle, version: str) -> None:
+    assert await release.version_of(run) == version
+
+
+async def is_drained(release: Release, version: str) -> None:
+    assert "Total: 0" in await release.operator("workflow count", version)

@@ -1,0 +1,134 @@
+"""What must never be told is looked for everywhere that tells something, at debug level."""
+
+import json
+from typing import Any
+
+import httpx
+from temporalio.client import WorkflowExecutionDescription
+
+from models.events import CART_ITEM_ADDED, ORDER_COMPLETED
+from tests.support.events import other_services
+from tests.support.shop import Buyer, Shop
+from tests.support.waiting import eventually
+from tests.telemetry.conftest import Traced
+
+EMAIL = "canary-mail@example.com"
+BODY_EMAIL = "canary-body@example.org"
+NAME = "Canary Fullname"
+TITLE = "Canary Title"
+DESCRIPTION = "Canary description"
+IMAGE = "https://img.example.com/canary-image.png"
+KEY = "canary-key-in-header"
+BODY_KEY = "canary-key-in-body"
+TOKEN = "canary.token.of-nobody"
+ADDRESS = "203.0.113.77"  # of a client, as its proxy tells it
+BAGGAGE = "canary-baggage"
+# What shows that a place has told of the last that happened.
+SIGNS = {
+    "api": '"status":503',
+    "worker": "cart.cleared",
+    "consumer": "dead_letter",
+    "inventory": "Inventory is ready",
+    "spans": "send cart.cleared",
+    "metrics": "cart_event_publish_success",
+}
+CANARIES = ("canary", "Canary", ADDRESS)
+
+
+async def traffic(traced: Traced, shop: Shop) -> tuple[Buyer, list[str]]:
+    """Requests that end in every way, each with canaries; their buyer, and the tokens used."""
+    buyer = shop.buyer(name=NAME, email=EMAIL)
+    tokens: list[str] = []
+
+    async def send(method: str = "POST", body: Any = None, **more: str) -> httpx.Response:
+        headers = buyer.headers | {"X-Forwarded-For": ADDRESS, "baggage": f"who={BAGGAGE}"} | more
+        tokens.append(headers["Authorization"].removeprefix("Bearer "))
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+        return await traced.world.http.request(method, buyer.path, content=content, headers=headers)
+
+    item = {
+        "productId": "headphones",
+        "productTitle": TITLE,
+        "productDescription": DESCRIPTION,
+        "productImage": IMAGE,
+        "productPrice": 79.99,
+        "quantity": 2,
+    }
+    await shop.stock("headphones", 10)
+    expected: list[tuple[int, httpx.Response]] = [
+        (201, await send(body=item | {"email": BODY_EMAIL, "idempotencyKey": BODY_KEY})),
+        (201, await send(body=item, **{"Idempotency-Key": KEY})),
+        (201, await send(body=item, **{"Idempotency-Key": KEY})),
+        (422, await send(body=item | {"quantity": 3}, **{"Idempotency-Key": KEY})),
+        (200, await send(body=item | {"quantity": 50})),  # too few
+        (400, await send(body=item | {"email": "canary-no-mail"})),
+        (400, await send(body=item | {"canary-field": "canary"})),
+        (400, await send(body=item | {"idempotencyKey": BODY_KEY}, **{"Idempotency-Key": KEY})),
+        (400, await send(body=b'{"productTitle": "Canary Title"')),
+        (401, await send(body=item, Authorization=f"Bearer {TOKEN}")),
+        (200, await send("GET")),
+    ]
+    await shop.fault("reserve", "error", times=3)
+    expected.append((503, await send(body=item)))
+    for status, answer in expected:
+        assert answer.status_code == status, answer.text
+    return buyer, tokens
+
+
+async def events_and_poison(traced: Traced, shop: Shop, buyer: Buyer) -> None:
+    """An order that takes the cart, and one that cannot be used."""
+    cart = await buyer.cart()
+    assert cart is not None
+    async with other_services(traced.world.settings) as others:
+        await others.send(ORDER_COMPLETED, {"cartId": EMAIL, "userId": NAME}, key="poison")
+        await others.order(buyer, str(cart.id), email=EMAIL, fullName=NAME)
+
+        async def parked() -> None:
+            assert await others.letters("poison")
+
+        await eventually(parked)
+
+    async def cleared() -> None:
+        assert await buyer.cart() is None
+
+    await eventually(cleared)
+
+
+def shown_by_temporal(run: WorkflowExecutionDescription) -> str:
+    """All that stands in the server in plain sight: lists, pages and searches show it."""
+    info = run.raw_description.workflow_execution_info
+    config = run.raw_description.execution_config
+    return f"{info}\n{config.user_metadata}"
+
+
+async def test_no_token_email_name_or_raw_key_is_told(traced: Traced) -> None:
+    shop = traced.shop()
+    buyer, tokens = await traffic(traced, shop)
+    await events_and_poison(traced, shop, buyer)
+
+    async def all_told() -> dict[str, str]:
+        temporal = traced.world.temporal
+        runs = [
+            await temporal.get_workflow_handle(run.id, run_id=run.run_id).describe()
+            for run in await buyer.runs()
+        ]
+        told = traced.logs() | {
+            "events": repr(await shop.events()),
+            "temporal": "\n".join(shown_by_temporal(run) for run in runs),
+            "spans": repr([one.span for one in traced.collector.spans]),
+            "metrics": await traced.metrics(),
+        }
+        # All has come to where it is looked for.
+        assert told["events"].count(f"topic='{CART_ITEM_ADDED}'") == 2
+        assert "topic='cart.cleared'" in told["events"]
+        assert len(runs) >= 5
+        for place, sign in SIGNS.items():
+            assert sign in told[place], place
+        return told
+
+    told = await eventually(all_told)
+    for place, text in told.items():
+        for secret in (*CANARIES, *tokens, *(token.split(".")[1] for token in tokens)):
+            at = text.find(secret)
+            assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"

@@ -1,0 +1,43 @@
+"""Redis as the adapters see it: whatever its client raises, they hear that it is unavailable."""
+
+import asyncio
+
+import pytest
+import uvloop
+from pydantic import SecretStr
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from adapters.redis_pool import RedisPool
+from models.errors import DependencyUnavailable
+
+NOWHERE = SecretStr("redis://127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError("reset"), OSError("reset"), TimeoutError()])
+async def test_an_error_of_the_client_names_the_dependency(error: Exception) -> None:
+    pool = RedisPool(NOWHERE)
+    with pytest.raises(DependencyUnavailable, match="redis is unavailable"):
+        async with pool.asked("cart"):
+            raise error
+    await pool.close()
+
+
+def test_so_does_a_connection_that_was_closed_under_a_write() -> None:
+    """By the event loop of production, which raises an error of its own then."""
+
+    async def write_after_close() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        pool = RedisPool(NOWHERE)
+        try:
+            async with pool.asked("cart"):
+                writer.writelines([b"PING\r\n"])
+        finally:
+            await pool.close()
+            server.close()
+
+    with pytest.raises(DependencyUnavailable, match="the handler is closed"):
+        uvloop.run(write_after_close())

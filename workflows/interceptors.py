@@ -1,0 +1,134 @@
+"""What goes with an operation from who asks for it through its workflow to its steps.
+
+The ids that all its log lines have, in a header of their own; and, in a process that traces, its
+trace, by the Temporal SDK's interceptor. A workflow only hands their headers on, so a replay does
+what the first run did. What is not in here: how lines are written (`logs`), and the spans of calls
+(`telemetry`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from temporalio import activity, client, worker, workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import PayloadConverter
+
+from models.messages import CartOperation
+from telemetry import tracing
+
+HEADER = "cart-log-ids"
+
+
+def interceptors() -> list[client.Interceptor]:
+    """For the clients and workers of this process."""
+    if not tracing.is_on():
+        return [LogIds()]
+    return [_spans(), LogIds()]
+
+
+def _spans() -> client.Interceptor:
+    """Spans of starts, signals and steps.
+
+    None of workflows: theirs have no duration, tell nothing that the steps' do not, and were a good
+    quarter of what tracing costs the worker.
+    """
+    from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415
+
+    class Spans(TracingInterceptor):
+        def workflow_interceptor_class(self, input: Any) -> Any:  # noqa: A002
+            return None
+
+    spans = Spans()
+    spans.text_map_propagator = tracing.PROPAGATOR
+    return spans
+
+
+class LogIds(client.Interceptor, worker.Interceptor):
+    """Binds to the log lines of a saga and its steps what they belong to.
+
+    `requestId`, `operationId` and `traceId` come from who starts it; `workflowId`, `runId` and
+    `activity` are the step's own, and `sagaId` where it is told. (The SDK tells a workflow's.)
+    """
+
+    def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:  # noqa: A002
+        return _Starts(next)
+
+    def workflow_interceptor_class(
+        self,
+        input: worker.WorkflowInterceptorClassInput,  # noqa: A002
+    ) -> type[worker.WorkflowInboundInterceptor]:
+        return _Workflow
+
+    def intercept_activity(
+        self,
+        next: worker.ActivityInboundInterceptor,  # noqa: A002
+    ) -> worker.ActivityInboundInterceptor:
+        return _Steps(next)
+
+
+class _Starts(client.OutboundInterceptor):
+    async def start_workflow(
+        self,
+        input: client.StartWorkflowInput,  # noqa: A002
+    ) -> client.WorkflowHandle[Any, Any]:
+        if input.args and isinstance(input.args[0], CartOperation):
+            ids = {"operationId": input.args[0].operation_id}
+            request_id = structlog.contextvars.get_contextvars().get("requestId")
+            if request_id is not None:
+                ids["requestId"] = request_id
+            if (traced := tracing.ids()) is not None:
+                ids["traceId"] = traced[0]
+            payload = PayloadConverter.default.to_payload(ids)
+            input.headers = {**input.headers, HEADER: payload}
+        return await super().start_workflow(input)
+
+
+class _Workflow(worker.WorkflowInboundInterceptor):
+    def init(self, outbound: worker.WorkflowOutboundInterceptor) -> None:
+        super().init(_HandsOn(outbound))
+
+    async def execute_workflow(self, input: worker.ExecuteWorkflowInput) -> Any:  # noqa: A002
+        structlog.contextvars.bind_contextvars(**_ids(input.headers))
+        return await super().execute_workflow(input)
+
+
+class _HandsOn(worker.WorkflowOutboundInterceptor):
+    def start_activity(
+        self,
+        input: worker.StartActivityInput,  # noqa: A002
+    ) -> workflow.ActivityHandle[Any]:
+        input.headers = {**workflow.info().headers, **input.headers}
+        return super().start_activity(input)
+
+    def start_local_activity(
+        self,
+        input: worker.StartLocalActivityInput,  # noqa: A002
+    ) -> workflow.ActivityHandle[Any]:
+        input.headers = {**workflow.info().headers, **input.headers}
+        return super().start_local_activity(input)
+
+
+def _ids(headers: Mapping[str, Payload]) -> dict[str, str]:
+    if HEADER not in headers:
+        return {}
+    ids: dict[str, str] = PayloadConverter.default.from_payload(headers[HEADER])
+    return ids
+
+
+class _Steps(worker.ActivityInboundInterceptor):
+    async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # noqa: A002
+        info = activity.info()
+        ids: dict[str, Any] = {
+            "workflowId": info.workflow_id,
+            "runId": info.workflow_run_id,
+            "activity": info.activity_type,
+            **_ids(input.headers),
+        }
+        request = input.args[0] if input.args else None
+        saga_id = getattr(getattr(request, "run", request), "saga_id", None)
+        if saga_id is not None:
+            ids["sagaId"] = saga_id
+        # Until it ends: a step has a task, and so a context, of its own.
+        structlog.contextvars.bind_contextvars(**ids)
+        return await super().execute_activity(input)
