@@ -35,7 +35,7 @@ help:
 	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"
 	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
 	@echo "make check   check format, lint, types and import rules"
-	@echo "make docs    write the documents of the API and of the events anew, after a change"
+	@echo "make docs    write the documents of the API and of the events and the dashboards anew, after a change"
 	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
 	@echo "make image   build the container image (IMAGE=cart-service:dev)"
@@ -89,6 +89,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
 	@$(BIN)/python -m models.event_docs $(ARGS)
+	@$(BIN)/python -m deploy.grafana
 	@$(BIN)/python -m tests.contract.guide
 
 # A release promises what its document says; from then on `make test` compares with it.

@@ -59,7 +59,8 @@ def test_without_a_profile_only_the_servers_start() -> None:
     servers = services(FILES[0])
     assert set(app) - set(servers) == OURS
     assert set(everything) - set(app) == {"cart"}
-    assert {"mongodb", "redis", "kafka", "temporal", "temporal-ui", "prometheus"} <= set(servers)
+    assert {"mongodb", "redis", "kafka", "temporal", "temporal-ui"} <= set(servers)
+    assert {"prometheus", "grafana"} <= set(servers)
 
 
 def test_our_processes_cannot_write_and_are_given_known_settings() -> None:

@@ -180,3 +180,16 @@ def test_the_version_of_its_workers_is_that_of_its_image(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["dev", "staging"])
 def test_where_pods_are_rolled_over_workers_have_no_versions(overlay: str) -> None:
     assert "TEMPORAL_WORKER_BUILD_ID" not in settings_of(built(overlay))
+
+
+def test_a_monitoring_of_your_own_is_handed_rules_and_dashboards() -> None:
+    dashboards = {file.name for file in (ROOT / "deploy/grafana/dashboards").iterdir()}
+    for folder, shipped in (
+        ("deploy/prometheus", {"alerts.yml", "kubernetes.yml"}),
+        ("deploy/grafana", dashboards),
+    ):
+        done = run("kubectl", "kustomize", folder)
+        assert done.returncode == 0, done.stderr
+        [config] = documents(done.stdout)
+        assert config["metadata"]["namespace"] == "monitoring"
+        assert set(config["data"]) == shipped

@@ -2,11 +2,13 @@
 than one test must know."""
 
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import worker
@@ -41,11 +43,24 @@ DRAINS = {
 }
 
 
+def needs(tool: str) -> pytest.MarkDecorator:
+    """Skips a test where there is no such tool; `.ci/run` installs them."""
+    missing = shutil.which(tool) is None
+    return pytest.mark.skipif(
+        missing, reason=f"no {tool} here (Debian: apt-get install prometheus)"
+    )
+
+
 def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What a tool printed; it may have failed."""
     path = Path(sys.executable).with_name(tool)
     return subprocess.run(
-        [str(path), *arguments], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120
+        [str(path) if path.exists() else tool, *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

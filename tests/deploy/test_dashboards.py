@@ -1,0 +1,59 @@
+"""deploy/grafana: the files are what `boards` says, and ask for metrics that exist."""
+
+import json
+
+import pytest
+import yaml
+
+from deploy.grafana.__main__ import FOLDER, files
+from deploy.grafana.boards import BOARDS
+from tests.deploy.queries import panels, unknown
+from tests.deploy.tools import ROOT
+
+
+def test_the_files_are_current() -> None:
+    written = {file: file.read_text() for file in FOLDER.iterdir()}
+    assert written == files(), "python -m deploy.grafana"
+
+
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [(f"{board}: {title}", query) for board, title, query in panels()],
+)
+def test_a_panel_asks_for_metrics_that_exist(title: str, query: str) -> None:
+    assert unknown(query) == [], title
+
+
+@pytest.mark.parametrize("name", [board.name for board in BOARDS])
+def test_no_panel_covers_another(name: str) -> None:
+    covered: set[tuple[int, int]] = set()
+    for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & covered, panel["title"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        covered |= cells
+
+
+def test_compose_hands_them_to_grafana() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    mounts = dict(
+        volume.removesuffix(":ro").split(":")
+        for volume in compose["services"]["grafana"]["volumes"]
+        if volume.startswith("./")
+    )
+    provisioning = ROOT / "deploy/grafana/provisioning"
+    provider = yaml.safe_load((provisioning / "dashboards/cart-service.yml").read_text())
+    [source] = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    [folder] = [one["options"]["path"] for one in provider["providers"]]
+    assert mounts == {
+        "./deploy/grafana/provisioning": "/etc/grafana/provisioning",
+        "./deploy/grafana/dashboards": folder,
+    }
+    assert source["url"] == "http://prometheus:9090"
