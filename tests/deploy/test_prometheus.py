@@ -1,7 +1,6 @@
 """Rules and dashboards in a real Prometheus, which scrapes the running service; real faults."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.deploy.prometheus import Prometheus, prometheus, targets
 from tests.deploy.queries import of_temporal, panels, rules
 from tests.deploy.tools import needs
 from tests.support.events import other_services
+from tests.support.outages import down
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
@@ -55,17 +55,6 @@ async def test_every_query_of_a_dashboard_can_be_asked(seen: Prometheus) -> None
     for board, title, query in panels():
         assert await seen.ask("format_query", query=query), f"{board}: {title}"
         await seen.ask("query", query=query)
-
-
-@asynccontextmanager
-async def down(stack: Stack, name: str) -> AsyncIterator[None]:
-    """The process is killed, stays down inside, and is ready again after."""
-    await stack.kill(name, restart=False)
-    try:
-        yield
-    finally:
-        await stack.start_again(name)
-        stack.process(name).restart = True
 
 
 async def test_a_dead_inventory_is_told_until_it_is_back(

@@ -15,9 +15,9 @@ import pytest
 
 from deploy.local.stack import Stack
 from models.events import ORDER_COMPLETED
-from tests.integration.test_outages import down
 from tests.support.consumer_under_test import MOMENTS, PARKING_MOMENTS, VARIABLE
 from tests.support.events import OtherServices, other_services
+from tests.support.outages import down
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 

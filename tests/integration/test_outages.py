@@ -2,26 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from cli.doctor.checks import examine
 from cli.doctor.findings import State
 from deploy.local.stack import Stack
+from tests.support.outages import down
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
-
-
-@asynccontextmanager
-async def down(stack: Stack, name: str) -> AsyncIterator[None]:
-    """The process is killed, stays down inside, and is ready again after."""
-    await stack.kill(name, restart=False)
-    try:
-        yield
-    finally:
-        await stack.start_again(name)
-        stack.process(name).restart = True
 
 
 async def failing(stack: Stack) -> set[str]:
