@@ -87,7 +87,8 @@ class RequestMiddleware:
 
         async def send_traced(message: Message) -> None:
             if message["type"] == "http.response.start":
-                trace.status = message["status"]
+                # Plain: OpenTelemetry makes a series of `200` and another one of `HTTPStatus.OK`.
+                trace.status = message["status"] = int(message["status"])
                 message["headers"] = [*message.get("headers", ()), *trace.headers]
             await send(message)
 
