@@ -165,15 +165,18 @@ class Contenders:
 
     # Data
 
-    async def cart_with(self, lines: int) -> tuple[str, str]:
-        """A stored cart with so many lines: its user, and the product of its last line."""
+    async def cart_with(self, lines: int, *, first: int = 0) -> tuple[str, str]:
+        """A stored cart with so many lines: its user, and the product of its last line.
+
+        From product `PRODUCTS` on nobody adds any.
+        """
         user, now = new_user(), datetime.now(UTC)
-        content = empty_cart(self.add_input(user, "product-0"), now)
-        for number in range(lines):
+        content = empty_cart(self.add_input(user, f"product-{first}"), now)
+        for number in range(first, first + lines):
             content = content.with_added(self.add_input(user, f"product-{number}"), now)
         cart_id = PydanticObjectId()
         await Cart(_id=cart_id, **content.model_dump()).insert()
-        return user, f"product-{lines - 1}"
+        return user, f"product-{first + lines - 1}"
 
     def add_input(self, user: str, product: str) -> AddItemInput:
         """What the API hands to the gateway for the same request."""
@@ -199,7 +202,7 @@ class Contenders:
 async def fill_shelves(settings: Settings) -> None:
     """There is enough of every product."""
     async with httpx.AsyncClient(base_url=settings.inventory) as inventory:
-        for number in range(PRODUCTS):
+        for number in range(PRODUCTS + 1):
             answer = await inventory.put(
                 f"/api/v1/inventories/stock/product-{number}",
                 params={"storeId": STORE},

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.changes import MANY, PAGE, Changes
 from bench.client import RawClient
-from bench.contenders import Contenders, repeat
+from bench.contenders import PRODUCTS, Contenders, repeat
 from bench.rig import Rig
 from bench.rounds import (
     SETTLE_SECONDS,
@@ -113,7 +113,8 @@ async def _latencies(
     tick: Tick,
     figures: Figures,
 ) -> None:
-    reader, _ = await contenders.cart_with(1)
+    # Of a product that no add takes: each drops what is cached of its stock.
+    reader, _ = await contenders.cart_with(1, first=PRODUCTS)
     runners: Mapping[str, Prepare] = {
         "add": contenders.add,
         "update": changes.update,
