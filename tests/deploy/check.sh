@@ -41,7 +41,7 @@ system() {
     local start=$EPOCHREALTIME
     compose up --detach --no-build --wait --wait-timeout 600
     echo "everything up and healthy after $(since "$start")"
-    CART_ENV_FILE= "$BIN/cart" demo
+    compose run --rm cart demo
     start_to_ready
     stops_well
     trap - ERR
