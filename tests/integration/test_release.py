@@ -17,24 +17,15 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import VersioningBehavior
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
-from adapters.events import EventPublisher
-from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
 from cli.doctor.findings import Finding, Report, State
 from cli.doctor.temporal import VERSION, WORKER, check_temporal
 from deploy.local import binaries
 from models.messages import Outcome, RelayKind
 from settings import LOCALHOST, Settings
-from tests.support.faults import Faults, faulty
 from tests.support.relays import SHARDS
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
-from tests.workflows.conftest import Bench
-from worker import build_worker
+from tests.workflows.conftest import Bench, worker_that_fails
 from workflows import ids
 from workflows.gateway import CartGateway
 
@@ -78,30 +69,13 @@ class Release:
     async def worker(self, build_id: str) -> AsyncIterator[Bench]:
         """A worker of this version; returns when Temporal has heard of it."""
         settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
-        faults = Faults()
-        world = self.shop.world
-        inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-        redis = RedisPool(settings.redis)
-        events = EventPublisher(settings)
-        worker = build_worker(
-            world.temporal,
-            settings,
-            carts=CartStore(world.carts._client),
-            inventory=faulty(inventory, faults),
-            cache=CartCache(redis, ttl_seconds=60),
-            stock=StockCache(redis, ttl_seconds=60),
-            events=events,
-            outbox=Outbox(),
-            gateway=CartGateway(
-                world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
-            ),
-        )
-        async with worker:
+        queue = settings.temporal_task_queue
+        async with worker_that_fails(
+            self.shop.world, settings, relays_at=queue, sandboxed=False
+        ) as (_, faults):
             await eventually(lambda: self.operator("worker deployment describe-version", build_id))
-            yield Bench(self.shop, faults, settings.temporal_task_queue)
+            yield Bench(self.shop, faults, queue)
             faults.heal()
-        for adapter in (inventory, redis, events):
-            await adapter.close()
 
     async def doctor(self, build_id: str) -> dict[str, Finding]:
         """What `cart doctor` says of Temporal where this version's settings are."""

@@ -1,6 +1,7 @@
 """A worker inside the test, on a task queue of its own, whose adapters fail as told."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from adapters.outbox import Outbox
 from adapters.redis_pool import RedisPool
 from adapters.stock_cache import StockCache
 from models.messages import AddItemInput, CartOperation, OperationResult
+from settings import Settings
 from tests.support.faults import Faults, faulty
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop, World
@@ -86,10 +88,14 @@ class Bench:
         return await handle.result()
 
 
-@pytest.fixture(scope="session")
-async def faulty_worker(world: World) -> AsyncIterator[tuple[Worker, Faults]]:
-    """A worker to be mean to, once for all tests, and its faults."""
-    settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
+@asynccontextmanager
+async def worker_that_fails(
+    world: World, settings: Settings, *, relays_at: str, sandboxed: bool
+) -> AsyncIterator[tuple[Worker, Faults]]:
+    """A worker in this process with these settings, and its faults: none until they are told.
+
+    What it leaves pending goes to the relays of the task queue `relays_at`.
+    """
     faults = Faults()
     # The world's client: a process's documents are bound to one only.
     carts = CartStore(world.carts._client)
@@ -105,16 +111,25 @@ async def faulty_worker(world: World) -> AsyncIterator[tuple[Worker, Faults]]:
         stock=StockCache(redis, ttl_seconds=60),
         events=faulty(events, faults),
         outbox=faulty(Outbox(), faults),
-        # Relays are the stack's own worker's: what is left pending here is done there.
-        gateway=CartGateway(
-            world.temporal, task_queue=world.settings.temporal_task_queue, lock_wait_seconds=5
-        ),
-        sandboxed=True,
+        gateway=CartGateway(world.temporal, task_queue=relays_at, lock_wait_seconds=5),
+        sandboxed=sandboxed,
     )
     async with worker:
         yield worker, faults
     for adapter in (inventory, redis, events):
         await adapter.close()
+
+
+@pytest.fixture(scope="session")
+async def faulty_worker(world: World) -> AsyncIterator[tuple[Worker, Faults]]:
+    """A worker to be mean to, once for all tests, and its faults."""
+    settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
+    # Relays are the stack's own worker's: what is left pending here is done there.
+    relays_at = world.settings.temporal_task_queue
+    async with worker_that_fails(
+        world, settings, relays_at=relays_at, sandboxed=True
+    ) as worker_and_faults:
+        yield worker_and_faults
 
 
 @pytest.fixture
