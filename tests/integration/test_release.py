@@ -25,7 +25,8 @@ from settings import LOCALHOST, Settings
 from tests.support.relays import SHARDS
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
-from tests.workflows.conftest import Bench, worker_that_fails
+from tests.support.workers import faulty_worker_of
+from tests.workflows.conftest import Bench
 from workflows import ids
 from workflows.gateway import CartGateway
 
@@ -70,12 +71,10 @@ class Release:
         """A worker of this version; returns when Temporal has heard of it."""
         settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
         queue = settings.temporal_task_queue
-        async with worker_that_fails(
-            self.shop.world, settings, relays_at=queue, sandboxed=False
-        ) as (_, faults):
+        async with faulty_worker_of(self.shop.world, settings, relays_at=queue) as running:
             await eventually(lambda: self.operator("worker deployment describe-version", build_id))
-            yield Bench(self.shop, faults, queue)
-            faults.heal()
+            yield Bench(self.shop, running.faults, queue)
+            running.faults.heal()
 
     async def doctor(self, build_id: str) -> dict[str, Finding]:
         """What `cart doctor` says of Temporal where this version's settings are."""

@@ -19,21 +19,15 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
 from adapters.events import EventPublisher
-from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
 from models.events import CART_ITEM_ADDED
 from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, ReleaseEffect
 from models.operation import Operation, shard_key
 from settings import Settings
-from tests.support.faults import Faults, faulty
+from tests.support.faults import Faults
 from tests.support.shop import Shop, read_events
 from tests.support.waiting import eventually
-from worker import build_worker
+from tests.support.workers import faulty_worker_of
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.relay import RelayWorkflow
@@ -194,36 +188,18 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
     settings = settings.model_copy(
         update={"temporal_task_queue": f"relays-{uuid4().hex[:8]}", "relay_shards": SHARDS}
     )
-    faults = Faults()
-    # The world's client: a process's documents are bound to one only.
-    carts = CartStore(shop.world.carts._client)
-    inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-    redis = RedisPool(settings.redis)
-    events = EventPublisher(settings)
-    gateway = CartGateway(
-        shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
-    )
-    worker = build_worker(
-        shop.world.temporal,
-        settings,
-        carts=faulty(carts, faults),
-        inventory=faulty(inventory, faults),
-        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
-        stock=StockCache(redis, ttl_seconds=60),
-        events=faulty(events, faults),
-        outbox=faulty(Outbox(), faults),
-        gateway=gateway,
-    )
-    async with worker, _no_sweep(shop.world.temporal):
-        bench = RelayBench(shop, faults, settings, gateway, events)
+    queue = settings.temporal_task_queue
+    async with (
+        faulty_worker_of(shop.world, settings, relays_at=queue) as running,
+        _no_sweep(shop.world.temporal),
+    ):
+        bench = RelayBench(shop, running.faults, settings, running.gateway, running.events)
         yield bench
-        faults.heal()
+        running.faults.heal()
         for kind in RelayKind:
             with suppress(RPCError):  # most have ended
                 await bench.handle(kind).terminate("its test is over")
         await Operation.find({"storeId": shop.store_id}).delete()
-    for adapter in (inventory, redis, events):
-        await adapter.close()
 
 
 @asynccontextmanager

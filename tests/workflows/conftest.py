@@ -1,7 +1,6 @@
 """A worker inside the test, on a task queue of its own, whose adapters fail as told."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -10,24 +9,15 @@ from uuid import uuid4
 
 import pytest
 from temporalio.client import WorkflowHandle
-from temporalio.worker import Worker
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
-from adapters.events import EventPublisher
-from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
 from models.messages import AddItemInput, CartOperation, OperationResult
-from settings import Settings
-from tests.support.faults import Faults, faulty
+from tests.support.faults import Faults
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop, World
-from worker import build_worker
+from tests.support.workers import FaultyWorker, faulty_worker_of
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
-from workflows.gateway import CartGateway, new_attempt, policy_of
+from workflows.gateway import new_attempt, policy_of
 
 Handle = WorkflowHandle[Any, OperationResult]
 
@@ -88,54 +78,20 @@ class Bench:
         return await handle.result()
 
 
-@asynccontextmanager
-async def worker_that_fails(
-    world: World, settings: Settings, *, relays_at: str, sandboxed: bool
-) -> AsyncIterator[tuple[Worker, Faults]]:
-    """A worker in this process with these settings, and its faults: none until they are told.
-
-    What it leaves pending goes to the relays of the task queue `relays_at`.
-    """
-    faults = Faults()
-    # The world's client: a process's documents are bound to one only.
-    carts = CartStore(world.carts._client)
-    inventory = InventoryClient(settings.inventory, timeout_seconds=5)
-    redis = RedisPool(settings.redis)
-    events = EventPublisher(settings)
-    worker = build_worker(
-        world.temporal,
-        settings,
-        carts=faulty(carts, faults),
-        inventory=faulty(inventory, faults),
-        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
-        stock=StockCache(redis, ttl_seconds=60),
-        events=faulty(events, faults),
-        outbox=faulty(Outbox(), faults),
-        gateway=CartGateway(world.temporal, task_queue=relays_at, lock_wait_seconds=5),
-        sandboxed=sandboxed,
-    )
-    async with worker:
-        yield worker, faults
-    for adapter in (inventory, redis, events):
-        await adapter.close()
-
-
 @pytest.fixture(scope="session")
-async def faulty_worker(world: World) -> AsyncIterator[tuple[Worker, Faults]]:
-    """A worker to be mean to, once for all tests, and its faults."""
+async def faulty_worker(world: World) -> AsyncIterator[FaultyWorker]:
+    """A worker to be mean to, once for all tests."""
     settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
     # Relays are the stack's own worker's: what is left pending here is done there.
     relays_at = world.settings.temporal_task_queue
-    async with worker_that_fails(
-        world, settings, relays_at=relays_at, sandboxed=True
-    ) as worker_and_faults:
-        yield worker_and_faults
+    async with faulty_worker_of(world, settings, relays_at=relays_at, sandboxed=True) as running:
+        yield running
 
 
 @pytest.fixture
-async def bench(shop: Shop, faulty_worker: tuple[Worker, Faults]) -> AsyncIterator[Bench]:
+async def bench(shop: Shop, faulty_worker: FaultyWorker) -> AsyncIterator[Bench]:
     """Stock of ten headphones, and a worker that fails as it is told, and not yet at all."""
-    worker, faults = faulty_worker
+    worker, faults = faulty_worker.worker, faulty_worker.faults
     assert not worker.is_shutdown, "an earlier test ended the worker; no saga would ever end"
     await shop.stock("headphones", 10)
     faults.calls.clear()
