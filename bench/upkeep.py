@@ -28,6 +28,7 @@ from models.messages import DriftKind
 from models.repair import ReconcileInput
 from models.upkeep import ExpiryInput
 from settings import Settings, load_settings
+from workflows import ids
 from workflows.expiry import ExpiryWorkflow
 from workflows.gateway import connect
 from workflows.reconcile import ReconcileWorkflow
@@ -173,7 +174,8 @@ async def plant_drifts(settings: Settings, store: str, carts: int, count: int) -
 
 
 async def expire(stack: Stack, client: Client, settings: Settings, count: int) -> None:
-    """One pass over carts that have all expired."""
+    """One pass over carts that have all expired; the one of the schedule would share them."""
+    await client.get_schedule_handle(ids.EXPIRY_SCHEDULE).pause()
     await plant(settings, "expired", count, datetime.now(UTC) - timedelta(hours=1))
     async with watched(stack) as memory:
         began = time.monotonic()
