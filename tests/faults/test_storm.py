@@ -1,7 +1,7 @@
 """Events in, and the consumer, its servers and their links broken; `make storm` has thousands."""
 
+from tests.faults.heard import run_block
 from tests.faults.rig import Rig
-from tests.faults.storm import run_block
 
 SEED, EVENTS, FAULTS = 20260127, 70, 6
 
