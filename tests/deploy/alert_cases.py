@@ -94,6 +94,8 @@ WELL: dict[str, str] = {
     f'cart_saga_undo_count_total{{{ADD}, reason="conflict"}}': goes_on(1, 1),
     f'cart_saga_undo_count_total{{{ADD}, reason="rejected"}}': goes_on(9, 9),
     'temporal_workflow_failed_total{workflow_type="Sweep"}': goes_on(0, 1),
+    'cart_drift_holds{kind="orphaned_hold"}': shows(0, 0),
+    'cart_drift_holds{kind="missing_hold"}': shows(0, 0),
     'cart_outbox_oldest_age_seconds{kind="events"}': shows(4, 4),
     'cart_outbox_oldest_age_seconds{kind="releases"}': shows(0, 0),
     f'cart_event_consume_lag{{{TOPIC}, partition="0"}}': shows(3, 3),
@@ -228,6 +230,13 @@ CASES = (
         "CartSagaFailed",
         {"workflow_type": "AddItem"},
         {'temporal_workflow_failed_total{workflow_type="AddItem"}': once()},
+        severity="warning",
+    ),
+    Case(
+        "a hold has leaked",
+        "CartDrift",
+        {"kind": "orphaned_hold"},
+        {'cart_drift_holds{kind="orphaned_hold"}': shows(0, 1)},
         severity="warning",
     ),
     Case(

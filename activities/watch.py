@@ -1,0 +1,132 @@
+"""The step of the watch over holds: compare carts and holds for a second, again and again.
+
+It finds what reconciling finds of holds, by the same comparison, and repairs nothing.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities.errors import as_application_error
+from activities.heartbeats import heartbeats
+from activities.reconcile import CARTS_AT_ONCE, ReconcileActivities
+from activities.repair import RepairActivities
+from adapters.watch import WatchStore
+from models.repair import Finding, LookAgain, Position, Scanned, ScanPage, Suspect
+from models.watch import WATCHED, HoldWatch, WatchPass
+
+LOOK_SECONDS = 1.0
+"""What a look may cost: it ends after the page on which this time is over."""
+
+PAUSE_SECONDS = 1.0
+"""After which most of what was only on its way has arrived."""
+
+MOST_SUSPECTS = 100
+NEVER = datetime.fromtimestamp(0, UTC)
+
+
+class WatchActivities:
+    """Activities over a `WatchStore`, by the steps of reconciling and of a cart's repair."""
+
+    def __init__(
+        self,
+        watches: WatchStore,
+        reconcile: ReconcileActivities,
+        repair: RepairActivities,
+        *,
+        reserving: bool,
+    ) -> None:
+        self._watches = watches
+        self._reconcile = reconcile
+        self._repair = repair
+        self._reserving = reserving
+
+    @activity.defn(name="watch_holds")
+    async def watch(self, at: datetime) -> str:
+        """Looks at the next carts, and keeps what is known by then; answers it in words."""
+        async with heartbeats():
+            with as_application_error():
+                before = await self._watches.latest()
+                watch, suspects = await self._next(before, at)
+                watch.more = len(suspects) > MOST_SUSPECTS
+                watch.drifts = await self._drifting(suspects[:MOST_SUSPECTS])
+                await self._watches.keep(watch)
+        of_pass = "all" if watch.position is None else "so far"
+        return (
+            f"{watch.last.carts} carts compared, {of_pass}; "
+            f"{len(suspects)} looked at again, {len(watch.drifts)} drifts"
+        )
+
+    async def _next(
+        self, before: HoldWatch | None, at: datetime
+    ) -> tuple[HoldWatch, list[Suspect]]:
+        """Compares carts from where the last look has ended, without any lock.
+
+        With those that differ comes what had drifted by then.
+        """
+        suspects: list[Suspect] = []
+        watch = HoldWatch(at=at, last=WatchPass(began=at))
+        if before is not None:
+            suspects += [
+                Suspect(store_id=one.store_id, user_id=one.user_id) for one in before.drifts
+            ]
+            watch.whole = before.whole
+            if before.position is not None:
+                watch.last, watch.position = before.last, before.position
+        if watch.position is None:
+            suspects += await self._in_emptied_stores()
+        clock = asyncio.get_running_loop().time
+        until = clock() + LOOK_SECONDS
+        while True:
+            page = await self._scan(None, watch.position)
+            watch.last.carts += page.carts
+            suspects += page.suspects
+            watch.position = page.next
+            if watch.position is None:
+                watch.whole = watch.last
+                break
+            if clock() >= until:
+                break
+        return watch, list(dict.fromkeys(suspects))
+
+    async def _scan(self, store_id: str | None, position: Position | None) -> Scanned:
+        return await self._reconcile.scan(
+            ScanPage(store_id=store_id, position=position, stuck_before=NEVER)
+        )
+
+    async def _in_emptied_stores(self) -> list[Suspect]:
+        """Who holds something in a store without carts, which no pass over carts comes to."""
+        pages = [await self._scan(store, None) for store in await self._watches.emptied_stores()]
+        return [suspect for page in pages for suspect in page.suspects]
+
+    async def _drifting(self, suspects: list[Suspect]) -> list[Finding]:
+        """What is drift of what looks wrong: a moment later too, and then under the cart's lock.
+
+        So traffic is never called drift, and hardly ever waits for a look at its cart.
+        """
+        if not suspects:
+            return []
+        await asyncio.sleep(PAUSE_SECONDS)
+        at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+
+        async def differs(one: Suspect) -> bool:
+            async with at_once:
+                return bool(
+                    await self._repair.hold_drifts(
+                        one.store_id, one.user_id, reserving=self._reserving
+                    )
+                )
+
+        differ = await asyncio.gather(*map(differs, suspects))
+        still = tuple(one for one, does in zip(suspects, differ, strict=True) if does)
+        looked = await self._reconcile.look_again(
+            LookAgain(
+                suspects=still,
+                name=activity.info().workflow_run_id or "",
+                reason="watch",
+                fix=False,
+                stuck_before=NEVER,
+            )
+        )
+        return [finding for finding in looked.findings if finding.drift.kind in WATCHED]
