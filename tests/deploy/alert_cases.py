@@ -210,6 +210,16 @@ CASES = (
         severity="warning",
     ),
     Case(
+        "tokens are signed with another key",
+        "CartTokensRefused",
+        {},
+        {
+            f'{REQUESTS}{{{ROUTE}, http_response_status_code="201"}}': goes_on(100, 0),
+            f'{REQUESTS}{{{ROUTE}, http_response_status_code="401"}}': goes_on(1, 100),
+        },
+        severity="warning",
+    ),
+    Case(
         "one add in fifty is slow",
         "CartAddsSlow",
         {},
