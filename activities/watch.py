@@ -50,7 +50,8 @@ class WatchActivities:
                 before = await self._watches.latest()
                 watch, suspects = await self._next(before, at)
                 watch.more = len(suspects) > MOST_SUSPECTS
-                watch.drifts = await self._drifting(suspects[:MOST_SUSPECTS])
+                known = before.drifts if before else []
+                watch.drifts = await self._drifting(suspects[:MOST_SUSPECTS], known)
                 await self._watches.keep(watch)
         of_pass = "all" if watch.position is None else "so far"
         return (
@@ -68,9 +69,7 @@ class WatchActivities:
         suspects: list[Suspect] = []
         watch = HoldWatch(at=at, last=WatchPass(began=at))
         if before is not None:
-            suspects += [
-                Suspect(store_id=one.store_id, user_id=one.user_id) for one in before.drifts
-            ]
+            suspects += map(_of, before.drifts)
             watch.whole = before.whole
             if before.position is not None:
                 watch.last, watch.position = before.last, before.position
@@ -100,10 +99,11 @@ class WatchActivities:
         pages = [await self._scan(store, None) for store in await self._watches.emptied_stores()]
         return [suspect for page in pages for suspect in page.suspects]
 
-    async def _drifting(self, suspects: list[Suspect]) -> list[Finding]:
+    async def _drifting(self, suspects: list[Suspect], known: list[Finding]) -> list[Finding]:
         """What is drift of what looks wrong: a moment later too, and then under the cart's lock.
 
-        So traffic is never called drift, and hardly ever waits for a look at its cart.
+        So traffic is never called drift, and hardly ever waits for a look at its cart. Of a cart
+        that is busy for long nothing new is known.
         """
         if not suspects:
             return []
@@ -120,7 +120,7 @@ class WatchActivities:
 
         differ = await asyncio.gather(*map(differs, suspects))
         still = tuple(one for one, does in zip(suspects, differ, strict=True) if does)
-        looked = await self._reconcile.look_again(
+        looks = await self._reconcile.look_at(
             LookAgain(
                 suspects=still,
                 name=activity.info().workflow_run_id or "",
@@ -129,4 +129,11 @@ class WatchActivities:
                 stuck_before=NEVER,
             )
         )
-        return [finding for finding in looked.findings if finding.drift.kind in WATCHED]
+        drifts: list[Finding] = []
+        for suspect, found in zip(still, looks, strict=True):
+            drifts += [one for one in known if _of(one) == suspect] if found is None else found
+        return [one for one in drifts if one.drift.kind in WATCHED]
+
+
+def _of(finding: Finding) -> Suspect:
+    return Suspect(store_id=finding.store_id, user_id=finding.user_id)

@@ -76,6 +76,8 @@ async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
     await eventually(well, timeout=SECONDS)
     await seen.is_over("CartDrift")
     await shop.assert_consistent()
+    ran = await cart("doctor")
+    assert ran.code == 0, ran.output
 
 
 async def test_a_paused_relay(seen: Prometheus, shop: Shop) -> None:

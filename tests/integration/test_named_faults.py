@@ -2,13 +2,13 @@
 
 import asyncio
 
-from pydantic import SecretStr
+import pytest
 from redis.asyncio import Redis
 
 from cli.doctor.checks import examine
 from cli.doctor.findings import Finding, State
 from models.cart import Cart
-from settings import Settings
+from settings import Settings, load_settings
 from tests.support.commands import cart
 from tests.support.shop import World
 from tests.support.waiting import eventually
@@ -20,10 +20,10 @@ async def found(settings: Settings, part: str) -> Finding:
     return finding
 
 
-async def test_a_wrong_password_of_mongodb(world: World) -> None:
-    uri = f"mongodb://cart:wrong@127.0.0.1:{world.settings.mongodb_port}/?authSource=admin"
-    settings = world.settings.model_copy(update={"mongodb_uri": SecretStr(uri)})
-    finding = await found(settings, "MongoDB")
+async def test_a_wrong_password_of_mongodb(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = f"127.0.0.1:{world.settings.mongodb_port}"
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://cart:wrong@{server}/?authSource=admin")
+    finding = await found(load_settings(), "MongoDB")
     assert finding.state is State.FAILED
     assert "refuses us: Authentication failed" in finding.what
     assert "wrong" not in finding.what

@@ -148,6 +148,23 @@ async def test_an_inventory_that_is_away_is_no_failure_and_nothing_is_forgotten(
     assert await known() == before
 
 
+async def test_a_cart_that_is_busy_for_long_stays_as_it_was_known(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plant_cart(store.shop, "unlucky", {"lamp": 1}, held=False)
+    await look(store)
+    told = await drifts(store.shop)
+    assert told
+
+    async def busy(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(ReconcileActivities, "_look", busy)
+    await hold(store.shop, "nobody", "lamp", 1)
+    await look(store)
+    assert await drifts(store.shop) == told
+
+
 async def test_a_bug_is_a_failure(store: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store.faults.fail("reservations", "before", ZeroDivisionError("a bug"), times=1000)
     with pytest.raises(Exception, match="Workflow execution failed"):
