@@ -13,13 +13,14 @@ from activities.heartbeats import heartbeats
 from activities.reconcile import CARTS_AT_ONCE, ReconcileActivities
 from activities.repair import RepairActivities
 from adapters.watch import WatchStore
-from models.repair import Finding, LookAgain, Position, Scanned, ScanPage, Suspect
+from models.messages import Drift
+from models.repair import Finding, LookAgain, ScanPage, Suspect
 from models.watch import WATCHED, HoldWatch, WatchPass
 
 LOOK_SECONDS = 1.0
 """What a look may cost: it ends after the page on which this time is over."""
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.5
 """After which most of what was only on its way has arrived."""
 
 MOST_SUSPECTS = 100
@@ -73,12 +74,12 @@ class WatchActivities:
             watch.whole = before.whole
             if before.position is not None:
                 watch.last, watch.position = before.last, before.position
-        if watch.position is None:
-            suspects += await self._in_emptied_stores()
         clock = asyncio.get_running_loop().time
         until = clock() + LOOK_SECONDS
         while True:
-            page = await self._scan(None, watch.position)
+            page = await self._reconcile.scan(
+                ScanPage(store_id=None, position=watch.position, stuck_before=NEVER)
+            )
             watch.last.carts += page.carts
             suspects += page.suspects
             watch.position = page.next
@@ -89,50 +90,51 @@ class WatchActivities:
                 break
         return watch, list(dict.fromkeys(suspects))
 
-    async def _scan(self, store_id: str | None, position: Position | None) -> Scanned:
-        return await self._reconcile.scan(
-            ScanPage(store_id=store_id, position=position, stuck_before=NEVER)
-        )
-
-    async def _in_emptied_stores(self) -> list[Suspect]:
-        """Who holds something in a store without carts, which no pass over carts comes to."""
-        pages = [await self._scan(store, None) for store in await self._watches.emptied_stores()]
-        return [suspect for page in pages for suspect in page.suspects]
-
     async def _drifting(self, suspects: list[Suspect], known: list[Finding]) -> list[Finding]:
         """What is drift of what looks wrong: a moment later too, and then under the cart's lock.
 
-        So traffic is never called drift, and hardly ever waits for a look at its cart. Of a cart
-        that is busy for long nothing new is known.
+        So traffic is never called drift, and hardly ever waits for a look at its cart. What is
+        known need not be locked as long as it looks as it did, or is busy for long.
         """
         if not suspects:
             return []
         await asyncio.sleep(PAUSE_SECONDS)
+        before: dict[Suspect, list[Finding]] = {}
+        for finding in known:
+            before.setdefault(_of(finding), []).append(finding)
         at_once = asyncio.Semaphore(CARTS_AT_ONCE)
 
-        async def differs(one: Suspect) -> bool:
+        async def seen(one: Suspect) -> list[Drift]:
             async with at_once:
-                return bool(
-                    await self._repair.hold_drifts(
-                        one.store_id, one.user_id, reserving=self._reserving
-                    )
+                return await self._repair.hold_drifts(
+                    one.store_id, one.user_id, reserving=self._reserving
                 )
 
-        differ = await asyncio.gather(*map(differs, suspects))
-        still = tuple(one for one, does in zip(suspects, differ, strict=True) if does)
-        looks = await self._reconcile.look_at(
+        drifts: list[Finding] = []
+        unknown: list[Suspect] = []
+        for suspect, found in zip(
+            suspects, await asyncio.gather(*map(seen, suspects)), strict=True
+        ):
+            told = before.get(suspect, [])
+            if found and found == [one.drift for one in told]:
+                drifts += told
+            elif found:
+                unknown.append(suspect)
+        for suspect, locked in zip(unknown, await self._look(unknown), strict=True):
+            drifts += before.get(suspect, []) if locked is None else locked
+        return [one for one in drifts if one.drift.kind in WATCHED]
+
+    async def _look(self, suspects: list[Suspect]) -> list[list[Finding] | None]:
+        """The drifts of each cart, under its lock; None where it is busy."""
+        return await self._reconcile.look_at(
             LookAgain(
-                suspects=still,
+                suspects=tuple(suspects),
                 name=activity.info().workflow_run_id or "",
                 reason="watch",
                 fix=False,
                 stuck_before=NEVER,
             )
         )
-        drifts: list[Finding] = []
-        for suspect, found in zip(still, looks, strict=True):
-            drifts += [one for one in known if _of(one) == suspect] if found is None else found
-        return [one for one in drifts if one.drift.kind in WATCHED]
 
 
 def _of(finding: Finding) -> Suspect:
