@@ -182,7 +182,8 @@ async def test_a_cart_that_is_busy_for_long_stays_as_it_was_known(
     assert await drifts(store.shop) == told
 
 
-async def test_a_bug_is_a_failure(store: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_is_a_failure(store: Bench) -> None:
+    await plant_cart(store.shop, "sound", {"lamp": 1})
     store.faults.fail("reservations", "before", ZeroDivisionError("a bug"), times=1000)
     with pytest.raises(Exception, match="Workflow execution failed"):
         await look(store)
