@@ -14,11 +14,12 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers check bench chaos load fuzz docs release-openapi image sbom check-deploy install clean
+.PHONY: help run test test-servers check bench chaos storm load fuzz docs release-openapi image sbom check-deploy install clean
 
-# The long run of the fault matrix.
+# The long run of the fault matrix, and that of events under faults.
 SAGAS ?= 10000
-FAULTS ?= 500
+EVENTS ?= 5000
+FAULTS ?= $(if $(filter storm,$(MAKECMDGOALS)),100,500)
 SEED ?= 1
 
 # The long run of a hundred buyers of ten units.
@@ -32,6 +33,7 @@ help:
 	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
 	@echo "make test-servers  the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
 	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
+	@echo "make storm   events of other services in, under faults, for long (EVENTS=5000 FAULTS=100 SEED=1)"
 	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"
 	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
 	@echo "make check   check format, lint, types and import rules"
@@ -74,6 +76,9 @@ test-servers: $(STAMP)
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.faults.chaos --sagas $(SAGAS) --faults $(FAULTS) --seed $(SEED) \
 		--report chaos.md $(ARGS)
+
+storm: $(STAMP)
+	@$(BIN)/python -m tests.faults.storm --events $(EVENTS) --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 load: $(STAMP)
 	@$(BIN)/python -m tests.faults.load --seconds $(SECONDS) $(ARGS)

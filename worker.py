@@ -31,6 +31,7 @@ from activities.outbox import OutboxActivities
 from activities.reconcile import ReconcileActivities
 from activities.repair import RepairActivities
 from activities.scans import ScanActivities
+from activities.watch import WatchActivities
 from adapters.cache import CartCache
 from adapters.cart_scans import CartScans
 from adapters.carts import CartStore
@@ -44,6 +45,7 @@ from adapters.redis_pool import RedisPool
 from adapters.repair import CartBooks
 from adapters.stock_cache import StockCache
 from adapters.stored_gauges import showing_stored
+from adapters.watch import WatchStore
 from heartbeat import beating
 from process import run_process, told_to_stop
 from settings import Settings
@@ -64,6 +66,7 @@ from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep_operations import expire_cart, repair_cart
+from workflows.watch_holds import WatchHoldsWorkflow
 
 logger = logging.getLogger("worker")
 
@@ -82,6 +85,7 @@ WORKFLOWS = (
     ExpiryWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
+    WatchHoldsWorkflow,
     PingWorkflow,
 )
 
@@ -162,14 +166,19 @@ def build_worker(
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
-    reconcile_steps = ReconcileActivities(
+    reserving = settings.enable_inventory_reservation
+    comparing = partial(
+        ReconcileActivities,
         carts,
         books,
         inventory,
         cache,
         repair=partial(repair_cart, gateway, policy_of(settings)),
-        reserving=settings.enable_inventory_reservation,
-        caching=settings.enable_cache_invalidation,
+        reserving=reserving,
+    )
+    reconcile_steps = comparing(caching=settings.enable_cache_invalidation)
+    watch_steps = WatchActivities(
+        WatchStore(), comparing(caching=False), repair_steps, reserving=reserving
     )
     figure_steps = FigureActivities(FigureStore())
     scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
@@ -196,6 +205,7 @@ def build_worker(
             repair_steps.forget,
             reconcile_steps.scan,
             reconcile_steps.look_again,
+            watch_steps.watch,
             scan_steps.find_ordered,
             scan_steps.mark_page,
         ],
@@ -250,7 +260,9 @@ async def run(settings: Settings) -> None:
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("Worker started", extra={"event": "worker_started"})
             if settings.enable_metrics:
-                await stack.enter_async_context(showing_stored(FigureStore(), Outbox()))
+                await stack.enter_async_context(
+                    showing_stored(FigureStore(), Outbox(), WatchStore())
+                )
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("Worker is draining", extra={"event": "worker_draining"})

@@ -38,23 +38,34 @@ class RepairActivities:
         """
         store_id, user_id = request.run.store_id, request.run.user_id
         with as_application_error():
-            pending = await self._books.pending(store_id, user_id)
-            cart = await self._carts.cart(store_id, user_id)
-            held = await self._held(store_id, user_id)
+            pending, cart, drifts = await self._compare(store_id, user_id, request.reserving)
             cached = await self._cached(store_id, user_id) if request.caching else None
-        lines = {line.product_id: line.product_quantity for line in cart.cart_items} if cart else {}
-        unsettled = {effect.product_id for effect in _open(pending) if effect.kind == "release"}
-        drifts = hold_drifts(lines, held, unsettled=unsettled, reserving=request.reserving)
         if cached is not None and not shows(cached, cart):
             drifts.append(_stale(cached, cart))
         drifts += _stuck(pending, request.stuck_before)
         return Examined(drifts=tuple(drifts))
+
+    async def hold_drifts(self, store_id: str, user_id: str, *, reserving: bool) -> list[Drift]:
+        """Where holds and cart differ; without the cart's lock they may for a moment."""
+        _, _, drifts = await self._compare(store_id, user_id, reserving)
+        return drifts
 
     @activity.defn(name="forget_cached")
     async def forget(self, request: ForgetCached) -> None:
         """Before the right version is cached."""
         with as_application_error():
             await self._cache.forget(request.store_id, request.user_id)
+
+    async def _compare(
+        self, store_id: str, user_id: str, reserving: bool
+    ) -> tuple[list[Operation], Cart | None, list[Drift]]:
+        """What is pending, the cart, and where it and its holds differ."""
+        pending = await self._books.pending(store_id, user_id)
+        cart = await self._carts.cart(store_id, user_id)
+        held = await self._held(store_id, user_id)
+        lines = {line.product_id: line.product_quantity for line in cart.cart_items} if cart else {}
+        unsettled = {effect.product_id for effect in _open(pending) if effect.kind == "release"}
+        return pending, cart, hold_drifts(lines, held, unsettled=unsettled, reserving=reserving)
 
     async def _held(self, store_id: str, user_id: str) -> dict[str, int]:
         held: dict[str, int] = {}

@@ -7,12 +7,14 @@ is only ever appended to: that a letter was replayed or dropped is a message of 
 names it by `dlq-resolves`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaTimeoutError
 
 from adapters.events import EventPublisher, Outgoing, connection_options
 from models.errors import EventUnusable
@@ -22,6 +24,7 @@ from models.wire import timestamp
 from settings import Settings
 
 PREFIX = "dlq-"
+STALL_SECONDS = 10.0
 SAMPLE_BYTES = 4096
 """What is kept of a message that is too large: it still stands in its topic."""
 
@@ -142,7 +145,12 @@ async def letters(settings: Settings) -> list[Letter]:
 
 
 async def _records(settings: Settings) -> AsyncIterator[ConsumerRecord[bytes | None, bytes | None]]:
-    """The topic from its beginning to its end now."""
+    """The topic from its beginning to its end now.
+
+    Raises `KafkaTimeoutError` when the broker, for `STALL_SECONDS`, hands out nothing of what it
+    says it has.
+    """
+    loop = asyncio.get_running_loop()
     consumer = AIOKafkaConsumer(
         DEAD_LETTERS,
         **connection_options(settings),
@@ -156,13 +164,19 @@ async def _records(settings: Settings) -> AsyncIterator[ConsumerRecord[bytes | N
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions)
         waiting = {one for one in partitions if ends[one] > begins[one]}
+        deadline = loop.time() + STALL_SECONDS
         while waiting:
             batch = await consumer.getmany(*waiting, timeout_ms=1000)
-            for partition, records in batch.items():
+            for records in batch.values():
                 for record in records:
                     yield record
-                if records and records[-1].offset + 1 >= ends[partition]:
-                    waiting.discard(partition)
+            if batch:
+                deadline = loop.time() + STALL_SECONDS
+            elif loop.time() > deadline:
+                missing = ", ".join(f"{one.topic}/{one.partition}" for one in sorted(waiting))
+                raise KafkaTimeoutError(f"the broker does not hand out all of {missing}")
+            # By the position, which also moves over what is no message.
+            waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
     finally:
         await consumer.stop()
 

@@ -22,6 +22,7 @@ from models.errors import DependencyTimeout, DependencyUnavailable
 from models.figures import BusinessFigures
 from models.intake import IntakeHold
 from models.operation import Operation
+from models.watch import HoldWatch
 from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
@@ -94,7 +95,9 @@ async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
 async def bind(client: MongoClient) -> None:
     """Lets this process's documents work with a client; they work with one at a time."""
     await _Binding(
-        database=_database(client), document_models=[*DOCUMENTS, BusinessFigures], skip_indexes=True
+        database=_database(client),
+        document_models=[*DOCUMENTS, BusinessFigures, HoldWatch],
+        skip_indexes=True,
     )
 
 

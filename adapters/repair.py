@@ -10,8 +10,10 @@ from datetime import datetime
 from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
 from models.operation import Operation
+from models.watch import HoldWatch
 
 PAGE = 500
+LATELY = 1000  # operations
 _BRIEF = {
     "userId": 1,
     "version": 1,
@@ -35,12 +37,25 @@ class CartBooks:
     """Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def next_store(self, after: str) -> str | None:
-        """The store after this one, of those that have carts."""
+        """The store after this one, of those that have carts, had an operation lately, or are known
+        to hold what no cart has."""
         async with bounded(LIST_SECONDS):
             found = await Cart.get_pymongo_collection().find_one(
                 {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
             )
-        return found["storeId"] if found else None
+            lately = await Operation.get_pymongo_collection().aggregate(
+                [
+                    {"$match": {"pending": False}},
+                    {"$sort": {"at": -1}},
+                    {"$limit": LATELY},
+                    {"$match": {"storeId": {"$gt": after}}},
+                    {"$group": {"_id": None, "storeId": {"$min": "$storeId"}}},
+                ]
+            )
+            stores = [row["storeId"] for row in ([found] if found else []) + await lately.to_list()]
+            if watch := await HoldWatch.find_one():
+                stores += [one.store_id for one in watch.drifts if one.store_id > after]
+        return min(stores, default=None)
 
     async def carts(self, store_id: str, *, after: str) -> AsyncIterator[BriefCart]:
         """A store's carts, by user, in pages."""

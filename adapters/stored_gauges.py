@@ -1,4 +1,5 @@
-"""What a worker shows of what MongoDB has: the figures of the business, and what relays have to do.
+"""What a worker shows of what MongoDB has: the figures of the business, what relays have to do,
+and which holds no cart explains.
 
 Read every few seconds, not with each scrape. Every worker shows the same.
 """
@@ -11,11 +12,14 @@ from datetime import UTC, datetime
 
 from adapters.figures import FigureStore
 from adapters.outbox import Outbox
+from adapters.watch import WatchStore
 from models.errors import DependencyUnavailable
 from models.messages import RelayKind
+from models.watch import WATCHED
 from telemetry.metrics import (
     ABANDONMENT_RATE,
     CONVERSION_RATE,
+    DRIFTING_HOLDS,
     ITEMS_TOTAL,
     OUTBOX_OLDEST,
     OUTBOX_PENDING,
@@ -28,9 +32,11 @@ EVERY_SECONDS = 5.0
 
 
 @asynccontextmanager
-async def showing_stored(figures: FigureStore, outbox: Outbox) -> AsyncIterator[None]:
+async def showing_stored(
+    figures: FigureStore, outbox: Outbox, watches: WatchStore
+) -> AsyncIterator[None]:
     """Keeps the gauges up to date for as long as the block runs."""
-    showing = asyncio.create_task(_keep_showing(figures, outbox))
+    showing = asyncio.create_task(_keep_showing(figures, outbox, watches))
     try:
         yield
     finally:
@@ -39,11 +45,12 @@ async def showing_stored(figures: FigureStore, outbox: Outbox) -> AsyncIterator[
             await showing
 
 
-async def _keep_showing(figures: FigureStore, outbox: Outbox) -> None:
+async def _keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStore) -> None:
     while True:
         try:
             await show_pending(outbox)
             await show_figures(figures)
+            await show_drifts(watches)
         except DependencyUnavailable as error:
             logger.debug("Gauges are not up to date: %s", error)
         except Exception:  # it must go on showing
@@ -73,3 +80,13 @@ async def show_figures(store: FigureStore) -> None:
     if figures.abandonment_rate is not None and figures.conversion_rate is not None:
         ABANDONMENT_RATE.set(figures.abandonment_rate)
         CONVERSION_RATE.set(figures.conversion_rate)
+
+
+async def show_drifts(watches: WatchStore) -> None:
+    """The holds that no cart explains; nothing before the first look."""
+    watch = await watches.latest()
+    if watch is None:
+        return
+    kinds = [finding.drift.kind for finding in watch.drifts]
+    for kind in WATCHED:
+        DRIFTING_HOLDS.set(kinds.count(kind), {"kind": kind.value})

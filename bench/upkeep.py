@@ -1,4 +1,4 @@
-"""How long expiry and reconciling take over many carts, and how much memory: by hand.
+"""How long expiry, reconciling and the watch take over many carts, and how much memory: by hand.
 
 `python -m bench.upkeep [--expired 10000] [--carts 100000] [--drifts 100]`
 
@@ -22,15 +22,21 @@ from bson import Decimal128, ObjectId
 from pymongo import AsyncMongoClient
 from temporalio.client import Client
 
+from adapters.mongo import close as close_mongo
+from adapters.mongo import connect as connect_mongo
+from adapters.watch import WatchStore
 from bench.rig import environment
 from deploy.local.stack import Stack
 from models.messages import DriftKind
 from models.repair import ReconcileInput
 from models.upkeep import ExpiryInput
 from settings import Settings, load_settings
+from workflows import ids
 from workflows.expiry import ExpiryWorkflow
 from workflows.gateway import connect
+from workflows.ids import WATCH_SCHEDULE
 from workflows.reconcile import ReconcileWorkflow
+from workflows.watch_holds import WatchHoldsWorkflow
 
 WATCHED = ("worker", "inventory")
 PRODUCTS = [f"product-{number}" for number in range(50)]
@@ -173,7 +179,8 @@ async def plant_drifts(settings: Settings, store: str, carts: int, count: int) -
 
 
 async def expire(stack: Stack, client: Client, settings: Settings, count: int) -> None:
-    """One pass over carts that have all expired."""
+    """One pass over carts that have all expired; the one of the schedule would share them."""
+    await client.get_schedule_handle(ids.EXPIRY_SCHEDULE).pause()
     await plant(settings, "expired", count, datetime.now(UTC) - timedelta(hours=1))
     async with watched(stack) as memory:
         began = time.monotonic()
@@ -209,16 +216,35 @@ async def reconcile(
     print(f"           {memory}")
 
 
+async def watch(client: Client, settings: Settings) -> None:
+    """Looks of the watch over holds, one after the other, until a pass over all carts has ended."""
+    took: list[float] = []
+    store = WatchStore()
+    mongo = await connect_mongo(settings.mongodb, app_name="bench")
+    while not took or ((known := await store.latest()) and known.position):
+        began = time.monotonic()
+        await client.execute_workflow(
+            WatchHoldsWorkflow.run, id="bench-watch", task_queue=settings.temporal_task_queue
+        )
+        took.append(time.monotonic() - began)
+    await close_mongo(mongo)
+    looks = f"{len(took)} looks of {sum(took) / len(took):.1f} s, the longest {max(took):.1f} s"
+    if known and known.whole:
+        print(f"watch:     {known.whole.carts} carts in {looks}: {len(known.drifts)} holds named")
+
+
 async def main(expired: int, carts: int, drifts: int) -> None:
     """Both, one after the other."""
     with tempfile.TemporaryDirectory(prefix="cart-upkeep-") as folder, environment(Path(folder)):
         settings = load_settings()
         async with Stack(settings, echo=print) as stack:
             client = await connect(settings)
+            await client.get_schedule_handle(WATCH_SCHEDULE).delete()  # it is run by hand
             if expired:
                 await expire(stack, client, settings, expired)
             if carts:
                 await reconcile(stack, client, settings, carts, drifts)
+                await watch(client, settings)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,14 @@ OUTBOX_OLDEST = _gauge(
     WORKER,
     kind=(),
 )
+DRIFTING_HOLDS = _gauge(
+    "cart.drift.holds",
+    "{hold}",
+    "Products of carts of which more (orphaned_hold) or less (missing_hold) is held than the cart "
+    "has; each worker shows all there are",
+    WORKER,
+    kind=(),
+)
 CONSUMED = _counter(
     "cart.event.consume.handled",
     "{event}",

@@ -18,12 +18,14 @@ SWEEP = "Sweep"
 EXPIRY = "Expiry"
 FIGURES = "Figures"
 RECONCILE = "Reconcile"
+WATCH_HOLDS = "WatchHolds"
 PING = "Ping"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
 FIGURES_SCHEDULE = "cart-figures"
 RECONCILE_SCHEDULE = "cart-reconcile"
+WATCH_SCHEDULE = "cart-watch"
 
 # Signals of operators; each carries why, and who says so.
 ABORT = "abort"  # to a saga: undo what is not yet committed

@@ -137,6 +137,14 @@ CARTS_PAGE = ActivityConfig(
     ),
 )
 
+# The next look comes soon, so there is no second try.
+WATCH = ActivityConfig(
+    summary="Compare carts and holds, and look again at those that differ",
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
 MEASURE = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=3),
     heartbeat_timeout=timedelta(seconds=5),

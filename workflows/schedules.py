@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import ids, policies
 
 SWEEP_EVERY = timedelta(seconds=15)
+WATCH_EVERY = timedelta(seconds=15)
 SWEEP_AGE_SECONDS = 10.0
 """A relay is woken for effects that have been pending for longer than this: sagas and the relays
 that they wake are done by then, unless something is in their way."""
@@ -86,6 +87,15 @@ SCHEDULES = (
         jitter=timedelta(seconds=1),
         catch_up=SWEEP_EVERY,
         note="Wakes relays for effects that have been pending for more than ten seconds",
+    ),
+    Timed(
+        ids.WATCH_SCHEDULE,
+        ids.WATCH_HOLDS,
+        (),
+        every=WATCH_EVERY,
+        jitter=timedelta(seconds=1),
+        catch_up=timedelta(seconds=10),
+        note="Compares carts and holds for a second, and tells of units that no cart explains",
     ),
     Timed(
         ids.EXPIRY_SCHEDULE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import kafka, mongodb, redis, services, settings_check, temporal
+from cli.doctor import holds, kafka, mongodb, redis, services, settings_check, temporal
 from cli.doctor.findings import Finding, Report
 from settings import Settings
 
@@ -46,6 +46,7 @@ PARTS = (
     mongodb.INDEXES,
     mongodb.TRANSACTIONS,
     mongodb.PENDING,
+    holds.PART,
     redis.PART,
     kafka.KAFKA,
     kafka.KAFKA_TOPICS,

@@ -1,5 +1,5 @@
-"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, and what the
-records of operations say is still to be done."""
+"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, what the
+records of operations say is still to be done, and what the watch over holds has found."""
 
 import asyncio
 import errno
@@ -15,6 +15,7 @@ from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeou
 from adapters.mongo import DOCUMENTS
 from cli.console import reason, without_login
 from cli.doctor.findings import Report, start_or_check
+from cli.doctor.holds import check_holds
 from models.operation import Operation
 from settings import Settings
 
@@ -57,6 +58,7 @@ async def check_mongodb(settings: Settings, report: Report) -> None:
                 _transactions(client, report),
                 _indexes(database, report),
                 _pending(database, report),
+                check_holds(database, report),
             )
     except PyMongoError as error:
         report.failed(MONGODB, f"{where}: {reason(error)}", _advice(settings))

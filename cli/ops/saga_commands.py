@@ -212,11 +212,7 @@ def abort(
             _show_targets(sagas, as_json=as_json and (dry_run or not sagas))
         if dry_run:
             return Exit.OK
-        if (
-            saga is None
-            and (sagas or confirm)
-            and not agreed("abort", len(sagas), "sagas", confirm)
-        ):
+        if saga is None and not agreed("abort", len(sagas), "sagas", confirm):
             return Exit.NOT_CONFIRMED
         if not sagas:
             return Exit.OK

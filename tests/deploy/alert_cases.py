@@ -94,6 +94,8 @@ WELL: dict[str, str] = {
     f'cart_saga_undo_count_total{{{ADD}, reason="conflict"}}': goes_on(1, 1),
     f'cart_saga_undo_count_total{{{ADD}, reason="rejected"}}': goes_on(9, 9),
     'temporal_workflow_failed_total{workflow_type="Sweep"}': goes_on(0, 1),
+    'cart_drift_holds{kind="orphaned_hold"}': shows(0, 0),
+    'cart_drift_holds{kind="missing_hold"}': shows(0, 0),
     'cart_outbox_oldest_age_seconds{kind="events"}': shows(4, 4),
     'cart_outbox_oldest_age_seconds{kind="releases"}': shows(0, 0),
     f'cart_event_consume_lag{{{TOPIC}, partition="0"}}': shows(3, 3),
@@ -208,6 +210,16 @@ CASES = (
         severity="warning",
     ),
     Case(
+        "tokens are signed with another key",
+        "CartTokensRefused",
+        {},
+        {
+            f'{REQUESTS}{{{ROUTE}, http_response_status_code="201"}}': goes_on(100, 0),
+            f'{REQUESTS}{{{ROUTE}, http_response_status_code="401"}}': goes_on(1, 100),
+        },
+        severity="warning",
+    ),
+    Case(
         "one add in fifty is slow",
         "CartAddsSlow",
         {},
@@ -228,6 +240,13 @@ CASES = (
         "CartSagaFailed",
         {"workflow_type": "AddItem"},
         {'temporal_workflow_failed_total{workflow_type="AddItem"}': once()},
+        severity="warning",
+    ),
+    Case(
+        "a hold has leaked",
+        "CartDrift",
+        {"kind": "orphaned_hold"},
+        {'cart_drift_holds{kind="orphaned_hold"}': shows(0, 1)},
         severity="warning",
     ),
     Case(

@@ -1,13 +1,9 @@
 """Rules and dashboards in a real Prometheus, which scrapes the running service; real faults."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from deploy.local.stack import Stack
 from models.events import ORDER_COMPLETED
 from settings import Settings
-from tests.deploy.prometheus import Prometheus, prometheus, targets
+from tests.deploy.prometheus import Prometheus, targets
 from tests.deploy.queries import of_temporal, panels, rules
 from tests.deploy.tools import needs
 from tests.support.events import other_services
@@ -19,15 +15,6 @@ pytestmark = needs("prometheus")
 
 # The SDK shows these from their first step on, and nothing here makes a run fail.
 WHEN_IT_HAPPENS = {"temporal_workflow_failed_total"}
-
-
-@pytest.fixture(scope="module")
-async def seen(
-    stack: Stack, settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Prometheus]:
-    """It runs beside the stack."""
-    async with prometheus(settings, tmp_path_factory.mktemp("prometheus")) as running:
-        yield running
 
 
 async def test_every_process_is_seen(seen: Prometheus, settings: Settings) -> None:

@@ -11,10 +11,10 @@ from enum import StrEnum
 from models.messages import RelayKind
 from tests.faults.control import Place
 from tests.faults.proxy import Mode
-from tests.faults.rig import LINKS
-from tests.faults.wishes import What
+from tests.faults.rig import LINKS, WORKERS
+from tests.faults.wishes import ASKED, What
 
-_ALL = tuple(What)
+_ALL = ASKED
 _RESERVING = (What.ADD, What.MORE)
 _FREEING = (What.LESS, What.REMOVE, What.CLEAR)
 
@@ -177,7 +177,7 @@ class Fault:
 
 
 SERVERS = ("mongodb", "redis", "kafka", "temporal", "inventory")
-_BROKEN = (Mode.DELAY, Mode.CUT, Mode.RESET, Mode.SWALLOW, Mode.STALL)
+BROKEN = (Mode.DELAY, Mode.CUT, Mode.RESET, Mode.SWALLOW, Mode.STALL)
 # Longer than a workflow task may take: another worker would have taken over.
 _LONG_PAUSE = (5.5, 6.5)
 
@@ -188,7 +188,7 @@ FAULTS = (
     Fault(Kind.CALL_ERROR, "the call"),
     Fault(Kind.CALL_DELAY, "the call", seconds=(0.3, 3.0)),
     Fault(Kind.CALL_ECHO, "the call", seconds=(0.2, 2.0)),
-    *(Fault(Kind.LINK, link, mode) for link in LINKS for mode in _BROKEN),
+    *(Fault(Kind.LINK, link, mode) for link in LINKS for mode in BROKEN),
     *(Fault(Kind.KILL, name) for name in (*SERVERS, "api")),
     *(Fault(Kind.PAUSE, name) for name in (*SERVERS, "api")),
 )
@@ -215,7 +215,7 @@ class Planned:
         fault = self.fault
         return (
             fault.target in {"redis", "worker-redis"}
-            or (fault.kind is Kind.PAUSE and fault.target == "worker")
+            or (fault.kind is Kind.PAUSE and fault.target in WORKERS)
             or (
                 fault.kind in {Kind.CALL_ERROR, Kind.CALL_DELAY, Kind.CALL_ECHO}
                 and self.moment.dependency == "redis"

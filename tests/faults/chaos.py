@@ -8,14 +8,11 @@ anything was violated. The same seed and sizes make the same choices.
 
 import argparse
 import asyncio
-import logging
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from temporalio.runtime import Runtime, TelemetryConfig
-
+from tests.faults.long_run import quiet_run, say, share
 from tests.faults.matrix import Block, run_block
 from tests.faults.plot import svg
 from tests.faults.report import markdown, percentiles
@@ -30,14 +27,14 @@ async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: P
     blocks: list[Block] = []
     begun = time.monotonic()
     async with running_rig(folder, lambda _: None) as rig:
-        _say(f"ready; {count} blocks, servers' logs in {folder / 'logs'}")
+        say(f"ready; {count} blocks, servers' logs in {folder / 'logs'}")
         for number in range(count):
             block = await run_block(
                 rig,
                 seed=seed,
                 number=number,
-                sagas=_share(sagas, number, count),
-                faults=_share(faults, number, count),
+                sagas=share(sagas, number, count),
+                faults=share(faults, number, count),
             )
             blocks.append(block)
             _progress(block, count, time.monotonic() - begun)
@@ -49,25 +46,21 @@ async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: P
     return not any(block.violations for block in blocks)
 
 
-def _share(total: int, number: int, count: int) -> int:
-    return total * (number + 1) // count - total * number // count
-
-
 def _progress(block: Block, count: int, elapsed: float) -> None:
     took = [hit.converged_after for hit in block.hits if hit.converged_after is not None]
     _, _, slowest = percentiles(took)
     left = elapsed / (block.number + 1) * (count - block.number - 1)
-    _say(
+    say(
         f"block {block.number + 1}/{count}: {block.sagas} sagas, {len(block.hits)} faults "
         f"({len(block.missed)} missed), {len(block.violations)} violations, "
         f"{block.took:.0f} s, slowest recovery {slowest or 0:.1f} s; about {left / 60:.0f} min left"
     )
     for violation in block.violations:
-        _say(f"    {block.store_id}: {violation}")
+        say(f"    {block.store_id}: {violation}")
         for hit in block.hits:
             if hit.user_id == violation.user_id:
                 planned = hit.planned
-                _say(
+                say(
                     f"        hit at {hit.moment:%H:%M:%S.%f}: {planned.fault.name} for "
                     f"{planned.seconds:g} s, {planned.moment.name}, {planned.what}, {hit.run_id}"
                 )
@@ -75,11 +68,6 @@ def _progress(block: Block, count: int, elapsed: float) -> None:
 
 def _write(report: Path, text: str) -> None:
     report.write_text(f"{text}\n")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def main() -> int:
@@ -91,12 +79,8 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="a Markdown file to write, with its plot")
     parser.add_argument("--keep", type=Path, help="keep the servers' data and logs in this folder")
     given = parser.parse_args()
-    # Temporal's client would report each of its retries while a server is down on purpose.
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
-    logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="cart-chaos-") as temporary:
-        folder = given.keep or Path(temporary)
-        work = run(given.sagas, given.faults, given.seed, given.report, folder.absolute())
+    with quiet_run("chaos", given.keep) as folder:
+        work = run(given.sagas, given.faults, given.seed, given.report, folder)
         return 0 if asyncio.run(work) else 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.events import connection_options
-from models.events import TOPICS
+from models.events import DEAD_LETTERS, PUBLISHED
 from settings import Settings
 
 _FETCH_MS = 500
@@ -34,9 +34,18 @@ class EventLog:
         self._settings = settings
         self._next: dict[TopicPartition, int] = {}
         self.all: list[Delivered] = []
+        self._letters: list[tuple[str, str]] = []
 
     def of_store(self, store_id: str) -> list[Delivered]:
         return [event for event in self.all if event.value.get("storeId") == store_id]
+
+    def letters_of(self, store_id: str) -> dict[str, set[str]]:
+        """Ids of the events that were parked, and why; they begin with the store's id."""
+        found: dict[str, set[str]] = {}
+        for parked, why in self._letters:
+            if parked.startswith(store_id):
+                found.setdefault(parked, set()).add(why)
+        return found
 
     def broker_is_new(self) -> None:
         """The broker came back empty: its offsets begin at 0 again."""
@@ -45,7 +54,8 @@ class EventLog:
     async def read(self) -> None:
         """Reads on, up to what is there now."""
         consumer = AIOKafkaConsumer(
-            *TOPICS,
+            *PUBLISHED,
+            DEAD_LETTERS,
             **connection_options(self._settings),
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
@@ -74,6 +84,11 @@ class EventLog:
 
     def _take(self, message: Any) -> None:
         headers = {name: value.decode() for name, value in message.headers}
+        if message.topic == DEAD_LETTERS:
+            # Of what is too large only the key is kept.
+            parked = headers.get("ce_id", (message.key or b"").decode(errors="replace"))
+            self._letters.append((parked, headers.get("dlq-error", "")))
+            return
         self.all.append(
             Delivered(
                 topic=message.topic,

@@ -1,4 +1,4 @@
-"""In the worker under test: every call of an adapter asks the test what shall happen to it.
+"""In a process under test: every call of an adapter asks the test what shall happen to it.
 
 A call has three points: `before` (it is not made yet), `during` (it is under way) and `after` (it
 is done, its answer is not heard). At each the test may answer
@@ -18,6 +18,7 @@ import inspect
 import json
 import os
 import signal
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -39,25 +40,49 @@ _in_pivot: ContextVar[bool] = ContextVar("in_pivot", default=False)
 _echoes: set[asyncio.Task[Any]] = set()
 
 
-class Control:
-    """The line to the test. When it is gone, the worker goes on as if nothing was asked."""
+Caller = dict[str, str | None]
+"""Whose call it is: `workflowId`, `workflowType` and `runId`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+def running_activity() -> Caller | None:
+    """The workflow whose activity makes the call; other calls are nobody's."""
+    if not activity.in_activity():
+        return None
+    info = activity.info()
+    return {
+        "workflowId": info.workflow_id,
+        "workflowType": info.workflow_type,
+        "runId": info.workflow_run_id,
+    }
+
+
+class Control:
+    """The line to the test. When it is gone, the process goes on as if nothing was asked."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        caller: Callable[[], Caller | None],
+    ) -> None:
         self._writer = writer
+        self._caller = caller
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._listening = asyncio.create_task(self._listen(reader))
 
     @classmethod
-    async def connect(cls, address: str) -> "Control":
+    async def connect(
+        cls, address: str, caller: Callable[[], Caller | None] = running_activity
+    ) -> "Control":
         """`address` is host:port."""
         host, _, port = address.rpartition(":")
-        return cls(*await asyncio.open_connection(host, int(port)))
+        return cls(*await asyncio.open_connection(host, int(port)), caller)
 
     async def ask(self, method: str, when: str) -> dict[str, Any]:
-        """What shall happen to this call of the running activity's workflow; {} for nothing."""
-        if self._listening.done() or not activity.in_activity():
+        """What shall happen to this call of the caller's; {} for nothing."""
+        caller = self._caller()
+        if self._listening.done() or caller is None:
             return {}
-        info = activity.info()
         number = len(self._asked)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
@@ -65,9 +90,7 @@ class Control:
             "id": number,
             "method": method,
             "when": when,
-            "workflowId": info.workflow_id,
-            "workflowType": info.workflow_type,
-            "runId": info.workflow_run_id,
+            **caller,
             "worker": os.environ["CART_TEST_WORKER"],
         }
         self._writer.write(json.dumps(question).encode() + b"\n")
@@ -92,7 +115,7 @@ def hooked(adapter: Any, control: Control) -> Any:
     """The same adapter, whose public coroutine methods ask at their three points."""
     for name, method in inspect.getmembers(adapter, inspect.iscoroutinefunction):
         if not name.startswith("_") and name not in {"connect", "close", "ping", "warm_up"}:
-            setattr(adapter, name, _asking(name, method, control))
+            setattr(adapter, name, asking(name, method, control))
     return adapter
 
 
@@ -118,17 +141,19 @@ def hook_transactions(control: Control) -> None:
     AsyncClientSession.commit_transaction = commit_transaction  # type: ignore[method-assign]
 
 
-def _asking(name: str, method: Any, control: Control) -> Any:
+def asking(name: str, method: Any, control: Control) -> Any:
+    """The same coroutine function, which asks at its three points."""
+
     @wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await asking(*args, **kwargs)
+            return await call_asking(*args, **kwargs)
         except DependencyUnavailable:
             if name in SHOWING:
                 await control.ask(name, "failed")
             raise
 
-    async def asking(*args: Any, **kwargs: Any) -> Any:
+    async def call_asking(*args: Any, **kwargs: Any) -> Any:
         if name == PIVOT:
             _in_pivot.set(True)
         answer = await control.ask(name, "before")

@@ -16,11 +16,14 @@ from temporalio.service import RPCError
 
 from models.operation import shard_key
 from tests.faults.catalog import Kind, Planned
+from tests.faults.consumer_under_test import CONSUMER
 from tests.faults.control import DIE, GO, Reply, Trap, delay, echo, error
 from tests.faults.rig import CACHE_TTL_SECONDS, WORKERS, Rig
 from tests.faults.wishes import WORKFLOW_TYPES
 from tests.support.waiting import eventually
 from workflows.ids import cart_workflow_id, relay_workflow_id
+
+Check = Callable[[], Awaitable[None]]
 
 HEAL_SECONDS = 60.0
 AIM_SECONDS = 30.0
@@ -46,6 +49,8 @@ class Hit:
     moment: datetime = field(default_factory=lambda: datetime.now(UTC))
     healed_at: float | None = None
     converged_after: float | None = None
+    settled: Check | None = None
+    """Of the consumer: raises `AssertionError` until all that was sent before has had an effect."""
 
 
 @dataclass
@@ -83,6 +88,20 @@ class Injector:
                 cart_type=WORKFLOW_TYPES[planned.what],
             )
         )
+
+    def arm_consumer(self, planned: Planned, store_id: str, settled: Callable[[], Check]) -> Trap:
+        """Lets the fault strike when the consumer next comes to its moment, whatever it deals with.
+
+        `settled` is asked at that moment for what to wait for then.
+        """
+
+        async def spring(trap: Trap) -> Reply:
+            hit = Hit(planned, store_id, "", CONSUMER, "", trap.worker, time.monotonic())
+            hit.settled = settled()
+            self.hits.append(hit)
+            return await self._strike(hit)
+
+        return self.rig.control.arm(Trap(CONSUMER, planned.moment.place, spring))
 
     async def healed(self) -> None:
         """Returns when every fault is over and every run that was hit has ended, or was late."""
@@ -164,9 +183,12 @@ class Injector:
                     yield GO
             case Kind.KILL:
                 if fault.target == "kafka" and not self.rig.production:
-                    await self._kill_kafka()
-                    yield GO
-                    await self._start_kafka()
+                    # Whoever starts the consumer meanwhile would wait for the broker.
+                    async with self.rig.arrivals.lock, self._lock(CONSUMER):
+                        await self._kill_kafka()
+                        yield GO
+                        await self._start_kafka()
+                        await self.rig.arrivals.again()
                 else:
                     await stack.kill(fault.target, restart=False)
                     yield GO
@@ -181,7 +203,7 @@ class Injector:
 
     async def _kill_kafka(self) -> None:
         """The stand-in forgets all when it dies: nobody may publish between reading and killing."""
-        async with self._workers_stopped():
+        async with self._publishers_stopped():
             self.rig.links["worker-kafka"].drop(reset=True)
             await self.rig.events.read()
             await self.rig.stack.kill("kafka", restart=False)
@@ -189,12 +211,15 @@ class Injector:
 
     async def _start_kafka(self) -> None:
         """The stand-in mixes offsets up when somebody publishes before its topics are made."""
-        async with self._workers_stopped():
+        async with self._publishers_stopped():
             await self.rig.stack.start_again("kafka", timeout=HEAL_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def _workers_stopped(self) -> AsyncIterator[None]:
+    async def _publishers_stopped(self) -> AsyncIterator[None]:
+        """The caller holds the consumer's lock."""
         async with contextlib.AsyncExitStack() as held:
+            self.rig.stack.pause(CONSUMER)
+            held.callback(self.rig.stack.resume, CONSUMER)
             for worker in WORKERS:
                 await held.enter_async_context(self._lock(worker))
                 self.rig.stack.pause(worker)
@@ -221,7 +246,7 @@ class Injector:
 
         assert hit.healed_at is not None
         try:
-            await eventually(ended, timeout=CONVERGE_SECONDS, interval=0.25)
+            await eventually(hit.settled or ended, timeout=CONVERGE_SECONDS, interval=0.25)
         except (AssertionError, RPCError):
             return
         hit.converged_after = time.monotonic() - hit.healed_at

@@ -2,7 +2,8 @@
 
 Each invariant is a function from what was observed to its violations; its first line says what
 must hold. All are always checked, and all violations are reported, not only the first. Those of the
-events stand in `invariants_of_events`.
+events that are told stand in `invariants_of_events`, those of the events that are heard in
+`invariants_of_arrivals`.
 """
 
 from collections import Counter
@@ -12,6 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from tests.faults.inject import CONVERGE_SECONDS
+from tests.faults.invariants_of_arrivals import (
+    every_order_has_its_effect,
+    orders_are_sold,
+    orders_take_effect_in_order,
+    the_last_news_is_shown,
+    what_is_unusable_is_parked,
+)
 from tests.faults.invariants_of_events import events_come_in_order, every_change_is_told
 from tests.faults.lives import Lines
 from tests.faults.observed import Found, Observed
@@ -240,6 +248,11 @@ INVARIANTS: tuple[Callable[[Observed], Found], ...] = (
     totals_are_exact,
     every_change_is_told,
     events_come_in_order,
+    every_order_has_its_effect,
+    orders_take_effect_in_order,
+    orders_are_sold,
+    the_last_news_is_shown,
+    what_is_unusable_is_parked,
     nothing_is_left_to_do,
     hits_converge,
     a_2xx_is_committed,

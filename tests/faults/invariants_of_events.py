@@ -1,6 +1,7 @@
 """What must be true of the events that were delivered, when the system is quiet."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 from models.events import CART_CLEARED, CART_ITEM_ADDED, CART_ITEM_REMOVED, CART_ITEM_UPDATED
 from tests.faults.events import Delivered
@@ -8,18 +9,10 @@ from tests.faults.lives import Change
 from tests.faults.observed import Found, Observed
 from tests.faults.wishes import What
 
-TOPICS = {
-    What.ADD: CART_ITEM_ADDED,
-    What.MORE: CART_ITEM_UPDATED,
-    What.LESS: CART_ITEM_UPDATED,
-    What.REMOVE: CART_ITEM_REMOVED,
-    What.CLEAR: CART_CLEARED,
-}
-
 
 def every_change_is_told(seen: Observed) -> Found:
-    """Each committed change has exactly one event, delivered at least once, which says what was
-    changed; nothing else has one."""
+    """Each committed change has exactly its events, each delivered at least once, which say what
+    was changed; nothing else has one."""
     promised = {(change.cart_id, change.version): change for change in seen.changes}
     told: dict[tuple[str, int], set[str]] = defaultdict(set)
     for event in seen.events:
@@ -30,33 +23,56 @@ def every_change_is_told(seen: Observed) -> Found:
         change = promised.get(key)
         if change is None or change.record["sagaId"] != event.value["sagaId"]:
             yield user_id, f"an event of version {key}, which {event.value['sagaId']} never made"
-        elif (wrong := _not_told(event, change)) is not None:
-            yield user_id, f"version {key}: {wrong}"
+        elif not any(wanted.is_told_by(event) for wanted in _wanted(change)):
+            yield user_id, f"version {key}: {event.topic} {event.value}, not {_wanted(change)}"
     for key, change in promised.items():
-        if len(told[key]) != 1:
+        if len(told[key]) != len(_wanted(change)):
             who = change.record["userId"], change.record["sagaId"]
             yield who[0], f"version {key} of {who[1]} has the events {sorted(told[key])}"
 
 
-def _not_told(event: Delivered, change: Change) -> str | None:
-    """What an event says otherwise than the change that it is of."""
-    product_id, value = change.request.product_id, event.value
-    units = change.after.get(product_id, 0), change.before.get(product_id, 0)
-    wanted: dict[str, object]
+@dataclass(frozen=True)
+class _Wanted:
+    """An event that a change must have: its topic, and what it says among other things."""
+
+    topic: str
+    says: dict[str, object]
+
+    def is_told_by(self, event: Delivered) -> bool:
+        said = {name: event.value.get(name) for name in self.says}
+        return event.topic == self.topic and said == self.says
+
+
+def _wanted(change: Change) -> list[_Wanted]:
+    """One event; of an order that leaves something one for each line; of news none."""
+    product_id, before, after = change.request.product_id, change.before, change.after
+    units = after.get(product_id, 0), before.get(product_id, 0)
     match change.request.what:
         case What.ADD:
-            wanted = {"quantity": change.request.quantity, "lineQuantity": units[0]}
+            added = change.request.quantity
+            return [_Wanted(CART_ITEM_ADDED, {"quantity": added, "lineQuantity": units[0]})]
         case What.MORE | What.LESS:
-            wanted = {"quantity": units[0], "previousQuantity": units[1]}
+            return [
+                _Wanted(CART_ITEM_UPDATED, {"quantity": units[0], "previousQuantity": units[1]})
+            ]
         case What.REMOVE:
-            wanted = {"quantity": units[1]}
-        case What.CLEAR:
-            items = [{"productId": name, "quantity": n} for name, n in change.before.items()]
-            wanted = {"items": items, "reason": "user"}
-    topic = TOPICS[change.request.what]
-    if event.topic == topic and {name: value.get(name) for name in wanted} == wanted:
-        return None
-    return f"{event.topic} {value}, not {topic} {wanted}"
+            return [_Wanted(CART_ITEM_REMOVED, {"quantity": units[1]})]
+        case What.NEWS:
+            return []
+    by_order = change.request.what is What.ORDER
+    why: dict[str, object] = {"reason": "order_completed" if by_order else "user"}
+    why["orderId"] = change.request.key if by_order else None
+    if change.ends_the_cart:
+        items = [{"productId": name, "quantity": n} for name, n in before.items()]
+        return [_Wanted(CART_CLEARED, why | {"items": items})]
+    return [_told_of_line(name, before[name], after.get(name, 0), why) for name in change.taken]
+
+
+def _told_of_line(product_id: str, before: int, after: int, why: dict[str, object]) -> _Wanted:
+    says = why | {"productId": product_id}
+    if after == 0:
+        return _Wanted(CART_ITEM_REMOVED, says | {"quantity": before})
+    return _Wanted(CART_ITEM_UPDATED, says | {"quantity": after, "previousQuantity": before})
 
 
 def events_come_in_order(seen: Observed) -> Found:

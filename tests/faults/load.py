@@ -7,19 +7,17 @@ one does not hold. The test suite runs the same for a number of wishes.
 
 import argparse
 import asyncio
-import logging
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from temporalio.runtime import Runtime, TelemetryConfig
 
 from tests.faults.invariants import Violation, violations
+from tests.faults.long_run import quiet_run
 from tests.faults.observed import observe
 from tests.faults.rig import Rig, running_rig
 from tests.faults.traffic import RETRY_SECONDS, Ledger, buy
@@ -96,10 +94,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
-    logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="cart-load-") as temporary:
-        return 0 if asyncio.run(run(given.seconds, Path(temporary))) else 1
+    with quiet_run("load") as folder:
+        return 0 if asyncio.run(run(given.seconds, folder)) else 1
 
 
 if __name__ == "__main__":

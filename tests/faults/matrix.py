@@ -18,7 +18,7 @@ from tests.faults.invariants import Violation, violations
 from tests.faults.observed import observe
 from tests.faults.rig import Rig
 from tests.faults.traffic import Ledger, buy, prepare, shop
-from tests.faults.wishes import PLENTY, SCARCE, Habit, Request, What
+from tests.faults.wishes import ASKED, PLENTY, SCARCE, Habit, Request, What
 
 SAGAS_PER_BUYER = 6
 MORE_TRIES = 4
@@ -87,7 +87,7 @@ def _requests(
     rng: random.Random, sagas: int, planned: dict[int, Planned], user: Callable[[int], str]
 ) -> list[Request]:
     buyers = max(4, sagas // SAGAS_PER_BUYER)
-    habits, whats = list(Habit), list(What)
+    habits, whats = list(Habit), list(ASKED)
     habit_weights, what_weights = [6, 1, 1, 1, 1], [8, 3, 3, 3, 1]
     return [
         Request(

@@ -19,8 +19,9 @@ from tests.faults.inject import Hit
 from tests.faults.lives import Change, Life, lives_of
 from tests.faults.rig import CACHE_TTL_SECONDS, Rig
 from tests.faults.traffic import CartVersion, Ledger, Read, version_of
-from tests.faults.wishes import Request, What
+from tests.faults.wishes import Request
 from tests.support.waiting import eventually
+from workflows import ids
 
 QUIET_SECONDS = 60.0
 SLACK_SECONDS = 15.0  # of a machine that does other things too
@@ -52,6 +53,8 @@ class Observed:
     carts: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     events: list[Delivered] = field(default_factory=list)
+    letters: dict[str, set[str]] = field(default_factory=dict)
+    """Id of an event that was parked -> why."""
     open_runs: list[str] = field(default_factory=list)
     replays: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Status and body that each committed key was answered when all was over."""
@@ -68,9 +71,8 @@ class Observed:
 
     def request_of(self, operation_id: str) -> Request | None:
         if not self._by_operation:
-            self._by_operation = {
-                self.ledger.operation_id(request): request for request in self.ledger.requests
-            }
+            asked = (*self.ledger.requests, *self.ledger.arrived)
+            self._by_operation = {self.ledger.operation_id(request): request for request in asked}
         return self._by_operation.get(operation_id)
 
     @property
@@ -88,7 +90,7 @@ class Observed:
             return False  # what was told is not committed, which is another invariant's business
         later = changes[since:]
         if read.seen is None:
-            return not any(change.request.what is What.CLEAR for change in later)
+            return not any(change.ends_the_cart for change in later)
         return read.seen not in [(change.cart_id, change.version) for change in later]
 
     def _told_at(self, read: Read, changes: list[Change]) -> int | None:
@@ -127,8 +129,10 @@ async def _still_open(rig: Rig, ledger: Ledger) -> list[str]:
     found = [f"record {record['_id']} has pending effects" async for record in pending]
     if found:
         return found
-    relays = "WorkflowType = 'Relay' AND ExecutionStatus = 'Running'"
-    async for run in rig.temporal.list_workflows(relays):
+    others = (
+        f"WorkflowType IN ('{ids.RELAY}', '{ids.MARK_PRODUCT}') AND ExecutionStatus = 'Running'"
+    )
+    async for run in rig.temporal.list_workflows(others):
         found.append(f"{run.id} is running")  # noqa: PERF401 (mypy: async)
     if found:
         return found
@@ -170,6 +174,7 @@ async def observe(
     await _read_inventory(rig, seen)
     await rig.events.read()
     seen.events = rig.events.of_store(ledger.store_id)
+    seen.letters = rig.events.letters_of(ledger.store_id)
     return seen
 
 

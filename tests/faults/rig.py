@@ -1,10 +1,11 @@
-"""A stack of its own with a proxy on every link, and two workers that ask the test.
+"""A stack of its own with a proxy on every link, and two workers and a consumer that ask the test.
 
-    workers -> proxy -> MongoDB, Redis, Temporal, inventory        api -> proxy -> the first three
+    workers -> proxy -> MongoDB, Redis, Temporal, inventory
+    api, consumer -> proxy -> the first three, each by its own
     everybody -> proxy -> Kafka (the broker advertises the proxy's address)
     inventory -> MongoDB, and the test's own clients: directly
 
-So the workers' link to a server, the API's and the inventory's fail separately.
+So the links of the workers, the API, the consumer and the inventory to a server fail separately.
 """
 
 import os
@@ -24,6 +25,7 @@ from deploy.local.process import ProcessSpec
 from deploy.local.production import ENVIRONMENT as PRODUCTION
 from deploy.local.stack import Stack
 from settings import LOCALHOST, Settings, load_settings
+from tests.faults.arrivals import Arrivals
 from tests.faults.control import Controller
 from tests.faults.events import EventLog
 from tests.faults.proxy import Proxy
@@ -31,6 +33,7 @@ from workflows.gateway import connect
 
 WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
 API_LINKS = ("mongodb", "redis", "temporal")
+CONSUMER_LINKS = tuple(f"consumer-{name}" for name in API_LINKS)
 WORKERS = ("worker", "worker-2")
 """Processes on one task queue, and on one set of links; the second is there only here."""
 LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
@@ -62,6 +65,7 @@ class Rig:
     database: AsyncDatabase[dict[str, Any]]
     temporal: Client
     events: EventLog
+    arrivals: Arrivals
     production: bool
 
 
@@ -97,6 +101,9 @@ class _ProxiedStack(Stack):
             case "worker":
                 module = "tests.faults.worker_under_test"
                 return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
+            case "consumer":
+                module = "tests.faults.consumer_under_test"
+                return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
             case "api":
                 return replace(spec, env=self._addresses(spec))
         return spec
@@ -124,12 +131,13 @@ async def running_rig(
 ) -> AsyncIterator[Rig]:
     """Starts everything on free ports with its data in `folder`, and stops it cleanly."""
     servers = free_ports()
-    ports = more_free_ports(len(LINKS) + 1, beside=servers.values())
+    names = (*LINKS, *CONSUMER_LINKS)
+    ports = more_free_ports(len(names) + 1, beside=servers.values())
     env = _environment(folder, servers) | (PRODUCTION if production else {})
     with _environ(env):
         settings = load_settings()
         async with AsyncExitStack() as held:
-            links = {name: Proxy(name, ports.pop(), _upstream(settings, name)) for name in LINKS}
+            links = {name: Proxy(name, ports.pop(), _upstream(settings, name)) for name in names}
             for link in links.values():
                 await held.enter_async_context(link)
             control = await held.enter_async_context(Controller(ports.pop()))
@@ -154,6 +162,8 @@ async def running_rig(
             inventory = await held.enter_async_context(
                 httpx.AsyncClient(base_url=settings.inventory, timeout=10, trust_env=False)
             )
+            arrivals = Arrivals(settings)
+            held.push_async_callback(arrivals.close)
             yield Rig(
                 settings=settings,
                 stack=stack,
@@ -164,6 +174,7 @@ async def running_rig(
                 database=mongo.get_default_database("cart-service"),
                 temporal=await connect(settings),
                 events=EventLog(settings),
+                arrivals=arrivals,
                 production=production,
             )
 

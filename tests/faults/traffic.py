@@ -13,8 +13,8 @@ import orjson
 
 from cli.token import mint_token
 from tests.faults.rig import Rig
-from tests.faults.wishes import UPDATES, Habit, Request, Told, What
-from workflows.ids import cart_workflow_id, operation_id
+from tests.faults.wishes import ASKED, UPDATES, Habit, Request, Told, What
+from workflows.ids import cart_workflow_id, event_operation_id, operation_id
 
 INSIST_SECONDS = 45.0
 RETRY_SECONDS = 0.15
@@ -45,6 +45,10 @@ class Ledger:
     store_id: str = field(default_factory=lambda: f"store-{uuid4().hex[:12]}")
     stock: dict[str, int] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    arrived: list[Request] = field(default_factory=list)
+    """What events of other services ask for, of each cart, in the order in which they were sent."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """Ids of events that no try can help, and why."""
     reads: list[Read] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +65,9 @@ class Ledger:
         return cart_workflow_id(self.store_id, user_id)
 
     def operation_id(self, request: Request) -> str:
-        return operation_id(self.store_id, request.user_id, request.key)
+        if request.what in ASKED:
+            return operation_id(self.store_id, request.user_id, request.key)
+        return event_operation_id(request.topic, request.key, self.store_id, request.user_id)
 
     async def stock_up(self, units: dict[str, int]) -> None:
         for product_id, available in units.items():

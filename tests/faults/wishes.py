@@ -1,12 +1,16 @@
-"""What a buyer wants of its cart, as one request, and what it was told."""
+"""What is wanted of a cart: by its buyer as one request, with what it was told; by an event of
+another service, with what that should come to.
+"""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import httpx
 import orjson
 
+from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from workflows import ids
 
 PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
@@ -22,8 +26,12 @@ class What(StrEnum):
     LESS = "less"
     REMOVE = "remove"
     CLEAR = "clear"
+    ORDER = "order"  # an event: some of it, or all, was ordered
+    NEWS = "news"  # an event: a product cannot be had, or can be had again
 
 
+ASKED = (What.ADD, What.MORE, What.LESS, What.REMOVE, What.CLEAR)
+"""What buyers ask for; the rest other services tell."""
 UPDATES = frozenset({What.MORE, What.LESS})
 WORKFLOW_TYPES = {
     What.ADD: ids.ADD_ITEM,
@@ -31,6 +39,8 @@ WORKFLOW_TYPES = {
     What.LESS: ids.UPDATE_QUANTITY,
     What.REMOVE: ids.REMOVE_ITEM,
     What.CLEAR: ids.CLEAR_CART,
+    What.ORDER: ids.CLEAR_CART,
+    What.NEWS: ids.MARK_AVAILABILITY,
 }
 
 
@@ -79,9 +89,28 @@ class Told:
         return body if "cartItems" in body else None
 
 
+@dataclass(frozen=True)
+class Order:
+    """What was ordered: `quantity` units of the request's product, or (`whole`) the cart, as it was
+    in `cart_version` if that is given."""
+
+    whole: bool = False
+    cart_version: int | None = None
+
+
+@dataclass(frozen=True)
+class News:
+    """That a product cannot be had since then, or (`is_back`) can; in one cart, or in all."""
+
+    at: datetime
+    is_back: bool
+
+
 @dataclass
 class Request:
     """One buyer's wish, under one key, and all that was said about it.
+
+    Of an event `key` is the order's id or the event's.
 
     `quantity` are units to add. Of an update it is by how much, until the buyer has looked at its
     cart (`traffic.prepare`), and then what the line shall have; the look may also choose another
@@ -98,6 +127,15 @@ class Request:
     cart_id: str | None = None
     told: list[Told] = field(default_factory=list)
     accepted_at: str | None = None  # the Location of a 202
+    order: "Order | None" = None
+    news: "News | None" = None
+
+    @property
+    def topic(self) -> str:
+        """Where an event is told."""
+        if self.news is None:
+            return ORDER_COMPLETED
+        return INVENTORY_BACK_IN_STOCK if self.news.is_back else CART_ITEM_OUT_OF_STOCK
 
     def call(self, store_id: str) -> tuple[str, str, dict[str, Any] | None]:
         """HTTP method, path and body."""
@@ -111,6 +149,8 @@ class Request:
                 return "DELETE", f"{by_id}/items/{self.product_id}", None
             case What.CLEAR:
                 return "DELETE", own, None
+            case _:
+                raise ValueError(self.what)
 
     def body(self) -> dict[str, Any]:
         """Of an add."""

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+from models.errors import DependencyUnavailable
 from models.upkeep import ExpiryInput
 from tests.replay.common import Run, Scenario
 from tests.support.carts import plant_cart
@@ -12,6 +13,7 @@ from workflows.expiry import ExpiryWorkflow
 from workflows.figures import FiguresWorkflow
 from workflows.ping import PingWorkflow
 from workflows.schedules import SweepWorkflow
+from workflows.watch_holds import WatchHoldsWorkflow
 
 
 async def sweep(bench: Bench, relays: RelayBench) -> Run:
@@ -34,6 +36,18 @@ async def figures(bench: Bench, relays: RelayBench) -> Run:
     )
 
 
+async def watch_of_holds(bench: Bench, relays: RelayBench) -> Run:
+    return await bench.shop.world.temporal.start_workflow(
+        WatchHoldsWorkflow.run, id=f"watch-{uuid4()}", task_queue=bench.task_queue
+    )
+
+
+async def watch_without_inventory(bench: Bench, relays: RelayBench) -> Run:
+    await plant_cart(bench.shop, "user-1", {"headphones": 1})
+    bench.faults.fail("reservations", "before", DependencyUnavailable("inventory"), times=1000)
+    return await watch_of_holds(bench, relays)
+
+
 async def ping(bench: Bench, relays: RelayBench) -> Run:
     return await bench.shop.world.temporal.start_workflow(
         PingWorkflow.run, id=f"ping-{uuid4()}", task_queue=bench.task_queue
@@ -44,5 +58,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     sweep,
     expiry_of_two_carts,
     figures,
+    watch_of_holds,
+    watch_without_inventory,
     ping,
 )

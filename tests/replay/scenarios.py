@@ -15,6 +15,7 @@ from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
 from workflows.schedules import SweepWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.watch_holds import WatchHoldsWorkflow
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
@@ -39,6 +40,7 @@ WORKFLOWS = {
     "expiry": ExpiryWorkflow,
     "figures": FiguresWorkflow,
     "reconcile": ReconcileWorkflow,
+    "watch": WatchHoldsWorkflow,
     "ping": PingWorkflow,
     "repair": RepairCartWorkflow,
 }

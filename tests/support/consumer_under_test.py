@@ -24,6 +24,15 @@ from workflows.gateway import CartGateway
 MOMENTS = ("after start", "after take", "before commit")
 PARKING_MOMENTS = ("after park",)
 VARIABLE = "CART_TEST_DIE_AT"
+STEPS: tuple[tuple[type, str], ...] = (
+    (EventHandler, "take"),
+    (CartGateway, "start"),
+    (DeadLetters, "park"),
+    (AIOKafkaConsumer, "commit"),
+)
+"""What the consumer waits for, by the class and its coroutine method."""
+# A member that was killed is missed sooner, so that the next one need not wait so long.
+SESSION_MS = 3_000
 
 
 def _at(moment: str) -> None:
@@ -52,10 +61,7 @@ def _mortal(owner: type, name: str) -> None:
 
 
 if __name__ == "__main__":
-    _mortal(EventHandler, "take")
-    _mortal(CartGateway, "start")
-    _mortal(DeadLetters, "park")
-    _mortal(AIOKafkaConsumer, "commit")
-    # A member that was killed is missed sooner, so that the next one need not wait so long.
-    event_consumer.SESSION_MS = 3_000
+    for step in STEPS:
+        _mortal(*step)
+    event_consumer.SESSION_MS = SESSION_MS
     sys.exit(consumer.main())

@@ -1,6 +1,6 @@
 """What `cart doctor` says of MongoDB, with a client that stands in."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +32,7 @@ class Mongo:
     hello: dict[str, Any] = {"setName": "rs0", "isWritablePrimary": True}
     limit: object = 5
     pending = 0
+    watch: dict[str, Any] | None
 
     def __init__(self) -> None:
         self.indexes = {
@@ -45,9 +46,23 @@ class Mongo:
             for document in DOCUMENTS
         }
         self.admin = SimpleNamespace(command=self._command)
+        began = datetime.now(UTC) - timedelta(seconds=8)
+        pass_ = {"began": began, "carts": 12}
+        self.watch = {
+            "at": began,
+            "last": pass_,
+            "position": None,
+            "whole": pass_,
+            "drifts": [],
+            "more": False,
+        }
 
     def get_default_database(self, _: str) -> Any:
-        return {name: self._collection(name) for name in self.indexes}
+        async def watch(_: Any) -> Any:
+            return self.watch
+
+        collections = {name: self._collection(name) for name in self.indexes}
+        return collections | {"watches": SimpleNamespace(find_one=watch)}
 
     async def close(self) -> None: ...
 
@@ -90,7 +105,8 @@ async def test_mongodb_as_it_should_be(mongo: Mongo) -> None:
     found = await examine_mongodb()
 
     assert {finding.state for finding in found.values()} == {State.OK}
-    assert len(found) == 4
+    assert len(found) == 5
+    assert found["holds"].what.startswith("all 12 carts and their holds agreed 8")
 
 
 async def test_mongodb_without_a_replica_set(mongo: Mongo) -> None:
@@ -148,3 +164,60 @@ async def test_effects_that_stay_pending_are_a_warning(mongo: Mongo) -> None:
     assert finding.state is State.WARN
     assert finding.what.startswith("3 operations have events to publish or stock to give back")
     assert "2026-01-27 10:30:00" in finding.what
+
+
+def drift(user: str, kind: str = "orphaned_hold", store: str = "store-1") -> dict[str, Any]:
+    found = {"kind": kind, "product_id": "lamp", "detail": "3 held, 0 in the cart"}
+    return {"store_id": store, "user_id": user, "run_id": "run", "drift": found}
+
+
+async def test_a_leaked_hold_is_named_with_the_command_that_repairs_it(mongo: Mongo) -> None:
+    assert mongo.watch
+    mongo.watch["drifts"] = [drift("alice"), drift("bob", "missing_hold")]
+
+    finding = (await examine_mongodb())["holds"]
+
+    assert finding.state is State.FAILED
+    assert finding.what == (
+        "store-1/alice, lamp: 3 held, 0 in the cart (a leaked hold, which no cart has); "
+        "store-1/bob, lamp: 3 held, 0 in the cart (a cart without its hold)"
+    )
+    assert "`cart reconcile --store store-1`" in finding.advice
+
+
+async def test_of_many_leaked_holds_some_are_named_and_the_rest_counted(mongo: Mongo) -> None:
+    assert mongo.watch
+    mongo.watch |= {"drifts": [drift("user", store=f"store-{n}") for n in range(9)], "more": True}
+
+    finding = (await examine_mongodb())["holds"]
+
+    assert finding.what.endswith("; and 6 more, at least")
+    assert "`cart reconcile` looks at all" in finding.advice
+
+
+@pytest.mark.parametrize("whole", [None, {"began": datetime.now(UTC), "carts": 100_000}])
+async def test_that_a_part_was_looked_at_is_said(mongo: Mongo, whole: Any) -> None:
+    assert mongo.watch
+    mongo.watch |= {"position": {"store_id": "store-1"}, "whole": whole}
+
+    finding = (await examine_mongodb())["holds"]
+
+    assert finding.state is State.OK
+    assert finding.what.startswith("12 carts and their holds agree; that is a part of them")
+    rest = "so did all 100000 in the pass" if whole else "`cart reconcile` looks at all"
+    assert rest in finding.what
+
+
+async def test_holds_that_nobody_compares_are_a_warning(mongo: Mongo) -> None:
+    assert mongo.watch
+    mongo.watch["at"] -= timedelta(minutes=5)
+    finding = (await examine_mongodb())["holds"]
+    assert (finding.state, finding.what) == (
+        State.WARN,
+        "carts and holds were last compared 5 min ago",
+    )
+    assert "cart-watch" in finding.advice
+
+    mongo.watch = None
+    finding = (await examine_mongodb())["holds"]
+    assert (finding.state, "cart-watch" in finding.advice) == (State.WARN, True)

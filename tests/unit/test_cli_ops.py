@@ -377,6 +377,19 @@ def test_all_relays_only_when_their_number_is_confirmed(
     assert len(desk.gateway.signals) == 2
 
 
+def test_with_no_relay_at_work_there_is_nothing_to_confirm(
+    desk: FakeDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when they are done by the time that somebody types it."""
+    ended = run(capsys, "ops", "retry", "--all", "--reason", "Kafka is back")
+    assert (ended.code, ended.out, ended.err) == (0, "told to retry_now: none\n", "")
+
+    expected_two = run(capsys, "ops", "retry", "--all", "--confirm", "2")
+    assert expected_two.code == 6
+    assert expected_two.err == "nothing was done: 0 relays were found and 2 was confirmed\n"
+    assert desk.gateway.signals == []
+
+
 def test_a_watch_goes_on_until_it_is_interrupted(
     desk: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

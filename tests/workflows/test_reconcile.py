@@ -27,6 +27,7 @@ from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, r
 from tests.support.clock import stopped_clock
 from tests.support.relays import details
 from tests.support.shop import Buyer, Shop, World
+from tests.support.traffic import shop_on
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.reconcile import ReconcileWorkflow
@@ -291,25 +292,6 @@ async def test_a_long_run_continues_as_new(store: Bench) -> None:
 
 
 # Traffic while it runs.
-
-
-async def shop_on(buyer: Buyer, until: asyncio.Event) -> int:
-    """Adds, changes and removes, until told to stop; answers how often."""
-    count = 0
-    while not until.is_set():
-        headers = buyer.headers
-        http = buyer.shop.world.http
-        answer = await buyer.add("lamp", 2)
-        cart_id = answer.json().get("_id")
-        if cart_id is not None:
-            url = f"/api/v1/cart/{cart_id}"
-            await buyer.add("mug", 1)
-            await http.put(url, json={"productId": "lamp", "quantity": 1}, headers=headers)
-            await http.delete(f"{url}/items/lamp", headers=headers)
-            count += 1
-        if count % 3 == 2:
-            await http.delete(buyer.path, headers=headers)
-    return count
 
 
 async def assert_no_false_finding(bench: Bench, runs: int, most: int) -> int:

@@ -105,5 +105,10 @@ SAGAS = Board(
             "Of committed sagas: events to publish, units to give back.",
             unit="s",
         ),
+        Panel(
+            "Holds that do not agree with their carts",
+            [Query("max by (kind) (cart_drift_holds)", "{{kind}}")],
+            "Above 0: `cart doctor` names them.",
+        ),
     ],
 )
