@@ -240,13 +240,13 @@ class Injector:
         }
 
         async def ended() -> None:
+            assert await self.rig.database["operations"].find_one(left_pending) is None
             run = await handle.describe()
             assert run.status is not WorkflowExecutionStatus.RUNNING
-            assert await self.rig.database["operations"].find_one(left_pending) is None
 
         assert hit.healed_at is not None
         try:
-            await eventually(hit.settled or ended, timeout=CONVERGE_SECONDS, interval=0.1)
+            await eventually(hit.settled or ended, timeout=CONVERGE_SECONDS, interval=0.25)
         except (AssertionError, RPCError):
             return
         hit.converged_after = time.monotonic() - hit.healed_at

@@ -119,20 +119,25 @@ async def wait_until_quiet(
         assert not left
 
     with suppress(AssertionError, RPCError):
-        await eventually(quiet, timeout=patience, interval=0.1)
+        await eventually(quiet, timeout=patience, interval=0.25)
     return time.monotonic() - begun, left
 
 
 async def _still_open(rig: Rig, ledger: Ledger) -> list[str]:
+    """What is open, as far as it need be known: runs are asked for when no effect is pending."""
     pending = rig.database["operations"].find({"storeId": ledger.store_id, "pending": True})
     found = [f"record {record['_id']} has pending effects" async for record in pending]
+    if found:
+        return found
     others = (
         f"WorkflowType IN ('{ids.RELAY}', '{ids.MARK_PRODUCT}') AND ExecutionStatus = 'Running'"
     )
     async for run in rig.temporal.list_workflows(others):
         found.append(f"{run.id} is running")  # noqa: PERF401 (mypy: async)
+    if found:
+        return found
     running = await _gathered(_is_running(rig, ledger.workflow_id(user)) for user in ledger.users)
-    return found + [workflow_id for workflow_id in running if workflow_id]
+    return [workflow_id for workflow_id in running if workflow_id]
 
 
 async def _is_running(rig: Rig, workflow_id: str) -> str | None:

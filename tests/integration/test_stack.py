@@ -37,9 +37,13 @@ def own_settings(folder: Path, ports: dict[str, int] | None = None) -> Settings:
     )
 
 
-@pytest.fixture
-async def servers(settings: Settings, tmp_path: Path) -> AsyncIterator[Stack]:
-    async with Stack(own_settings(tmp_path), echo=print, parts=SERVERS) as running:
+@pytest.fixture(scope="module")
+async def servers(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    """Each test leaves them whole."""
+    folder = tmp_path_factory.mktemp("servers")
+    async with Stack(own_settings(folder), echo=print, parts=SERVERS) as running:
         yield running
 
 

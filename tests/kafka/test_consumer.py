@@ -23,6 +23,8 @@ from tests.support.events import OtherServices, other_services
 from tests.support.waiting import eventually
 
 JOIN_SECONDS = 60.0
+SESSION_MS = 3_000
+"""Of a member here: who has left is missed sooner, so that the next one need not wait so long."""
 
 
 @dataclass
@@ -82,7 +84,9 @@ class Group:
         """Consumes inside; its end is an orderly one."""
         settings = self.settings.model_copy(update={"kafka_group_id": group_id or self.prefix})
         stopping = asyncio.Event()
-        consumer = EventConsumer(settings, CONSUMED, notes)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(event_consumer, "SESSION_MS", SESSION_MS)
+            consumer = EventConsumer(settings, CONSUMED, notes)
         running = asyncio.create_task(consumer.run(stopping))
         try:
             async with asyncio.timeout(JOIN_SECONDS):
@@ -140,7 +144,10 @@ async def test_a_new_group_begins_with_the_earliest(group: Group) -> None:
             assert sorted(notes.taken[lane]) == [*range(7)]
 
 
-async def test_what_is_not_done_is_not_committed(group: Group) -> None:
+async def test_what_is_not_done_is_not_committed(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_consumer, "DRAIN_SECONDS", 0.5)
     stuck, next_one, lanes = Notes(group.prefix), Notes(group.prefix), group.lanes(3)
     stuck.gate = asyncio.Event()  # never opened
     async with group.member(stuck):

@@ -1,14 +1,23 @@
-"""The `cart` command as a process of its own, in the environment of the stack under test."""
+"""The `cart` command as a process of its own, in the environment of the stack under test.
+
+Each is forked from one that has imported everything: the imports of a command take ten times as
+long as what it does, and some tests run one again and again until it tells what they wait for.
+"""
 
 import asyncio
 import json
 import os
 import sys
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
+
+_forks = get_context("forkserver")
+_forks.set_forkserver_preload(["tests.support.imported_commands"])
 
 
 @dataclass(frozen=True)
@@ -25,17 +34,31 @@ class Ran:
 
 async def cart(*words: str, timeout: float = 60, **env: str) -> Ran:
     """Runs a command to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from cli.main import console; console()",
-        *words,
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"} | env,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(timeout):
-        output, _ = await process.communicate()
-    return Ran(process.returncode or 0, output.decode())
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "output"
+        output.touch()
+        environment = os.environ | {"COLUMNS": "200"} | env
+        process = _forks.Process(target=_run, args=(words, environment, str(output)))
+        await asyncio.to_thread(process.start)
+        await asyncio.to_thread(process.join, timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"cart {' '.join(words)}: {output.read_text()}")
+        return Ran(process.exitcode, output.read_text())
+
+
+def _run(words: tuple[str, ...], environment: dict[str, str], output: str) -> None:
+    """In the new process: all that makes it the command's own, then the command."""
+    for number, file, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, output, os.O_WRONLY | os.O_APPEND),
+    ):
+        os.dup2(os.open(file, flags), number)
+    os.dup2(1, 2)
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["cart", *words]
+    from cli.main import console  # noqa: PLC0415
+
+    console()

@@ -1,5 +1,6 @@
 """Events of other services, as they send them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from adapters.events import connection_options
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from settings import Settings
 from tests.support.shop import Buyer, Shop
+
+READ_SECONDS = 20
+"""For a topic's few messages; a stand-in that has them mixed up would be read for ever."""
 
 
 @dataclass
@@ -66,7 +70,9 @@ class OtherServices:
 
     async def letters(self, key: str) -> list[Letter]:
         """The dead letters with this key."""
-        return [one for one in await letters(self.settings) if one.key == key.encode()]
+        async with asyncio.timeout(READ_SECONDS):
+            found = await letters(self.settings)
+        return [one for one in found if one.key == key.encode()]
 
 
 @asynccontextmanager
