@@ -48,24 +48,23 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
-# Lanes side by side (tests/support/lanes.py), for most tests wait for something; unlike the
-# processors, they are always as many.
-LANES := 4
+# Most tests wait for something, so half of the time goes on beside the rest, on a stack of its own.
+BESIDE := tests/contract tests/deploy tests/faults tests/integration/inventory tests/kafka
+BESIDE_LOG := .local/tests-beside.log
 
-# What is compiled is kept: a hundred processes are started.
-test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)
-ifdef ARGS
-	@exec $(BIN)/pytest $(ARGS)
-else
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --numprocesses $(LANES) --no-loadscope-reorder; \
-		tests=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report --fail-under=80; \
-		coverage=$$?; echo; \
-		if [ $$tests -ne 0 ]; then echo "make test: tests have failed, see above"; exit 1; fi; \
-		if [ $$coverage -ne 0 ]; then echo "make test: too little is covered"; exit 1; fi; \
-		echo "make test: all is well"
+ifdef ARGS
+	@$(BIN)/coverage run -m pytest $(ARGS)
+else
+	@mkdir -p $(dir $(BESIDE_LOG))
+	@$(BIN)/coverage run -m pytest $(BESIDE) > $(BESIDE_LOG) 2>&1 & beside=$$!; \
+		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(BESIDE)); failed=$$?; \
+		wait $$beside || failed=1; \
+		echo; echo "beside it, $(BESIDE):"; cat $(BESIDE_LOG); exit $$failed
 endif
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=80
 
 # Needs PostgreSQL, Java 17 and, the first time, Go and Maven. One after the other: each has servers.
 test-servers: $(STAMP)

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
 
 from deploy.local import servers
 from deploy.local.ports import free_ports
 from deploy.local.production import ENVIRONMENT as PRODUCTION
 from deploy.local.stack import Stack
 from settings import Settings, load_settings
-from tests.support.lanes import Lanes, lanes_first, trace
 from tests.support.shop import Shop, World, world_of
 from tests.support.waiting import eventually
 
@@ -31,19 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run on Temporal with PostgreSQL, and on Apache Kafka (make test-servers)",
     )
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
-    return Lanes(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        lanes_first(items)
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    trace(item)
 
 
 @pytest.fixture(scope="session")
