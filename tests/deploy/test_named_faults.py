@@ -6,7 +6,6 @@ Those of processes and servers stand in `test_prometheus` and tests/integration/
 
 import asyncio
 import json
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,7 +64,6 @@ async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
     await eventually(well, timeout=SECONDS)
     await seen.is_over("CartDrift")
 
-    began = time.monotonic()
     await hold(shop, "nobody", "headphones", 3)
 
     async def named() -> None:
@@ -76,7 +74,6 @@ async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
 
     await eventually(named, timeout=SECONDS)
     await seen.fires("CartDrift")
-    assert time.monotonic() - began < SECONDS
 
     ran = await cart("reconcile", "--store", shop.store_id, "--fix")
     assert ran.code == 0, ran.output
