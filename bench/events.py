@@ -273,7 +273,5 @@ if __name__ == "__main__":
     parser.add_argument("--production", action="store_true", help="PostgreSQL and Apache Kafka")
     given = parser.parse_args()
     logging.disable(logging.ERROR)  # what is busy, or dead on purpose, would be told each time
-        logging.CRITICAL
-    )  # that its broker is dead is on purpose
     good = asyncio.run(main(given.rounds, given.orders, given.outage, production=given.production))
     sys.exit(0 if good else 1)
