@@ -49,7 +49,7 @@ AT_ONCE = 64
 """Messages that are dealt with at once; those that wait for another try are not counted."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 UNFORESEEN_TRIES = 5
-_PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
+PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
 class Gateway(Protocol):
@@ -121,7 +121,7 @@ class EventHandler:
             except EventUnusable as why:
                 unusable = why
                 continue
-            except _PASSING as problem:
+            except PASSING as problem:
                 RETRIED.add(1, {"topic": message.topic})
                 self._say_passing(tries, problem)
             except Exception as error:
