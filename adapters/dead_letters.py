@@ -7,16 +7,13 @@ is only ever appended to: that a letter was replayed or dropped is a message of 
 names it by `dlq-resolves`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaTimeoutError
-
-from adapters.events import EventPublisher, Outgoing, connection_options
+from adapters.events import EventPublisher, Outgoing
+from adapters.topics import Record, records
 from models.errors import EventUnusable
 from models.events import DEAD_LETTERS
 from models.incoming import MAX_EVENT_BYTES, Message
@@ -24,7 +21,6 @@ from models.wire import timestamp
 from settings import Settings
 
 PREFIX = "dlq-"
-STALL_SECONDS = 10.0
 SAMPLE_BYTES = 4096
 """What is kept of a message that is too large: it still stands in its topic."""
 
@@ -133,7 +129,7 @@ async def letters(settings: Settings) -> list[Letter]:
     """
     found: dict[str, Letter] = {}
     notes: dict[str, dict[str, str]] = {}
-    async for record in _records(settings):
+    async for record in records(settings, DEAD_LETTERS):
         about = _about(record)
         if "resolves" in about:
             notes[about["resolves"]] = about
@@ -142,43 +138,6 @@ async def letters(settings: Settings) -> list[Letter]:
             found[letter.id] = letter
     ordered = sorted(found.values(), key=lambda letter: letter.parked_at)
     return [_resolved(letter, notes.get(letter.id)) for letter in ordered]
-
-
-async def _records(settings: Settings) -> AsyncIterator[ConsumerRecord[bytes | None, bytes | None]]:
-    """The topic from its beginning to its end now.
-
-    Raises `KafkaTimeoutError` when the broker, for `STALL_SECONDS`, hands out nothing of what it
-    says it has.
-    """
-    loop = asyncio.get_running_loop()
-    consumer = AIOKafkaConsumer(
-        DEAD_LETTERS,
-        **connection_options(settings),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        partitions = consumer.assignment()
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions)
-        waiting = {one for one in partitions if ends[one] > begins[one]}
-        deadline = loop.time() + STALL_SECONDS
-        while waiting:
-            batch = await consumer.getmany(*waiting, timeout_ms=1000)
-            for records in batch.values():
-                for record in records:
-                    yield record
-            if batch:
-                deadline = loop.time() + STALL_SECONDS
-            elif loop.time() > deadline:
-                missing = ", ".join(f"{one.topic}/{one.partition}" for one in sorted(waiting))
-                raise KafkaTimeoutError(f"the broker does not hand out all of {missing}")
-            # By the position, which also moves over what is no message.
-            waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
-    finally:
-        await consumer.stop()
 
 
 def _without_ours(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
@@ -190,7 +149,7 @@ def _headers(about: Mapping[str, object]) -> list[tuple[str, bytes]]:
     return [(f"{PREFIX}{name}", str(value).encode()) for name, value in about.items()]
 
 
-def _about(record: ConsumerRecord[bytes | None, bytes | None]) -> dict[str, str]:
+def _about(record: Record) -> dict[str, str]:
     return {
         name.removeprefix(PREFIX): value.decode(errors="replace")
         for name, value in record.headers
@@ -198,7 +157,7 @@ def _about(record: ConsumerRecord[bytes | None, bytes | None]) -> dict[str, str]
     }
 
 
-def _letter(record: ConsumerRecord[bytes | None, bytes | None], about: dict[str, str]) -> Letter:
+def _letter(record: Record, about: dict[str, str]) -> Letter:
     return Letter(
         id=f"{record.partition}-{record.offset}",
         topic=about["topic"],

@@ -26,12 +26,13 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
 from adapters.answers import AnswerInbox
 from adapters.events import connection_options
+from adapters.topics import records
 from bench.client import RawClient
 from bench.contenders import PRODUCTS, STORE, add_request, fill_shelves, new_user, token_of
 from bench.rig import environment
@@ -203,34 +204,17 @@ async def not_as_committed(bench: Bench, since: datetime) -> AsyncIterator[str]:
     """Carts whose events since then are not those of their changes, or in another order."""
     wanted: dict[str, list[int]] = defaultdict(list)
     query = {"storeId": STORE, "state": "committed", "at": {"$gte": since}}
-    async for record in bench.operations.find(query, sort=[("version", 1)]):
-        wanted[record["cartId"]].append(record["version"])
+    async for stored in bench.operations.find(query, sort=[("version", 1)]):
+        wanted[stored["cartId"]].append(stored["version"])
     found: dict[str, list[int]] = defaultdict(list)
-    async for event in published(bench.settings):
+    async for record in records(bench.settings, CART_ITEM_ADDED):
+        event = orjson.loads(record.value or b"{}")
         cart_id, version = event["cartId"], event["version"]
         if version in wanted[cart_id] and version not in found[cart_id]:
             found[cart_id].append(version)
     for cart_id, versions in wanted.items():
         if found[cart_id] != versions:
             yield f"cart {cart_id} has the events {found[cart_id]}, not {versions}"
-
-
-async def published(settings: Settings) -> AsyncIterator[Document]:
-    """What stands in the topic of adds, from its beginning to its end now."""
-    options = connection_options(settings)
-    consumer = AIOKafkaConsumer(CART_ITEM_ADDED, **options, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        waiting = {partition for partition, end in ends.items() if end > 0}
-        while waiting:
-            batch = await consumer.getmany(*waiting, timeout_ms=1000)
-            for messages in batch.values():
-                for message in messages:
-                    yield orjson.loads(message.value or b"{}")
-            waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
-    finally:
-        await consumer.stop()
 
 
 class Buyer:

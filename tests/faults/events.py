@@ -7,13 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from adapters.events import connection_options
+from adapters.topics import records
 from models.events import DEAD_LETTERS, PUBLISHED
 from settings import Settings
-
-_FETCH_MS = 500
 
 
 @dataclass(frozen=True)
@@ -53,34 +51,9 @@ class EventLog:
 
     async def read(self) -> None:
         """Reads on, up to what is there now."""
-        consumer = AIOKafkaConsumer(
-            *PUBLISHED,
-            DEAD_LETTERS,
-            **connection_options(self._settings),
-            enable_auto_commit=False,
-            fetch_max_wait_ms=100,
-        )
-        await consumer.start()
-        try:
-            partitions = consumer.assignment()  # all, since it is in no group
-            ends = await consumer.end_offsets(partitions)
-            for partition in partitions:
-                consumer.seek(partition, self._at(partition))
-            waiting = {
-                partition for partition in partitions if ends[partition] > self._at(partition)
-            }
-            while waiting:
-                batch = await consumer.getmany(*waiting, timeout_ms=_FETCH_MS)
-                for partition, messages in batch.items():
-                    for message in messages:
-                        self._take(message)
-                        self._next[partition] = message.offset + 1
-                waiting = {p for p in waiting if self._at(p) < ends[p]}
-        finally:
-            await consumer.stop()
-
-    def _at(self, partition: TopicPartition) -> int:
-        return self._next.get(partition, 0)
+        async for record in records(self._settings, *PUBLISHED, DEAD_LETTERS, since=self._next):
+            self._take(record)
+            self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
 
     def _take(self, message: Any) -> None:
         headers = {name: value.decode() for name, value in message.headers}

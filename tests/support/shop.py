@@ -9,12 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from aiokafka import AIOKafkaConsumer
 from temporalio.client import Client, WorkflowExecution
 
 from adapters import mongo
 from adapters.carts import CartStore
-from adapters.events import connection_options
+from adapters.topics import records
 from cli.token import mint_token
 from models.cart import Cart
 from models.events import PUBLISHED
@@ -222,30 +221,7 @@ class Buyer:
 
 async def read_events(settings: Settings) -> list[Event]:
     """Every event that the service has published, from offset 0 of each topic to its end now."""
-    consumer = AIOKafkaConsumer(
-        *PUBLISHED,
-        **connection_options(settings),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=20,  # a partition that has been read to its end is not waited for
-    )
-    await consumer.start()
-    try:
-        partitions = consumer.assignment()  # all, since it is in no group
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        events: list[Event] = []
-        waiting = {partition for partition, end in ends.items() if end > 0}
-        while waiting:
-            batch = await consumer.getmany(*waiting, timeout_ms=1000)
-            for partition, messages in batch.items():
-                for message in messages:
-                    events.append(_event(message))
-                    if message.offset + 1 >= ends[partition]:
-                        waiting.discard(partition)
-        return events
-    finally:
-        await consumer.stop()
+    return [_event(record) async for record in records(settings, *PUBLISHED)]
 
 
 def _event(message: Any) -> Event:
