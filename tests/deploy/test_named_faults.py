@@ -5,7 +5,7 @@ Those of processes and servers stand in `test_prometheus` and tests/integration/
 """
 
 import asyncio
-import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,6 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from models.cart import Cart
 from models.messages import ReleaseEffect
 from models.operation import shard_key
 from settings import Settings
@@ -21,10 +20,10 @@ from tests.deploy.prometheus import Prometheus
 from tests.deploy.tools import needs
 from tests.support.carts import hold, insist, record
 from tests.support.commands import cart
+from tests.support.drift import look_now, nothing_drifts
 from tests.support.events import other_services
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
-from workflows.ids import WATCH_SCHEDULE
 
 pytestmark = needs("prometheus")
 SECONDS = 60
@@ -37,21 +36,6 @@ async def told_by_the_doctor(part: str) -> dict[str, str]:
     return dict(finding)
 
 
-async def nothing_drifts() -> None:
-    """Puts right what other tests have left behind; a cart that cannot be is thrown away."""
-    output = (await cart("reconcile", "--json", "--limit", "2000", "--fix")).output
-    report = json.loads(output[output.index("{\n") :])
-    for finding in report["findings"]:
-        if finding["drift"]["done"] is None:
-            whose = {"storeId": finding["store_id"], "userId": finding["user_id"]}
-            await Cart.find(whose).delete()
-
-
-async def look_now(shop: Shop) -> None:
-    """Lets the watch look, where nothing is to be learnt from waiting for it."""
-    await shop.world.temporal.get_schedule_handle(WATCH_SCHEDULE).trigger()
-
-
 async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
     await nothing_drifts()
     await shop.stock("headphones", 10)
@@ -60,10 +44,11 @@ async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
     async def well() -> None:
         assert (await told_by_the_doctor("holds"))["state"] == "ok"
 
-    await look_now(shop)
+    await look_now(shop.world)
     await eventually(well, timeout=SECONDS)
     await seen.is_over("CartDrift")
 
+    began = time.monotonic()
     await hold(shop, "nobody", "headphones", 3)
 
     async def named() -> None:
@@ -74,10 +59,11 @@ async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
 
     await eventually(named, timeout=SECONDS)
     await seen.fires("CartDrift")
+    assert time.monotonic() - began < SECONDS
 
     ran = await cart("reconcile", "--store", shop.store_id, "--fix")
     assert ran.code == 0, ran.output
-    await look_now(shop)
+    await look_now(shop.world)
     await eventually(well, timeout=SECONDS)
     await seen.is_over("CartDrift")
     await shop.assert_consistent()

@@ -165,5 +165,5 @@ async def test_a_pivot_that_committed_unheard_is_found_by_its_settling(
     bench.faults.fail("commit", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await perform(bench, buyer, what, deadline_seconds=0.5)
     assert result.outcome is Outcome.COMMITTED
-    assert bench.faults.calls["settle"] >= 1  # again where a slow machine lost the workflow task
+    assert bench.faults.calls["settle"] == 1
     await assert_done(bench, buyer, what)
