@@ -187,7 +187,9 @@ class ReconcileActivities:
 
         Tried again, it answers what the first try has repaired from the records of it.
         """
-        looks = await self.look_at(request)
+        async with heartbeats():
+            with as_application_error():
+                looks = await self.look_at(request)
         return LookedAgain(
             findings=tuple(finding for found in looks if found is not None for finding in found),
             busy=looks.count(None),
@@ -195,15 +197,13 @@ class ReconcileActivities:
 
     async def look_at(self, request: LookAgain) -> list[list[Finding] | None]:
         """The drifts of each cart; None where it could not be looked at."""
-        async with heartbeats():
-            with as_application_error():
-                at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+        at_once = asyncio.Semaphore(CARTS_AT_ONCE)
 
-                async def look(suspect: Suspect) -> list[Finding] | None:
-                    async with at_once:
-                        return await self._look(suspect, request)
+        async def look(suspect: Suspect) -> list[Finding] | None:
+            async with at_once:
+                return await self._look(suspect, request)
 
-                return await asyncio.gather(*map(look, request.suspects))
+        return await asyncio.gather(*map(look, request.suspects))
 
     async def _look(self, suspect: Suspect, request: LookAgain) -> list[Finding] | None:
         """The drifts of a cart; None when it could not be looked at."""

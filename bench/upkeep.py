@@ -34,7 +34,6 @@ from settings import Settings, load_settings
 from workflows import ids
 from workflows.expiry import ExpiryWorkflow
 from workflows.gateway import connect
-from workflows.ids import WATCH_SCHEDULE
 from workflows.reconcile import ReconcileWorkflow
 from workflows.watch_holds import WatchHoldsWorkflow
 
@@ -239,7 +238,7 @@ async def main(expired: int, carts: int, drifts: int) -> None:
         settings = load_settings()
         async with Stack(settings, echo=print) as stack:
             client = await connect(settings)
-            await client.get_schedule_handle(WATCH_SCHEDULE).delete()  # it is run by hand
+            await client.get_schedule_handle(ids.WATCH_SCHEDULE).delete()  # it is run by hand
             if expired:
                 await expire(stack, client, settings, expired)
             if carts:

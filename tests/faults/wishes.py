@@ -127,8 +127,8 @@ class Request:
     cart_id: str | None = None
     told: list[Told] = field(default_factory=list)
     accepted_at: str | None = None  # the Location of a 202
-    order: "Order | None" = None
-    news: "News | None" = None
+    order: Order | None = None
+    news: News | None = None
 
     @property
     def topic(self) -> str:

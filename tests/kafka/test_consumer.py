@@ -19,12 +19,11 @@ from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import CONSUMED, Message
 from settings import Settings
 from tests.kafka.test_outages import killed
+from tests.support.consumer_under_test import SESSION_MS
 from tests.support.events import OtherServices, other_services
 from tests.support.waiting import eventually
 
 JOIN_SECONDS = 60.0
-SESSION_MS = 3_000
-"""Of a member here: who has left is missed sooner, so that the next one need not wait so long."""
 
 
 @dataclass

@@ -1,8 +1,7 @@
 """Taking a process of the stack away for a while."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from signal import SIGCONT, SIGSTOP
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from deploy.local.stack import Stack
 
@@ -14,19 +13,16 @@ async def down(stack: Stack, name: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        with _nobody_publishing(stack if name == "kafka" else None):
+        # Kafka's stand-in mixes offsets up when somebody publishes before its topics are made.
+        with _paused(stack, *(("worker", "consumer") if name == "kafka" else ())):
             await stack.start_again(name)
         stack.process(name).restart = True
 
 
 @contextmanager
-def _nobody_publishing(stack: Stack | None) -> Iterator[None]:
-    """Kafka's stand-in mixes offsets up when somebody publishes before its topics are made."""
-    publishing = [stack.process(name) for name in ("worker", "consumer")] if stack else []
-    for process in publishing:
-        process.signal(SIGSTOP)
-    try:
+def _paused(stack: Stack, *names: str) -> Iterator[None]:
+    with ExitStack() as held:
+        for name in names:
+            stack.pause(name)
+            held.callback(stack.resume, name)
         yield
-    finally:
-        for process in publishing:
-            process.signal(SIGCONT)
