@@ -29,6 +29,9 @@ _CONNECT_TIMEOUT = 0.5  # seconds
 # connections. A port from that range may be taken by any client while a test keeps its server
 # down, or a client that tries to reconnect to it may even reach itself.
 _TEST_PORTS = range(15_000, 32_000)
+# What this process has asked for, until it ends: a server under test is down now and then, and
+# no other run of tests on this machine may take its port meanwhile.
+_leases: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,34 @@ def is_free(port: int) -> bool:
 
 
 def free_ports() -> dict[str, int]:
-    """A free port for each of the port settings, by the setting's name."""
+    """A free port for each of the port settings, by the setting's name; see `more_free_ports`."""
     return dict(zip(PORT_SETTINGS, more_free_ports(len(PORT_SETTINGS)), strict=True))
 
 
 def more_free_ports(count: int, beside: Collection[int] = ()) -> list[int]:
-    """So many free ports, none of them `beside`: those that are meant for something else."""
+    """So many free ports, none of them `beside`: those that are meant for something else.
+
+    They are this process's until it ends: whoever asks here, in whatever process, gets others.
+    """
     low, high = _TEST_PORTS.start, min(_TEST_PORTS.stop, _first_outgoing_port())
     tried = random.sample(range(low, high), high - low)
-    chosen = (port for port in tried if port not in beside and is_free(port))
+    chosen = (port for port in tried if port not in beside and is_free(port) and _lease(port))
     return list(itertools.islice(chosen, count))
+
+
+def _lease(port: int) -> bool:
+    """Takes the UDP port of that number, which no server here listens on, as a mark.
+
+    The system gives it to one process alone and takes it back when that one ends, however.
+    """
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind((LOCALHOST, port))
+    except OSError:
+        mark.close()
+        return False
+    _leases.append(mark)
+    return True
 
 
 def ports_of(settings: Settings) -> set[int]:

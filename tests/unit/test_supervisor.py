@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,7 +16,14 @@ from typing import Any
 import pytest
 
 from deploy.local import binaries, process, supervisor
-from deploy.local.ports import PORT_SETTINGS, PortUse, check_ports, free_ports, is_free
+from deploy.local.ports import (
+    PORT_SETTINGS,
+    PortUse,
+    check_ports,
+    free_ports,
+    is_free,
+    more_free_ports,
+)
 from deploy.local.process import Process, ProcessSpec, StackError
 from deploy.local.stack import external_parts
 from deploy.local.supervisor import Supervisor, wait_until_ready
@@ -324,6 +332,22 @@ def test_free_ports_are_free_and_different() -> None:
     assert tuple(ports) == PORT_SETTINGS
     assert len(set(ports.values())) == len(PORT_SETTINGS)
     assert all(is_free(port) for port in ports.values())
+
+
+def test_who_asks_for_ports_again_gets_others_even_in_another_process() -> None:
+    """A server that is down for a moment must not find its port taken by another run of tests."""
+    draw = "import random; random.seed(7); from deploy.local.ports import more_free_ports;"
+    random.seed(7)
+    ours = more_free_ports(3)
+    others = subprocess.run(
+        [sys.executable, "-c", f"{draw} print(*more_free_ports(3))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    random.seed(7)
+    assert not {*map(int, others.stdout.split())} & {*ours}
+    assert not {*more_free_ports(3)} & {*ours}
 
 
 def test_a_missing_server_names_the_setting_that_replaces_it(

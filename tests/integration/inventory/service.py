@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ from typing import Any
 
 import httpx
 
+from deploy.local.ports import more_free_ports
 from inventory.schemas import ReleaseRequest, ReserveRequest
 
 ROOT = Path(__file__).parents[3]
 API = "/api/v1/inventories"
 VALID = {"storeId": "s", "productId": "p", "quantity": 1, "userId": "u", "sagaId": "x"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Service:
@@ -39,7 +33,7 @@ class Service:
 @contextmanager
 def running_inventory(uri: str, **environment: str) -> Iterator[Service]:
     """Starts the service on a free port and waits until it answers, healthy or not."""
-    port = free_port()
+    [port] = more_free_ports(1)
     own = {"MONGODB_URI": uri, "INVENTORY_PORT": str(port), "CART_ENV_FILE": "", "HOST": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", "inventory"], cwd=ROOT, env=os.environ | own | environment

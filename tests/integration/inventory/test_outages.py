@@ -12,11 +12,11 @@ import httpx
 import pymongo
 import pytest
 
+from deploy.local.ports import more_free_ports
 from tests.integration.inventory.service import (
     Warehouse,
     a_warehouse,
     eventually,
-    free_port,
     running_inventory,
 )
 
@@ -80,7 +80,7 @@ class Link:
         self.open = asyncio.Event()
         self.writers: set[asyncio.StreamWriter] = set()
         self.server: asyncio.Server | None = None
-        self.port = free_port()
+        [self.port] = more_free_ports(1)
 
     async def mend(self) -> None:
         self.open.set()
