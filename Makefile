@@ -48,20 +48,12 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
-# Most tests wait for something, so half of the time goes on beside the rest, on a stack of its own.
-BESIDE := tests/contract tests/deploy tests/faults tests/integration/inventory tests/kafka
-BESIDE_LOG := .local/tests-beside.log
-
 test: $(STAMP)
 	@$(BIN)/coverage erase
 ifdef ARGS
 	@$(BIN)/coverage run -m pytest $(ARGS)
 else
-	@mkdir -p $(dir $(BESIDE_LOG))
-	@$(BIN)/coverage run -m pytest $(BESIDE) > $(BESIDE_LOG) 2>&1 & beside=$$!; \
-		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(BESIDE)); failed=$$?; \
-		wait $$beside || failed=1; \
-		echo; echo "beside it, $(BESIDE):"; cat $(BESIDE_LOG); exit $$failed
+	@$(BIN)/python -m tests.lanes
 endif
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=80

@@ -140,9 +140,10 @@ class CartActivities:
         cache: bool,
         reply_to: ReplyTo | None,
     ) -> bool:
-        """Caches the cart, or that it is gone, and announces the answer; False without Redis.
+        """Caches the cart, or that it is gone, and announces the answer.
 
-        The cached stock of the products is dropped with it.
+        The cached stock of the products is dropped with it. False when it is worth another try:
+        where Redis is known to be away, a step for that would only delay the result.
         """
         announced = _committed(record, reply_to) if reply_to else None
         try:
@@ -164,7 +165,7 @@ class CartActivities:
                 await self._cache.announce(announced)
         except DependencyUnavailable as error:  # the breaker warns, once
             logger.debug("Cart was not shown: %s", error)
-            return False
+            return self._cache.is_away
         return True
 
 

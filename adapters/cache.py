@@ -80,6 +80,11 @@ class CartCache:
         self._get = redis.script(_GET)
         self._drop = redis.script(_DROP)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether there is no use in trying again at once."""
+        return self._redis.is_away
+
     async def get(self, store_id: str, user_id: str) -> Found:
         """The latest cached cart."""
         key = _key(store_id, user_id)

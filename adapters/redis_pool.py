@@ -59,6 +59,11 @@ class RedisPool:
         async with _naming_redis():
             await self._redis.ping()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether a call would fail at once now: Redis was away a moment ago."""
+        return self._breaker.is_open
+
     def script(self, text: str) -> AsyncScript:
         """A Lua script, to be called inside `asked`."""
         return self._redis.register_script(text)

@@ -420,9 +420,9 @@ class CommitChange(Message):
 class Committed(Message):
     """What the pivot came to: the run's record, or why the cart does not allow the change.
 
-    `shown` is whether the cart is shown and the caller answered already, and `published` whether
-    the record's events are published and noted: None when that was not tried, False when it is left
-    to the relay.
+    `shown` is whether the cart is shown and the caller answered already, as far as Redis is there,
+    and `published` whether the record's events are published and noted: None when that was not
+    tried, False when it is left to the relay.
     """
 
     record: Recorded | None = None
