@@ -1,8 +1,10 @@
 """Steps of reconciling: find carts that look wrong from outside, then look again at each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 from temporalio import activity
@@ -29,6 +31,9 @@ from models.repair import (
 )
 
 PAGE = 1000  # users
+STORES = 100
+"""Where stores are small, a page goes on to so many of them, each some calls."""
+
 CARTS_AT_ONCE = 8
 
 Repair = Callable[[Suspect, LookAgain], Awaitable[OperationResult]]
@@ -42,6 +47,16 @@ class Holding:
     user_id: str
     units: dict[str, int]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was compared of a store; `next` None at its end."""
+
+    carts: int
+    users: int
+    suspects: list[Suspect]
+    next: Position | None
 
 
 class ReconcileActivities:
@@ -68,22 +83,46 @@ class ReconcileActivities:
 
     @activity.defn(name="scan_carts")
     async def scan(self, page: ScanPage) -> Scanned:
-        """Compares the next carts of a store with what is held, pending and cached.
+        """Compares the next carts with what is held, pending and cached.
 
         Without any lock, so that what looks wrong may only be on its way.
         """
         async with heartbeats():
             with as_application_error():
-                position = page.position or await self._beginning(page.store_id)
-                if position is None:
-                    return Scanned(carts=0, suspects=(), next=None, store_ended=False)
-                return await self._scan(page, position)
+                return await self._scan(page)
 
-    async def _beginning(self, store_id: str | None) -> Position | None:
-        first = store_id or await self._books.next_store("")
-        return None if first is None else Position(store_id=first)
+    async def _scan(self, page: ScanPage) -> Scanned:
+        """Goes from store to store until the page is full."""
+        carts = users = stores = 0
+        suspects: list[Suspect] = []
+        following: Position | None = None
+        async with aclosing(self._positions(page)) as positions:
+            async for position in positions:
+                if users >= PAGE or stores == STORES:
+                    following = position
+                    break
+                part = await self._compare(position, PAGE - users, page.stuck_before)
+                carts, users = carts + part.carts, users + part.users
+                suspects += part.suspects
+                if part.next is not None:
+                    following = part.next
+                    break
+                stores += 1
+        return Scanned(carts=carts, suspects=tuple(suspects), next=following, stores=stores)
 
-    async def _scan(self, page: ScanPage, position: Position) -> Scanned:
+    async def _positions(self, page: ScanPage) -> AsyncGenerator[Position, None]:
+        """Where the page begins, and then the beginning of each store to come."""
+        if page.position is not None:
+            yield page.position
+        elif page.store_id is not None:
+            yield Position(store_id=page.store_id)
+        if page.store_id is None:
+            after = page.position.store_id if page.position else ""
+            async for store_id in self._books.stores(after):
+                yield Position(store_id=store_id)
+
+    async def _compare(self, position: Position, most: int, stuck_before: datetime) -> _Part:
+        """Compares the next users of a store, at most so many."""
         store_id = position.store_id
         carts: list[BriefCart] = []
         suspects: set[str] = set()
@@ -91,7 +130,7 @@ class ReconcileActivities:
         last, cursor = position.user_id, position.cursor
         seen = 0
         async for user_id, cart, holding in self._users(position):
-            if seen == PAGE:
+            if seen == most:
                 following = Position(store_id=store_id, user_id=last, cursor=cursor)
                 break
             seen, last = seen + 1, user_id
@@ -104,19 +143,15 @@ class ReconcileActivities:
         up_to = last if following else None
         suspects |= {
             *await self._books.stuck(
-                store_id, after=position.user_id, up_to=up_to, before=page.stuck_before
+                store_id, after=position.user_id, up_to=up_to, before=stuck_before
             ),
             *await self._wrongly_cached(store_id, carts),
         }
-        ended = following is None
-        if ended and page.store_id is None:
-            store = await self._books.next_store(store_id)
-            following = Position(store_id=store) if store is not None else None
-        return Scanned(
+        return _Part(
             carts=len(carts),
-            suspects=tuple(Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)),
+            users=seen,
+            suspects=[Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)],
             next=following,
-            store_ended=ended,
         )
 
     def _differ(self, cart: BriefCart | None, holding: Holding | None) -> bool:

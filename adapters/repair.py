@@ -3,6 +3,7 @@
 It works on the documents that `adapters.mongo.connect` has bound.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,26 +37,40 @@ class BriefCart:
 class CartBooks:
     """Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    async def next_store(self, after: str) -> str | None:
-        """The store after this one, of those that have carts, had an operation lately, or are known
-        to hold what no cart has."""
+    async def stores(self, after: str = "") -> AsyncIterator[str]:
+        """The stores after this one, in order: those that have carts, had an operation lately, or
+        are known to hold what no cart has."""
+        beside = deque(sorted(store for store in await self._without_carts() if store > after))
+        while True:
+            async with bounded(READ_SECONDS):
+                found = await Cart.get_pymongo_collection().find_one(
+                    {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
+                )
+            coming = [found["storeId"]] if found else []
+            if beside:
+                coming.append(beside[0])
+            if not coming:
+                return
+            after = min(coming)
+            while beside and beside[0] <= after:
+                beside.popleft()
+            yield after
+
+    @staticmethod
+    async def _without_carts() -> set[str]:
+        """Stores where something may be held though they may have no cart."""
         async with bounded(LIST_SECONDS):
-            found = await Cart.get_pymongo_collection().find_one(
-                {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
-            )
             lately = await Operation.get_pymongo_collection().aggregate(
                 [
                     {"$match": {"pending": False}},
                     {"$sort": {"at": -1}},
                     {"$limit": LATELY},
-                    {"$match": {"storeId": {"$gt": after}}},
-                    {"$group": {"_id": None, "storeId": {"$min": "$storeId"}}},
+                    {"$group": {"_id": "$storeId"}},
                 ]
             )
-            stores = [row["storeId"] for row in ([found] if found else []) + await lately.to_list()]
-            if watch := await HoldWatch.find_one():
-                stores += [one.store_id for one in watch.drifts if one.store_id > after]
-        return min(stores, default=None)
+            stores = {row["_id"] async for row in lately}
+            watch = await HoldWatch.find_one()
+        return stores | {one.store_id for one in watch.drifts} if watch else stores
 
     async def carts(self, store_id: str, *, after: str) -> AsyncIterator[BriefCart]:
         """A store's carts, by user, in pages."""

@@ -71,12 +71,11 @@ async def _rebuild(settings: "Settings", store: str | None) -> tuple[int, int]:
 
     answers = {True: 0, False: 0}
     try:
-        store_id = store or await books.next_store("")
-        while store_id is not None:
+        stores = [store] if store else [each async for each in books.stores()]
+        for store_id in stores:
             async for page in books.pages(store_id, size=CARTS_AT_ONCE):
                 for was_put in await asyncio.gather(*map(put, page)):
                     answers[was_put] += 1
-            store_id = None if store else await books.next_store(store_id)
     finally:
         await redis.close()
         await carts.close()

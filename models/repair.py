@@ -132,7 +132,7 @@ class ReconcileInput(Message):
 
 
 class ScanPage(Message):
-    """Compare the next carts; `position` None is the beginning."""
+    """Compare the next carts, of a store or (None) of all; `position` None is the beginning."""
 
     store_id: str | None
     position: Position | None
@@ -147,12 +147,12 @@ class Suspect(Message):
 
 
 class Scanned(Message):
-    """What a page came to; `next` None at the end. `store_ended`: the page was a store's last."""
+    """What a page came to; `next` None at the end. So many `stores` ended on it."""
 
     carts: int
     suspects: tuple[Suspect, ...]
     next: Position | None
-    store_ended: bool
+    stores: int
 
 
 class LookAgain(Message):

@@ -41,9 +41,7 @@ class ReconcileWorkflow:
                 ),
                 **policies.CARTS_PAGE,
             )
-            self._count(
-                carts=page.carts, stores=int(page.store_ended), suspected=len(page.suspects)
-            )
+            self._count(carts=page.carts, stores=page.stores, suspected=len(page.suspects))
             await self._look_again(page.suspects)
             position = page.next
             if position is None or self._report.capped:

@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 import activities.reconcile
+from adapters.repair import CartBooks
 from models.cart import Cart
 from models.messages import (
     Drift,
@@ -275,6 +276,34 @@ async def test_pages_that_end_anywhere_lose_nobody(store: Bench) -> None:
     assert found(report) == planted
     assert (report.carts, report.suspected) == (32, 16)
     assert "32 carts compared, 16 looked at again, 24 drifts" in await details(handle)
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_pages_that_end_within_stores_and_between_them_lose_none(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.reconcile, "STORES", 2)
+    shops = sorted((Shop(store.shop.world) for _ in range(7)), key=lambda shop: shop.store_id)
+    all_stores, own = CartBooks.stores, {shop.store_id for shop in shops}
+
+    async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:
+        async for store_id in all_stores(books, max(after, shops[0].store_id[:-1])):
+            if store_id in own:
+                yield store_id
+            elif store_id > shops[-1].store_id:
+                return
+
+    monkeypatch.setattr(CartBooks, "stores", only_own)
+    planted = []
+    for shop, carts in zip(shops, (1, 1, 1, 3, 4, 1, 2), strict=True):
+        await shop.stock("lamp", STOCK)
+        for number in range(carts):
+            await plant_cart(shop, f"user-{number}", {"lamp": 1}, held=False)
+            planted.append((shop.store_id, f"user-{number}"))
+    report = await reconcile(store, store_id=None)
+    assert [(one.store_id, one.user_id) for one in report.findings] == planted
+    assert (report.stores, report.carts) == (7, 13)
+    await Cart.find({"storeId": {"$in": [*own]}}).delete()
 
 
 @pytest.mark.usefixtures("small_pages")

@@ -40,15 +40,16 @@ async def clock(world: World) -> AsyncIterator[None]:
 async def store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     """A store whose carts are all that a look comes to, whatever other tests have left behind."""
     monkeypatch.setattr(activities.watch, "PAUSE_SECONDS", 0.05)
-    own, next_store = bench.shop.store_id, CartBooks.next_store
+    own, stores = bench.shop.store_id, CartBooks.stores
 
-    async def next_is_own(books: CartBooks, after: str) -> str | None:
-        found = await next_store(books, max(after, own[:-1]))
-        while found is not None and found < own:
-            found = await next_store(books, found)
-        return found if found == own else None
+    async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:
+        async for store_id in stores(books, max(after, own[:-1])):
+            if store_id >= own:
+                if store_id == own:
+                    yield store_id
+                return
 
-    monkeypatch.setattr(CartBooks, "next_store", next_is_own)
+    monkeypatch.setattr(CartBooks, "stores", only_own)
     for product_id in ("lamp", "mug"):
         await bench.shop.stock(product_id, 10_000)
     yield bench
