@@ -15,25 +15,27 @@ from models.cart import CartContent
 from models.changes import ChangeRefused, cart_json
 from models.errors import CartServiceError, DependencyUnavailable
 from models.messages import (
-    AnswerCaller,
     Change,
     ClearCart,
+    MarkAvailability,
+    OperationResult,
+    Outcome,
+    RepairCart,
+    ReplyTo,
+    SagaRun,
+)
+from models.operation import Operation
+from models.steps import (
+    AnswerCaller,
     CommitChange,
     Committed,
     LoadCart,
     LoadedCart,
-    MarkAvailability,
-    OperationResult,
-    Outcome,
     PublishEvents,
     Recorded,
-    RepairCart,
-    ReplyTo,
-    SagaRun,
     SettleRun,
     ShowCart,
 )
-from models.operation import Operation
 from telemetry.metrics import UNDOS
 
 logger = logging.getLogger(__name__)

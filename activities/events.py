@@ -8,7 +8,7 @@ from activities.errors import as_application_error
 from adapters.events import EventPublisher
 from adapters.outbox import Outbox
 from models.errors import EarlierEventsPending
-from models.messages import PublishEvents
+from models.steps import PublishEvents
 
 
 class EventActivities:

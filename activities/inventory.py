@@ -12,7 +12,7 @@ from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
 from adapters.stock_cache import StockCache
 from models.errors import DependencyTimeout, DependencyUnavailable
-from models.messages import HoldAnswer, ReleaseHolds, ReserveHold
+from models.steps import HoldAnswer, ReleaseHolds, ReserveHold
 from telemetry.metrics import NOT_RESERVED, RESERVED
 
 # While a saga holds its cart it does not wait for a slow inventory to take a hold back.

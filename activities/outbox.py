@@ -14,17 +14,9 @@ from adapters.inventory import InventoryClient
 from adapters.outbox import CartKey, Outbox
 from adapters.stock_cache import StockCache
 from models.errors import DependencyUnavailable, EffectRefused
-from models.messages import (
-    AnyEffect,
-    EventEffect,
-    RelayBatch,
-    RelayKind,
-    RelayProgress,
-    ReleaseEffect,
-    SkipEffect,
-    WakeRelay,
-)
+from models.messages import AnyEffect, EventEffect, ReleaseEffect
 from models.operation import Operation, shard_key
+from models.relays import RelayBatch, RelayKind, RelayProgress, SkipEffect, WakeRelay
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,8 @@ from temporalio import activity
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.cart_scans import CartKey, CartScans
-from models.messages import (
-    FindOrdered,
-    MarkProductInput,
-    OperationResult,
-    Ordered,
-    Outcome,
-    ProductMarked,
-)
+from models.messages import MarkProductInput, OperationResult, Outcome
+from models.steps import FindOrdered, Ordered, ProductMarked
 
 PAGE = 200
 AT_ONCE = 8

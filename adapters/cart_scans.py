@@ -10,9 +10,10 @@ from beanie import PydanticObjectId
 
 from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
-from models.messages import AvailabilityNews, FindOrdered, Ordered
+from models.messages import AvailabilityNews
 from models.operation import Operation
 from models.ordering import ordered_lines
+from models.steps import FindOrdered, Ordered
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,16 +32,9 @@ from adapters.mongo import (
 from models.cart import AvailabilityStatus, Cart, CartContent
 from models.changes import Changed, ChangeRefused, apply_change
 from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
-from models.messages import (
-    AnyEffect,
-    CommitChange,
-    LoadCart,
-    LoadedCart,
-    Recorded,
-    ReleaseEffect,
-    SagaRun,
-)
+from models.messages import AnyEffect, ReleaseEffect, SagaRun
 from models.operation import Answer, Operation, shard_key
+from models.steps import CommitChange, LoadCart, LoadedCart, Recorded
 from models.wire import to_milliseconds
 from telemetry import tracing
 

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
-from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
+from models.messages import ReleaseEffect
 from models.repair import HeldPage
+from models.steps import HoldAnswer, ReserveHold
 from telemetry import tracing
 
 logger = logging.getLogger(__name__)

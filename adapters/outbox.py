@@ -14,8 +14,8 @@ from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
-from models.messages import RelayKind
 from models.operation import Operation
+from models.relays import RelayKind
 
 CartKey = tuple[str, str]
 """(store id, user id)."""

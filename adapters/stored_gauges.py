@@ -14,7 +14,7 @@ from adapters.figures import FigureStore
 from adapters.outbox import Outbox
 from adapters.watch import WatchStore
 from models.errors import DependencyUnavailable
-from models.messages import RelayKind
+from models.relays import RelayKind
 from models.watch import WATCHED
 from telemetry.metrics import (
     ABANDONMENT_RATE,

@@ -14,8 +14,9 @@ from adapters.carts import CartStore
 from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
 from adapters.outbox import Outbox
-from models.messages import AddItemInput, AddLine, CommitChange, ReserveHold, SagaRun
+from models.messages import AddItemInput, AddLine, SagaRun
 from models.operation import Answer, Operation
+from models.steps import CommitChange, ReserveHold
 from settings import Settings
 from workflows import ids
 

@@ -22,8 +22,8 @@ from temporalio.client import Client
 
 from cli.token import mint_token
 from deploy.local.stack import Stack
-from models.messages import RelayKind
 from models.operation import shard_key
+from models.relays import RelayKind
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.support.waiting import eventually

@@ -3,7 +3,8 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import AddItemInput, AddLine, LoadedCart, OperationResult, Recorded
+    from models.messages import AddItemInput, AddLine, OperationResult
+    from models.steps import LoadedCart, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
     from workflows.checks import require_room

@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from models import messages as m
+    from models import steps as s
     from models.errors import (
         AlreadyCommitted,
         DependencyUnavailable,
@@ -22,11 +23,11 @@ with workflow.unsafe.imports_passed_through():
 
 _OUTCOME = SearchAttributeKey.for_keyword(ids.OUTCOME)
 
-Steps = Awaitable[m.Recorded | None]
+Steps = Awaitable[s.Recorded | None]
 """A saga's steps up to and including its pivot; None when there was nothing to change."""
 
 
-async def unless_nothing_changes(steps: Awaitable[m.Recorded]) -> m.Recorded | None:
+async def unless_nothing_changes(steps: Awaitable[s.Recorded]) -> s.Recorded | None:
     """The steps of an operation that may find that there is nothing to do, which is no refusal."""
     try:
         return await steps
@@ -80,7 +81,7 @@ class CartWorkflow:
 
 
 async def _end(
-    saga: Saga, forward: "asyncio.Future[m.Recorded | None]", stopped: str | None
+    saga: Saga, forward: "asyncio.Future[s.Recorded | None]", stopped: str | None
 ) -> m.OperationResult:
     """From the outcome of the steps to the result, told to the caller."""
     result = await _decide(saga, forward, stopped)
@@ -104,7 +105,7 @@ def _show(saga: Saga, result: m.OperationResult) -> None:
 
 
 async def _decide(
-    saga: Saga, forward: "asyncio.Future[m.Recorded | None]", stopped: str | None
+    saga: Saga, forward: "asyncio.Future[s.Recorded | None]", stopped: str | None
 ) -> m.OperationResult:
     """Forward, or back by the undo."""
     if stopped is not None:
@@ -124,7 +125,7 @@ async def _recover(
 ) -> m.OperationResult:
     """Undoes, or goes forward where the pivot turns out to have happened."""
     result = _verdict(saga, error, stopped)
-    record: m.Recorded | None
+    record: s.Recorded | None
     if isinstance(error, AlreadyDecided) and error.record.run_id == saga.run.run_id:
         record = error.record  # written by an earlier try of this run, which was lost
         await saga.finish(record)
@@ -181,7 +182,7 @@ def _result(
     )
 
 
-def _committed(saga: Saga, record: m.Recorded) -> m.OperationResult:
+def _committed(saga: Saga, record: s.Recorded) -> m.OperationResult:
     result = _result(saga, m.Outcome.COMMITTED)
     return result.model_copy(update={"cart_id": record.cart_id, "version": record.version})
 

@@ -6,7 +6,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from models.limits import CartSize, room_for
-    from models.messages import LoadedCart, Policy, Refusal
+    from models.messages import Policy, Refusal
+    from models.steps import LoadedCart
     from workflows.saga import Refused
 
 

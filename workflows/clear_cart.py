@@ -5,14 +5,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.scans import ScanActivities
     from models.errors import VersionConflict
-    from models.messages import (
-        ClearCart,
-        ClearCartInput,
-        FindOrdered,
-        LoadedCart,
-        OperationResult,
-        Recorded,
-    )
+    from models.messages import ClearCart, ClearCartInput, OperationResult
+    from models.steps import FindOrdered, LoadedCart, Recorded
     from workflows import ids, policies
     from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
     from workflows.checks import require_cart

@@ -47,12 +47,11 @@ from models.messages import (
     OperationResult,
     Outcome,
     Policy,
-    RelayInput,
-    RelayKind,
     RemoveItemInput,
     RepairCartInput,
     UpdateQuantityInput,
 )
+from models.relays import RelayInput, RelayKind
 from models.repair import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from telemetry import tracing

@@ -3,7 +3,8 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import MarkAvailability, MarkAvailabilityInput, OperationResult, Recorded
+    from models.messages import MarkAvailability, MarkAvailabilityInput, OperationResult
+    from models.steps import Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
     from workflows.saga import Saga

@@ -13,7 +13,7 @@ from temporalio.workflow import ContinueAsNewVersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.outbox import OutboxActivities
-    from models.messages import RelayBatch, RelayInput, RelayProgress, SkipEffect
+    from models.relays import RelayBatch, RelayInput, RelayProgress, SkipEffect
     from workflows import ids, policies
     from workflows.steering import note
 

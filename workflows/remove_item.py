@@ -3,7 +3,8 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import OperationResult, Recorded, RemoveItemInput, RemoveLine
+    from models.messages import OperationResult, RemoveItemInput, RemoveLine
+    from models.steps import Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga

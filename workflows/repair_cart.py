@@ -9,15 +9,14 @@ with workflow.unsafe.imports_passed_through():
     from models.messages import (
         Drift,
         DriftKind,
-        LoadedCart,
         OperationResult,
-        Recorded,
         Refusal,
-        RelayKind,
         RepairCart,
         RepairCartInput,
     )
+    from models.relays import RelayKind
     from models.repair import ExamineCart, ForgetCached
+    from models.steps import LoadedCart, Recorded
     from workflows import ids, policies
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Refused, Saga

@@ -23,8 +23,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.inventory import InventoryActivities
     from activities.outbox import OutboxActivities
     from models import messages as m
+    from models import steps as s
     from models.cart import matches
     from models.errors import VersionConflict
+    from models.relays import RelayKind, WakeRelay
     from workflows import ids, policies
     from workflows.steps import attempt, step
 
@@ -33,10 +35,10 @@ _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 FIRST_TASK_EVENTS = 3
 """The length of a run's history when its first task is tried first: started, scheduled, begun."""
 
-Reserves = Callable[[m.LoadedCart], int]
+Reserves = Callable[[s.LoadedCart], int]
 """How many units a saga reserves, which depends on the cart."""
 
-Check = Callable[[m.LoadedCart], None]
+Check = Callable[[s.LoadedCart], None]
 """Raises `Refused` when the cart, as loaded, does not allow the operation."""
 
 
@@ -51,7 +53,7 @@ class Refused(Exception):
 class AlreadyDecided(Exception):
     """There is a record that answers this operation: this run's own, or an earlier run's."""
 
-    def __init__(self, record: m.Recorded) -> None:
+    def __init__(self, record: s.Recorded) -> None:
         super().__init__(record.run_id)
         self.record = record
 
@@ -81,12 +83,12 @@ class Saga:
         # Then an earlier try of the run, whose worker died, may have done any of its steps.
         self._tried_before = info.get_current_history_length() > FIRST_TASK_EVENTS
         self._reserves: Reserves | None = None
-        self._cart: m.LoadedCart | None = None
+        self._cart: s.LoadedCart | None = None
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
         self._shown = False
         self._published: bool | None = None
-        self.left_to_relays: list[m.RelayKind] = []
+        self.left_to_relays: list[RelayKind] = []
 
     @property
     def cart_id(self) -> str | None:
@@ -100,7 +102,7 @@ class Saga:
 
     async def load(
         self, check: Check | None = None, *, reserves: Reserves | None = None
-    ) -> m.LoadedCart:
+    ) -> s.LoadedCart:
         """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer.
 
         `reserves` is what is reserved next. An earlier try of this run may have done it.
@@ -111,7 +113,7 @@ class Saga:
             "mongodb",
             workflow.execute_local_activity_method(
                 CartActivities.load,
-                m.LoadCart(run=self.run, product_id=self._product_id),
+                s.LoadCart(run=self.run, product_id=self._product_id),
                 **policies.LOAD,
             ),
         )
@@ -135,7 +137,7 @@ class Saga:
             return
         # Registered first: a reserve that failed may have been done.
         release = self._register(product_id, quantity)
-        hold = m.ReserveHold(
+        hold = s.ReserveHold(
             store_id=self.run.store_id,
             product_id=product_id,
             user_id=self.run.user_id,
@@ -168,7 +170,7 @@ class Saga:
         self._undo.append(release)
         return release
 
-    async def commit(self, change: m.Change, check: Check | None = None) -> m.Recorded:
+    async def commit(self, change: m.Change, check: Check | None = None) -> s.Recorded:
         """The pivot; raises `Refused` when the cart does not allow the change.
 
         A cart that was loaded must be as it was; one that has moved on is loaded and checked again,
@@ -178,7 +180,7 @@ class Saga:
         for attempt in range(1, policies.MAX_COMMIT_TRIES + 1):
             self._pivot_tried = True
             self.show(f"Storing the change in MongoDB, try {attempt}")
-            pivot = m.CommitChange(
+            pivot = s.CommitChange(
                 run=self.run,
                 policy=self.request.policy,
                 expected_version=self._cart.version if self._cart and check else None,
@@ -202,7 +204,7 @@ class Saga:
                 return self._committed(committed)
         raise AssertionError("unreachable")
 
-    def _committed(self, outcome: m.Committed) -> m.Recorded:
+    def _committed(self, outcome: s.Committed) -> s.Recorded:
         if outcome.record is None:
             self._pivot_tried = False  # it wrote nothing, and never will
             refusal = outcome.refusal or m.Refusal(code="cart_not_found")
@@ -211,7 +213,7 @@ class Saga:
         self._published = outcome.published
         return outcome.record
 
-    async def undo(self, reason: str) -> m.Recorded | None:
+    async def undo(self, reason: str) -> s.Recorded | None:
         """Makes sure that the run never commits, then gives back what it holds.
 
         Answers the run's record, its effects done: `committed` when the pivot turns out to have
@@ -222,7 +224,7 @@ class Saga:
                 return None
             await self._recall()
         self.show(f"Undoing: {reason}")
-        request = m.SettleRun(run=self.run, reason=reason, releases=tuple(self._undo))
+        request = s.SettleRun(run=self.run, reason=reason, releases=tuple(self._undo))
         try:
             record = await workflow.execute_local_activity_method(
                 CartActivities.settle, request, **policies.SETTLE
@@ -247,7 +249,7 @@ class Saga:
 
     async def _recall(self) -> None:
         """Registers what an earlier try may have reserved, where this one could not even load."""
-        request = m.LoadCart(run=self.run, product_id=self._product_id)
+        request = s.LoadCart(run=self.run, product_id=self._product_id)
         cart = await workflow.execute_activity_method(
             CartActivities.load, request, **policies.LOAD_FOR_AS_LONG_AS_IT_TAKES
         )
@@ -255,7 +257,7 @@ class Saga:
         if units > 0 and self._product_id is not None:
             self._register(self._product_id, units)
 
-    async def finish(self, record: m.Recorded) -> None:
+    async def finish(self, record: s.Recorded) -> None:
         """Does the effects of a record, all at once. What fails stays pending in the record."""
         events = tuple(e for e in record.effects if e.kind == "event" and e.done_at is None)
         releases = tuple(e for e in record.effects if e.kind == "release" and e.done_at is None)
@@ -265,39 +267,39 @@ class Saga:
             self._release(record.run_id, releases),
         )
         if events and not published:
-            await self.leave_to_relay(m.RelayKind.EVENTS)
+            await self.leave_to_relay(RelayKind.EVENTS)
         if releases and not released:
-            await self.leave_to_relay(m.RelayKind.RELEASES)
+            await self.leave_to_relay(RelayKind.RELEASES)
 
     async def answer(self, result: m.OperationResult) -> None:
         """Tells the caller of an operation that did not commit (see `CartActivities.commit`)."""
         reply_to = self.request.reply_to
         if reply_to is None or result.outcome is m.Outcome.COMMITTED:
             return
-        message = m.AnswerCaller(reply_to=reply_to, result=result)
+        message = s.AnswerCaller(reply_to=reply_to, result=result)
         await attempt(
             workflow.execute_local_activity_method(
                 CartActivities.answer, message, **policies.ANSWER
             )
         )
 
-    async def leave_to_relay(self, kind: m.RelayKind) -> None:
+    async def leave_to_relay(self, kind: RelayKind) -> None:
         """What was left pending is the relay's now."""
         self.left_to_relays.append(kind)
-        request = m.WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
+        request = WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
         await attempt(
             workflow.execute_local_activity_method(
                 OutboxActivities.wake, request, **policies.WAKE_RELAY
             )
         )
 
-    async def _show(self, record: m.Recorded) -> None:
+    async def _show(self, record: s.Recorded) -> None:
         """Where an earlier try committed, or Redis was away, the cart is still to be shown."""
         reply_to = self.request.reply_to
         if record.state == "aborted" or self._shown:
             return
         if self.request.policy.cache or reply_to is not None:
-            request = m.ShowCart(
+            request = s.ShowCart(
                 run=self.run,
                 product_id=self._product_id,
                 cache=self.request.policy.cache,
@@ -315,7 +317,7 @@ class Saga:
             return self._published  # the pivot's step has tried
         if not events:
             return False
-        request = m.PublishEvents(
+        request = s.PublishEvents(
             run_id=run_id,
             store_id=self.run.store_id,
             user_id=self.run.user_id,
@@ -331,7 +333,7 @@ class Saga:
         """Whether there were holds to give back, and all are given back and noted."""
         if not releases:
             return False
-        request = m.ReleaseHolds(
+        request = s.ReleaseHolds(
             run_id=run_id,
             store_id=self.run.store_id,
             user_id=self.run.user_id,

@@ -4,13 +4,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from models.errors import VersionConflict
-    from models.messages import (
-        LoadedCart,
-        OperationResult,
-        Recorded,
-        SetQuantity,
-        UpdateQuantityInput,
-    )
+    from models.messages import OperationResult, SetQuantity, UpdateQuantityInput
+    from models.steps import LoadedCart, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
     from workflows.checks import require_line, require_room

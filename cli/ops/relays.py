@@ -12,8 +12,8 @@ from adapters.outbox import Waiting
 from cli.console import CliError
 from cli.ops.desk import Desk
 from cli.ops.exits import Exit
-from models.messages import RelayKind
 from models.operation import Operation, shard_key
+from models.relays import RelayKind
 from workflows import ids
 from workflows.gateway import RPC_TIMEOUT
 

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.messages import RelayKind
+from models.relays import RelayKind
 from tests.faults.control import Place
 from tests.faults.proxy import Mode
 from tests.faults.rig import LINKS, WORKERS

@@ -13,14 +13,8 @@ from typing import Any
 from pymongo.asynchronous.collection import AsyncCollection
 from temporalio import activity
 
-from models.messages import (
-    CommitChange,
-    Recorded,
-    ReleaseEffect,
-    RemoveLine,
-    ReserveHold,
-    SetQuantity,
-)
+from models.messages import ReleaseEffect, RemoveLine, SetQuantity
+from models.steps import CommitChange, Recorded, ReserveHold
 from workflows import ids
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from models.messages import RelayKind
 from models.operation import shard_key
+from models.relays import RelayKind
 from tests.faults.control import DIE, Place, Reply, Trap, error
 from tests.faults.inject import CONVERGE_SECONDS
 from tests.faults.invariants import violations

@@ -20,7 +20,8 @@ from temporalio.common import VersioningBehavior
 from cli.doctor.findings import Finding, Report, State
 from cli.doctor.temporal import VERSION, WORKER, check_temporal
 from deploy.local import binaries
-from models.messages import Outcome, RelayKind
+from models.messages import Outcome
+from models.relays import RelayKind
 from settings import LOCALHOST, Settings
 from tests.support.relays import SHARDS
 from tests.support.shop import Shop

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.local.stack import Stack
 from models.errors import RunAlreadyAborted
-from models.messages import AddItemInput, AddLine, CommitChange, SagaRun
+from models.messages import AddItemInput, AddLine, SagaRun
+from models.steps import CommitChange
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids

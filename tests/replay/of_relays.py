@@ -1,6 +1,6 @@
 """Relays with each of their signals, the sweep, and how to bring each about."""
 
-from models.messages import RelayKind
+from models.relays import RelayKind
 from tests.replay.common import KAFKA_IS_DOWN, Run, Scenario
 from tests.support.relays import TOO_LARGE, RelayBench, details, failing
 from tests.support.waiting import eventually

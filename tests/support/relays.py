@@ -21,8 +21,9 @@ from temporalio.service import RPCError
 
 from adapters.events import EventPublisher
 from models.events import CART_ITEM_ADDED
-from models.messages import AnyEffect, EventEffect, RelayKind, RelayProgress, ReleaseEffect
+from models.messages import AnyEffect, EventEffect, ReleaseEffect
 from models.operation import Operation, shard_key
+from models.relays import RelayKind, RelayProgress
 from settings import Settings
 from tests.support.faults import Faults
 from tests.support.shop import Shop, read_events

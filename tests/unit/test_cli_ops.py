@@ -20,7 +20,7 @@ from cli.ops.relays import PendingEffect, parse_relay
 from cli.ops.sagas import End, Saga, SagaFilter, cart_of, duration, quoted, saga_of
 from cli.ops.tables import print_dossier, span
 from models.errors import DependencyUnavailable
-from models.messages import RelayKind
+from models.relays import RelayKind
 from settings import Settings
 from tests.replay import histories
 from tests.unit.cli_standin import clear_environment, run

@@ -15,7 +15,8 @@ from models.errors import (
     DependencyUnavailable,
     EffectRefused,
 )
-from models.messages import HoldAnswer, ReleaseEffect, ReserveHold
+from models.messages import ReleaseEffect
+from models.steps import HoldAnswer, ReserveHold
 from tests.support.waiting import eventually
 
 RELEASE = ReleaseEffect(

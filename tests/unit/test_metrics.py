@@ -17,7 +17,8 @@ from adapters.stored_gauges import show_pending
 from api.limits import RateLimits
 from deploy.local.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
-from models.messages import OperationResult, Outcome, Refusal, RelayKind
+from models.messages import OperationResult, Outcome, Refusal
+from models.relays import RelayKind
 from settings import LOCALHOST
 from telemetry.exposition import serve_metrics
 from telemetry.metrics import CATALOG, Metric

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from models.errors import DependencyUnavailable
-from models.messages import RelayInput, RelayKind
+from models.relays import RelayInput, RelayKind
 from tests.conftest import HISTORY_LENGTH
 from tests.support.relays import Handle, RelayBench, attention, details, failing
 from tests.support.waiting import eventually

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.messages import RelayKind
+from models.relays import RelayKind
 from tests.support.relays import TOO_LARGE, RelayBench, attention, details, failing
 from tests.support.waiting import eventually
 from workflows import policies

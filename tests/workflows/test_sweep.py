@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from models.messages import RelayKind
+from models.relays import RelayKind
 from tests.support.clock import stopped_clock
 from tests.support.relays import Handle, RelayBench
 from tests.support.shop import World
