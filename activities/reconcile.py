@@ -89,19 +89,25 @@ class ReconcileActivities:
         """
         async with heartbeats():
             with as_application_error():
-                return await self._scan(page)
+                return await self._scan(page.store_id, page.position, page.stuck_before)
 
-    async def _scan(self, page: ScanPage) -> Scanned:
+    async def compare_holds(self, position: Position | None) -> Scanned:
+        """As `scan` of all stores, but only with what is held."""
+        return await self._scan(None, position, None)
+
+    async def _scan(
+        self, store_id: str | None, position: Position | None, stuck_before: datetime | None
+    ) -> Scanned:
         """Goes from store to store until the page is full."""
         carts = users = stores = 0
         suspects: list[Suspect] = []
         following: Position | None = None
-        async with aclosing(self._positions(page)) as positions:
-            async for position in positions:
+        async with aclosing(self._positions(store_id, position)) as positions:
+            async for beginning in positions:
                 if users >= PAGE or stores == STORES:
-                    following = position
+                    following = beginning
                     break
-                part = await self._compare(position, PAGE - users, page.stuck_before)
+                part = await self._compare(beginning, PAGE - users, stuck_before)
                 carts, users = carts + part.carts, users + part.users
                 suspects += part.suspects
                 if part.next is not None:
@@ -110,19 +116,20 @@ class ReconcileActivities:
                 stores += 1
         return Scanned(carts=carts, suspects=tuple(suspects), next=following, stores=stores)
 
-    async def _positions(self, page: ScanPage) -> AsyncGenerator[Position, None]:
+    async def _positions(
+        self, only_store: str | None, position: Position | None
+    ) -> AsyncGenerator[Position, None]:
         """Where the page begins, and then the beginning of each store to come."""
-        if page.position is not None:
-            yield page.position
-        elif page.store_id is not None:
-            yield Position(store_id=page.store_id)
-        if page.store_id is None:
-            after = page.position.store_id if page.position else ""
-            async for store_id in self._books.stores(after):
+        if position is not None:
+            yield position
+        elif only_store is not None:
+            yield Position(store_id=only_store)
+        if only_store is None:
+            async for store_id in self._books.stores(position.store_id if position else ""):
                 yield Position(store_id=store_id)
 
-    async def _compare(self, position: Position, most: int, stuck_before: datetime) -> _Part:
-        """Compares the next users of a store, at most so many."""
+    async def _compare(self, position: Position, most: int, stuck_before: datetime | None) -> _Part:
+        """Compares the next users of a store, at most so many; without a time, holds alone."""
         store_id = position.store_id
         carts: list[BriefCart] = []
         suspects: set[str] = set()
@@ -140,13 +147,14 @@ class ReconcileActivities:
                 cursor = holding.cursor
             if self._differ(cart, holding):
                 suspects.add(user_id)
-        up_to = last if following else None
-        suspects |= {
-            *await self._books.stuck(
-                store_id, after=position.user_id, up_to=up_to, before=stuck_before
-            ),
-            *await self._wrongly_cached(store_id, carts),
-        }
+        if stuck_before is not None:
+            up_to = last if following else None
+            suspects |= {
+                *await self._books.stuck(
+                    store_id, after=position.user_id, up_to=up_to, before=stuck_before
+                ),
+                *await self._wrongly_cached(store_id, carts),
+            }
         return _Part(
             carts=len(carts),
             users=seen,

@@ -14,7 +14,7 @@ from activities.reconcile import CARTS_AT_ONCE, ReconcileActivities
 from activities.repair import RepairActivities
 from adapters.watch import WatchStore
 from models.messages import Drift
-from models.repair import Finding, LookAgain, ScanPage, Suspect
+from models.repair import Finding, LookAgain, Suspect
 from models.watch import WATCHED, HoldWatch, WatchPass
 
 LOOK_SECONDS = 1.0
@@ -77,9 +77,7 @@ class WatchActivities:
         clock = asyncio.get_running_loop().time
         until = clock() + LOOK_SECONDS
         while True:
-            page = await self._reconcile.scan(
-                ScanPage(store_id=None, position=watch.position, stuck_before=NEVER)
-            )
+            page = await self._reconcile.compare_holds(watch.position)
             watch.last.carts += page.carts
             suspects += page.suspects
             watch.position = page.next

@@ -25,7 +25,6 @@ BESIDE = {
         "tests/integration/test_dead_letters.py",
         "tests/integration/test_known_bad_events.py",
         "tests/integration/test_orders.py",
-        "tests/integration/test_outages.py",
     ),
 }
 """Which tests have a lane beside the first, so that all take about as long."""
