@@ -1,8 +1,8 @@
 """MongoDB: carts and the records of operations.
 
 The pivot (`commit`) and its settling (`settle`) live here side by side: whichever writes the run's
-record first decides the run. The pivot uses the driver on what Beanie has bound: the caller waits
-for it, and of what it took the processor a quarter was Beanie's.
+record first decides the run. They and the load use the driver on what Beanie has bound: the caller
+waits for them, and of what they took the processor a quarter was Beanie's.
 """
 
 import asyncio
@@ -179,15 +179,15 @@ class CartStore:
         run = request.run
         async with bounded(READ_SECONDS):
             records, cart = await _together(
-                Operation.find(
+                self._records(
                     {
                         "$or": [
                             {"_id": run.run_id},
                             {"operationId": run.operation_id, "state": "committed"},
                         ]
                     }
-                ).to_list(),
-                self._read(run.store_id, run.user_id),
+                ),
+                self._read_locked(run),
             )
         if cart is not None:
             self._remember(run.run_id, cart)
@@ -218,7 +218,7 @@ class CartStore:
         async with bounded(COMMIT_SECONDS):
             before = self._recent.pop(run.run_id, None)
             if request.expected_version is None or not _is_expected(before, request):
-                before = await self._read_for_pivot(run)
+                before = await self._read_locked(run)
             if request.expected_version is not None and not _is_expected(before, request):
                 return await self._decided(run)
             cart_id = before.id if before else PydanticObjectId()
@@ -255,8 +255,14 @@ class CartStore:
         return Pivot(record, changed)
 
     @staticmethod
-    async def _read_for_pivot(run: SagaRun) -> Cart | None:
-        # It need not be on a majority: a pivot that is on one takes what it stands on with it.
+    async def _records(query: dict[str, Any]) -> list[Operation]:
+        found = await Operation.get_pymongo_collection().find(query).to_list()
+        return [Operation.model_validate(record) for record in found]
+
+    @staticmethod
+    async def _read_locked(run: SagaRun) -> Cart | None:
+        # It need not be on a majority: a pivot that is on one takes what it stands on with it, and
+        # no other saga writes to the cart meanwhile.
         carts = Cart.get_pymongo_collection().with_options(read_concern=ReadConcern("local"))
         found = await carts.find_one({"userId": run.user_id, "storeId": run.store_id})
         return Cart.model_validate(found) if found else None

@@ -10,6 +10,7 @@ from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
 from api.outcomes import answered_before, ended
+from api.owners import CartOwner
 from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome
@@ -123,6 +124,8 @@ async def perform(
     trace.fields["outcome"] = heard.result.outcome.value
     end = await ended(state.carts, heard.result, heard.answer)
     if heard.result.outcome is Outcome.COMMITTED:
+        if heard.result.cart_id is not None:
+            state.owners.know(heard.result.cart_id, CartOwner(request.store_id, request.user_id))
         event, message = _EVENTS[heard.result.operation]
         trace.done(event, message, sagaId=heard.result.saga_id)
     return end.answer.response()

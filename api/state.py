@@ -30,6 +30,7 @@ from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks
 from api.intake import Intake
 from api.limits import RateLimits
+from api.owners import Owners
 from api.single_flight import SingleFlight
 from models.cart import Cart
 from models.errors import DependencyUnavailable
@@ -101,6 +102,7 @@ class ApiState:
     intake: Intake
     pages: Pages
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
+    owners: Owners = field(default_factory=Owners)
 
 
 def state_of(connection: HTTPConnection) -> ApiState:

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from adapters.carts import Owner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
+from api.owners import CartOwner
 from api.performing import (
     IfMatch,
     IfNoneMatch,
@@ -77,10 +77,12 @@ async def get_cart_by_id(
 ) -> Response:
     """For its shopper, and for admins of its store. Each line shows whether there are still units
     for it."""
-    owner = await _owner(call, cart_id)
-    if owner.cart is not None:
+    found = await call.state.carts.owner(cart_id.lower())
+    owner = _allowed(call, CartOwner(found.store_id, found.user_id) if found else None)
+    cart = found.cart if found else None
+    if cart is not None:
         call.link_to_saga(owner.store_id, owner.user_id)
-    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
+    return unless_known(await shown_cart(call.state, cart), if_none_match)
 
 
 @router.put(
@@ -219,7 +221,7 @@ async def _operation(
 
     A cart that is gone still has its operations: a repeated key is answered as it was.
     """
-    owner = await _owner(call, cart_id)
+    owner = _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts))
     common = operation(
         call,
         name,
@@ -232,9 +234,8 @@ async def _operation(
     return common | {"cart_id": cart_id.lower()}
 
 
-async def _owner(call: Call, cart_id: str) -> Owner:
+def _allowed(call: Call, owner: CartOwner | None) -> CartOwner:
     """Whose cart it is; 404 for a stranger, exactly as for a cart that does not exist."""
-    owner = await call.state.carts.owner(cart_id.lower())
     principal = call.principal
     if owner is None or (
         owner.user_id != principal.user_id and not principal.administers(owner.store_id)
