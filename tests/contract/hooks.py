@@ -23,6 +23,7 @@ _NOT_ITS_FORM = {404, 409, 412, 422, 503}
 """No such cart or product, busy, changed by others, a key of another request, and a call that took
 too long on a busy machine, which `tests.contract.fuzz` counts."""
 _PATIENCE_SECONDS = 60
+_INTEGERS = {"quantity", "ttlSeconds"}
 _HELD = ("already holds", "already has", "Cart must not be worth")
 
 _statuses: Counter[str] = Counter()
@@ -47,9 +48,9 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
     if "Idempotency-Key" in (case.headers or {}):
         case.body.pop("idempotencyKey", None)
     # To JSON Schema 2.0 is an integer; the contract wants it without a fraction.
-    quantity = case.body.get("quantity")
-    if isinstance(quantity, float):
-        case.body["quantity"] = int(quantity)
+    for name in _INTEGERS & case.body.keys():
+        if isinstance(case.body[name], float):
+            case.body[name] = int(case.body[name])
 
 
 @schemathesis.hook
