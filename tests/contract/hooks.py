@@ -49,8 +49,9 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
         case.body.pop("idempotencyKey", None)
     # To JSON Schema 2.0 is an integer; the contract wants it without a fraction.
     for name in _INTEGERS & case.body.keys():
-        if isinstance(case.body[name], float):
-            case.body[name] = int(case.body[name])
+        value = case.body[name]
+        if isinstance(value, float):
+            case.body[name] = int(value)
 
 
 @schemathesis.hook
