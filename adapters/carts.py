@@ -6,7 +6,6 @@ waits for them, and of what they took the processor a quarter was Beanie's.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,7 @@ from adapters.mongo import (
     close,
     connect,
 )
+from adapters.recent import Recent
 from models.cart import AvailabilityStatus, Cart, CartContent
 from models.changes import Changed, ChangeRefused, apply_change
 from models.errors import AlreadyCommitted, RunAlreadyAborted, VersionConflict
@@ -54,11 +54,17 @@ class _CartHasMovedOnError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The store and user of a cart, and the cart while there is one."""
+class CartOwner:
+    """The store and user of a cart."""
 
     store_id: str
     user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner(CartOwner):
+    """These, and the cart while there is one."""
+
     cart: Cart | None
 
 
@@ -102,7 +108,8 @@ class CartStore:
 
     def __init__(self, client: MongoClient) -> None:
         self._client = client
-        self._recent: OrderedDict[str, Cart] = OrderedDict()
+        # For the run's pivot; one that is lost is read again.
+        self._recent: Recent[str, Cart] = Recent(most=_RECENT_CARTS)
 
     @classmethod
     async def connect(cls, uri: SecretStr, *, app_name: str) -> "CartStore":
@@ -190,7 +197,7 @@ class CartStore:
                 self._read_locked(run),
             )
         if cart is not None:
-            self._remember(run.run_id, cart)
+            self._recent.keep(run.run_id, cart)
         own = next((record for record in records if record.id == run.run_id), None)
         committed = next((record for record in records if record.state == "committed"), None)
         line = cart.line(request.product_id) if cart and request.product_id else None
@@ -216,7 +223,7 @@ class CartStore:
         """
         run = request.run
         async with bounded(COMMIT_SECONDS):
-            before = self._recent.pop(run.run_id, None)
+            before = self._recent.pop(run.run_id)
             if request.expected_version is None or not _is_expected(before, request):
                 before = await self._read_locked(run)
             if request.expected_version is not None and not _is_expected(before, request):
@@ -303,13 +310,6 @@ class CartStore:
                     raise
                 return recorded(decided)
         return recorded(record)
-
-    def _remember(self, run_id: str, cart: Cart) -> None:
-        """Keeps a cart for the run's pivot; a lost one is read again."""
-        self._recent[run_id] = cart
-        self._recent.move_to_end(run_id)
-        while len(self._recent) > _RECENT_CARTS:
-            self._recent.popitem(last=False)
 
 
 def _is_expected(cart: Cart | None, request: CommitChange) -> bool:

@@ -1,7 +1,5 @@
 """MongoDB: the span of each command, for a process that traces."""
 
-from collections import OrderedDict
-
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
 from pymongo.monitoring import (
     CommandFailedEvent,
@@ -9,6 +7,8 @@ from pymongo.monitoring import (
     CommandStartedEvent,
     CommandSucceededEvent,
 )
+
+from adapters.recent import Recent
 
 _MOST_OPEN = 1000  # the end of a command that was cancelled is never told
 
@@ -18,7 +18,7 @@ class MongoSpans(CommandListener):
 
     def __init__(self) -> None:
         self._tracer = get_tracer("cart")
-        self._open: OrderedDict[int, Span] = OrderedDict()
+        self._open: Recent[int, Span] = Recent(most=_MOST_OPEN)
 
     def started(self, event: CommandStartedEvent) -> None:
         if not get_current_span().is_recording():
@@ -29,19 +29,16 @@ class MongoSpans(CommandListener):
         if isinstance(collection, str):
             attributes["db.collection.name"] = collection
             name += f" {collection}"
-        self._open[event.request_id] = self._tracer.start_span(
-            name, kind=SpanKind.CLIENT, attributes=attributes
-        )
-        while len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
+        span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self._open.keep(event.request_id, span)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        span = self._open.pop(event.request_id, None)
+        span = self._open.pop(event.request_id)
         if span is not None:
             span.end()
 
     def failed(self, event: CommandFailedEvent) -> None:
-        span = self._open.pop(event.request_id, None)
+        span = self._open.pop(event.request_id)
         if span is not None:
             span.set_status(StatusCode.ERROR, str(event.failure.get("codeName", "")))
             span.end()

@@ -1,10 +1,9 @@
 """Whose cart an id is. That never changes, so it is asked for once."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.carts import Owner
+from adapters.carts import CartOwner, Owner
+from adapters.recent import Recent
 
 MOST = 50_000
 """Carts whose owner is remembered, about 20 MB of them; the one not asked for the longest goes."""
@@ -16,30 +15,18 @@ class Reader(Protocol):
     async def owner(self, cart_id: str) -> Owner | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class CartOwner:
-    """The store and the user of a cart."""
-
-    store_id: str
-    user_id: str
-
-
 class Owners:
     """The owners of the carts that this process has heard of lately."""
 
     def __init__(self, *, most: int = MOST) -> None:
-        self._most = most
-        self._known: OrderedDict[str, CartOwner] = OrderedDict()
+        self._known: Recent[str, CartOwner] = Recent(most=most)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def know(self, cart_id: str, owner: CartOwner) -> None:
         """Whoever has read or written the cart says whose it is."""
-        self._known[cart_id] = owner
-        self._known.move_to_end(cart_id)
-        while len(self._known) > self._most:
-            self._known.popitem(last=False)
+        self._known.keep(cart_id, owner)
 
     async def of(self, cart_id: str, carts: Reader) -> CartOwner | None:
         """Whose cart this is, or was; None for an id that never was a cart's."""
@@ -48,6 +35,6 @@ class Owners:
             found = await carts.owner(cart_id)
             if found is None:
                 return None  # it may become one
-            owner = CartOwner(found.store_id, found.user_id)
+            owner = CartOwner(found.store_id, found.user_id)  # without the cart
         self.know(cart_id, owner)
         return owner

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 from fastapi import Header, Request, Response
 
+from adapters.carts import CartOwner
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
 from api.outcomes import answered_before, ended
-from api.owners import CartOwner
 from api.routers.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome

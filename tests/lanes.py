@@ -36,19 +36,17 @@ def main() -> int:
     began = time.monotonic()
     for name in BESIDE:
         print(f"beside these run the {name}: {_log(name)}", flush=True)
-    others = {name: _beside(name, paths) for name, paths in BESIDE.items()}
     elsewhere = [f"--ignore={path}" for paths in BESIDE.values() for path in paths]
+    lanes = {"first": subprocess.Popen(_python("coverage", "run", "-m", "pytest", *elsewhere))}
+    lanes |= {name: _beside(name, paths) for name, paths in BESIDE.items()}
     try:
-        ended = {"first": subprocess.call(_python("coverage", "run", "-m", "pytest", *elsewhere))}
-        for lane in others.values():
-            lane.wait()
+        ended = {name: lane.wait() for name, lane in lanes.items()}
     except KeyboardInterrupt:  # which all lanes have heard too, and end their servers
-        for lane in others.values():
+        for lane in lanes.values():
             lane.wait()
         return INTERRUPTED
-    for name, lane in others.items():
-        ended[name] = lane.returncode
-        print(f"\nlane {name}, {' '.join(BESIDE[name])}:\n{_log(name).read_text()}", flush=True)
+    for name, paths in BESIDE.items():
+        print(f"\nlane {name}, {' '.join(paths)}:\n{_log(name).read_text()}", flush=True)
     print(f"{len(ended)} lanes in {time.monotonic() - began:.0f} s", flush=True)
     failed = [name for name, code in ended.items() if code]
     if failed:

@@ -1,14 +1,14 @@
 """Carts by their own id, for their shoppers and for the admins of their stores."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from adapters.carts import CartOwner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
-from api.owners import CartOwner
 from api.performing import (
     IfMatch,
     IfNoneMatch,
@@ -31,6 +31,8 @@ from api.schemas import (
 from models.cart import CartView
 from models.messages import RemoveItemInput, UpdateQuantityInput
 from workflows import ids
+
+AnyOwner = TypeVar("AnyOwner", bound=CartOwner)
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Carts"], route_class=CartRoute, responses=docs.PROTECTED
@@ -77,12 +79,10 @@ async def get_cart_by_id(
 ) -> Response:
     """For its shopper, and for admins of its store. Each line shows whether there are still units
     for it."""
-    found = await call.state.carts.owner(cart_id.lower())
-    owner = _allowed(call, CartOwner(found.store_id, found.user_id) if found else None)
-    cart = found.cart if found else None
-    if cart is not None:
+    owner = _allowed(call, await call.state.carts.owner(cart_id.lower()))
+    if owner.cart is not None:
         call.link_to_saga(owner.store_id, owner.user_id)
-    return unless_known(await shown_cart(call.state, cart), if_none_match)
+    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
 
 
 @router.put(
@@ -234,7 +234,7 @@ async def _operation(
     return common | {"cart_id": cart_id.lower()}
 
 
-def _allowed(call: Call, owner: CartOwner | None) -> CartOwner:
+def _allowed(call: Call, owner: AnyOwner | None) -> AnyOwner:
     """Whose cart it is; 404 for a stranger, exactly as for a cart that does not exist."""
     principal = call.principal
     if owner is None or (

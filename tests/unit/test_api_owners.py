@@ -1,7 +1,7 @@
 """Whose cart an id is: asked for once, and remembered within bounds."""
 
-from adapters.carts import Owner
-from api.owners import CartOwner, Owners
+from adapters.carts import CartOwner, Owner
+from api.owners import Owners
 
 
 class Carts:

@@ -12,7 +12,6 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 import activities.reconcile
-from adapters.repair import CartBooks
 from models.cart import Cart
 from models.messages import (
     Drift,
@@ -26,6 +25,7 @@ from models.operation import Operation
 from models.repair import Finding, LookAgain, ReconcileInput, Report, Suspect
 from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, record, release
 from tests.support.clock import stopped_clock
+from tests.support.drift import only_stores
 from tests.support.relays import details
 from tests.support.shop import Buyer, Shop, World
 from tests.support.traffic import shop_on
@@ -284,16 +284,8 @@ async def test_pages_that_end_within_stores_and_between_them_lose_none(
 ) -> None:
     monkeypatch.setattr(activities.reconcile, "STORES", 2)
     shops = sorted((Shop(store.shop.world) for _ in range(7)), key=lambda shop: shop.store_id)
-    all_stores, own = CartBooks.stores, {shop.store_id for shop in shops}
-
-    async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:
-        async for store_id in all_stores(books, max(after, shops[0].store_id[:-1])):
-            if store_id in own:
-                yield store_id
-            elif store_id > shops[-1].store_id:
-                return
-
-    monkeypatch.setattr(CartBooks, "stores", only_own)
+    own = {shop.store_id for shop in shops}
+    only_stores(monkeypatch, own)
     planted = []
     for shop, carts in zip(shops, (1, 1, 1, 3, 4, 1, 2), strict=True):
         await shop.stock("lamp", STOCK)

@@ -10,7 +10,6 @@ import activities.reconcile
 import activities.watch
 from activities.reconcile import ReconcileActivities
 from activities.repair import RepairActivities
-from adapters.repair import CartBooks
 from adapters.watch import WatchStore
 from models.cart import Cart
 from models.errors import DependencyUnavailable
@@ -19,6 +18,7 @@ from models.repair import Finding, LookAgain, ReconcileInput, Suspect
 from models.watch import HoldWatch
 from tests.support.carts import cart_of, hold, insist, plant_cart, release
 from tests.support.clock import stopped_clock
+from tests.support.drift import only_stores
 from tests.support.shop import Shop, World
 from tests.support.traffic import shop_on
 from tests.support.waiting import eventually
@@ -40,16 +40,7 @@ async def clock(world: World) -> AsyncIterator[None]:
 async def store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     """A store whose carts are all that a look comes to, whatever other tests have left behind."""
     monkeypatch.setattr(activities.watch, "PAUSE_SECONDS", 0.05)
-    own, stores = bench.shop.store_id, CartBooks.stores
-
-    async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:
-        async for store_id in stores(books, max(after, own[:-1])):
-            if store_id >= own:
-                if store_id == own:
-                    yield store_id
-                return
-
-    monkeypatch.setattr(CartBooks, "stores", only_own)
+    only_stores(monkeypatch, {bench.shop.store_id})
     for product_id in ("lamp", "mug"):
         await bench.shop.stock(product_id, 10_000)
     yield bench
