@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from cli.token import mint_token
+from deploy.local.servers import shared_tls
 from settings import Settings
 from tests.support.shop import World
 
@@ -32,8 +33,11 @@ class Shopping(RuleBasedStateMachine):
         super().__init__()
         settings = self.service
         self.store = f"model-{uuid4().hex[:10]}"
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30)
-        self.inventory = httpx.Client(base_url=settings.inventory, timeout=10)
+        tls = shared_tls()
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{settings.port}", timeout=30, verify=tls
+        )
+        self.inventory = httpx.Client(base_url=settings.inventory, timeout=10, verify=tls)
         self.left = {"headphones": STOCK, "cable": STOCK}
         self.carts: dict[str, dict[str, Any]] = {}
         self.latest: tuple[str, str, str, Any, httpx.Response] | None = None

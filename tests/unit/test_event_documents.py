@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from beanie import PydanticObjectId
+from jsonschema_rs import validator_for
 
 from adapters.dead_letters import PREFIX, DeadLetters
 from models import events
@@ -45,19 +46,11 @@ def document() -> dict[str, Any]:
     return asyncapi.document()
 
 
-def validator(schema: dict[str, Any]) -> Any:
-    """Of the dialect that the schema names, or of draft 7."""
-    from jsonschema import Draft7Validator  # noqa: PLC0415 (seconds, which every process would pay)
-    from jsonschema.validators import validator_for  # noqa: PLC0415
-
-    return validator_for(schema, Draft7Validator)(schema)
-
-
 def validate(event: Documented, value: dict[str, Any]) -> None:
     """By the schema that the document has for it."""
     schemas = asyncapi.document()["components"]
     schema = {"$ref": f"#/components/schemas/{event.name}", "components": schemas}
-    validator(schema).validate(value)
+    validator_for(schema).validate(value)
 
 
 def test_the_checked_in_documents_are_current(project_root: Path, document: Any) -> None:
@@ -67,12 +60,12 @@ def test_the_checked_in_documents_are_current(project_root: Path, document: Any)
 
 def test_the_document_is_asyncapi_3(document: Any) -> None:
     """By the schema of the AsyncAPI initiative."""
-    schema = json.loads(ASYNCAPI_SCHEMA.read_text())
-    errors = [error.message for error in validator(schema).iter_errors(document)]
+    schema = validator_for(json.loads(ASYNCAPI_SCHEMA.read_text()))
+    errors = [error.message for error in schema.iter_errors(document)]
     assert errors == []
     without = copy.deepcopy(document)
     del without["info"]["version"]
-    assert not validator(schema).is_valid(without)
+    assert not schema.is_valid(without)
 
 
 def test_every_topic_is_documented(document: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from deploy.local.ports import more_free_ports
+from deploy.local.servers import shared_tls
 from inventory.schemas import ReleaseRequest, ReserveRequest
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +44,7 @@ def running_inventory(uri: str, **environment: str) -> Iterator[Service]:
         deadline = time.monotonic() + 20
         while True:
             try:
-                httpx.get(f"{service.url}/health", trust_env=False)
+                httpx.get(f"{service.url}/health", trust_env=False, verify=shared_tls())
             except httpx.TransportError:
                 assert process.poll() is None, "the service has ended"
                 assert time.monotonic() < deadline, "the service does not start"
@@ -139,7 +140,7 @@ class Warehouse:
 async def a_warehouse(url: str) -> AsyncIterator[Warehouse]:
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
     async with httpx.AsyncClient(
-        base_url=url, timeout=15, trust_env=False, limits=limits
+        base_url=url, timeout=15, trust_env=False, limits=limits, verify=shared_tls()
     ) as client:
         yield Warehouse(client)
 
