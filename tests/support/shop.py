@@ -25,6 +25,9 @@ from workflows.ids import cart_workflow_id
 
 PRICE = 79.99
 
+APP_NAME = "tests"
+"""What MongoDB is told of who asks."""
+
 
 @dataclass
 class Event:
@@ -53,7 +56,7 @@ _open: list[CartStore] = []
 @asynccontextmanager
 async def world_of(settings: Settings) -> AsyncIterator[World]:
     """Clients of a running stack. Of one within another, the inner has the documents."""
-    carts = await CartStore.connect(settings.mongodb, app_name="tests")
+    carts = await CartStore.connect(settings.mongodb, app_name=APP_NAME)
     _open.append(carts)
     async with (
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30) as http,
