@@ -9,10 +9,10 @@ from settings import Settings
 from tests.deploy.prometheus import Prometheus, prometheus
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def seen(
     stack: Stack, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Prometheus]:
-    """It runs beside the stack."""
+    """It runs beside the stack, no longer than it is looked at: it asks every process all the time."""
     async with prometheus(settings, tmp_path_factory.mktemp("prometheus")) as running:
         yield running
