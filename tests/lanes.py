@@ -16,26 +16,19 @@ from pathlib import Path
 LOGS = Path(".local")
 INTERRUPTED = 130
 BESIDE = {
-    "faults": (
-        "tests/contract",
-        "tests/faults",
-        "tests/integration/inventory",
-        "tests/integration/test_outages.py",
-    ),
+    "faults": ("tests/faults", "tests/workflows"),
     "events": (
+        "tests/contract",
+        "tests/deploy",
         "tests/kafka",
         "tests/integration/test_availability.py",
         "tests/integration/test_consumer.py",
         "tests/integration/test_dead_letters.py",
         "tests/integration/test_known_bad_events.py",
-        "tests/integration/test_orders.py",
-    ),
-    "shop": (
-        "tests/integration/test_add_item.py",
         "tests/integration/test_metrics.py",
         "tests/integration/test_model.py",
+        "tests/integration/test_orders.py",
         "tests/integration/test_routes.py",
-        "tests/workflows",
     ),
 }
 """Which tests have a lane beside the first, so that all take about as long."""
