@@ -98,6 +98,10 @@ class Contenders:
         raw = request("GET", f"/api/v1/cart/{STORE}/store", token=self.token(user))
         return self._got(self._api, raw)
 
+    def live(self) -> Prepare:
+        """The API's own empty route, which asks for no token."""
+        return self._got(self._api, request("GET", "/health/live"))
+
     def empty(self, user: str) -> Prepare:
         """An empty route that asks for a token, of the bench's application."""
         raw = request("GET", f"/empty/{STORE}/store", token=self.token(user))

@@ -23,35 +23,12 @@ from bench.rounds import (
 )
 
 AT_ONCE = (1, 8, 32)
-LATENCIES = (
-    {
-        "add_over_noop_p50": ("add", "noop"),
-        "saga_over_noop_p50": ("saga_result", "noop_result"),
-        "answer_over_direct": ("add", "direct"),
-    },
-    {
-        "update_over_add": ("update", "add"),
-        "remove_over_add": ("remove", "add"),
-    },
-    {
-        "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
-        "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
-    },
-    {
-        "read_over_empty": ("read", "empty"),
-        "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
-    },
-)
-"""The ratios, in groups whose contenders take turns. A group has few, so that what is compared is
-measured close together, and often enough: of a hundred times of 40 ms the median is good to 3 %."""
-
 _RECOVERY_SECONDS = 2.0  # of the breakers, and of whoever listens
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: so many rounds of each group of contenders, for `seconds` at most;
-    `phases` of an outage are healthy and down in turns."""
+    """How much is measured; `phases` of an outage are healthy and down in turns."""
 
     rounds: int
     seconds: float
@@ -64,7 +41,7 @@ class Size:
 
 FULL = Size(
     rounds=150,
-    seconds=45,
+    seconds=90,
     warm_up=20,
     blocks=5,
     block_seconds=1.5,
@@ -73,7 +50,7 @@ FULL = Size(
 )
 QUICK = Size(
     rounds=40,
-    seconds=4,
+    seconds=14,
     warm_up=8,
     blocks=2,
     block_seconds=0.6,
@@ -104,8 +81,7 @@ class Figures:
 def ticks(size: Size) -> int:
     """How many ticks a run makes, for a display of its progress."""
     blocks = size.blocks * len(AT_ONCE) * 2
-    latencies = len(LATENCIES) * (size.rounds + size.warm_up)
-    return latencies + blocks + 2 * (2 * size.phases + 1) * size.phase_operations
+    return size.rounds + size.warm_up + blocks + 2 * (2 * size.phases + 1) * size.phase_operations
 
 
 async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
@@ -152,19 +128,28 @@ async def _latencies(
         "two_to_one_cart": contenders.adds(carts=1),
         "two_to_two_carts": contenders.adds(carts=2),
         "read": contenders.read(reader),
+        "live": contenders.live(),
         "empty": contenders.empty(reader),
         "page_of_100": await changes.admin_page(carts=PAGE),
         "page_of_100000": await changes.admin_page(carts=MANY),
     }
-    for ratios in LATENCIES:
-        compared = {name: runners[name] for pair in ratios.values() for name in pair}
-        samples = await interleaved(
-            compared, rounds=size.rounds, warm_up=size.warm_up, seconds=size.seconds, tick=tick
-        )
-        for name, taken in samples.items():
-            figures.detail(name, taken)
-        for ratio, (of, to) in ratios.items():
-            figures.compare(ratio, samples[of], samples[to])
+    samples = await interleaved(
+        runners, rounds=size.rounds, warm_up=size.warm_up, seconds=size.seconds, tick=tick
+    )
+    for name, taken in samples.items():
+        figures.detail(name, taken)
+    for ratio, (of, to) in {
+        "add_over_noop_p50": ("add", "noop"),
+        "saga_over_noop_p50": ("saga_result", "noop_result"),
+        "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
+        "answer_over_direct": ("add", "direct"),
+        "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
+        "read_over_empty": ("read", "empty"),
+        "update_over_add": ("update", "add"),
+        "remove_over_add": ("remove", "add"),
+        "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
+    }.items():
+        figures.compare(ratio, samples[of], samples[to])
 
 
 async def _throughputs(
