@@ -13,6 +13,6 @@ from tests.deploy.prometheus import Prometheus, prometheus
 async def seen(
     stack: Stack, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Prometheus]:
-    """It runs beside the stack, no longer than it is looked at: it asks every process all the time."""
+    """It runs beside the stack while it is looked at; it asks every process all the time."""
     async with prometheus(settings, tmp_path_factory.mktemp("prometheus")) as running:
         yield running
