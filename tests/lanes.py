@@ -2,9 +2,9 @@
 
 Most tests wait for something, so two processors have time for three of them. Each lane is a pytest
 of its own, with servers of its own. What no other lane has is the first one's; it is shown as it
-runs and measures coverage. The others go to files, and are shown when they have ended; they do
-again what the first one does (with faults, or on other servers), and measuring that would only
-make them slower. Exit code 1 when a lane has failed.
+runs and measures coverage. The others go to files, and are shown when they have ended; most of what
+they run of the service the first one runs too (they do it with faults, with much traffic, or on
+other servers), and measuring that would only make them slower. Exit code 1 when a lane has failed.
 """
 
 import subprocess

@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.servers import shared_tls
 from settings import LOCALHOST, Settings
 
 Labels = tuple[tuple[str, str], ...]
@@ -83,7 +84,7 @@ class Service:
 async def scrape(settings: Settings) -> Service:
     """One page of each process."""
     ports = (settings.port, settings.worker_metrics_port, settings.consumer_metrics_port)
-    async with httpx.AsyncClient(timeout=10) as http:
+    async with httpx.AsyncClient(timeout=10, verify=shared_tls()) as http:
         pages = await asyncio.gather(
             *(http.get(f"http://{LOCALHOST}:{port}/metrics") for port in ports)
         )
