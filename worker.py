@@ -31,6 +31,7 @@ from activities.outbox import OutboxActivities
 from activities.reconcile import ReconcileActivities
 from activities.repair import RepairActivities
 from activities.scans import ScanActivities
+from activities.update import UpdateActivities
 from activities.watch import WatchActivities
 from adapters.cache import CartCache
 from adapters.cart_scans import CartScans
@@ -152,6 +153,7 @@ def build_worker(
     event_steps = EventActivities(events, outbox)
     cart_steps = CartActivities(carts, cache, event_steps)
     inventory_steps = InventoryActivities(inventory, outbox, stock)
+    update_steps = UpdateActivities(carts, inventory_steps)
     outbox_steps = OutboxActivities(
         outbox,
         events,
@@ -198,6 +200,7 @@ def build_worker(
             outbox_steps.skip,
             inventory_steps.reserve,
             inventory_steps.release,
+            update_steps.load_and_reserve,
             event_steps.publish,
             expiry_steps.expire_page,
             figure_steps.measure,

@@ -34,7 +34,12 @@ class InventoryActivities:
     @activity.defn(name="reserve_hold")
     async def reserve(self, hold: ReserveHold) -> HoldAnswer:
         """Reserves units; after a timeout it is not tried again, the caller has waited enough."""
-        with as_application_error(final=(DependencyTimeout,)), _counted():
+        with as_application_error(final=(DependencyTimeout,)):
+            return await self.hold(hold)
+
+    async def hold(self, hold: ReserveHold) -> HoldAnswer:
+        """Reserves units, as a part of a step; raises `DependencyUnavailable`."""
+        with _counted():
             answer = await self._inventory.reserve(hold)
         if answer.granted:
             RESERVED.add(1)

@@ -15,6 +15,7 @@ from models.messages import (
     ReleaseEffect,
     ReplyTo,
     SagaRun,
+    UpdateQuantityInput,
 )
 
 
@@ -53,6 +54,11 @@ class LoadedCart(Message):
     own_record: Recorded | None = None
     committed_record: Recorded | None = None
 
+    @property
+    def record(self) -> Recorded | None:
+        """What answers the operation already: this run's record, or an earlier run's."""
+        return self.own_record or self.committed_record
+
 
 class ReserveHold(Message):
     """Reserve `quantity` units of a product for a user, on account of a saga."""
@@ -73,6 +79,26 @@ class HoldAnswer(Message):
     granted: bool
     available: int
     repeated: bool = False
+
+
+class LoadForUpdate(Message):
+    """Load what an update decides on, and reserve the units that it needs more."""
+
+    run: SagaRun
+    update: UpdateQuantityInput
+
+
+class CartAndHold(Message):
+    """What an update found; `cart` None when MongoDB did not answer, and nothing was reserved.
+
+    `units` is how many were asked for. Then `answer` None means that the inventory did not answer,
+    and may hold them; `timed_out` that it was waited for as long as a caller is made to wait.
+    """
+
+    cart: LoadedCart | None = None
+    units: int = 0
+    answer: HoldAnswer | None = None
+    timed_out: bool = False
 
 
 class CommitChange(Message):

@@ -3,11 +3,11 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import AddItemInput, AddLine, OperationResult
+    from models.checks import refusal_of_room
+    from models.messages import AddItemInput, AddLine, OperationResult, Refusal
     from models.steps import LoadedCart, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.checks import require_room
     from workflows.saga import Saga
 
 
@@ -22,9 +22,9 @@ class AddItemWorkflow(CartWorkflow):
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: AddItemInput) -> Recorded:
-        def has_room(cart: LoadedCart) -> None:
+        def room(cart: LoadedCart) -> Refusal | None:
             units = cart.line_quantity + request.quantity
-            require_room(cart, request.policy, units=units, price=request.product_price)
+            return refusal_of_room(cart, request.policy, units=units, price=request.product_price)
 
-        await saga.reserve(request.product_id, request.quantity, has_room)
+        await saga.reserve(request.product_id, request.quantity, room)
         return await saga.commit(AddLine(request=request))

@@ -4,12 +4,12 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.scans import ScanActivities
+    from models.checks import refusal_of_cart
     from models.errors import VersionConflict
     from models.messages import ClearCart, ClearCartInput, OperationResult
     from models.steps import FindOrdered, LoadedCart, Recorded
     from workflows import ids, policies
     from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
-    from workflows.checks import require_cart
     from workflows.saga import Saga
     from workflows.steps import step
 
@@ -36,7 +36,7 @@ class ClearCartWorkflow(CartWorkflow):
     async def _ordered(
         self, saga: Saga, request: ClearCartInput, cart_id: str, version: int
     ) -> Recorded:
-        cart = await saga.load(lambda cart: require_cart(cart, cart_id))
+        cart = await saga.load(lambda cart: refusal_of_cart(cart, cart_id))
         if cart.version <= version:
             return await saga.commit(ClearCart(request=request, ordered=request.items))
         ordered = await step(

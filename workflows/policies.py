@@ -43,6 +43,13 @@ RESERVE = LocalActivityConfig(
     ),
 )
 
+# Each of its two calls ends by itself before this; the steps above are the second try.
+LOAD_AND_RESERVE = LocalActivityConfig(
+    summary="Read the cart, and hold in the inventory what the update needs more",
+    start_to_close_timeout=timedelta(seconds=15),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
 COMMIT = LocalActivityConfig(
     summary="The pivot: store the cart and the operation's record, answer the caller, tell of it",
     # The pivot itself has a third of it; what is shown and published after it has the rest.

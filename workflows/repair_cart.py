@@ -61,7 +61,7 @@ class RepairCartWorkflow(CartWorkflow):
         if all(drift.kind is DriftKind.STUCK_EFFECT for drift in mended):
             return None
         return await saga.commit(
-            RepairCart(request=request, drifts=self._drifts), partial(_require_same, cart)
+            RepairCart(request=request, drifts=self._drifts), partial(_refusal_unless_same, cart)
         )
 
     async def _mend(self, saga: Saga, drift: Drift) -> Drift:
@@ -100,7 +100,8 @@ class RepairCartWorkflow(CartWorkflow):
         )
 
 
-def _require_same(examined: LoadedCart, cart: LoadedCart) -> None:
+def _refusal_unless_same(examined: LoadedCart, cart: LoadedCart) -> Refusal | None:
     """Whoever changed the cart without its lock must not be overwritten."""
-    if (cart.cart_id, cart.version) != (examined.cart_id, examined.version):
-        raise Refused(Refusal(code="precondition_failed"))
+    if (cart.cart_id, cart.version) == (examined.cart_id, examined.version):
+        return None
+    return Refusal(code="precondition_failed")

@@ -22,10 +22,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.events import EventActivities
     from activities.inventory import InventoryActivities
     from activities.outbox import OutboxActivities
+    from activities.update import UpdateActivities
     from models import messages as m
     from models import steps as s
-    from models.cart import matches
-    from models.errors import VersionConflict
+    from models.checks import refusal_of_tags, refusal_of_update
+    from models.errors import DependencyUnavailable, VersionConflict
     from models.relays import RelayKind, WakeRelay
     from workflows import ids, policies
     from workflows.steps import attempt, step
@@ -35,11 +36,8 @@ _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 FIRST_TASK_EVENTS = 3
 """The length of a run's history when its first task is tried first: started, scheduled, begun."""
 
-Reserves = Callable[[s.LoadedCart], int]
-"""How many units a saga reserves, which depends on the cart."""
-
-Check = Callable[[s.LoadedCart], None]
-"""Raises `Refused` when the cart, as loaded, does not allow the operation."""
+Check = Callable[[s.LoadedCart], m.Refusal | None]
+"""Why the cart, as loaded, does not allow the operation (see `models.checks`)."""
 
 
 class Refused(Exception):
@@ -82,8 +80,9 @@ class Saga:
         self._product_id = product_id
         # Then an earlier try of the run, whose worker died, may have done any of its steps.
         self._tried_before = info.get_current_history_length() > FIRST_TASK_EVENTS
-        self._reserves: Reserves | None = None
         self._cart: s.LoadedCart | None = None
+        self._update: m.UpdateQuantityInput | None = None
+        self._unheard = False
         self._undo: list[m.ReleaseEffect] = []
         self._pivot_tried = False
         self._shown = False
@@ -100,14 +99,8 @@ class Saga:
         """What the Web UI and `cart ops show` say of the saga now."""
         workflow.set_current_details(text)
 
-    async def load(
-        self, check: Check | None = None, *, reserves: Reserves | None = None
-    ) -> s.LoadedCart:
-        """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer.
-
-        `reserves` is what is reserved next. An earlier try of this run may have done it.
-        """
-        self._reserves = reserves or self._reserves
+    async def load(self, check: Check | None = None) -> s.LoadedCart:
+        """Loads the facts, and checks them; raises `AlreadyDecided` when there is an answer."""
         self.show("Loading the cart")
         cart = await step(
             "mongodb",
@@ -117,15 +110,57 @@ class Saga:
                 **policies.LOAD,
             ),
         )
+        return self._loaded(cart, check)
+
+    def _loaded(self, cart: s.LoadedCart, check: Check | None) -> s.LoadedCart:
         self._cart = cart
-        record = cart.own_record or cart.committed_record
-        if record is not None:
-            raise AlreadyDecided(record)
-        tags = self.request.if_match
-        if tags is not None and not matches(tags, cart.cart_id, cart.version):
-            raise Refused(m.Refusal(code="precondition_failed"))
-        if check is not None:
-            check(cart)
+        if cart.record is not None:
+            raise AlreadyDecided(cart.record)
+        refusal = refusal_of_tags(cart, self.request)
+        if refusal is None and check is not None:
+            refusal = check(cart)
+        if refusal is not None:
+            raise Refused(refusal)
+        return cart
+
+    async def load_and_reserve(self, update: m.UpdateQuantityInput) -> s.LoadedCart:
+        """`load` for an update, and `reserve` of the units that it needs more, in one step.
+
+        How many these are only the step knows: while it has not been heard of, the undo has to
+        find out (`_recall`).
+        """
+        self._update = update
+        self._unheard = True
+        self.show(f"Loading the cart; the inventory holds what is more of {update.product_id}")
+        found = await step(
+            "mongodb",
+            workflow.execute_local_activity_method(
+                UpdateActivities.load_and_reserve,
+                s.LoadForUpdate(run=self.run, update=update),
+                **policies.LOAD_AND_RESERVE,
+            ),
+        )
+        self._unheard = False
+
+        def check(cart: s.LoadedCart) -> m.Refusal | None:
+            return refusal_of_update(cart, update)
+
+        if found.cart is None:
+            cart = await self.load(check)
+            more = update.quantity - cart.line_quantity
+            if more > 0:
+                await self.reserve(update.product_id, more)
+            return cart
+        release = self._register(update.product_id, found.units) if found.units else None
+        cart = self._loaded(found.cart, check)
+        if release is None:
+            return cart
+        if found.timed_out:
+            raise DependencyUnavailable("inventory", "it did not answer in time")
+        if found.answer is None:
+            await self._hold(release, asked_before=True)
+        else:
+            await self._held(found.answer, release)
         return cart
 
     async def reserve(self, product_id: str, quantity: int, check: Check | None = None) -> None:
@@ -136,27 +171,40 @@ class Saga:
         if not self.request.policy.reserve:
             return
         # Registered first: a reserve that failed may have been done.
-        release = self._register(product_id, quantity)
+        await self._hold(self._register(product_id, quantity), check)
+
+    async def _hold(
+        self, release: m.ReleaseEffect, check: Check | None = None, *, asked_before: bool = False
+    ) -> None:
+        """Holds what `release` would give back."""
         hold = s.ReserveHold(
             store_id=self.run.store_id,
-            product_id=product_id,
+            product_id=release.product_id,
             user_id=self.run.user_id,
             saga_id=self.run.saga_id,
-            quantity=quantity,
+            quantity=release.quantity,
         )
-        self.show(f"Waiting for the inventory to hold {quantity} x {product_id}")
+        self.show(f"Waiting for the inventory to hold {hold.quantity} x {hold.product_id}")
         answer = await step(
             "inventory",
             workflow.execute_local_activity_method(
                 InventoryActivities.reserve, hold, **policies.RESERVE
             ),
         )
-        if not answer.granted:
-            if not answer.repeated and not self._tried_before:
-                self._undo.remove(release)  # an answered refusal holds nothing
-            # A run that was undone before is refused too: its record says more than "too few".
-            await self.load(check)
-            raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
+        if asked_before:
+            answer = answer.model_copy(update={"repeated": True})
+        await self._held(answer, release, check)
+
+    async def _held(
+        self, answer: s.HoldAnswer, release: m.ReleaseEffect, check: Check | None = None
+    ) -> None:
+        if answer.granted:
+            return
+        if not answer.repeated and not self._tried_before:
+            self._undo.remove(release)  # an answered refusal holds nothing
+        # A run that was undone before is refused too: its record says more than "too few".
+        await self.load(check)
+        raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))
 
     def _register(self, product_id: str, quantity: int) -> m.ReleaseEffect:
         """The undo of a reserve."""
@@ -220,7 +268,7 @@ class Saga:
         happened. None when there was nothing to undo.
         """
         if not self._undo and not self._pivot_tried:
-            if not self._tried_before or self._cart is not None:
+            if self._cart is not None or not (self._tried_before or self._unheard):
                 return None
             await self._recall()
         self.show(f"Undoing: {reason}")
@@ -248,14 +296,13 @@ class Saga:
         return record
 
     async def _recall(self) -> None:
-        """Registers what an earlier try may have reserved, where this one could not even load."""
+        """Registers what an update may have reserved, where the run has not heard of the load."""
         request = s.LoadCart(run=self.run, product_id=self._product_id)
         cart = await workflow.execute_activity_method(
             CartActivities.load, request, **policies.LOAD_FOR_AS_LONG_AS_IT_TAKES
         )
-        units = self._reserves(cart) if self._reserves else 0
-        if units > 0 and self._product_id is not None:
-            self._register(self._product_id, units)
+        if self._update is not None and self._update.quantity > cart.line_quantity:
+            self._register(self._update.product_id, self._update.quantity - cart.line_quantity)
 
     async def finish(self, record: s.Recorded) -> None:
         """Does the effects of a record, all at once. What fails stays pending in the record."""

@@ -3,18 +3,18 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from models.checks import refusal_of_update
     from models.errors import VersionConflict
-    from models.messages import OperationResult, SetQuantity, UpdateQuantityInput
+    from models.messages import OperationResult, Refusal, SetQuantity, UpdateQuantityInput
     from models.steps import LoadedCart, Recorded
     from workflows import ids
     from workflows.cart_workflow import CartWorkflow
-    from workflows.checks import require_line, require_room
     from workflows.saga import Saga
 
 
 @workflow.defn(name=ids.UPDATE_QUANTITY)
 class UpdateQuantityWorkflow(CartWorkflow):
-    """compensatable: load, reserve the more · pivot · retriable: release the less, event."""
+    """compensatable: load and reserve the more · pivot · retriable: release the less, event."""
 
     @workflow.run
     async def run(self, request: UpdateQuantityInput) -> OperationResult:
@@ -23,24 +23,16 @@ class UpdateQuantityWorkflow(CartWorkflow):
         return await self.carry_out(saga, self._steps(saga, request))
 
     async def _steps(self, saga: Saga, request: UpdateQuantityInput) -> Recorded | None:
-        def has_line(cart: LoadedCart) -> None:
-            require_line(cart, request.cart_id)
-
-        def difference(cart: LoadedCart) -> int:
-            return request.quantity - cart.line_quantity
-
-        cart = await saga.load(has_line, reserves=difference)
+        cart = await saga.load_and_reserve(request)
         before = cart.line_quantity
         if request.quantity == before:
             return None
-        if request.quantity > before:
-            require_room(cart, request.policy, units=request.quantity, price=cart.line_price)
-            await saga.reserve(request.product_id, difference(cart))
 
-        def line_is_as_it_was(moved: LoadedCart) -> None:
+        def line_is_as_it_was(moved: LoadedCart) -> Refusal | None:
             # What was reserved is the difference to this quantity, and to no other.
-            has_line(moved)
-            if moved.line_quantity != before:
+            refusal = refusal_of_update(moved, request)
+            if refusal is None and moved.line_quantity != before:
                 raise VersionConflict("the line was changed meanwhile")
+            return refusal
 
         return await saga.commit(SetQuantity(request=request), line_is_as_it_was)

@@ -7,8 +7,8 @@ from tests.faults.rig import Rig
 from tests.faults.traffic import Ledger, buy, prepare
 from tests.faults.wishes import Habit, Request, What
 
-LOADS = 2
-"""How often a saga tries to load its cart (`workflows.policies`)."""
+LOADS = 3
+"""How often an update tries to load its cart (`Saga.load_and_reserve`, `workflows.policies`)."""
 
 
 async def test_units_of_the_first_try_are_given_back_by_a_second_that_cannot_load(rig: Rig) -> None:

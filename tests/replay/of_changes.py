@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from models.errors import DependencyUnavailable
+from models.errors import DependencyTimeout, DependencyUnavailable
 from models.messages import ClearCartInput, RemoveItemInput, UpdateQuantityInput
 from tests.replay.common import (
     FOR_EVER,
@@ -63,8 +63,32 @@ async def update_rejected_for_stock(bench: Bench, relays: RelayBench) -> Run:
 
 async def update_undone_without_inventory(bench: Bench, relays: RelayBench) -> Run:
     start = await _with_a_cart(bench, relays)
-    bench.faults.fail("reserve", "after", INVENTORY_IS_DOWN, times=3)
+    bench.faults.fail("reserve", "after", INVENTORY_IS_DOWN, times=FOR_EVER)
     return await start("update", 5)
+
+
+async def update_with_its_second_reserve(bench: Bench, relays: RelayBench) -> Run:
+    start = await _with_a_cart(bench, relays)
+    bench.faults.fail("reserve", "after", INVENTORY_IS_DOWN)
+    return await start("update", 5)
+
+
+async def update_with_its_second_load(bench: Bench, relays: RelayBench) -> Run:
+    start = await _with_a_cart(bench, relays)
+    bench.faults.fail("load", "after", DependencyUnavailable("mongodb"))
+    return await start("update", 5)
+
+
+async def update_undone_after_a_silence(bench: Bench, relays: RelayBench) -> Run:
+    start = await _with_a_cart(bench, relays)
+    bench.faults.fail("reserve", "after", DependencyTimeout("inventory"))
+    return await start("update", 5)
+
+
+async def update_undone_inside_its_first_step(bench: Bench, relays: RelayBench) -> Run:
+    start = await _with_a_cart(bench, relays)
+    await relays.shop.fault("reserve", "commit_then_timeout", seconds=3)
+    return await start("update", 5, deadline_seconds=0.8)
 
 
 async def update_undone_by_its_deadline(bench: Bench, relays: RelayBench) -> Run:
@@ -149,6 +173,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     update_to_what_it_is,
     update_rejected_for_stock,
     update_undone_without_inventory,
+    update_with_its_second_reserve,
+    update_with_its_second_load,
+    update_undone_after_a_silence,
+    update_undone_inside_its_first_step,
     update_undone_by_its_deadline,
     update_with_its_release_deferred,
     remove_committed,
