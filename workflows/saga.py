@@ -297,12 +297,13 @@ class Saga:
 
     async def _recall(self) -> None:
         """Registers what an update may have reserved, where the run has not heard of the load."""
+        update = self._update if self.request.policy.reserve else None
         request = s.LoadCart(run=self.run, product_id=self._product_id)
         cart = await workflow.execute_activity_method(
             CartActivities.load, request, **policies.LOAD_FOR_AS_LONG_AS_IT_TAKES
         )
-        if self._update is not None and self._update.quantity > cart.line_quantity:
-            self._register(self._update.product_id, self._update.quantity - cart.line_quantity)
+        if update is not None and update.quantity > cart.line_quantity:
+            self._register(update.product_id, update.quantity - cart.line_quantity)
 
     async def finish(self, record: s.Recorded) -> None:
         """Does the effects of a record, all at once. What fails stays pending in the record."""

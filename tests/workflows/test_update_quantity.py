@@ -131,11 +131,18 @@ async def test_a_deadline_inside_the_step_gives_back_what_it_has_reserved(
     await assert_as_it_was(bench)
 
 
-async def test_a_deadline_inside_the_step_gives_nothing_back_for_fewer_units(
-    bench: Bench, buyer: Buyer
+@pytest.mark.parametrize(
+    ("quantity", "policy"),
+    [
+        pytest.param(1, {}, id="fewer units"),
+        pytest.param(5, {"reserve": False}, id="a shop that reserves nothing"),
+    ],
+)
+async def test_a_deadline_inside_the_step_gives_nothing_back_that_it_cannot_have_reserved(
+    bench: Bench, buyer: Buyer, quantity: int, policy: dict[str, Any]
 ) -> None:
     _, go_on = bench.faults.hold("load")
-    handle = await start(bench, buyer, 1, policy={"deadline_seconds": 0.3})
+    handle = await start(bench, buyer, quantity, policy={"deadline_seconds": 0.3, **policy})
 
     async def asked_again() -> None:
         assert bench.faults.calls["load"] == 2
