@@ -83,6 +83,7 @@ async def test_a_paused_relay(seen: Prometheus, shop: Shop) -> None:
         shop, user_id=user, state="aborted", pending=True, effects=[effect], at=old
     ).insert()
     await seen.fires("CartRelayBehind")
+    assert [one for one in await shop.records() if one.pending]
 
     assert (await cart("ops", "resume", relay)).code == 0
     await seen.is_over("CartRelayBehind")

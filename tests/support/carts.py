@@ -142,6 +142,7 @@ async def reasons(shop: Shop) -> list[str | None]:
 
 def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
     """A record, of a clear unless told otherwise; it is not stored."""
+    user = more.get("user_id", "user")
     fields = {
         "id": str(uuid4()),
         "state": "committed",
@@ -150,10 +151,10 @@ def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
         "saga_id": "cart-1-user-ClearCart",
         "fingerprint": "",
         "store_id": shop.store_id,
-        "user_id": "user",
+        "user_id": user,
         "pending": False,
         "reason": reason,
-        "shard_key": shard_key(shop.store_id, "user"),
+        "shard_key": shard_key(shop.store_id, user),
         "at": datetime.now(UTC),
     }
     return Operation(**fields | more)
