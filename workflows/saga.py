@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.update import UpdateActivities
     from models import messages as m
     from models import steps as s
-    from models.checks import refusal_of_tags, refusal_of_update
+    from models.checks import refusal_of_tags, refusal_of_update, units_to_reserve
     from models.errors import DependencyUnavailable, VersionConflict
     from models.relays import RelayKind, WakeRelay
     from workflows import ids, policies
@@ -147,9 +147,8 @@ class Saga:
 
         if found.cart is None:
             cart = await self.load(check)
-            more = update.quantity - cart.line_quantity
-            if more > 0:
-                await self.reserve(update.product_id, more)
+            if units := units_to_reserve(cart, update):
+                await self.reserve(update.product_id, units)
             return cart
         release = self._register(update.product_id, found.units) if found.units else None
         cart = self._loaded(found.cart, check)
