@@ -5,12 +5,14 @@ What is not in here: what must be true of it (`invariants`).
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
+from google.protobuf.json_format import MessageToJson
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -27,6 +29,8 @@ QUIET_SECONDS = 60.0
 SLACK_SECONDS = 15.0  # of a machine that does other things too
 _PAGE = 1000
 _AT_ONCE = 16
+_RUNNING = f"WorkflowType IN ('{ids.RELAY}', '{ids.MARK_PRODUCT}') AND ExecutionStatus = 'Running'"
+_LAST_EVENTS = 12
 
 
 Found = Iterator[tuple[str | None, str]]
@@ -120,7 +124,32 @@ async def wait_until_quiet(
 
     with suppress(AssertionError, RPCError):
         await eventually(quiet, timeout=patience, interval=0.25)
-    return time.monotonic() - begun, left
+    took = time.monotonic() - begun
+    if left:
+        left += [line async for line in _stories(rig)]
+    return took, left
+
+
+async def _stories(rig: Rig) -> AsyncIterator[str]:
+    """What the open relays did last: whoever finds something left pending asks for that first."""
+    async for run in rig.temporal.list_workflows(_RUNNING):
+        handle = rig.temporal.get_workflow_handle(run.id, run_id=run.run_id)
+        try:
+            events = (await handle.fetch_history()).events
+            described = await handle.describe()
+        except RPCError as error:
+            yield f"{run.id} cannot be read: {error}"
+            continue
+        last = [
+            f"{event.event_time.ToDatetime():%H:%M:%S.%f} {EventType.Name(event.event_type)}"
+            for event in events[-_LAST_EVENTS:]
+        ]
+        waits = described.raw_description
+        yield (
+            f"{run.id} {run.run_id}, {len(events)} events: {', '.join(last)}; pending: "
+            f"{MessageToJson(waits.pending_workflow_task, indent=None)} "
+            f"{[MessageToJson(one, indent=None) for one in waits.pending_activities]}"
+        )
 
 
 async def _still_open(rig: Rig, ledger: Ledger) -> list[str]:
@@ -129,10 +158,7 @@ async def _still_open(rig: Rig, ledger: Ledger) -> list[str]:
     found = [f"record {record['_id']} has pending effects" async for record in pending]
     if found:
         return found
-    others = (
-        f"WorkflowType IN ('{ids.RELAY}', '{ids.MARK_PRODUCT}') AND ExecutionStatus = 'Running'"
-    )
-    async for run in rig.temporal.list_workflows(others):
+    async for run in rig.temporal.list_workflows(_RUNNING):
         found.append(f"{run.id} is running")  # noqa: PERF401 (mypy: async)
     if found:
         return found
