@@ -45,7 +45,7 @@ class InventoryActivities:
             RESERVED.add(1)
         else:
             NOT_RESERVED.add(1, {"error": "insufficient_stock"})
-        return answer.model_copy(update={"repeated": activity.info().attempt > 1})
+        return answer
 
     @activity.defn(name="release_holds")
     async def release(self, request: ReleaseHolds) -> None:

@@ -71,14 +71,10 @@ class ReserveHold(Message):
 
 
 class HoldAnswer(Message):
-    """Whether the hold was granted, and how many units are available now.
-
-    `repeated` is whether the saga has asked before and heard nothing: that call may still arrive.
-    """
+    """Whether the hold was granted, and how many units are available now."""
 
     granted: bool
     available: int
-    repeated: bool = False
 
 
 class LoadForUpdate(Message):

@@ -157,9 +157,9 @@ class Saga:
         if found.timed_out:
             raise DependencyUnavailable("inventory", "it did not answer in time")
         if found.answer is None:
-            await self._hold(release, asked_before=True)
+            await self._hold(release)
         else:
-            await self._held(found.answer, release)
+            await self._held(found.answer)
         return cart
 
     async def reserve(self, product_id: str, quantity: int, check: Check | None = None) -> None:
@@ -172,9 +172,7 @@ class Saga:
         # Registered first: a reserve that failed may have been done.
         await self._hold(self._register(product_id, quantity), check)
 
-    async def _hold(
-        self, release: m.ReleaseEffect, check: Check | None = None, *, asked_before: bool = False
-    ) -> None:
+    async def _hold(self, release: m.ReleaseEffect, check: Check | None = None) -> None:
         """Holds what `release` would give back."""
         hold = s.ReserveHold(
             store_id=self.run.store_id,
@@ -190,17 +188,16 @@ class Saga:
                 InventoryActivities.reserve, hold, **policies.RESERVE
             ),
         )
-        if asked_before:
-            answer = answer.model_copy(update={"repeated": True})
-        await self._held(answer, release, check)
+        await self._held(answer, check)
 
-    async def _held(
-        self, answer: s.HoldAnswer, release: m.ReleaseEffect, check: Check | None = None
-    ) -> None:
+    async def _held(self, answer: s.HoldAnswer, check: Check | None = None) -> None:
+        """A refusal holds nothing, and yet is undone: only a settled run cannot commit any more.
+
+        The caller is told before the workflow's task is over. Where that is lost all runs again,
+        and the units may be there then.
+        """
         if answer.granted:
             return
-        if not answer.repeated and not self._tried_before:
-            self._undo.remove(release)  # an answered refusal holds nothing
         # A run that was undone before is refused too: its record says more than "too few".
         await self.load(check)
         raise Refused(m.Refusal(code="insufficient_stock", available=answer.available))

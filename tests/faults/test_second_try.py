@@ -1,4 +1,8 @@
-"""A saga whose worker died runs its steps again, and may fail before it comes to what was done."""
+"""A saga whose worker died runs its steps again, and may find the world changed meanwhile."""
+
+import asyncio
+
+import pytest
 
 from tests.faults.control import DIE, Place, Reply, Trap, error
 from tests.faults.invariants import violations
@@ -33,3 +37,31 @@ async def test_units_of_the_first_try_are_given_back_by_a_second_that_cannot_loa
     assert [str(violation) for violation in violations(seen)] == []
     assert [record["state"] for record in seen.records].count("committed") == 1
     await rig.stack.wait_ready(reserved.worker)
+
+
+@pytest.mark.parametrize("what", [What.ADD, What.MORE])
+async def test_who_was_told_that_there_are_too_few_units_gets_none_by_a_second_try(
+    rig: Rig, what: What
+) -> None:
+    """The worker dies when it has told the caller, and then there are units again."""
+    ledger = Ledger(rig, is_clouded=lambda *_: True)
+    await ledger.stock_up({"lamp": 2})
+    await buy(ledger, Request(0, "user", "lamp", 1, "first", Habit.INSISTS))
+    request = Request(1, "user", "lamp", 3, "too-many", Habit.LEAVES, what)
+    await prepare(ledger, request)
+    cart = ledger.workflow_id("user")
+
+    async def restock_and_die(_: Trap) -> Reply:
+        await ledger.stock_up({"lamp": 9})
+        ledger.stock["lamp"] += 1  # which is in the cart
+        return DIE
+
+    told = rig.control.arm(Trap(cart, Place("announce", "after"), restock_and_die))
+    await buy(ledger, request)
+    async with asyncio.timeout(10):
+        await told.sprung.wait()
+    assert [told.unchanged for told in request.told] == [True]
+    seen = await observe(rig, ledger, [])
+    assert [str(violation) for violation in violations(seen)] == []
+    assert request.key not in {change.request.key for change in seen.changes}
+    await rig.stack.wait_ready(told.worker)
