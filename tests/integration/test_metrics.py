@@ -128,7 +128,7 @@ async def test_sagas_are_counted_once_and_so_is_what_they_did(day: Day) -> None:
         assert sagas == {"committed": 2, "rejected": 1, "aborted": 1}
         assert now("cart_saga_count_total", outcome="committed", **CLEAR) == 1
         undone = now.by("reason", "cart_saga_undo_count_total", **ADD)
-        assert undone == {"inventory_unavailable": 1}
+        assert undone == {"inventory_unavailable": 1, "rejected": 1}
 
         assert now("cart_inventory_reservation_success_total") == 2
         missed = now.by("error", "cart_inventory_reservation_failure_total")

@@ -100,7 +100,8 @@ async def test_an_update_that_cannot_be_met_says_why(shop: Shop) -> None:
         {"field": "productId", "message": "productId is required"}
     ]
     assert await shop.units("headphones") == (1, 2, 0)
-    assert len(await shop.records()) == 1
+    # Too few units is settled: the run that said so may not find more of them later.
+    assert sorted(record.state for record in await shop.records()) == ["aborted", "committed"]
 
 
 @pytest.mark.parametrize("how", ["body", "query", "path"])

@@ -84,7 +84,7 @@ async def test_too_few_units_hold_nothing(bench: Bench, buyer: Buyer) -> None:
     result = await (await start(bench, buyer, 11)).result()
     assert result.refusal is not None
     assert (result.refusal.code, result.refusal.available) == ("insufficient_stock", 8)
-    assert bench.faults.calls["settle"] == 1  # the run may not commit any more, whoever runs it again
+    assert bench.faults.calls["settle"] == 1  # whoever runs it again may not commit
     await assert_as_it_was(bench)
 
 
