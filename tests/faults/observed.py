@@ -125,8 +125,9 @@ async def wait_until_quiet(
     with suppress(AssertionError, RPCError):
         await eventually(quiet, timeout=patience, interval=0.25)
     took = time.monotonic() - begun
-    if left:
-        left += [line async for line in _stories(rig)]
+    if left:  # one finding stays one
+        with suppress(RPCError):
+            left[-1] = "\n    ".join([left[-1], *[line async for line in _stories(rig)]])
     return took, left
 
 
@@ -134,17 +135,12 @@ async def _stories(rig: Rig) -> AsyncIterator[str]:
     """What the open relays did last: whoever finds something left pending asks for that first."""
     async for run in rig.temporal.list_workflows(_RUNNING):
         handle = rig.temporal.get_workflow_handle(run.id, run_id=run.run_id)
-        try:
-            events = (await handle.fetch_history()).events
-            described = await handle.describe()
-        except RPCError as error:
-            yield f"{run.id} cannot be read: {error}"
-            continue
+        events = (await handle.fetch_history()).events
+        waits = (await handle.describe()).raw_description
         last = [
             f"{event.event_time.ToDatetime():%H:%M:%S.%f} {EventType.Name(event.event_type)}"
             for event in events[-_LAST_EVENTS:]
         ]
-        waits = described.raw_description
         yield (
             f"{run.id} {run.run_id}, {len(events)} events: {', '.join(last)}; pending: "
             f"{MessageToJson(waits.pending_workflow_task, indent=None)} "

@@ -60,7 +60,7 @@ async def test_who_was_told_that_there_are_too_few_units_gets_none_by_a_second_t
     await buy(ledger, request)
     async with asyncio.timeout(10):
         await told.sprung.wait()
-    assert [told.unchanged for told in request.told] == [True]
+    assert [answer.unchanged for answer in request.told] == [True]
     seen = await observe(rig, ledger, [])
     assert [str(violation) for violation in violations(seen)] == []
     assert request.key not in {change.request.key for change in seen.changes}
