@@ -40,7 +40,7 @@ help:
 	@echo "make docs    write the documents of the API and of the events and the dashboards anew, after a change"
 	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
 	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
-	@echo "make image   build the container image (IMAGE=cart-service:dev)"
+	@echo "make image   build the container image (IMAGE=cart-service:dev; TARGET=dev with the demo)"
 	@echo "make sbom    write sbom.json: what a production installation has in it"
 	@echo "make check-deploy  build the image, start docker-compose.yml, walk a shopper's day (minutes)"
 	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
@@ -60,7 +60,7 @@ endif
 
 # Needs PostgreSQL, Java 17 and, the first time, Go and Maven. One after the other: each has servers.
 test-servers: $(STAMP)
-	@$(BIN)/python -m deploy.local.production.builds
+	@$(BIN)/python -m dev.stack.production.builds
 	@$(BIN)/pytest --production tests/integration tests/kafka $(ARGS); failed=$$?; \
 		$(BIN)/pytest --production tests/faults $(ARGS) || failed=1; exit $$failed
 
@@ -85,8 +85,8 @@ check: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
-	@$(BIN)/python -m models.event_docs $(ARGS)
-	@$(BIN)/python -m deploy.grafana
+	@$(BIN)/python -m dev.event_docs $(ARGS)
+	@$(BIN)/python -m dev.grafana
 	@$(BIN)/python -m tests.contract.guide
 
 # A release promises what its document says; from then on `make test` compares with it.
@@ -99,7 +99,7 @@ bench: $(STAMP)
 IMAGE ?= cart-service:dev
 
 image:
-	docker build --file deploy/Dockerfile --tag $(IMAGE) .
+	docker build --file deploy/Dockerfile $(if $(TARGET),--target $(TARGET)) --tag $(IMAGE) .
 
 # In an environment of its own, which has no tool for development in it.
 sbom: $(STAMP)

@@ -32,6 +32,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 LOCALHOST = "127.0.0.1"
+_ALL_INTERFACES = {"": LOCALHOST, "0.0.0.0": LOCALHOST, "::": "[::1]"}
 ENVIRONMENT_NAMES = ("ENVIRONMENT", "NODE_ENV")  # the first one that is set wins
 
 # As browsers send it: no path, no slash at the end, in lower case.
@@ -322,6 +323,14 @@ class Settings(BaseSettings):
     def inventory(self) -> str:
         """Base URL of the Inventory Service."""
         return self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
+
+    @cached_property
+    def api_url(self) -> str:
+        """Where this machine reaches the API."""
+        host = _ALL_INTERFACES.get(self.host, self.host)
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"http://{host}:{self.port}"
 
     @cached_property
     def temporal_ui(self) -> str:

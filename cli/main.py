@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -27,19 +27,19 @@ class Command(NamedTuple):
 # commands imports none of them.
 COMMANDS = {
     "run": Command(
-        "cli.run",
+        "dev.run",
         "Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them.",
     ),
     "stack": Command(
-        "cli.run",
+        "dev.run",
         "Start only the local servers: Temporal, MongoDB, Redis, Kafka; Ctrl-C stops them.",
     ),
     "setup": Command(
         "cli.setup", "Make the Kafka topics, the MongoDB indexes and the search attributes."
     ),
     "doctor": Command("cli.doctor", "Check every dependency; say what is wrong and what to do."),
-    "demo": Command("cli.demo", "Walk a shopper's day against the running service."),
-    "bench": Command("cli.bench", "Measure the ratios, on a local stack of its own."),
+    "demo": Command("dev.demo", "Walk a shopper's day against the running service."),
+    "bench": Command("dev.bench.command", "Measure the ratios, on a local stack of its own."),
     "ops": Command(
         "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
     ),
@@ -57,6 +57,8 @@ COMMANDS = {
 }
 
 DISTRIBUTION = "cart-service"
+# The package of what only developers use, which the wheel does not have.
+DEVELOPMENT = "dev"
 
 
 def build_app(command: str | None = None) -> typer.Typer:
@@ -64,11 +66,25 @@ def build_app(command: str | None = None) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
     if command in COMMANDS:
-        import_module(COMMANDS[command].module).register(app)
+        _module(command).register(app)
         return app
     for name, known in COMMANDS.items():
         app.command(name, help=known.help)(_only_named)
     return app
+
+
+def _module(command: str) -> Any:
+    """The command's module; raises `CliError` where the installation does not have it."""
+    try:
+        return import_module(COMMANDS[command].module)
+    except ModuleNotFoundError as error:
+        if error.name != DEVELOPMENT:
+            raise
+        raise CliError(
+            f"cart {command} needs a checkout of the project: run make install in one, "
+            f"then .venv/bin/cart {command}",
+            exit_code=2,
+        ) from None
 
 
 def _only_named() -> None:

@@ -62,7 +62,7 @@ def _make(settings: "Settings") -> None:
     from temporalio.service import RPCError  # noqa: PLC0415
 
     from cli.console import CliError, reason  # noqa: PLC0415
-    from deploy.setup import set_up  # noqa: PLC0415
+    from cli.provision import set_up  # noqa: PLC0415
     from models.errors import DependencyUnavailable  # noqa: PLC0415
 
     async def bounded() -> None:

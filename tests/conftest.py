@@ -1,7 +1,7 @@
 """Fixtures for all tests: the local stack, started once, and a shop for each test that asks.
 
 Unit tests ask for none of these and need no server. With `--production` the servers are those of
-`deploy.local.production`.
+`dev.stack.production`.
 """
 
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import servers
-from deploy.local.ports import free_ports
-from deploy.local.production import ENVIRONMENT as PRODUCTION
-from deploy.local.stack import Stack
+from dev.stack import servers
+from dev.stack.ports import free_ports
+from dev.stack.production import ENVIRONMENT as PRODUCTION
+from dev.stack.stack import Stack
 from settings import Settings, load_settings
 from tests.support.shop import Shop, World, world_of
 from tests.support.waiting import eventually

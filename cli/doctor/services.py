@@ -6,7 +6,6 @@ import httpx
 
 from cli.console import reason, without_login
 from cli.doctor.findings import Report, start_or_check
-from deploy.local.apps import api_url
 from settings import Settings
 
 API = "API"
@@ -17,7 +16,7 @@ _WELL = ("connected", "reachable", "healthy", "ok")
 
 async def check_api(settings: Settings, report: Report) -> None:
     """Lives, and is ready to serve."""
-    url = api_url(settings)
+    url = settings.api_url
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
         try:
             live = await http.get(f"{url}/health/live")

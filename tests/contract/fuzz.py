@@ -25,7 +25,7 @@ from uuid import uuid4
 import httpx
 
 from cli.token import mint_token
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.contract.hooks import STATUSES_FILE

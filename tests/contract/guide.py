@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from cli.token import mint_token
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from tests.conftest import settings_of_its_own
 from tests.support.shop import Shop, world_of
 from tests.support.waiting import eventually

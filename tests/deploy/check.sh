@@ -11,6 +11,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 BIN=${BIN:-$PWD/.venv/bin}
 IMAGE=cart-service:check
+DEV_IMAGE=cart-service-dev:check
 export CART_VERSION=check
 
 main() {
@@ -27,6 +28,7 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }'
 build_image() {
     local start=$EPOCHREALTIME
     docker build --quiet --file deploy/Dockerfile --tag "$IMAGE" .
+    docker build --quiet --file deploy/Dockerfile --target dev --tag "$DEV_IMAGE" .
     echo "built in $(since "$start")"
 }
 
@@ -94,10 +96,11 @@ stand_ins() {
     fi
     local start=$EPOCHREALTIME image
     built deploy/Dockerfile "$IMAGE"
+    built deploy/Dockerfile "$DEV_IMAGE" --target dev
     echo "built in $(since "$start")"
     storage inspect --type image cart-standins > /dev/null 2>&1 \
         || built tests/deploy/standins/Dockerfile cart-standins:latest --ignorefile /dev/null
-    for image in "$IMAGE" cart-standins:latest; do
+    for image in "$IMAGE" "$DEV_IMAGE" cart-standins:latest; do
         rm -f "$WORK/${image%:*}.tar"
         storage push -q "localhost/$image" "docker-archive:$WORK/${image%:*}.tar:$image"
     done
@@ -125,6 +128,7 @@ inside() {
         --pidfile /run/docker.pid --storage-driver overlay2 > "$WORK/dockerd.log" 2>&1 &
     until docker info > /dev/null 2>&1; do kill -0 $!; sleep 0.5; done
     docker load --quiet --input "$WORK/cart-service.tar"
+    docker load --quiet --input "$WORK/cart-service-dev.tar"
     docker load --quiet --input "$WORK/cart-standins.tar"
     FILES+=(--file tests/deploy/standins/docker-compose.yml)
     system

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from settings import Settings
 from tests.deploy.prometheus import Prometheus, prometheus
 

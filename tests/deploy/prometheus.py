@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import yaml
 
-from deploy.local.ports import free_ports
-from deploy.local.process import ProcessSpec
-from deploy.local.servers import http_probe
-from deploy.local.supervisor import Supervisor
+from dev.stack.ports import free_ports
+from dev.stack.process import ProcessSpec
+from dev.stack.servers import http_probe
+from dev.stack.supervisor import Supervisor
 from settings import LOCALHOST, Settings
 from tests.deploy.tools import ROOT
 from tests.support.waiting import eventually

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local.production.servers import dynamic_config
+from dev.stack.production.servers import dynamic_config
 from tests.deploy.tools import DRAINS, KNOWN, ROOT, run
 
 FILES = ("docker-compose.yml", "docker-compose.test.yml")

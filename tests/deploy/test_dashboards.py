@@ -5,15 +5,15 @@ import json
 import pytest
 import yaml
 
-from deploy.grafana.__main__ import FOLDER, files
-from deploy.grafana.boards import BOARDS
+from dev.grafana.__main__ import FOLDER, files
+from dev.grafana.boards import BOARDS
 from tests.deploy.queries import panels, unknown
 from tests.deploy.tools import ROOT
 
 
 def test_the_files_are_current() -> None:
     written = {file: file.read_text() for file in FOLDER.iterdir()}
-    assert written == files(), "python -m deploy.grafana"
+    assert written == files(), "python -m dev.grafana"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,16 @@ import tomllib
 
 from tests.deploy.tools import ROOT, run
 
+BUILD_FILES = {
+    "LICENSE",
+    "README.md",
+    "deploy",
+    "pyproject.toml",
+    "requirements-build.lock",
+    "requirements.lock",
+}
+# In the image that `--target dev` builds, and never in the wheel.
+DEVELOPMENT = {"dev", "inventory.py"}
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 
 
@@ -19,7 +29,16 @@ def test_the_image_has_all_that_the_wheel_has() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:].split("/")[0] for line in lines if line.startswith("!")}
     assert wheel <= allowed
+    assert allowed - wheel <= BUILD_FILES | DEVELOPMENT
     assert all((ROOT / name).exists() for name in allowed)
+
+
+def test_the_wheel_has_every_module_of_the_service_and_nothing_for_developers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
+    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")}
+    modules = {file.name for file in ROOT.glob("*.py")}
+    assert wheel == (packages | modules) - DEVELOPMENT - {"tests"}
 
 
 def test_what_builds_the_wheel_is_of_the_versions_that_development_has() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.setup import PARTITIONS
+from cli.provision import PARTITIONS
 from settings import Settings
 from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
 

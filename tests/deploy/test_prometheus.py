@@ -1,6 +1,6 @@
 """Rules and dashboards in a real Prometheus, which scrapes the running service; real faults."""
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
 from settings import Settings
 from tests.deploy.prometheus import Prometheus, targets

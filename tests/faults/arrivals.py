@@ -10,7 +10,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.events import EventPublisher, Outgoing, connection_options
-from deploy.setup import PARTITIONS
+from cli.provision import PARTITIONS
 from models.errors import DependencyUnavailable
 from models.incoming import CONSUMED
 from settings import Settings

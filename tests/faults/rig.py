@@ -20,10 +20,10 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from temporalio.client import Client
 
-from deploy.local.ports import free_ports, more_free_ports
-from deploy.local.process import ProcessSpec
-from deploy.local.production import ENVIRONMENT as PRODUCTION
-from deploy.local.stack import Stack
+from dev.stack.ports import free_ports, more_free_ports
+from dev.stack.process import ProcessSpec
+from dev.stack.production import ENVIRONMENT as PRODUCTION
+from dev.stack.stack import Stack
 from settings import LOCALHOST, Settings, load_settings
 from tests.faults.arrivals import Arrivals
 from tests.faults.control import Controller

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 
-from deploy.local.ports import free_ports
+from dev.stack.ports import free_ports
 from tests.faults.proxy import HOST, Mode, Proxy
 
 SOON, NEVER = 2.0, 0.2

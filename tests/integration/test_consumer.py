@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
 from tests.support.consumer_under_test import MOMENTS, PARKING_MOMENTS, VARIABLE
 from tests.support.events import OtherServices, other_services

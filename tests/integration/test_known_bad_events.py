@@ -14,7 +14,7 @@ from adapters import event_consumer
 from adapters.dead_letters import DeadLetters
 from adapters.events import EventPublisher
 from adapters.lanes import Lanes
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
 from models.messages import ClearCartInput
 from tests.kafka.test_consumer import Group, Notes, all_taken

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from adapters.figures import FigureStore
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.events import CART_CLEARED, CART_ITEM_ADDED, ORDER_COMPLETED
 from settings import Settings
 from telemetry.metrics import CATALOG

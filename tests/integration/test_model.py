@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from cli.token import mint_token
-from deploy.local.servers import shared_tls
+from dev.stack.servers import shared_tls
 from settings import Settings
 from tests.support.shop import World
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.cart import Cart
 from models.events import CART_CLEARED, CART_ITEM_REMOVED, CART_ITEM_UPDATED, ORDER_COMPLETED
 from tests.support.events import OtherServices

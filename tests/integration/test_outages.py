@@ -7,7 +7,7 @@ from uuid import uuid4
 from cli.doctor.checks import examine
 from cli.doctor.findings import State
 from cli.ops.history import entries
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from tests.support.outages import down
 from tests.support.shop import Shop
 from tests.support.waiting import eventually

@@ -19,7 +19,7 @@ from temporalio.common import VersioningBehavior
 
 from cli.doctor.findings import Finding, Report, State
 from cli.doctor.temporal import VERSION, WORKER, check_temporal
-from deploy.local import binaries
+from dev.stack import binaries
 from models.messages import Outcome
 from models.relays import RelayKind
 from settings import LOCALHOST, Settings

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from temporalio.client import WorkflowExecutionStatus
 
 from adapters.events import connection_options
-from deploy.local.ports import free_ports, is_free
-from deploy.local.process import StackError
-from deploy.local.stack import SERVERS, Stack
+from dev.stack.ports import free_ports, is_free
+from dev.stack.process import StackError
+from dev.stack.stack import SERVERS, Stack
 from models.events import TOPICS
 from settings import Settings
 from workflows.gateway import connect

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.errors import RunAlreadyAborted
 from models.messages import AddItemInput, AddLine, SagaRun
 from models.steps import CommitChange

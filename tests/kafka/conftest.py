@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.ports import more_free_ports, ports_of
-from deploy.local.process import StackError
-from deploy.local.production import builds
-from deploy.local.stack import Stack
-from deploy.setup import create_topics
+from cli.provision import create_topics
+from dev.stack.ports import more_free_ports, ports_of
+from dev.stack.process import StackError
+from dev.stack.production import builds
+from dev.stack.stack import Stack
 from settings import Settings
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from adapters import event_consumer
 from adapters.event_consumer import EventConsumer
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import CONSUMED, Message
 from settings import Settings

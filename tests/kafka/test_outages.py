@@ -10,7 +10,7 @@ import pytest
 from temporalio.service import RPCError
 
 from adapters.events import EventPublisher
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from models.errors import DependencyUnavailable
 from models.messages import Outcome
 from tests.kafka.test_publisher import event, read, versions

@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import adapters.events
 from adapters.events import EventPublisher, connection_options, ping
-from deploy.local.ports import free_ports
-from deploy.local.stack import Stack
-from deploy.setup import PARTITIONS, create_topics
+from cli.provision import PARTITIONS, create_topics
+from dev.stack.ports import free_ports
+from dev.stack.stack import Stack
 from models.errors import DependencyUnavailable, EffectRefused
 from models.events import CART_CLEARED, CART_ITEM_ADDED, TOPICS
 from models.messages import EventEffect

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from adapters.carts import CartStore
-from deploy.local.stack import SERVERS, Stack
+from dev.stack.stack import SERVERS, Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.replay.common import ended

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.servers import shared_tls
+from dev.stack.servers import shared_tls
 from settings import LOCALHOST, Settings
 
 Labels = tuple[tuple[str, str], ...]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from deploy.local.stack import Stack
+from dev.stack.stack import Stack
 from settings import LOCALHOST
 from tests.conftest import settings_of_its_own
 from tests.support.collector import Collector, collector

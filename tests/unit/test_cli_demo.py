@@ -6,9 +6,9 @@ from typing import Any
 import jwt
 import pytest
 
-from cli.demo import day, others, upkeep
-from cli.demo.steps import STEPS
-from cli.demo.walk import differences
+from dev.demo import day, others, upkeep
+from dev.demo.steps import STEPS
+from dev.demo.walk import differences
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from settings import Settings
 from tests.unit.cli_standin import Ended, Request, Response, clear_environment, run, standin

@@ -60,6 +60,30 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert "bogus" in ended.err
 
 
+@pytest.mark.parametrize("name", ["run", "stack", "demo", "bench"])
+def test_a_command_for_developers_says_so_where_it_is_not_installed(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in [module for module in sys.modules if module.split(".")[0] == "dev"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "meta_path", [WithoutDev, *sys.meta_path])
+
+    ended = run(capsys, name)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"cart {name} needs a checkout of the project")
+    assert len(ended.err.splitlines()) == 1
+
+
+class WithoutDev:
+    """Finds no package `dev`, as in an installation of the wheel."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "dev":
+            raise ModuleNotFoundError("No module named 'dev'", name="dev")
+
+
 def test_every_module_has_register() -> None:
     for command in COMMANDS.values():
         assert callable(import_module(command.module).register)

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from temporalio.service import RPCError, RPCStatusCode
 
-import deploy.setup
+import cli.provision
 from cli.doctor import checks
 from cli.doctor.findings import Finding, State
 from models.events import TOPICS
@@ -29,7 +29,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> SetUp:
 
         found = checks.Examination([Finding("MongoDB", State.OK, "there")], hanging=False)
         monkeypatch.setattr(checks, "examine", lambda *_: found)
-        monkeypatch.setattr(deploy.setup, "set_up", set_up)
+        monkeypatch.setattr(cli.provision, "set_up", set_up)
 
     return there
 
@@ -75,7 +75,7 @@ async def test_what_temporal_has_only_just_made_is_waited_for() -> None:
             raise answers.pop()
         return "known"
 
-    assert await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
+    assert await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
 
 
 async def test_but_not_what_it_refuses() -> None:
@@ -83,14 +83,14 @@ async def test_but_not_what_it_refuses() -> None:
         raise RPCError("no", RPCStatusCode.PERMISSION_DENIED, b"")
 
     with pytest.raises(RPCError, match="no"):
-        await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
+        await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
 
 
 async def test_nor_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy.setup, "NEWS_SECONDS", 0.0)
+    monkeypatch.setattr(cli.provision, "NEWS_SECONDS", 0.0)
 
     async def call() -> None:
         raise RPCError("no such namespace", RPCStatusCode.NOT_FOUND, b"")
 
     with pytest.raises(RPCError, match="no such namespace"):
-        await deploy.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
+        await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)

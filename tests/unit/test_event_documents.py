@@ -14,14 +14,14 @@ from beanie import PydanticObjectId
 from jsonschema_rs import Draft7Validator, validator_for
 
 from adapters.dead_letters import PREFIX, DeadLetters
+from dev.event_docs import asyncapi
+from dev.event_docs.__main__ import main
+from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
+from dev.event_docs.compatibility import breaking_changes
+from dev.event_docs.page import page
 from models import events
 from models.cart import CartContent
 from models.changes import apply_change
-from models.event_docs import asyncapi
-from models.event_docs.__main__ import main
-from models.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
-from models.event_docs.compatibility import breaking_changes
-from models.event_docs.page import page
 from models.messages import (
     AddItemInput,
     AddLine,
@@ -235,7 +235,7 @@ def test_make_docs_refuses_what_breaks_a_consumer(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("models.event_docs.__main__.DOCS", tmp_path)
+    monkeypatch.setattr("dev.event_docs.__main__.DOCS", tmp_path)
     before = copy.deepcopy(document)
     retype("CartCleared", "leftOut", type="string")(before)
     (tmp_path / "asyncapi.json").write_text(json.dumps(before))

@@ -15,7 +15,7 @@ from adapters.rate_limits import RateLimiter
 from adapters.redis_pool import RedisPool
 from adapters.stored_gauges import show_pending
 from api.limits import RateLimits
-from deploy.local.ports import free_ports
+from dev.stack.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
 from models.messages import OperationResult, Outcome, Refusal
 from models.relays import RelayKind

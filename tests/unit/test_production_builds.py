@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import StackError
-from deploy.local.production import builds
+from dev.stack.process import StackError
+from dev.stack.production import builds
 
 
 @pytest.fixture

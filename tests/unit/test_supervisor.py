@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local import binaries, process, supervisor
-from deploy.local.ports import (
+from dev.stack import binaries, process, supervisor
+from dev.stack.ports import (
     PORT_SETTINGS,
     PortUse,
     check_ports,
@@ -24,9 +24,9 @@ from deploy.local.ports import (
     is_free,
     more_free_ports,
 )
-from deploy.local.process import Process, ProcessSpec, StackError
-from deploy.local.stack import external_parts
-from deploy.local.supervisor import Supervisor, wait_until_ready
+from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.stack import external_parts
+from dev.stack.supervisor import Supervisor, wait_until_ready
 from settings import Settings
 
 RUNS = "import time; print('up', flush=True); time.sleep(600)"
@@ -243,8 +243,8 @@ async def test_nothing_survives_a_kill_of_the_supervisor(tmp_path: Path) -> None
     code = f"""
         import asyncio, sys
         from pathlib import Path
-        from deploy.local.process import ProcessSpec
-        from deploy.local.supervisor import Supervisor
+        from dev.stack.process import ProcessSpec
+        from dev.stack.supervisor import Supervisor
 
         async def up(one):
             return "up" in one.output()
@@ -336,7 +336,7 @@ def test_free_ports_are_free_and_different() -> None:
 
 def test_who_asks_for_ports_again_gets_others_even_in_another_process() -> None:
     """A server that is down for a moment must not find its port taken by another run of tests."""
-    draw = "import random; random.seed(7); from deploy.local.ports import more_free_ports;"
+    draw = "import random; random.seed(7); from dev.stack.ports import more_free_ports;"
     random.seed(7)
     ours = more_free_ports(3)
     others = subprocess.run(

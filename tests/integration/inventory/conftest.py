@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from deploy.local.stack import Stack
-from inventory.store import Store
+from dev.inventory_service.store import Store
+from dev.stack.stack import Stack
 from tests.integration.inventory.service import (
     Warehouse,
     a_warehouse,

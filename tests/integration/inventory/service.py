@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from deploy.local.ports import more_free_ports
-from deploy.local.servers import shared_tls
-from inventory.schemas import ReleaseRequest, ReserveRequest
+from dev.inventory_service.schemas import ReleaseRequest, ReserveRequest
+from dev.stack.ports import more_free_ports
+from dev.stack.servers import shared_tls
 
 ROOT = Path(__file__).parents[3]
 API = "/api/v1/inventories"

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient, monitoring
 
-import inventory.mongo
-from inventory.store import Store
+import dev.inventory_service.mongo
+from dev.inventory_service.store import Store
 from tests.integration.inventory.service import (
     API,
     ROOT,
@@ -98,7 +98,7 @@ async def test_a_reserve_is_one_transaction_of_three_round_trips(
             pass
 
     client = partial(AsyncMongoClient, event_listeners=[Listener()])
-    monkeypatch.setattr(inventory.mongo, "AsyncMongoClient", client)
+    monkeypatch.setattr(dev.inventory_service.mongo, "AsyncMongoClient", client)
     store, name = Store(mongodb_uri), uuid.uuid4().hex
     try:
         await store.prepare()

@@ -12,7 +12,7 @@ import httpx
 import pymongo
 import pytest
 
-from deploy.local.ports import more_free_ports
+from dev.stack.ports import more_free_ports
 from tests.integration.inventory.service import (
     Warehouse,
     a_warehouse,

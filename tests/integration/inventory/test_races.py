@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from inventory.store import Store
+from dev.inventory_service.store import Store
 from tests.integration.inventory.service import (
     Warehouse,
     to_release,

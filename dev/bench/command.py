@@ -1,0 +1,68 @@
+"""`cart bench`: what a durable cart operation costs, as ratios measured in one run."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dev.bench.suite import Figures, Size
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(bench)
+
+
+def bench(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute; noisier.")] = False,
+    production: Annotated[
+        bool,
+        typer.Option("--production", help="On Temporal with PostgreSQL, and on Apache Kafka."),
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the ratios as an SVG.")
+    ] = None,
+) -> None:
+    """Measure the ratios, on a local stack of its own."""
+    import uvloop  # noqa: PLC0415
+
+    from cli.console import CliError, output, print_json  # noqa: PLC0415
+    from dev.bench import plot as picture  # noqa: PLC0415
+    from dev.bench import report, suite  # noqa: PLC0415
+    from dev.bench.client import UnexpectedAnswer  # noqa: PLC0415
+    from dev.stack.process import StackError  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers, as Ctrl-C does
+    try:
+        figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL, production=production))
+    except (StackError, UnexpectedAnswer) as error:
+        raise CliError(str(error)) from None
+    if plot is not None:
+        picture.write(figures, plot)
+    if as_json:
+        print_json(report.as_json(figures))
+        return
+    console = output()
+    console.print(report.ratio_table(figures))
+    console.print(report.detail_table(figures))
+
+
+async def _run(size: "Size", *, production: bool) -> "Figures":
+    """The measurement, with its progress on standard error."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from dev.bench import suite  # noqa: PLC0415
+    from dev.bench.rig import rig  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting the servers", total=suite.ticks(size))
+        async with rig(lambda _: None, production=production) as running:
+            progress.update(task, description="measuring")
+            figures = await suite.measure(running, size, lambda: progress.advance(task))
+            progress.update(task, description="stopping the servers")
+    return figures

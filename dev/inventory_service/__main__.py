@@ -1,0 +1,59 @@
+"""`python -m inventory`: the reference service on HOST and INVENTORY_PORT."""
+
+import socket
+import sys
+from contextlib import suppress
+
+import uvicorn
+from fastapi import FastAPI
+
+from dev.inventory_service.app import create_app, stop_waiting
+from dev.inventory_service.store import CALL_SECONDS
+from logs import configure_logging
+from settings import SettingsError, load_settings
+
+_START_FAILED = 3
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, except that at a shutdown no injected fault is waited for."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        stop_waiting(self._app)
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serves until SIGINT or SIGTERM; requests under way are finished first."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logging(settings.log_level, settings.log_format)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.inventory_port,
+        loop="auto",  # uvloop, except on Windows
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A call takes at most CALL_SECONDS, twice that when it is delivered twice.
+        timeout_graceful_shutdown=int(2 * CALL_SECONDS) + 1,
+    )
+    server = _Server(config, app)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_START_FAILED)
+
+
+if __name__ == "__main__":
+    main()

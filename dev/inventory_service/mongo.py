@@ -1,0 +1,120 @@
+"""The connection to MongoDB: bounded calls and transactions, collections, indexes, warm-up.
+
+What is not here: what the documents mean (`store.py`).
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import pymongo
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
+
+from dev.inventory_service.documents import HOLDING, HOLDING_ORDER, Document
+
+logger = logging.getLogger(__name__)
+
+DATABASE = "inventory"
+WARM_CONNECTIONS = 16
+MAX_CONNECTIONS = 100
+CLOSE_SECONDS = 1.0
+_NAMESPACE_EXISTS = 48  # error code of MongoDB: somebody else has created it meanwhile
+
+T = TypeVar("T")
+
+
+class StoreUnavailableError(Exception):
+    """MongoDB did not answer in time; whether the action happened is unknown. Safe to repeat."""
+
+
+class Mongo:
+    """One client, the two collections, and a limit on how long any call may take."""
+
+    def __init__(self, uri: str, *, call_seconds: float) -> None:
+        """`uri` must lead to a replica set, since transactions need one."""
+        self._seconds = call_seconds
+        self._reachable = True
+        self._client: AsyncMongoClient[Document] = AsyncMongoClient(
+            uri,
+            appname="inventory",
+            w="majority",
+            readConcernLevel="majority",
+            readPreference="primary",
+            retryWrites=True,
+            maxPoolSize=MAX_CONNECTIONS,
+            minPoolSize=WARM_CONNECTIONS,
+            serverSelectionTimeoutMS=int(call_seconds * 1000),
+            connectTimeoutMS=int(call_seconds * 1000),
+        )
+        database = self._client[DATABASE]
+        self.stock = database["stock"]
+        self.actions = database["actions"]
+
+    async def prepare(self) -> None:
+        """Creates collections and indexes where they are missing, and opens connections."""
+        async with self.bounded():
+            for collection in (self.stock, self.actions):
+                try:
+                    await collection.database.create_collection(collection.name)
+                except CollectionInvalid:
+                    pass
+                except OperationFailure as error:
+                    if error.code != _NAMESPACE_EXISTS:
+                        raise
+            await self.actions.create_index([*HOLDING_ORDER, ("delta", 1)], name=HOLDING)
+            await asyncio.gather(
+                *(self._client.admin.command("ping") for _ in range(WARM_CONNECTIONS))
+            )
+
+    async def close(self) -> None:
+        """Closes the connections, and does not wait long for the driver's monitors to end.
+
+        After an outage a monitor may sit in a heartbeat of ten seconds (seen with pymongo 4.20).
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.close()
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailableError` when no primary answers."""
+        async with self.bounded():
+            await self._client.admin.command("ping")
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Gives the block `call_seconds`; what the driver raises becomes `StoreUnavailableError`.
+
+        Duplicate keys pass: they are answers, not failures.
+        """
+        try:
+            with pymongo.timeout(self._seconds):
+                yield
+        except DuplicateKeyError:
+            raise
+        except (PyMongoError, TimeoutError) as error:
+            self._note_failure(error)
+            raise StoreUnavailableError from error
+        if not self._reachable:
+            self._reachable = True
+            logger.info("MongoDB answers again", extra={"event": "inventory.store_available"})
+
+    async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction and commits, unless `work` has aborted it.
+
+        Write conflicts and lost commits are retried by the driver, within the caller's `bounded`.
+        """
+        async with self._client.start_session() as session:
+            return await session.with_transaction(work)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Once for an outage, however many calls it fails; always for what is no outage."""
+        event = {"event": "inventory.store_unavailable"}
+        if isinstance(error, OperationFailure) and not error.timeout:
+            logger.error("MongoDB refused a command", exc_info=error, extra=event)
+        elif self._reachable:
+            logger.warning("MongoDB cannot be reached: %s", error, extra=event)
+        self._reachable = False

@@ -1,0 +1,233 @@
+"""Stock and holds in MongoDB: every reserve and release is one short transaction.
+
+What is not here: HTTP, the limits of the fields (`schemas.py`), and what the documents look like
+(`documents.py`).
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from dev.inventory_service.documents import (
+    HOLDING_FIELDS,
+    HOLDING_ORDER,
+    Document,
+    held_rows,
+    holding_pipeline,
+    new_action,
+    product_key,
+    reservations_filter,
+    reservations_page,
+    stock_answer,
+    to_release,
+)
+from dev.inventory_service.locks import KeyedLocks
+from dev.inventory_service.mongo import Mongo
+from dev.inventory_service.schemas import (
+    ORDER_COMPLETED,
+    ReleaseAnswer,
+    ReleaseRequest,
+    Reservation,
+    ReservationsPage,
+    ReservationsQuery,
+    ReserveAnswer,
+    ReserveRequest,
+    StockAnswer,
+)
+
+CALL_SECONDS = 2.0  # for one call altogether: waiting for its turn, the transaction, its retries
+ALREADY_RELEASED = "This saga has already released the product"
+_MAJORITY_LAG_SECONDS = 0.005
+
+
+class Store:
+    """The inventory of all stores. Any number of processes may use one database at once.
+
+    Every method raises `StoreUnavailableError` when MongoDB does not answer in time.
+    """
+
+    def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
+        """`uri` must lead to a replica set; `call_seconds` is the most that any call may take."""
+        self._mongo = Mongo(uri, call_seconds=call_seconds)
+        self._locks = KeyedLocks()
+        self._seconds = call_seconds
+
+    async def prepare(self) -> None:
+        """Creates collections and indexes where they are missing, and opens connections."""
+        await self._mongo.prepare()
+
+    async def close(self) -> None:
+        """Closes the connections; the store cannot be used any more."""
+        await self._mongo.close()
+
+    async def ping(self) -> None:
+        """Asks for a sign of life of the primary."""
+        await self._mongo.ping()
+
+    async def reserve(self, request: ReserveRequest) -> ReserveAnswer:
+        """Moves `quantity` from available to held, all of it or nothing.
+
+        A repeat of a reserve that succeeded changes nothing and succeeds; after its saga's release
+        it is refused. A refusal for lack of stock leaves no trace, so a repeat is a new try.
+        """
+        product = product_key(request.store_id, request.product_id)
+        async with self._turn(product):
+            while True:
+                try:
+                    return await self._mongo.transact(partial(self._reserve, request, product))
+                except DuplicateKeyError:
+                    answer = await self._repeated(request, product)
+                if answer is not None:
+                    return answer
+                # What the insert ran into is committed, though not yet on a majority.
+                await asyncio.sleep(_MAJORITY_LAG_SECONDS)
+
+    async def release(self, request: ReleaseRequest) -> ReleaseAnswer:
+        """Takes units out of a user's holding and says how many.
+
+        A saga that reserved the product gets exactly that undone, whatever `quantity` says. Without
+        a reserve, an undo moves nothing, and any other reason frees up to `quantity` of what the
+        user holds, whichever sagas reserved it. Never more than the user holds. Either way the
+        saga can no longer reserve, and a repeat gets the same answer.
+        """
+        product = product_key(request.store_id, request.product_id)
+        async with self._turn(product):
+            released = await self._mongo.transact(partial(self._release, request, product))
+        return ReleaseAnswer(success=True, released=released)
+
+    async def check(self, store_id: str, product_id: str) -> StockAnswer:
+        """The product's units; zeros for a product nobody has stocked."""
+        async with self._mongo.bounded():
+            found = await self._mongo.stock.find_one({"_id": product_key(store_id, product_id)})
+        return stock_answer(found)
+
+    async def set_stock(self, store_id: str, product_id: str, available: int) -> StockAnswer:
+        """Sets what is available; held and sold stay as they are."""
+        async with self._mongo.bounded():
+            found = await self._mongo.stock.find_one_and_update(
+                {"_id": product_key(store_id, product_id)},
+                {"$set": {"available": available}, "$setOnInsert": {"held": 0, "sold": 0}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return stock_answer(found)
+
+    async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
+        """One page of what is held now, ordered by user and product."""
+        async with self._mongo.bounded():
+            actions = self._mongo.actions.find(
+                reservations_filter(query),
+                HOLDING_FIELDS,
+                sort=HOLDING_ORDER,
+                batch_size=query.limit + 1,
+            )
+            rows: list[Reservation] = []
+            async with actions, aclosing(held_rows(actions)) as held:
+                async for row in held:
+                    rows.append(row)
+                    if len(rows) > query.limit:
+                        break
+        return reservations_page(rows, query.limit)
+
+    @asynccontextmanager
+    async def _turn(self, product: str) -> AsyncIterator[None]:
+        """This process's turn on a product, and the time limit; waiting for the turn counts."""
+        async with self._mongo.bounded(), self._locks.hold(product, self._seconds):
+            yield
+
+    async def _reserve(
+        self, request: ReserveRequest, product: str, session: AsyncClientSession
+    ) -> ReserveAnswer:
+        """Inside a transaction; with its commit these are the three round trips of a reserve."""
+        reservation_id = uuid.uuid4().hex
+        await self._mongo.actions.insert_one(
+            new_action(request, product)
+            | {
+                "state": "reserved",
+                "reservationId": reservation_id,
+                "quantity": request.quantity,
+                "released": 0,
+                "delta": request.quantity,
+            },
+            session=session,
+        )
+        stock = await self._mongo.stock.find_one_and_update(
+            {"_id": product, "available": {"$gte": request.quantity}},
+            {"$inc": {"available": -request.quantity, "held": request.quantity}},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if stock is None:
+            stock = await self._mongo.stock.find_one({"_id": product}, session=session)
+            await session.abort_transaction()
+            return ReserveAnswer(success=False, available=stock_answer(stock).available)
+        return ReserveAnswer(
+            success=True, reservation_id=reservation_id, available=stock["available"]
+        )
+
+    async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:
+        """The answer to a reserve whose saga was here before; None: not on a majority yet."""
+        action, stock = await asyncio.gather(
+            self._mongo.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
+            self._mongo.stock.find_one({"_id": product}),
+        )
+        if action is None:
+            return None
+        available = stock_answer(stock).available
+        if action["state"] == "released":
+            return ReserveAnswer(success=False, available=available, message=ALREADY_RELEASED)
+        return ReserveAnswer(
+            success=True, available=available, reservation_id=action["reservationId"]
+        )
+
+    async def _release(
+        self, request: ReleaseRequest, product: str, session: AsyncClientSession
+    ) -> int:
+        """Inside a transaction; with its commit these are five round trips at most."""
+        action, held = await self._action_and_holding(request, product, session)
+        if action is not None and action["state"] == "released":
+            return int(action["released"])
+        released = to_release(request, action, held)
+        outcome: Document = {
+            "state": "released",
+            "released": released,
+            "delta": (action["quantity"] if action else 0) - released,
+            "reason": request.reason,
+            "orderId": request.order_id,
+            "releasedAt": datetime.now(UTC),
+        }
+        if action is not None:
+            await self._mongo.actions.update_one(
+                {"_id": action["_id"]}, {"$set": outcome}, session=session
+            )
+        else:
+            await self._mongo.actions.insert_one(
+                new_action(request, product) | {"quantity": 0} | outcome, session=session
+            )
+        if released:
+            to = "sold" if request.reason == ORDER_COMPLETED else "available"
+            await self._mongo.stock.update_one(
+                {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
+            )
+        return released
+
+    async def _action_and_holding(
+        self, request: ReleaseRequest, product: str, session: AsyncClientSession
+    ) -> tuple[Document | None, int]:
+        """The saga's action, if any, and what the user whom it concerns holds of the product."""
+        action = await self._mongo.actions.find_one(
+            {"_id": f"{product}/{request.saga_id}"}, session=session
+        )
+        # Whoever is named now: an undo takes from the user for whom the saga reserved.
+        user_id = action["userId"] if action else request.user_id
+        rows = await self._mongo.actions.aggregate(
+            holding_pipeline(request, user_id), session=session
+        )
+        return action, sum([row["held"] async for row in rows])

@@ -1,0 +1,166 @@
+"""`cart run` and `cart stack`: the local stack in the foreground, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote
+
+import httpx
+import orjson
+import typer
+
+from dev.stack.process import StackError
+from dev.stack.stack import APPS, SERVERS, Stack
+from settings import Settings, load_settings
+
+DEMO_STORE, DEMO_PRODUCT, DEMO_STOCK = "store-1", "headphones", 100
+DEMO_ITEM = {
+    "productId": DEMO_PRODUCT,
+    "productTitle": "Wireless headphones",
+    "productPrice": 79.99,
+    "quantity": 1,
+}
+TOKEN_SECONDS = 86_400
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Reset = Annotated[bool, typer.Option("--reset", help="Clear the data of the local servers first.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(run)
+    app.command()(stack)
+
+
+def run(reset: Reset = False) -> None:
+    """Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them."""
+    raise typer.Exit(_run((*SERVERS, *APPS), reset=reset))
+
+
+def stack(reset: Reset = False) -> None:
+    """Start only the local servers: Temporal, MongoDB, Redis, Kafka; Ctrl-C stops them."""
+    raise typer.Exit(_run(SERVERS, reset=reset))
+
+
+def _run(parts: Collection[str], *, reset: bool) -> int:
+    """The exit code: 0 when it was asked to stop, 1 when it could not start or go on."""
+    try:
+        settings = load_settings()
+        logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is said below
+        return asyncio.run(_serve(settings, parts, reset=reset))
+    except StackError as error:
+        typer.echo(f"\ncart: {error}", err=True)
+        return 1
+
+
+async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> int:
+    local = Stack(settings, echo=_say, parts=parts)
+    if reset:
+        local.reset()
+        _say(f"cleared the data in {local.local_dir}")
+    asked_to_stop = _on_signals(local)
+    begun = time.monotonic()
+    _say(f"starting; data and logs are in {local.local_dir}")
+    running = asyncio.ensure_future(_start_and_wait(local, parts, begun))
+    stopping = asyncio.ensure_future(asked_to_stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if running.done():
+        running.result()  # raises: it does not end by itself
+    _say("stopping")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await local.stop()
+    _say("stopped")
+    return 0
+
+
+def _say(line: str) -> None:
+    """Prints; a terminal that was closed meanwhile must not keep anything from being stopped."""
+    with contextlib.suppress(OSError):
+        typer.echo(line)
+
+
+def _on_signals(local: Stack) -> asyncio.Event:
+    """The event that the first signal to stop sets; a second one ends everything at once."""
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            local.kill_all()
+            os._exit(128 + signal.SIGINT)
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+    return asked
+
+
+async def _start_and_wait(local: Stack, parts: Collection[str], begun: float) -> None:
+    await local.start()
+    try:
+        lines = [f"ready in {time.monotonic() - begun:.1f} s"]
+        if set(APPS) <= set(parts):
+            lines += await _how_to_use(local)
+        elif "temporal" not in local.external:
+            lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
+        _say("\n".join([*lines, "", "Ctrl-C stops it."]))
+        await local.wait()
+    finally:
+        await local.stop()
+
+
+async def _how_to_use(local: Stack) -> list[str]:
+    from cli.token import mint_token  # noqa: PLC0415
+
+    settings = local.settings
+    token = mint_token(
+        settings,
+        user="demo-user",
+        store=None,
+        role=None,
+        name="Demo User",
+        email=None,
+        ttl_seconds=TOKEN_SECONDS,
+    )
+    if "inventory" not in local.external:
+        await _stock_demo_product(settings)
+    url = f"{settings.api_url}/api/v1/cart/{DEMO_STORE}/store"
+    return [
+        "",
+        f"  API docs          {settings.api_url}/docs",
+        f"  Temporal Web UI   {settings.temporal_ui}",
+        "",
+        "A token for 24 hours (more: cart token --user USER):",
+        "",
+        token,
+        "",
+        "Put something into a cart:",
+        "",
+        f"curl -sS -X POST {url} -H 'Authorization: Bearer {token}' "
+        f"-H 'Content-Type: application/json' -d '{orjson.dumps(DEMO_ITEM).decode()}'",
+    ]
+
+
+async def _stock_demo_product(settings: Settings) -> None:
+    """Gives the product of the example a stock, unless it has ever had one."""
+    product, store = quote(DEMO_PRODUCT), {"storeId": DEMO_STORE}
+    base = f"{settings.inventory}/api/v1/inventories"
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            answer = await client.get(f"{base}/check/{product}", params=store)
+            known = answer.json() if answer.status_code == HTTPStatus.OK else {}
+            if not any(known.get(state) for state in ("available", "held", "sold")):
+                stock = {"available": DEMO_STOCK}
+                answer = await client.put(f"{base}/stock/{product}", params=store, json=stock)
+                answer.raise_for_status()
+    except (httpx.HTTPError, ValueError) as error:
+        raise StackError(f"inventory does not take stock: {error}") from error

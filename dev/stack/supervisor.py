@@ -1,0 +1,254 @@
+"""Starts processes in the order they need each other, keeps them running, stops them all.
+
+A process that dies before it was ever ready, or that keeps failing, stops everything with a
+`StackError`; one that was ready before is started again. Nothing in here knows what the processes
+are: see `servers` and `apps`.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from dev.stack.process import Process, ProcessSpec, StackError, describe_exit
+
+Echo = Callable[[str], None]
+
+PROBE_EVERY = 0.05  # seconds between two looks at whether a process is ready
+PROBE_TIMEOUT = 5.0
+STEADY_AFTER = 5.0  # a process that lives this long after it was ready has not failed quickly
+QUICK_FAILURES = 6  # so many in a row and it is given up
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+LOG_CHECK_EVERY = 30.0
+# Somebody ended it from outside (or the kernel did, short of memory): not its own failure.
+_ENDED_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+
+
+class Supervisor:
+    """Runs a fixed set of processes; `echo` gets a line for everything worth saying.
+
+    One event loop, from its main thread (on Linux the processes die with the thread that started
+    them). `start`, then `wait` for as long as it should run, then `stop`.
+    """
+
+    def __init__(self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo) -> None:
+        self.processes = {spec.name: Process(spec, log_dir / f"{spec.name}.log") for spec in specs}
+        self._echo = echo
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Starts everything and returns when all of it is ready.
+
+        Raises `StackError`, with everything stopped again, when one part cannot start.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        for process in self.processes.values():
+            self._watch(self._supervise(process))
+        self._watch(self._bound_logs())
+        all_ready = asyncio.ensure_future(self._all_ready())
+        try:
+            await asyncio.wait({all_ready, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+        except BaseException:
+            await self.stop()
+            raise
+        finally:
+            all_ready.cancel()
+
+    async def wait(self) -> None:
+        """Waits until the processes cannot be kept running; stops them and raises `StackError`."""
+        if self._failed is None:
+            raise RuntimeError("start() comes first")
+        try:
+            await asyncio.shield(self._failed)
+        except StackError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Ends every process, those that others need last; bounded, whatever they do."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for level in self._levels():
+            await asyncio.gather(*(self._stop_one(process) for process in level))
+        if self._failed is not None and self._failed.done() and not self._failed.cancelled():
+            self._failed.exception()  # retrieved: it was raised, or nobody waits any more
+
+    def kill_all(self) -> None:
+        """SIGKILL to everything, without waiting."""
+        for process in self.processes.values():
+            process.kill()
+
+    def process(self, name: str) -> Process:
+        try:
+            return self.processes[name]
+        except KeyError:
+            raise StackError(f"{name} is not a part of this stack") from None
+
+    async def _all_ready(self) -> None:
+        for process in self.processes.values():
+            await process.ready.wait()
+
+    def _watch(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        if task.cancelled() or self._failed is None or self._failed.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self._failed.set_exception(error)
+
+    async def _supervise(self, process: Process) -> None:
+        """One process for as long as the supervisor runs."""
+        quick_failures = 0
+        while True:
+            await self._wait_for_needs(process)
+            if process.spec.before is not None and process.starts == 0:
+                await process.spec.before()
+            reason = await self._start_once(process)
+            if reason is None:
+                self._say(process, "ready", f"{process.age:5.1f} s   {process.spec.shown_as}")
+                process.ready.set()
+                ready_at = process.age
+                code = await process.wait()
+                reason = describe_exit(code)
+                steady = process.age - ready_at > STEADY_AFTER or code in _ENDED_FROM_OUTSIDE
+            else:
+                steady = False
+                if process.starts == 1:
+                    raise self._error(process, f"could not be started: {reason}")
+            blameless = steady or not self._has_its_needs(process)
+            quick_failures = 0 if blameless else quick_failures + 1
+            if quick_failures >= QUICK_FAILURES:
+                raise self._error(process, f"failed {quick_failures} times in a row: {reason}")
+            await self._pause(process, reason, quick_failures)
+
+    async def _wait_for_needs(self, process: Process) -> None:
+        for name in process.spec.needs:
+            needed = self.processes[name]
+            # One that somebody keeps down on purpose is not waited for once it has been there.
+            if process.starts == 0 or needed.restart:
+                await needed.ready.wait()
+
+    def _has_its_needs(self, process: Process) -> bool:
+        return all(self.processes[name].ready.is_set() for name in process.spec.needs)
+
+    async def _start_once(self, process: Process) -> str | None:
+        """Starts it and waits until it is ready; the reason if it does not get there."""
+        await process.spawn()
+        seen: list[str] = []
+        becoming = asyncio.ensure_future(self._become_ready(process, seen))
+        ending = asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait({becoming, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                return describe_exit(ending.result())
+            becoming.result()
+        except TimeoutError:
+            process.kill()
+            await ending
+            detail = f" ({seen[-1]})" if seen else ""
+            return f"was not ready after {process.spec.deadline:g} s{detail}"
+        except StackError:
+            raise
+        except Exception as error:
+            process.kill()
+            await ending
+            return f"could not be set up: {type(error).__name__}: {error}"
+        else:
+            return None
+        finally:
+            for task in (becoming, ending):
+                task.cancel()
+            await asyncio.wait({becoming, ending})  # not gather: our own cancellation must pass
+
+    async def _become_ready(self, process: Process, seen: list[str]) -> None:
+        async with asyncio.timeout(process.spec.deadline):
+            await _probe_until_ready(process, seen)
+            if process.spec.after is not None:
+                await process.spec.after()
+
+    async def _pause(self, process: Process, reason: str, quick_failures: int) -> None:
+        """Before it is started again: backing off, or until somebody asks for it."""
+        if not process.restart:
+            if not process.killed_on_purpose:
+                self._say(process, "died", f"{reason}; it is left down", process.tail())
+            await process.start_again.wait()
+            return
+        pause = min(FIRST_PAUSE * 2 ** max(quick_failures - 1, 0), LONGEST_PAUSE)
+        lines = process.tail()
+        self._say(process, "died", f"{reason}; starting it again; its last lines:", lines)
+        await asyncio.sleep(pause)
+
+    async def _stop_one(self, process: Process) -> None:
+        if not process.running:
+            return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        gently = await process.terminate()
+        took = loop.time() - begun
+        self._say(process, "stopped" if gently else "killed", f"{took:5.1f} s")
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_EVERY)
+            for process in self.processes.values():
+                process.bound_log()
+
+    def _levels(self) -> list[list[Process]]:
+        """What nobody needs first, then what only those needed, and so on."""
+        left = dict(self.processes)
+        levels = []
+        while left:
+            needed = {
+                name
+                for process in left.values()
+                for name in process.spec.needs | process.spec.outlived_by
+            }
+            level = [process for name, process in left.items() if name not in needed]
+            levels.append(level or list(left.values()))
+            for process in levels[-1]:
+                del left[process.name]
+        return levels
+
+    def _error(self, process: Process, reason: str) -> StackError:
+        advice = process.spec.diagnose and process.spec.diagnose(process.output())
+        lines = [f"{process.name} {reason}", *([advice] if advice else [])]
+        tail = process.tail()
+        if tail:
+            lines += [f"its last lines ({process.log}):", *(f"    {line}" for line in tail)]
+        return StackError("\n".join(lines))
+
+    def _say(
+        self, process: Process, state: str, detail: str = "", lines: Sequence[str] = ()
+    ) -> None:
+        shown = [f"  {process.name:<10} {state:<8} {detail}".rstrip()]
+        self._echo("\n".join([*shown, *(f"    | {line}" for line in lines)]))
+
+
+async def _probe_until_ready(process: Process, seen: list[str]) -> None:
+    """Probes until the answer is yes; `seen` gets what the probes failed with."""
+    while True:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                if await process.spec.probe(process):
+                    return
+        except StackError:
+            raise
+        except Exception as error:  # whatever it is, it means "not yet"
+            seen[:] = [f"{type(error).__name__}: {error}"[:200]]
+        await asyncio.sleep(PROBE_EVERY)
+
+
+async def wait_until_ready(process: Process, timeout: float = 60) -> None:
+    """Waits until a supervised process is up and answers its probe, also after a pause."""
+    async with asyncio.timeout(timeout):
+        await process.ready.wait()
+        await _probe_until_ready(process, [])
