@@ -18,7 +18,7 @@ from api.docs import router as docs_router
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi import DocumentedApi
-from api.routers import admin, cart, carts, health, log_level, metrics, operations
+from api.routes import admin, cart, carts, health, log_level, metrics, operations
 from api.state import ApiState, open_state
 from heartbeat import beating
 from logs import configure_logging

@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from api.auth import Principal
+from api.auth.tokens import Principal
 from api.limits import limit_headers
 from api.middleware import Trace, trace_of
 from api.schemas import ID_PATTERN

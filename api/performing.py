@@ -11,7 +11,7 @@ from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
 from api.outcomes import answered_before, ended
-from api.routers.operations import accepted
+from api.routes.operations import accepted
 from api.schemas import IdempotencyKey
 from models.messages import CartOperation, Outcome
 from telemetry.operations import measured

@@ -25,7 +25,7 @@ from adapters.log_levels import AskedLevel, LogLevels
 from adapters.rate_limits import RateLimiter
 from adapters.redis_pool import RedisPool
 from adapters.stock_cache import StockCache
-from api.auth import Authenticator
+from api.auth.tokens import Authenticator
 from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks
 from api.intake import Intake

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import jwt
 import typer
 
-from api.roles import ADMIN, ALL_STORES
+from api.auth.roles import ADMIN, ALL_STORES
 from cli.console import CliError
 from settings import JwtAlgorithm, Settings, load_settings
 

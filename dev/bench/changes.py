@@ -10,7 +10,7 @@ import orjson
 from beanie import PydanticObjectId
 from beanie.odm.utils.dump import get_dict
 
-from api.roles import ADMIN
+from api.auth.roles import ADMIN
 from dev.bench.client import RawClient, request
 from dev.bench.contenders import STORE, Contenders, new_user
 from dev.bench.rounds import Operation, Prepare

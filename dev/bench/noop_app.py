@@ -24,8 +24,8 @@ from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, add_error_handlers
 from api.middleware import RequestMiddleware
-from api.routers import health
-from api.routers.cart import add_item_input
+from api.routes import health
+from api.routes.cart import add_item_input
 from api.routing import CartRoute
 from api.schemas import AddItemBody
 from api.state import open_state

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from api.roles import ADMIN
+from api.auth.roles import ADMIN
 from cli.console import CliError
 from cli.token import TokenError, mint_token
 from dev.demo.walk import Answer, Call, NoAnswer, Sagas, Step, send

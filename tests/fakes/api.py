@@ -18,7 +18,7 @@ from adapters.inventory import Stock
 from adapters.log_levels import AskedLevel
 from adapters.rate_limits import Allowance
 from api.app import create_app
-from api.auth import Authenticator
+from api.auth.tokens import Authenticator
 from api.availability import Availability
 from api.health import HealthChecks
 from api.intake import Intake

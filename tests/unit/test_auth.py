@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from api import jwks
+from api.auth import jwks
 from cli.token import TokenError, mint_token
 from settings import JwtAlgorithm
 from tests.fakes.api import SECRET, STORE, URL, FakeApi, settings_for_tests

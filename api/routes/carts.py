@@ -18,7 +18,7 @@ from api.performing import (
     perform,
 )
 from api.reading import shown_cart
-from api.routers.operations import BASE_PATH
+from api.routes.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import (
     CART_ID_PATTERN,

@@ -1,7 +1,7 @@
 """Who is asking: bearer tokens (JWT) with one pinned algorithm.
 
-HS256 uses the shared secret of development; RS256 and ES256 the issuer's keys (`api.jwks`). What a
-principal may do beyond the own cart is `Principal.administers`.
+HS256 uses the shared secret of development; RS256 and ES256 the issuer's keys (`api.auth.jwks`).
+What a principal may do beyond the own cart is `Principal.administers`.
 """
 
 from http import HTTPStatus
@@ -11,9 +11,9 @@ import httpx
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
+from api.auth.roles import ADMIN, ALL_STORES
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
-from api.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
-from api.roles import ADMIN, ALL_STORES
 from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
 

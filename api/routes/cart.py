@@ -16,7 +16,7 @@ from api.performing import (
     perform,
 )
 from api.reading import own_cart
-from api.routers.operations import BASE_PATH
+from api.routes.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
 from models.cart import CartView

@@ -10,7 +10,7 @@ from adapters.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
-from api.routers.operations import BASE_PATH
+from api.routes.operations import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import CartList, EntityId, Time
 from models.cart import AvailabilityStatus
