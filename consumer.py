@@ -1,7 +1,7 @@
 """The consumer process: events of other services in, operations on carts out.
 
 `python consumer.py`. Ends on SIGTERM or SIGINT after what it has begun is done (at most
-`adapters.event_consumer.DRAIN_SECONDS`); what is not done is done by whoever consumes next.
+`adapters.kafka.consumer.DRAIN_SECONDS`); what is not done is done by whoever consumes next.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ import logging
 import sys
 from contextlib import AsyncExitStack
 
-from adapters.answers import AnswerInbox
-from adapters.carts import CartStore
-from adapters.dead_letters import DeadLetters
-from adapters.event_consumer import EventConsumer
-from adapters.events import EventPublisher
-from adapters.log_levels import LogLevels
-from adapters.redis_pool import RedisPool
+from adapters.kafka.consumer import EventConsumer
+from adapters.kafka.dead_letters import DeadLetters
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
+from adapters.redis.answers import AnswerInbox
+from adapters.redis.log_levels import LogLevels
+from adapters.redis.pool import RedisPool
 from heartbeat import beating
 from models.incoming import CONSUMED
 from process import run_process, told_to_stop

@@ -8,9 +8,9 @@ from temporalio import activity
 from activities.errors import as_application_error
 from activities.events import EventActivities
 from activities.heartbeats import heartbeats
-from adapters.answers import Announcement, announcement
-from adapters.cache import CartCache
-from adapters.carts import CartStore, recorded
+from adapters.mongo.carts import CartStore, recorded
+from adapters.redis.answers import Announcement, announcement
+from adapters.redis.cart_cache import CartCache
 from models.cart import CartContent
 from models.changes import ChangeRefused, cart_json
 from models.errors import CartServiceError, DependencyUnavailable

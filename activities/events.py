@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.errors import as_application_error
-from adapters.events import EventPublisher
-from adapters.outbox import Outbox
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.outbox import Outbox
 from models.errors import EarlierEventsPending
 from models.steps import PublishEvents
 

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowFailureError
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.expired import ExpiredCart, ExpiredCarts
+from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import OperationResult, Outcome
 from models.upkeep import ExpiredPage, ExpiryPage

@@ -6,7 +6,7 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.figures import FigureStore
+from adapters.mongo.figures import FigureStore
 from models.wire import to_json
 
 

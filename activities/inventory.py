@@ -9,8 +9,8 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from adapters.stock_cache import StockCache
+from adapters.mongo.outbox import Outbox
+from adapters.redis.stock_cache import StockCache
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.steps import HoldAnswer, ReleaseHolds, ReserveHold
 from telemetry.metrics import NOT_RESERVED, RESERVED

@@ -9,10 +9,10 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
-from adapters.outbox import CartKey, Outbox
-from adapters.stock_cache import StockCache
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.outbox import CartKey, Outbox
+from adapters.redis.stock_cache import StockCache
 from models.errors import DependencyUnavailable, EffectRefused
 from models.messages import AnyEffect, EventEffect, ReleaseEffect
 from models.operation import Operation, shard_key

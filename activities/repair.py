@@ -6,10 +6,10 @@ import orjson
 from temporalio import activity
 
 from activities.errors import as_application_error
-from adapters.cache import CachedCart, CartCache
-from adapters.carts import CartStore
 from adapters.inventory import InventoryClient
-from adapters.repair import CartBooks
+from adapters.mongo.carts import CartStore
+from adapters.mongo.reconcile import CartBooks
+from adapters.redis.cart_cache import CachedCart, CartCache
 from models.cart import Cart
 from models.changes import cart_json
 from models.errors import DependencyUnavailable

@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.cart_scans import CartKey, CartScans
+from adapters.mongo.cart_scans import CartKey, CartScans
 from models.messages import MarkProductInput, OperationResult, Outcome
 from models.steps import FindOrdered, Ordered, ProductMarked
 

@@ -3,7 +3,7 @@
 from temporalio import activity
 
 from activities.inventory import InventoryActivities
-from adapters.carts import CartStore
+from adapters.mongo.carts import CartStore
 from models.checks import units_to_reserve
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.steps import CartAndHold, LoadCart, LoadForUpdate, ReserveHold

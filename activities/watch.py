@@ -12,7 +12,7 @@ from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from activities.reconcile import CARTS_AT_ONCE, ReconcileActivities
 from activities.repair import RepairActivities
-from adapters.watch import WatchStore
+from adapters.mongo.watch import WatchStore
 from models.messages import Drift
 from models.repair import Finding, LookAgain, Suspect
 from models.watch import WATCHED, HoldWatch, WatchPass

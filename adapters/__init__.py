@@ -1,1 +1,1 @@
-"""One module for each external system; none knows Temporal or FastAPI."""
+"""One package or module for each external system; none knows Temporal or FastAPI."""

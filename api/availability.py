@@ -27,7 +27,7 @@ OUT_OF_STOCK = "Out of stock"
 
 
 class KnownStock(Protocol):
-    """What the inventory has said lately (`adapters.stock_cache.StockCache`)."""
+    """What the inventory has said lately (`adapters.redis.stock_cache.StockCache`)."""
 
     async def get(self, store_id: str, products: Collection[str]) -> dict[str, Stock]: ...
     async def put(self, store_id: str, product: str, stock: Stock) -> None: ...

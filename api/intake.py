@@ -20,7 +20,7 @@ REFRESH_SECONDS = 1.0
 
 
 class Holds(Protocol):
-    """The holds that there are (`adapters.intake.IntakeHolds`)."""
+    """The holds that there are (`adapters.mongo.intake.IntakeHolds`)."""
 
     async def active(self) -> list[IntakeHold]: ...
 

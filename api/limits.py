@@ -6,7 +6,7 @@ from typing import Protocol
 
 from fastapi import Request
 
-from adapters.rate_limits import Allowance
+from adapters.redis.rate_limits import Allowance
 from api.errors import Answer, ApiError, problem
 from models.errors import DependencyUnavailable
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Limiter(Protocol):
-    """Takes requests out of buckets (`adapters.rate_limits.RateLimiter`)."""
+    """Takes requests out of buckets (`adapters.redis.rate_limits.RateLimiter`)."""
 
     async def take(self, who: str, *, per_minute: int) -> Allowance: ...
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from adapters.carts import CartOwner, Owner
+from adapters.mongo.carts import CartOwner, Owner
 from adapters.recent import Recent
 
 MOST = 50_000
@@ -10,7 +10,7 @@ MOST = 50_000
 
 
 class Reader(Protocol):
-    """Where it is read (`adapters.carts.CartStore`)."""
+    """Where it is read (`adapters.mongo.carts.CartStore`)."""
 
     async def owner(self, cart_id: str) -> Owner | None: ...
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from fastapi import Header, Request, Response
 
-from adapters.carts import CartOwner
+from adapters.mongo.carts import CartOwner
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid

@@ -15,16 +15,16 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from adapters import events
-from adapters.answers import Announced, AnswerInbox
-from adapters.cache import CartCache, Found
-from adapters.carts import CartFilter, CartStore, Owner
-from adapters.intake import IntakeHolds
 from adapters.inventory import InventoryClient
-from adapters.log_levels import AskedLevel, LogLevels
-from adapters.rate_limits import RateLimiter
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
+from adapters.kafka import publisher as events
+from adapters.mongo.carts import CartFilter, CartStore, Owner
+from adapters.mongo.intake import IntakeHolds
+from adapters.redis.answers import Announced, AnswerInbox
+from adapters.redis.cart_cache import CartCache, Found
+from adapters.redis.log_levels import AskedLevel, LogLevels
+from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
+from adapters.redis.stock_cache import StockCache
 from api.auth.tokens import Authenticator
 from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks
@@ -42,7 +42,7 @@ from workflows.pages import Pages
 
 
 class Carts(Protocol):
-    """Reads of carts and operation records (`adapters.carts.CartStore`)."""
+    """Reads of carts and operation records (`adapters.mongo.carts.CartStore`)."""
 
     async def cart(self, store_id: str, user_id: str) -> Cart | None: ...
     async def cart_by_id(self, cart_id: str) -> Cart | None: ...
@@ -56,7 +56,7 @@ class Carts(Protocol):
 
 
 class Cache(Protocol):
-    """Cached carts (`adapters.cache.CartCache`)."""
+    """Cached carts (`adapters.redis.cart_cache.CartCache`)."""
 
     async def get(self, store_id: str, user_id: str) -> Found: ...
     async def put(
@@ -76,7 +76,7 @@ class Gateway(Protocol):
 
 
 class Levels(Protocol):
-    """Tells every process its log level (`adapters.log_levels.LogLevels`)."""
+    """Tells every process its log level (`adapters.redis.log_levels.LogLevels`)."""
 
     async def ask(self, level: str, *, seconds: int) -> AskedLevel: ...
 

@@ -19,8 +19,8 @@ from temporalio.api.operatorservice.v1 import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters import mongo
-from adapters.events import connection_options
+from adapters.kafka.publisher import connection_options
+from adapters.mongo import client as mongo
 from models.events import TOPICS
 from settings import Settings
 from workflows.gateway import RPC_TIMEOUT, connect

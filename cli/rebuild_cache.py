@@ -48,10 +48,10 @@ async def _rebuild(settings: "Settings", store: str | None) -> tuple[int, int]:
     """How many carts were cached, and of how many the cache had a newer version."""
     import asyncio  # noqa: PLC0415
 
-    from adapters.cache import CartCache  # noqa: PLC0415
-    from adapters.carts import CartStore  # noqa: PLC0415
-    from adapters.redis_pool import RedisPool  # noqa: PLC0415
-    from adapters.repair import CartBooks  # noqa: PLC0415
+    from adapters.mongo.carts import CartStore  # noqa: PLC0415
+    from adapters.mongo.reconcile import CartBooks  # noqa: PLC0415
+    from adapters.redis.cart_cache import CartCache  # noqa: PLC0415
+    from adapters.redis.pool import RedisPool  # noqa: PLC0415
     from models.cart import Cart  # noqa: PLC0415
     from models.changes import cart_json  # noqa: PLC0415
 

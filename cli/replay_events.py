@@ -97,9 +97,9 @@ async def _replay(
     """Counts into `replayed` as it goes; raises when Kafka or MongoDB does not answer."""
     import asyncio  # noqa: PLC0415
 
-    from adapters.carts import CartStore  # noqa: PLC0415
-    from adapters.events import EventPublisher  # noqa: PLC0415
-    from adapters.outbox import Outbox  # noqa: PLC0415
+    from adapters.kafka.publisher import EventPublisher  # noqa: PLC0415
+    from adapters.mongo.carts import CartStore  # noqa: PLC0415
+    from adapters.mongo.outbox import Outbox  # noqa: PLC0415
 
     carts = await CartStore.connect(settings.mongodb, app_name="cart-replay-events")
     publisher = EventPublisher(settings)

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def setup() -> None:
     """Make the Kafka topics, the MongoDB indexes and the search attributes."""
-    from adapters.mongo import DOCUMENTS  # noqa: PLC0415
+    from adapters.mongo.client import DOCUMENTS  # noqa: PLC0415
     from models.events import TOPICS  # noqa: PLC0415
     from settings import load_settings  # noqa: PLC0415
     from workflows.ids import SEARCH_ATTRIBUTES  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """What a change does: the next cart, the events to publish, the holds to give back, the answer.
 
-Pure: the pivot (`adapters.carts`) loads, calls `apply_change`, and stores all of it in one
+Pure: the pivot (`adapters.mongo.carts`) loads, calls `apply_change`, and stores all of it in one
 transaction.
 """
 

@@ -2,7 +2,7 @@
 
 A passing problem (something is down, the cart is busy) is tried again for as long as it lasts, in
 the order of each cart. A message that no try can help is parked as a dead letter. What is not in
-here: Kafka (`adapters.event_consumer`), and the operations themselves (`event_operations`).
+here: Kafka (`adapters.kafka.consumer`), and the operations themselves (`event_operations`).
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Protocol, assert_never
 
 from structlog.contextvars import bound_contextvars
 
-from adapters.cart_scans import CartKey
-from adapters.carts import Owner
+from adapters.mongo.cart_scans import CartKey
+from adapters.mongo.carts import Owner
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,
@@ -60,13 +60,13 @@ class Gateway(Protocol):
 
 
 class Carts(Protocol):
-    """Knows whose carts are (`adapters.carts.CartStore`)."""
+    """Knows whose carts are (`adapters.mongo.carts.CartStore`)."""
 
     async def owner(self, cart_id: str) -> Owner | None: ...
 
 
 class Parking(Protocol):
-    """Keeps what cannot be used (`adapters.dead_letters.DeadLetters`)."""
+    """Keeps what cannot be used (`adapters.kafka.dead_letters.DeadLetters`)."""
 
     async def park(self, message: Message, why: EventUnusable) -> None: ...
 

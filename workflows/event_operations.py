@@ -4,7 +4,7 @@ Each operation's id comes from the event, so that an event has one effect on a c
 is delivered: the record of the operation outlives Temporal's retention and Kafka's.
 """
 
-from adapters.cart_scans import CartKey
+from adapters.mongo.cart_scans import CartKey
 from models.events import ORDER_COMPLETED
 from models.incoming import OrderCompleted, OrderedItem
 from models.messages import (

@@ -35,8 +35,8 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
-from adapters.answers import Announced, AnswerInbox
 from adapters.breaker import CircuitBreaker
+from adapters.redis.answers import Announced, AnswerInbox
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import (
     AddItemInput,
@@ -125,7 +125,7 @@ def new_attempt() -> str:
 class Started:
     """An accepted operation: it runs, whether anybody waits for it or not.
 
-    `heard` becomes the answer by the short cut (`adapters.answers`), if one is listened to.
+    `heard` becomes the answer by the short cut (`adapters.redis.answers`), if one is listened to.
     """
 
     operation_id: str

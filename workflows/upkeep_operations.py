@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from adapters.expired import ExpiredCart
+from adapters.mongo.expiry import ExpiredCart
 from models.events import CART_CLEARED
 from models.messages import ClearCartInput, OperationResult, Policy, RepairCartInput
 from models.repair import LookAgain, Suspect

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from adapters.carts import CartFilter
+from adapters.mongo.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden

@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from adapters.carts import CartOwner
+from adapters.mongo.carts import CartOwner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known

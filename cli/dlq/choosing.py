@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from adapters.dead_letters import Letter
+from adapters.kafka.dead_letters import Letter
 from cli.console import CliError
 from models.wire import timestamp
 

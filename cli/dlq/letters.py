@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from adapters.dead_letters import DeadLetters, Letter, letters
-from adapters.events import EventPublisher
+from adapters.kafka.dead_letters import DeadLetters, Letter, letters
+from adapters.kafka.publisher import EventPublisher
 from cli.console import CliError, reason
 from models.errors import DependencyUnavailable, EffectRefused
 from settings import Settings

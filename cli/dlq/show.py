@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from adapters.dead_letters import Letter
+from adapters.kafka.dead_letters import Letter
 from cli.console import output, print_json
 
 

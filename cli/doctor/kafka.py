@@ -3,7 +3,7 @@
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from adapters.events import connection_options
+from adapters.kafka.publisher import connection_options
 from cli.console import reason
 from cli.doctor.findings import Report, start_or_check
 from models.events import TOPICS

@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
-from adapters.mongo import DOCUMENTS
+from adapters.mongo.client import DOCUMENTS
 from cli.console import reason, without_login
 from cli.doctor.findings import Report, start_or_check
 from cli.doctor.holds import check_holds

@@ -9,10 +9,10 @@ import typer
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from adapters import mongo
-from adapters.carts import CartStore
-from adapters.intake import IntakeHolds
-from adapters.outbox import Outbox
+from adapters.mongo import client as mongo
+from adapters.mongo.carts import CartStore
+from adapters.mongo.intake import IntakeHolds
+from adapters.mongo.outbox import Outbox
 from cli.console import CliError, reason
 from cli.ops.exits import Exit
 from models.errors import DependencyUnavailable

@@ -8,7 +8,7 @@ from typing import Any
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import SearchAttributeKey
 
-from adapters.outbox import Waiting
+from adapters.mongo.outbox import Waiting
 from cli.console import CliError
 from cli.ops.desk import Desk
 from cli.ops.exits import Exit

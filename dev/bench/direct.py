@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
-from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
+from adapters.mongo.outbox import Outbox
+from adapters.redis.cart_cache import CartCache
 from models.messages import AddItemInput, AddLine, SagaRun
 from models.operation import Answer, Operation
 from models.steps import CommitChange, ReserveHold

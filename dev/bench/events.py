@@ -30,9 +30,9 @@ from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from adapters.answers import AnswerInbox
-from adapters.events import connection_options
-from adapters.topics import records
+from adapters.kafka.publisher import connection_options
+from adapters.kafka.topics import records
+from adapters.redis.answers import AnswerInbox
 from dev.bench.client import RawClient
 from dev.bench.contenders import PRODUCTS, STORE, add_request, fill_shelves, new_user, token_of
 from dev.bench.rig import environment

@@ -15,11 +15,11 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.background import BackgroundTask
 from temporalio.client import Client
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
-from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
-from adapters.redis_pool import RedisPool
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
 from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, add_error_handlers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from adapters.carts import CartStore
+from adapters.mongo.carts import CartStore
 from dev.bench.noop import WORKER_STARTED
 from dev.stack.apps import ROOT
 from dev.stack.ports import free_ports, more_free_ports, ports_of

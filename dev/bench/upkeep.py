@@ -22,9 +22,9 @@ from bson import Decimal128, ObjectId
 from pymongo import AsyncMongoClient
 from temporalio.client import Client
 
-from adapters.mongo import close as close_mongo
-from adapters.mongo import connect as connect_mongo
-from adapters.watch import WatchStore
+from adapters.mongo.client import close as close_mongo
+from adapters.mongo.client import connect as connect_mongo
+from adapters.mongo.watch import WatchStore
 from dev.bench.rig import environment
 from dev.stack.stack import Stack
 from models.messages import DriftKind

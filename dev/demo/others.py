@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from adapters.events import EventPublisher, Outgoing
+from adapters.kafka.publisher import EventPublisher, Outgoing
 from cli.console import reason
 from dev.demo.day import Day
 from dev.demo.walk import Answer, Call, NoAnswer, Step

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import worker
-from adapters import event_consumer
+from adapters.kafka import consumer as event_consumer
 from settings import Settings
 
 ROOT = Path(__file__).parents[2]

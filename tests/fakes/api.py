@@ -11,12 +11,12 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from adapters.answers import Announced
-from adapters.cache import Found
-from adapters.carts import CartFilter, Owner
 from adapters.inventory import Stock
-from adapters.log_levels import AskedLevel
-from adapters.rate_limits import Allowance
+from adapters.mongo.carts import CartFilter, Owner
+from adapters.redis.answers import Announced
+from adapters.redis.cart_cache import Found
+from adapters.redis.log_levels import AskedLevel
+from adapters.redis.rate_limits import Allowance
 from api.app import create_app
 from api.auth.tokens import Authenticator
 from api.availability import Availability

@@ -9,7 +9,7 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from adapters.events import EventPublisher, Outgoing, connection_options
+from adapters.kafka.publisher import EventPublisher, Outgoing, connection_options
 from cli.provision import PARTITIONS
 from models.errors import DependencyUnavailable
 from models.incoming import CONSUMED

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import consumer
-from adapters import event_consumer
+from adapters.kafka import consumer as event_consumer
 from tests.faults.hooks import Caller, Control, asking
 from tests.support.consumer_under_test import SESSION_MS, STEPS
 

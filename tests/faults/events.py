@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from adapters.topics import records
+from adapters.kafka.topics import records
 from models.events import DEAD_LETTERS, PUBLISHED
 from settings import Settings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.events import Outgoing
+from adapters.kafka.publisher import Outgoing
 from models.events import ORDER_COMPLETED
 from models.incoming import MAX_EVENT_BYTES
 from models.wire import timestamp, to_milliseconds

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 from uuid import uuid4
 
-from adapters.carts import CartFilter
+from adapters.mongo.carts import CartFilter
 from models.cart import AvailabilityStatus, Cart, CartLine
 from tests.support.shop import APP_NAME, World
 

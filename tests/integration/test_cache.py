@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from adapters.cache import CartCache
 from adapters.inventory import Stock
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
+from adapters.redis.stock_cache import StockCache
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.dead_letters import Letter
+from adapters.kafka.dead_letters import Letter
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from models.incoming import MAX_EVENT_BYTES
 from tests.support.commands import cart

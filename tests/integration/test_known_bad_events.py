@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from adapters import event_consumer
-from adapters.dead_letters import DeadLetters
-from adapters.events import EventPublisher
-from adapters.lanes import Lanes
+from adapters.kafka import consumer as event_consumer
+from adapters.kafka.dead_letters import DeadLetters
+from adapters.kafka.lanes import Lanes
+from adapters.kafka.publisher import EventPublisher
 from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
 from models.messages import ClearCartInput

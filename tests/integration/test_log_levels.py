@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from adapters import log_levels
-from adapters.log_levels import LogLevels
-from adapters.redis_pool import RedisPool
+from adapters.redis import log_levels
+from adapters.redis.log_levels import LogLevels
+from adapters.redis.pool import RedisPool
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.figures import FigureStore
+from adapters.mongo.figures import FigureStore
 from dev.stack.stack import Stack
 from models.events import CART_CLEARED, CART_ITEM_ADDED, ORDER_COMPLETED
 from settings import Settings

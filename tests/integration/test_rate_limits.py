@@ -3,8 +3,8 @@
 import asyncio
 from uuid import uuid4
 
-from adapters.rate_limits import RateLimiter
-from adapters.redis_pool import RedisPool
+from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from tests.support.shop import World
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.cache import CartCache
-from adapters.redis_pool import RedisPool
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
 from models.cart import Cart
 from models.operation import Operation
 from tests.support.carts import hold, insist, plant_cart

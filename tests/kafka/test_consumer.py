@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from adapters import event_consumer
-from adapters.event_consumer import EventConsumer
+from adapters.kafka import consumer as event_consumer
+from adapters.kafka.consumer import EventConsumer
 from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import CONSUMED, Message

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from temporalio.service import RPCError
 
-from adapters.events import EventPublisher
+from adapters.kafka.publisher import EventPublisher
 from dev.stack.stack import Stack
 from models.errors import DependencyUnavailable
 from models.messages import Outcome

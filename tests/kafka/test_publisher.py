@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-import adapters.events
-from adapters.events import EventPublisher, connection_options, ping
+import adapters.kafka.publisher
+from adapters.kafka.publisher import EventPublisher, connection_options, ping
 from cli.provision import PARTITIONS, create_topics
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
@@ -147,7 +147,7 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Stack) -> No
 async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
     broker: Stack, cart: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapters.events, "ASK_SECONDS", PATIENT_SECONDS)
+    monkeypatch.setattr(adapters.kafka.publisher, "ASK_SECONDS", PATIENT_SECONDS)
     publisher = patient(broker.settings)
     lost = event(cart, 1, topic=f"missing-{uuid4().hex[:8]}")
     refusal = f"kafka refuses effect {lost.id}: no topic {lost.topic}: run `cart setup`"

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from adapters.carts import CartStore
+from adapters.mongo.carts import CartStore
 from dev.stack.stack import SERVERS, Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from adapters.cache import CartCache
-from adapters.redis_pool import RedisPool
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
 from models.cart import Cart, CartLine
 from models.operation import Operation, shard_key
 from tests.support.shop import Buyer, Shop

@@ -15,8 +15,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 
 import consumer
-from adapters import event_consumer
-from adapters.dead_letters import DeadLetters
+from adapters.kafka import consumer as event_consumer
+from adapters.kafka.dead_letters import DeadLetters
 from workflows.event_handler import EventHandler
 from workflows.gateway import CartGateway
 

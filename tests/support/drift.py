@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 
-from adapters.repair import CartBooks
+from adapters.mongo.reconcile import CartBooks
 from models.cart import Cart
 from tests.support.commands import cart
 from tests.support.shop import World

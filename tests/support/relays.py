@@ -19,7 +19,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
-from adapters.events import EventPublisher
+from adapters.kafka.publisher import EventPublisher
 from models.events import CART_ITEM_ADDED
 from models.messages import AnyEffect, EventEffect, ReleaseEffect
 from models.operation import Operation, shard_key

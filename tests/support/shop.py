@@ -11,9 +11,9 @@ from uuid import uuid4
 import httpx
 from temporalio.client import Client, WorkflowExecution
 
-from adapters import mongo
-from adapters.carts import CartStore
-from adapters.topics import records
+from adapters.kafka.topics import records
+from adapters.mongo import client as mongo
+from adapters.mongo.carts import CartStore
 from cli.token import mint_token
 from models.cart import Cart
 from models.events import PUBLISHED

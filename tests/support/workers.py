@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from temporalio.worker import Worker
 
-from adapters.cache import CartCache
-from adapters.carts import CartStore
-from adapters.events import EventPublisher
 from adapters.inventory import InventoryClient
-from adapters.outbox import Outbox
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import StockCache
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
+from adapters.mongo.outbox import Outbox
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
+from adapters.redis.stock_cache import StockCache
 from settings import Settings
 from tests.support.faults import Faults, faulty
 from tests.support.shop import World

@@ -1,6 +1,6 @@
 """Whose cart an id is: asked for once, and remembered within bounds."""
 
-from adapters.carts import CartOwner, Owner
+from adapters.mongo.carts import CartOwner, Owner
 from api.owners import Owners
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
-from adapters.mongo import DOCUMENTS
+from adapters.mongo.client import DOCUMENTS
 from cli.doctor import mongodb
 from cli.doctor.findings import Finding, Report, State
 from cli.doctor.mongodb import check_mongodb

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from adapters.outbox import Waiting
+from adapters.mongo.outbox import Waiting
 from cli.console import CliError, output
 from cli.ops import desk as desks
 from cli.ops.desk import Desk

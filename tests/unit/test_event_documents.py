@@ -13,7 +13,7 @@ import pytest
 from beanie import PydanticObjectId
 from jsonschema_rs import Draft7Validator, validator_for
 
-from adapters.dead_letters import PREFIX, DeadLetters
+from adapters.kafka.dead_letters import PREFIX, DeadLetters
 from dev.event_docs import asyncapi
 from dev.event_docs.__main__ import main
 from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.carts import Owner
+from adapters.mongo.carts import Owner
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,

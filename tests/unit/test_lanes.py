@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.lanes import Lanes
+from adapters.kafka.lanes import Lanes
 
 Work = Callable[[], Awaitable[None]]
 

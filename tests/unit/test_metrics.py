@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from adapters.breaker import CircuitBreaker
 from adapters.calls import measured_call
-from adapters.outbox import Outbox, Waiting
-from adapters.rate_limits import RateLimiter
-from adapters.redis_pool import RedisPool
-from adapters.stored_gauges import show_pending
+from adapters.mongo.gauges import show_pending
+from adapters.mongo.outbox import Outbox, Waiting
+from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from api.limits import RateLimits
 from dev.stack.ports import free_ports
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress

@@ -7,7 +7,7 @@ import uvloop
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from adapters.redis_pool import RedisPool
+from adapters.redis.pool import RedisPool
 from models.errors import DependencyUnavailable
 
 NOWHERE = SecretStr("redis://127.0.0.1:1/0")

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from adapters.mongo_spans import MongoSpans
+from adapters.mongo.spans import MongoSpans
 from settings import Settings, SettingsError, load_settings
 from telemetry import tracing
 

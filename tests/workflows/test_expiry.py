@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.expiry import ExpiryActivities
-from adapters.expired import ExpiredCart, ExpiredCarts
+from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
 from models.cart import Cart
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.events import CART_CLEARED

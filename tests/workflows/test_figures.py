@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.figures import FigureStore
+from adapters.mongo.figures import FigureStore
 from models.cart import Cart
 from models.figures import WINDOW_DAYS, BusinessFigures, rate
 from models.messages import ReleaseEffect

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from activities import scans
-from adapters.cart_scans import CartScans
+from adapters.mongo.cart_scans import CartScans
 from models.cart import Cart, CartLine
 from models.errors import DependencyUnavailable
 from models.events import CART_ITEM_OUT_OF_STOCK

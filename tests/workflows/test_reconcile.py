@@ -246,7 +246,7 @@ async def test_all_stores_are_looked_at_without_a_store(store: Bench) -> None:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activities.reconcile, "PAGE", 3)
-    monkeypatch.setattr("adapters.repair.PAGE", 2)
+    monkeypatch.setattr("adapters.mongo.reconcile.PAGE", 2)
     monkeypatch.setattr("adapters.inventory.HELD_PAGE", 4)
 
 

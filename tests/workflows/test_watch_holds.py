@@ -10,7 +10,7 @@ import activities.reconcile
 import activities.watch
 from activities.reconcile import ReconcileActivities
 from activities.repair import RepairActivities
-from adapters.watch import WatchStore
+from adapters.mongo.watch import WatchStore
 from models.cart import Cart
 from models.errors import DependencyUnavailable
 from models.messages import Drift, DriftKind

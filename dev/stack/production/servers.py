@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.events import ping
+from adapters.kafka.publisher import ping
 from dev.stack import binaries
 from dev.stack.ports import more_free_ports, ports_of
 from dev.stack.process import Process, ProcessSpec, StackError

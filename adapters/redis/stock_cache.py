@@ -11,7 +11,7 @@ from collections.abc import Collection
 import orjson
 
 from adapters.inventory import Stock
-from adapters.redis_pool import RedisPool
+from adapters.redis.pool import RedisPool
 from models.errors import DependencyUnavailable
 
 logger = logging.getLogger(__name__)

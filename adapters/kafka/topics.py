@@ -1,7 +1,7 @@
 """Kafka: what topics have, from a place in each partition to their end now.
 
 For whoever reads them out without being in a group. What is not in here: the consumer of other
-services' events (`adapters.event_consumer`).
+services' events (`adapters.kafka.consumer`).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from adapters.events import connection_options
+from adapters.kafka.publisher import connection_options
 from settings import Settings
 
 STALL_SECONDS = 10.0

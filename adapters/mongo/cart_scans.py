@@ -1,6 +1,6 @@
 """MongoDB: what events need to know of carts beyond the one that a saga changes.
 
-It works on the documents that `adapters.mongo.connect` has bound.
+It works on the documents that `adapters.mongo.client.connect` has bound.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 from beanie import PydanticObjectId
 
-from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
 from models.messages import AvailabilityNews
 from models.operation import Operation

@@ -1,12 +1,12 @@
 """MongoDB: the figures of the business, aggregated over carts and records.
 
-It works on the documents that `adapters.mongo.connect` has bound.
+It works on the documents that `adapters.mongo.client.connect` has bound.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
 from models.figures import WINDOW_DAYS, BusinessFigures, EndedCarts, rate
 from models.money import Money

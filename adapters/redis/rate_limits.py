@@ -7,7 +7,7 @@ processes agree. Without Redis nobody is limited.
 import math
 from dataclasses import dataclass
 
-from adapters.redis_pool import RedisPool
+from adapters.redis.pool import RedisPool
 
 WINDOW_SECONDS = 60
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
-from adapters.figures import FigureStore
-from adapters.outbox import Outbox
-from adapters.watch import WatchStore
+from adapters.mongo.figures import FigureStore
+from adapters.mongo.outbox import Outbox
+from adapters.mongo.watch import WatchStore
 from models.errors import DependencyUnavailable
 from models.relays import RelayKind
 from models.watch import WATCHED

@@ -2,7 +2,7 @@
 
 The outbox is no collection of its own: the effects stand in the records of the operations
 (`models.operation`), written by the same transaction as the cart. It works on the documents that
-`adapters.mongo.connect` has bound.
+`adapters.mongo.client.connect` has bound.
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -13,7 +13,7 @@ from typing import Any
 from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.operation import Operation
 from models.relays import RelayKind
 

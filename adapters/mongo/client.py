@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
-from adapters.mongo_spans import MongoSpans
+from adapters.mongo.spans import MongoSpans
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.figures import BusinessFigures

@@ -18,7 +18,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo import (
+from adapters.mongo.client import (
     COMMIT_SECONDS,
     LIST_SECONDS,
     READ_SECONDS,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from adapters.redis_pool import RedisPool
+from adapters.redis.pool import RedisPool
 from logs import set_level
 from models.errors import DependencyUnavailable
 from models.wire import timestamp

@@ -1,6 +1,6 @@
 """Kafka: consuming events. An offset is committed only after its message has been dealt with.
 
-The messages of a partition are taken in the order of their lanes (`adapters.lanes`), lanes at once.
+The messages of a partition are taken in the order of their lanes (`lanes`), lanes at once.
 A partition with too many unfinished messages is paused, the others go on. When partitions go to
 another member of the group, what is under way is waited for a little, and what is not done then is
 done again there: taking a message twice must have one effect.
@@ -15,8 +15,8 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from adapters.events import connection_options
-from adapters.lanes import Lanes
+from adapters.kafka.lanes import Lanes
+from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, Message
 from settings import Settings
 from telemetry.metrics import CONSUMER_LAG

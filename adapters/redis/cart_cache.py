@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from adapters.answers import Announcement
-from adapters.redis_pool import RedisPool
-from adapters.stock_cache import stock_key
+from adapters.redis.answers import Announcement
+from adapters.redis.pool import RedisPool
+from adapters.redis.stock_cache import stock_key
 
 # The pointer outlives what it points to, so that a slow reader finds it even when the TTL is short.
 POINTER_GRACE_SECONDS = 60

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from adapters.events import EventPublisher, Outgoing
-from adapters.topics import Record, records
+from adapters.kafka.publisher import EventPublisher, Outgoing
+from adapters.kafka.topics import Record, records
 from models.errors import EventUnusable
 from models.events import DEAD_LETTERS
 from models.incoming import MAX_EVENT_BYTES, Message

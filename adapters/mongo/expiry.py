@@ -1,4 +1,7 @@
-"""MongoDB: carts past their time. It works on the documents that `adapters.mongo.connect` bound."""
+"""MongoDB: carts past their time.
+
+It works on the documents that `adapters.mongo.client.connect` has bound.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from datetime import datetime
 
 from beanie import PydanticObjectId
 
-from adapters.mongo import LIST_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, bounded
 from models.cart import Cart
 
 

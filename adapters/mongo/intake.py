@@ -5,12 +5,12 @@ from datetime import datetime
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from adapters.mongo import READ_SECONDS, bounded
+from adapters.mongo.client import READ_SECONDS, bounded
 from models.intake import IntakeHold
 
 
 class IntakeHolds:
-    """Works on the documents that `adapters.mongo.connect` has bound.
+    """Works on the documents that `adapters.mongo.client.connect` has bound.
 
     Raises `DependencyUnavailable` when MongoDB does not answer.
     """

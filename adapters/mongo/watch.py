@@ -1,9 +1,9 @@
 """MongoDB: what the watch over holds knows.
 
-It works on the documents that `adapters.mongo.connect` has bound.
+It works on the documents that `adapters.mongo.client.connect` has bound.
 """
 
-from adapters.mongo import READ_SECONDS, bounded
+from adapters.mongo.client import READ_SECONDS, bounded
 from models.watch import HoldWatch
 
 

@@ -1,6 +1,6 @@
 """MongoDB: what reconciling reads of carts and of their records.
 
-It works on the documents that `adapters.mongo.connect` has bound.
+It works on the documents that `adapters.mongo.client.connect` has bound.
 """
 
 from collections import deque
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from adapters.mongo import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
 from models.operation import Operation
 from models.watch import HoldWatch

@@ -1,0 +1,1 @@
+"""Kafka: publishing (`publisher`), consuming (`consumer`), reading of topics, and dead letters."""

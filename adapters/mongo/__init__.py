@@ -1,0 +1,1 @@
+"""MongoDB: the client (`client`), and one module for each thing that is stored or read."""

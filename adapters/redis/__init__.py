@@ -1,0 +1,1 @@
+"""Redis: the pool of connections (`pool`), and one module for each use of it."""
