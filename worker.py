@@ -24,15 +24,15 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.carts import CartActivities
 from activities.events import EventActivities
-from activities.expiry import ExpiryActivities
-from activities.figures import FigureActivities
 from activities.inventory import InventoryActivities
 from activities.outbox import OutboxActivities
-from activities.reconcile import ReconcileActivities
-from activities.repair import RepairActivities
 from activities.scans import ScanActivities
 from activities.update import UpdateActivities
-from activities.watch import WatchActivities
+from activities.upkeep.expiry import ExpiryActivities
+from activities.upkeep.figures import FigureActivities
+from activities.upkeep.reconcile import ReconcileActivities
+from activities.upkeep.repair import RepairActivities
+from activities.upkeep.watch import WatchActivities
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
@@ -54,20 +54,21 @@ from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.event_operations import mark_cart
-from workflows.expiry import ExpiryWorkflow
-from workflows.figures import FiguresWorkflow
 from workflows.gateway import CartGateway, connect, policy_of
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
-from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
-from workflows.schedules import SweepWorkflow, ensure_schedules
 from workflows.update_quantity import UpdateQuantityWorkflow
-from workflows.upkeep_operations import expire_cart, repair_cart
-from workflows.watch_holds import WatchHoldsWorkflow
+from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.figures import FiguresWorkflow
+from workflows.upkeep.operations import expire_cart, repair_cart
+from workflows.upkeep.reconcile import ReconcileWorkflow
+from workflows.upkeep.schedules import ensure_schedules
+from workflows.upkeep.sweep import SweepWorkflow
+from workflows.upkeep.watch import WatchHoldsWorkflow
 
 logger = logging.getLogger("worker")
 

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from adapters.breaker import CircuitBreaker
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.messages import ReleaseEffect
-from models.repair import HeldPage
 from models.steps import HoldAnswer, ReserveHold
+from models.upkeep.reconcile import HeldPage
 from telemetry import tracing
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.ops.options import AsJson, OnlyStore
-from models.repair import DEFAULT_LIMIT
+from models.upkeep.reconcile import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from models.repair import Report
+    from models.upkeep.reconcile import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def reconcile(
     from cli.console import CliError, print_json  # noqa: PLC0415
     from cli.ops.desk import Desk, at_desk  # noqa: PLC0415
     from cli.ops.exits import Exit  # noqa: PLC0415
-    from models.repair import ReconcileInput  # noqa: PLC0415
+    from models.upkeep.reconcile import ReconcileInput  # noqa: PLC0415
 
     async def run(desk: Desk) -> Exit:
         """However long it takes."""

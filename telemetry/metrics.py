@@ -284,7 +284,7 @@ _request(
     "error.type",
 )
 
-# The business, as the latest aggregation has it (`models.figures`)
+# The business, as the latest aggregation has it (`models.upkeep.figures`)
 
 ITEMS_TOTAL = _gauge("cart.items.total", "{item}", "Units in all carts", WORKER)
 VALUE_TOTAL = _gauge(

@@ -52,7 +52,7 @@ from models.messages import (
     UpdateQuantityInput,
 )
 from models.relays import RelayInput, RelayKind
-from models.repair import ReconcileInput, Report
+from models.upkeep.reconcile import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from telemetry import tracing
 from telemetry.operations import lock_acquisition, measured

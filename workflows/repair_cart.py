@@ -5,7 +5,7 @@ from functools import partial
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.repair import RepairActivities
+    from activities.upkeep.repair import RepairActivities
     from models.messages import (
         Drift,
         DriftKind,
@@ -15,8 +15,8 @@ with workflow.unsafe.imports_passed_through():
         RepairCartInput,
     )
     from models.relays import RelayKind
-    from models.repair import ExamineCart, ForgetCached
     from models.steps import LoadedCart, Recorded
+    from models.upkeep.reconcile import ExamineCart, ForgetCached
     from workflows import ids, policies
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Refused, Saga

@@ -19,10 +19,10 @@ from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
 from models.cart import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
-from models.figures import BusinessFigures
 from models.intake import IntakeHold
 from models.operation import Operation
-from models.watch import HoldWatch
+from models.upkeep.figures import BusinessFigures
+from models.upkeep.watch import HoldWatch
 from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]

@@ -8,9 +8,9 @@ from typing import Any
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
-from models.figures import WINDOW_DAYS, BusinessFigures, EndedCarts, rate
 from models.money import Money
 from models.operation import Operation
+from models.upkeep.figures import WINDOW_DAYS, BusinessFigures, EndedCarts, rate
 
 AGGREGATE_SECONDS = 60.0
 _ENDED = {"order_completed": "ordered", "expired": "expired", "user": "cleared"}

@@ -15,7 +15,7 @@ from adapters.mongo.outbox import Outbox
 from adapters.mongo.watch import WatchStore
 from models.errors import DependencyUnavailable
 from models.relays import RelayKind
-from models.watch import WATCHED
+from models.upkeep.watch import WATCHED
 from telemetry.metrics import (
     ABANDONMENT_RATE,
     CONVERSION_RATE,

@@ -11,7 +11,7 @@ from datetime import datetime
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import Cart
 from models.operation import Operation
-from models.watch import HoldWatch
+from models.upkeep.watch import HoldWatch
 
 PAGE = 500
 LATELY = 1000  # operations

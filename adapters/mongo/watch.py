@@ -4,7 +4,7 @@ It works on the documents that `adapters.mongo.client.connect` has bound.
 """
 
 from adapters.mongo.client import READ_SECONDS, bounded
-from models.watch import HoldWatch
+from models.upkeep.watch import HoldWatch
 
 
 class WatchStore:

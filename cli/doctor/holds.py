@@ -1,4 +1,4 @@
-"""Holds: what the watch over them (`activities.watch`) has found, and how fresh that is.
+"""Holds: what the watch over them (`activities.upkeep.watch`) has found, and how fresh that is.
 
 Comparing all carts takes too long for a check, so the worker does it by the clock.
 """
@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from cli.doctor.findings import Report
 from cli.ops.tables import span
 from models.messages import DriftKind
-from models.watch import HOLDS, HoldWatch
+from models.upkeep.watch import HOLDS, HoldWatch
 from workflows.ids import WATCH_SCHEDULE
 
 PART = "holds"

@@ -28,14 +28,14 @@ from adapters.mongo.watch import WatchStore
 from dev.bench.rig import environment
 from dev.stack.stack import Stack
 from models.messages import DriftKind
-from models.repair import ReconcileInput
-from models.upkeep import ExpiryInput
+from models.upkeep.expiry import ExpiryInput
+from models.upkeep.reconcile import ReconcileInput
 from settings import Settings, load_settings
 from workflows import ids
-from workflows.expiry import ExpiryWorkflow
 from workflows.gateway import connect
-from workflows.reconcile import ReconcileWorkflow
-from workflows.watch_holds import WatchHoldsWorkflow
+from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.reconcile import ReconcileWorkflow
+from workflows.upkeep.watch import WatchHoldsWorkflow
 
 WATCHED = ("worker", "inventory")
 PRODUCTS = [f"product-{number}" for number in range(50)]

@@ -17,7 +17,7 @@ from dev.demo.day import HEADPHONES, Day
 from dev.demo.walk import Answer, Call, NoAnswer, Step
 from models.cart import Cart
 from models.errors import DependencyUnavailable
-from models.repair import ReconcileInput
+from models.upkeep.reconcile import ReconcileInput
 from settings import Settings
 from workflows import ids
 

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from models.messages import RepairCartInput
-from models.repair import ReconcileInput
+from models.upkeep.reconcile import ReconcileInput
 from tests.replay.common import Run, Scenario, buyer
 from tests.support.carts import cache_cart, hold, plant_cart, release
 from tests.support.relays import RelayBench
 from tests.support.shop import Buyer
 from tests.workflows.conftest import Bench
-from workflows.reconcile import ReconcileWorkflow
 from workflows.repair_cart import RepairCartWorkflow
+from workflows.upkeep.reconcile import ReconcileWorkflow
 
 
 async def reconcile_repairing(bench: Bench, relays: RelayBench) -> Run:

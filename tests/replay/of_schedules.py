@@ -4,16 +4,16 @@ from datetime import timedelta
 from uuid import uuid4
 
 from models.errors import DependencyUnavailable
-from models.upkeep import ExpiryInput
+from models.upkeep.expiry import ExpiryInput
 from tests.replay.common import Run, Scenario
 from tests.support.carts import plant_cart
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench
-from workflows.expiry import ExpiryWorkflow
-from workflows.figures import FiguresWorkflow
 from workflows.ping import PingWorkflow
-from workflows.schedules import SweepWorkflow
-from workflows.watch_holds import WatchHoldsWorkflow
+from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.figures import FiguresWorkflow
+from workflows.upkeep.sweep import SweepWorkflow
+from workflows.upkeep.watch import WatchHoldsWorkflow
 
 
 async def sweep(bench: Bench, relays: RelayBench) -> Run:

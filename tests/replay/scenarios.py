@@ -4,18 +4,18 @@ from tests.replay import of_adds, of_changes, of_events, of_relays, of_repair, o
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
-from workflows.expiry import ExpiryWorkflow
-from workflows.figures import FiguresWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
-from workflows.reconcile import ReconcileWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
-from workflows.schedules import SweepWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
-from workflows.watch_holds import WatchHoldsWorkflow
+from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.figures import FiguresWorkflow
+from workflows.upkeep.reconcile import ReconcileWorkflow
+from workflows.upkeep.sweep import SweepWorkflow
+from workflows.upkeep.watch import WatchHoldsWorkflow
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario

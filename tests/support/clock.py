@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from temporalio.client import Client
 
 from tests.support.waiting import eventually
-from workflows.schedules import SCHEDULES
+from workflows.upkeep.schedules import SCHEDULES
 
 
 @asynccontextmanager

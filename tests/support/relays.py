@@ -32,7 +32,7 @@ from tests.support.workers import faulty_worker_of
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.relay import RelayWorkflow
-from workflows.schedules import SCHEDULES
+from workflows.upkeep.schedules import SCHEDULES
 
 SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
 TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends

@@ -3,7 +3,7 @@
 import pytest
 
 from models.messages import DriftKind
-from models.repair import hold_drifts
+from models.upkeep.reconcile import hold_drifts
 
 MISSING, ORPHANED = DriftKind.MISSING_HOLD, DriftKind.ORPHANED_HOLD
 

@@ -12,13 +12,13 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.expiry import ExpiryActivities
+from activities.upkeep.expiry import ExpiryActivities
 from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
 from models.cart import Cart
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.events import CART_CLEARED
 from models.messages import ClearCartInput, OperationResult
-from models.upkeep import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
+from models.upkeep.expiry import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
 from tests.support.carts import expire, insist, plant_cart, reasons
 from tests.support.clock import stopped_clock
 from tests.support.relays import details
@@ -26,9 +26,9 @@ from tests.support.shop import Buyer, Event, Shop, World
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows import policies
-from workflows.expiry import ExpiryWorkflow
 from workflows.gateway import CartGateway, policy_of
-from workflows.upkeep_operations import expire_cart
+from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.operations import expire_cart
 
 LONG_AGO = timedelta(days=-6)  # and not so long that MongoDB itself deletes it
 
@@ -155,7 +155,7 @@ async def test_a_build_that_does_not_look_again_is_caught(
     def without_a_second_look(**fields: Any) -> ClearCartInput:
         return ClearCartInput(**fields | {"expired_by": None})
 
-    monkeypatch.setattr("workflows.upkeep_operations.ClearCartInput", without_a_second_look)
+    monkeypatch.setattr("workflows.upkeep.operations.ClearCartInput", without_a_second_look)
     gateway, policy = gateway_of(shop.world), policy_of(shop.world.settings)
     with pytest.raises(AssertionError, match="its cart is gone"):
         await assert_an_add_in_the_middle_is_kept(shop, partial(expire_cart, gateway, policy))

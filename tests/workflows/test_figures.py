@@ -9,14 +9,14 @@ import pytest
 
 from adapters.mongo.figures import FigureStore
 from models.cart import Cart
-from models.figures import WINDOW_DAYS, BusinessFigures, rate
 from models.messages import ReleaseEffect
 from models.operation import KEPT_SECONDS, Operation
+from models.upkeep.figures import WINDOW_DAYS, BusinessFigures, rate
 from tests.support.carts import cart_of, record
 from tests.support.clock import stopped_clock
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
-from workflows.figures import FiguresWorkflow
+from workflows.upkeep.figures import FiguresWorkflow
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from temporalio.client import WorkflowHandle
 
-import activities.reconcile
+import activities.upkeep.reconcile
 from models.cart import Cart
 from models.messages import (
     Drift,
@@ -22,7 +22,7 @@ from models.messages import (
     ReleaseEffect,
 )
 from models.operation import Operation
-from models.repair import Finding, LookAgain, ReconcileInput, Report, Suspect
+from models.upkeep.reconcile import Finding, LookAgain, ReconcileInput, Report, Suspect
 from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, record, release
 from tests.support.clock import stopped_clock
 from tests.support.drift import only_stores
@@ -31,7 +31,7 @@ from tests.support.shop import Buyer, Shop, World
 from tests.support.traffic import shop_on
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
-from workflows.reconcile import ReconcileWorkflow
+from workflows.upkeep.reconcile import ReconcileWorkflow
 
 STOCK = 10_000
 LONG_AGO = timedelta(hours=1)
@@ -245,7 +245,7 @@ async def test_all_stores_are_looked_at_without_a_store(store: Bench) -> None:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activities.reconcile, "PAGE", 3)
+    monkeypatch.setattr(activities.upkeep.reconcile, "PAGE", 3)
     monkeypatch.setattr("adapters.mongo.reconcile.PAGE", 2)
     monkeypatch.setattr("adapters.inventory.HELD_PAGE", 4)
 
@@ -282,7 +282,7 @@ async def test_pages_that_end_anywhere_lose_nobody(store: Bench) -> None:
 async def test_pages_that_end_within_stores_and_between_them_lose_none(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities.reconcile, "STORES", 2)
+    monkeypatch.setattr(activities.upkeep.reconcile, "STORES", 2)
     shops = sorted((Shop(store.shop.world) for _ in range(7)), key=lambda shop: shop.store_id)
     own = {shop.store_id for shop in shops}
     only_stores(monkeypatch, own)
@@ -346,12 +346,12 @@ async def test_a_build_that_does_not_look_again_is_caught(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def believed(
-        steps: activities.reconcile.ReconcileActivities, suspect: Suspect, request: LookAgain
+        steps: activities.upkeep.reconcile.ReconcileActivities, suspect: Suspect, request: LookAgain
     ) -> list[Finding]:
         drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
         return [Finding(**suspect.model_dump(), run_id="", drift=drift)]
 
-    monkeypatch.setattr(activities.reconcile.ReconcileActivities, "_look", believed)
+    monkeypatch.setattr(activities.upkeep.reconcile.ReconcileActivities, "_look", believed)
     with pytest.raises(AssertionError, match="is called drift"):
         await assert_no_false_finding(store, runs=200, most=200)
 

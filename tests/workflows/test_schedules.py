@@ -10,7 +10,7 @@ from tests.support.clock import stopped_clock
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from worker import WORKFLOWS
-from workflows.schedules import SCHEDULES, Timed, ensure_schedules
+from workflows.upkeep.schedules import SCHEDULES, Timed, ensure_schedules
 
 each = pytest.mark.parametrize("timed", SCHEDULES, ids=lambda timed: timed.schedule_id)
 

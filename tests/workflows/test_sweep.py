@@ -14,12 +14,8 @@ from tests.support.relays import Handle, RelayBench
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from workflows import ids
-from workflows.schedules import (
-    SWEEP_AGE_SECONDS,
-    SWEEP_EVERY,
-    SweepWorkflow,
-    ensure_schedules,
-)
+from workflows.upkeep.schedules import SWEEP_EVERY, ensure_schedules
+from workflows.upkeep.sweep import SWEEP_AGE_SECONDS, SweepWorkflow
 
 
 @pytest.fixture

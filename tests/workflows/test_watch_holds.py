@@ -6,16 +6,16 @@ from uuid import uuid4
 
 import pytest
 
-import activities.reconcile
-import activities.watch
-from activities.reconcile import ReconcileActivities
-from activities.repair import RepairActivities
+import activities.upkeep.reconcile
+import activities.upkeep.watch
+from activities.upkeep.reconcile import ReconcileActivities
+from activities.upkeep.repair import RepairActivities
 from adapters.mongo.watch import WatchStore
 from models.cart import Cart
 from models.errors import DependencyUnavailable
 from models.messages import Drift, DriftKind
-from models.repair import Finding, LookAgain, ReconcileInput, Suspect
-from models.watch import HoldWatch
+from models.upkeep.reconcile import Finding, LookAgain, ReconcileInput, Suspect
+from models.upkeep.watch import HoldWatch
 from tests.support.carts import cart_of, hold, insist, plant_cart, release
 from tests.support.clock import stopped_clock
 from tests.support.drift import only_stores
@@ -23,8 +23,8 @@ from tests.support.shop import Shop, World
 from tests.support.traffic import shop_on
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
-from workflows.reconcile import ReconcileWorkflow
-from workflows.watch_holds import WatchHoldsWorkflow
+from workflows.upkeep.reconcile import ReconcileWorkflow
+from workflows.upkeep.watch import WatchHoldsWorkflow
 
 MOST_LOOKS = 200
 
@@ -39,7 +39,7 @@ async def clock(world: World) -> AsyncIterator[None]:
 @pytest.fixture
 async def store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     """A store whose carts are all that a look comes to, whatever other tests have left behind."""
-    monkeypatch.setattr(activities.watch, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(activities.upkeep.watch, "PAUSE_SECONDS", 0.05)
     only_stores(monkeypatch, {bench.shop.store_id})
     for product_id in ("lamp", "mug"):
         await bench.shop.stock(product_id, 10_000)
@@ -124,8 +124,8 @@ async def test_a_store_whose_last_cart_is_gone_is_not_forgotten(store: Bench) ->
 async def test_a_pass_may_take_several_looks_and_forgets_nothing(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities.reconcile, "PAGE", 10)
-    monkeypatch.setattr(activities.watch, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(activities.upkeep.reconcile, "PAGE", 10)
+    monkeypatch.setattr(activities.upkeep.watch, "LOOK_SECONDS", 0)
     shop = store.shop
     await Cart.insert_many([cart_of(shop.store_id, f"user-{n:02}", {}) for n in range(35)])
     leaked = {(f"user-{n:02}", "orphaned_hold", "lamp") for n in (3, 17, 34)}

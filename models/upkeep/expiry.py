@@ -1,4 +1,4 @@
-"""Inputs and results of what is done by the clock: expiry and the figures of the business."""
+"""Inputs and results of expiry."""
 
 from datetime import datetime
 

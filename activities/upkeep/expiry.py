@@ -13,7 +13,7 @@ from activities.heartbeats import heartbeats
 from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import OperationResult, Outcome
-from models.upkeep import ExpiredPage, ExpiryPage
+from models.upkeep.expiry import ExpiredPage, ExpiryPage
 
 logger = logging.getLogger(__name__)
 

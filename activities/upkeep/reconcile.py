@@ -12,14 +12,14 @@ from temporalio.client import WorkflowFailureError
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from activities.repair import shows
+from activities.upkeep.repair import shows
 from adapters.inventory import InventoryClient
 from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import BriefCart, CartBooks
 from adapters.redis.cart_cache import CartCache
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.messages import Drift, OperationResult, Outcome
-from models.repair import (
+from models.upkeep.reconcile import (
     Finding,
     LookAgain,
     LookedAgain,

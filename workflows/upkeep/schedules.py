@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporalio import workflow
 from temporalio.client import (
     Client,
     Schedule,
@@ -20,29 +19,12 @@ from temporalio.client import (
     ScheduleState,
 )
 
-with workflow.unsafe.imports_passed_through():
-    from activities.outbox import OutboxActivities
-    from models.repair import DEFAULT_LIMIT, ReconcileInput
-    from models.upkeep import ExpiryInput
-    from workflows import ids, policies
+from models.upkeep.expiry import ExpiryInput
+from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput
+from workflows import ids
 
 SWEEP_EVERY = timedelta(seconds=15)
 WATCH_EVERY = timedelta(seconds=15)
-SWEEP_AGE_SECONDS = 10.0
-"""A relay is woken for effects that have been pending for longer than this: sagas and the relays
-that they wake are done by then, unless something is in their way."""
-
-
-@workflow.defn(name=ids.SWEEP)
-class SweepWorkflow:
-    """Wakes relays for what has been pending too long, so that a lost wake is no lost effect."""
-
-    @workflow.run
-    async def run(self) -> int:
-        """Answers how many relays were woken."""
-        return await workflow.execute_activity_method(
-            OutboxActivities.wake_waiting, SWEEP_AGE_SECONDS, **policies.WAKE_WAITING
-        )
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ has expired; here is only the way through them, page by page.
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.expiry import ExpiryActivities
-    from models.upkeep import ExpiryInput, ExpiryPage, ExpiryResult
+    from activities.upkeep.expiry import ExpiryActivities
+    from models.upkeep.expiry import ExpiryInput, ExpiryPage, ExpiryResult
     from workflows import ids, policies
 
 

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.figures import FigureActivities
+    from activities.upkeep.figures import FigureActivities
     from workflows import ids, policies
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from adapters.mongo.expiry import ExpiredCart
 from models.events import CART_CLEARED
 from models.messages import ClearCartInput, OperationResult, Policy, RepairCartInput
-from models.repair import LookAgain, Suspect
+from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
 from workflows.gateway import CartGateway, fingerprint, new_attempt
 

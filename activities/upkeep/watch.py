@@ -10,12 +10,12 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from activities.reconcile import CARTS_AT_ONCE, ReconcileActivities
-from activities.repair import RepairActivities
+from activities.upkeep.reconcile import CARTS_AT_ONCE, ReconcileActivities
+from activities.upkeep.repair import RepairActivities
 from adapters.mongo.watch import WatchStore
 from models.messages import Drift
-from models.repair import Finding, LookAgain, Suspect
-from models.watch import WATCHED, HoldWatch, WatchPass
+from models.upkeep.reconcile import Finding, LookAgain, Suspect
+from models.upkeep.watch import WATCHED, HoldWatch, WatchPass
 
 LOOK_SECONDS = 1.0
 """What a look may cost: it ends after the page on which this time is over."""

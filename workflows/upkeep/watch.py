@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
 
 with workflow.unsafe.imports_passed_through():
-    from activities.watch import WatchActivities
+    from activities.upkeep.watch import WatchActivities
     from workflows import ids, policies
 
 

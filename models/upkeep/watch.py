@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from models.messages import DriftKind
-from models.repair import Finding, Position
+from models.upkeep.reconcile import Finding, Position
 
 HOLDS = "holds"
 WATCHED = (DriftKind.ORPHANED_HOLD, DriftKind.MISSING_HOLD)

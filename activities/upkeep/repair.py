@@ -15,7 +15,7 @@ from models.changes import cart_json
 from models.errors import DependencyUnavailable
 from models.messages import Drift, DriftKind, EventEffect, ReleaseEffect
 from models.operation import Operation
-from models.repair import ExamineCart, Examined, ForgetCached, hold_drifts
+from models.upkeep.reconcile import ExamineCart, Examined, ForgetCached, hold_drifts
 
 
 class RepairActivities:

@@ -9,8 +9,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.reconcile import ReconcileActivities
-    from models.repair import LookAgain, ReconcileInput, Report, ScanPage, Suspect
+    from activities.upkeep.reconcile import ReconcileActivities
+    from models.upkeep.reconcile import LookAgain, ReconcileInput, Report, ScanPage, Suspect
     from workflows import ids, policies
 
 STUCK_AFTER = timedelta(minutes=5)
