@@ -1,11 +1,11 @@
 # `make run`, `make test` and `make check` work from a fresh clone, with make and a Python of
-# 3.11 to 3.13 and nothing else; what they need is installed into .venv from the locked list.
+# 3.11 to 3.13 and nothing else. Dependencies are installed into .venv from the lock.
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Touched after a complete installation.
 STAMP := $(VENV)/.installed
-# There while an installation runs: what an interrupted one left behind is thrown away.
+# Present while an installation runs: the rest of an interrupted one is removed.
 UNFINISHED := $(VENV)/.installing
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -14,9 +14,9 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers check bench chaos storm load fuzz docs release-openapi image sbom check-deploy install clean
+.PHONY: help run test test-faults test-servers check bench chaos storm load fuzz docs release-openapi image sbom check-deploy install clean
 
-# The long run of the fault matrix, and that of events under faults.
+# The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
 EVENTS ?= 5000
 FAULTS ?= $(if $(filter storm,$(MAKECMDGOALS)),100,500)
@@ -29,36 +29,39 @@ SECONDS ?= 60
 CASES ?= 50000
 
 help:
-	@echo "make run     start everything in the foreground: local servers, inventory, worker, consumer, API"
-	@echo "make test    run the whole test suite on a stack of its own (ARGS=… goes to pytest)"
-	@echo "make test-servers  the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
-	@echo "make chaos   faults among sagas for long (SAGAS=10000 FAULTS=500 SEED=1), with a report"
-	@echo "make storm   events of other services in, under faults, for long (EVENTS=5000 FAULTS=100 SEED=1)"
-	@echo "make load    a hundred buyers of ten units for long (SECONDS=60), and what must hold then"
-	@echo "make fuzz    contract tests for long (CASES=50000 SEED=1), with a table of all answers"
-	@echo "make check   check format, lint, types and import rules"
-	@echo "make docs    write the documents of the API and of the events and the dashboards anew, after a change"
-	@echo "make release-openapi   keep docs/openapi.json as what a release promises"
-	@echo "make bench   measure the ratios, on a stack of its own (ARGS=… goes to cart bench)"
-	@echo "make image   build the container image (IMAGE=cart-service:dev; TARGET=dev with the demo)"
-	@echo "make sbom    write sbom.json: what a production installation has in it"
-	@echo "make check-deploy  build the image, start docker-compose.yml, walk a shopper's day (minutes)"
-	@echo "make clean   remove .venv and caches; the local servers' data (.local) stays"
+	@echo "make run            start everything in the foreground: local servers, inventory, worker, consumer, API"
+	@echo "make test           run the tests on a stack of their own: 6 minutes on two cores (ARGS=… goes to pytest)"
+	@echo "make test-faults    run the long tests: faults, load, fuzz, Apache Kafka, deployment: 10 minutes"
+	@echo "make test-servers   run the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
+	@echo "make check          check format, lint, types and import rules"
+	@echo "make bench          measure the ratios on a stack of its own (ARGS=… goes to cart bench)"
+	@echo "make chaos          long run of faults among sagas, with a report (SAGAS=10000 FAULTS=500 SEED=1)"
+	@echo "make storm          long run of other services' events under faults (EVENTS=5000 FAULTS=100 SEED=1)"
+	@echo "make load           long run of a hundred buyers of ten units (SECONDS=60)"
+	@echo "make fuzz           long run of the contract tests, with a table of all answers (CASES=50000 SEED=1)"
+	@echo "make docs           update the generated documents and dashboards after a change"
+	@echo "make release-openapi  make docs/openapi.json the released promise"
+	@echo "make image          build the container image (IMAGE=cart-service:dev; TARGET=dev with the demo)"
+	@echo "make sbom           write sbom.json, the contents of a production install"
+	@echo "make check-deploy   build the image, start docker-compose.yml, run the demo (minutes)"
+	@echo "make clean          remove .venv and caches; the local servers' data (.local) stays"
 
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
 
+# With ARGS pytest runs only what they name, in one process and without coverage.
 test: $(STAMP)
-	@$(BIN)/coverage erase
 ifdef ARGS
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/pytest $(ARGS)
 else
-	@$(BIN)/python -m tests.lanes
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m tests.lanes test
 endif
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --fail-under=80
 
-# Needs PostgreSQL, Java 17 and, the first time, Go and Maven. One after the other: each has servers.
+test-faults: $(STAMP)
+	@$(BIN)/python -m tests.lanes test-faults
+
+# Needs PostgreSQL, Java 17 and, the first time, Go and Maven. In sequence, because each starts servers.
 test-servers: $(STAMP)
 	@$(BIN)/python -m dev.stack.production.builds
 	@$(BIN)/pytest --production tests/integration tests/kafka $(ARGS); failed=$$?; \
@@ -89,7 +92,7 @@ docs: $(STAMP)
 	@$(BIN)/python -m dev.grafana
 	@$(BIN)/python -m tests.contract.guide
 
-# A release promises what its document says; from then on `make test` compares with it.
+# A release promises what its document says; `make test` compares with it from then on.
 release-openapi: docs
 	@cp docs/openapi.json docs/openapi.released.json
 
@@ -101,7 +104,7 @@ IMAGE ?= cart-service:dev
 image:
 	docker build --file deploy/Dockerfile $(if $(TARGET),--target $(TARGET)) --tag $(IMAGE) .
 
-# In an environment of its own, which has no tool for development in it.
+# In a separate environment, without development tools.
 sbom: $(STAMP)
 	@rm -rf $(VENV)/production && $(BIN)/python -m venv --without-pip $(VENV)/production
 	@$(PIP) --python $(VENV)/production/bin/python install --require-hashes \
@@ -124,7 +127,7 @@ clean:
 
 $(STAMP): pyproject.toml requirements-dev.lock
 	@if [ -e $(UNFINISHED) ]; then \
-		echo "removing what an interrupted installation left in $(VENV)"; rm -rf $(VENV); \
+		echo "removing the rest of an interrupted installation in $(VENV)"; rm -rf $(VENV); \
 	elif [ -e $(VENV) ] && ! $(BIN)/python -c '$(SUITABLE)' 2>/dev/null; then \
 		echo "removing $(VENV): its Python is missing or not 3.11 to 3.13"; rm -rf $(VENV); \
 	fi

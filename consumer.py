@@ -1,13 +1,14 @@
-"""The consumer process: events of other services in, operations on carts out.
+"""The consumer process: starts cart operations for the events of other services.
 
-`python consumer.py`. Ends on SIGTERM or SIGINT after what it has begun is done (at most
-`adapters.kafka.consumer.DRAIN_SECONDS`); what is not done is done by whoever consumes next.
+`python consumer.py`. On SIGTERM or SIGINT it finishes the events in progress, for at most
+`adapters.kafka.consumer.DRAIN_SECONDS`. The next consumer of the partition continues after them.
 """
 
 import asyncio
-import logging
 import sys
 from contextlib import AsyncExitStack
+
+import structlog
 
 from adapters.kafka.consumer import EventConsumer
 from adapters.kafka.dead_letters import DeadLetters
@@ -18,18 +19,18 @@ from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
 from heartbeat import beating
 from models.incoming import CONSUMED
-from process import run_process, told_to_stop
+from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
 from workflows.event_handler import EventHandler
 from workflows.gateway import CartGateway, connect, policy_of
 
-logger = logging.getLogger("consumer")
+logger = structlog.stdlib.get_logger("consumer")
 
 
 async def run(settings: Settings) -> None:
-    """Runs until a signal ends it; systems that are away are waited for."""
-    stopping = told_to_stop()
+    """Runs until a signal. Waits for systems that are unavailable."""
+    stopping = stop_event()
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing(settings, "consumer"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-consumer")
@@ -61,16 +62,16 @@ async def run(settings: Settings) -> None:
         joining = asyncio.create_task(consumer.joined.wait())
         await asyncio.wait({consuming, joining}, return_when=asyncio.FIRST_COMPLETED)
         if joining.done():
-            logger.info("Consumer started", extra={"event": "consumer_started"})
+            logger.info("consumer_started", message="Consumer started")
             async with beating(settings.heartbeat_file):
                 await consuming
         joining.cancel()
         await consuming
-    logger.info("Consumer stopped", extra={"event": "consumer_stopped"})
+    logger.info("consumer_stopped", message="Consumer stopped")
 
 
 def main() -> int:
-    """Exit code 2 when the settings cannot be used."""
+    """Returns the exit code: 0, or 2 for invalid settings."""
     return run_process("consumer", run)
 
 

@@ -1,7 +1,7 @@
-"""Tells whoever watches a process that its event loop turns: it touches a file every few seconds.
+"""A file that a process touches every few seconds while its event loop runs.
 
-`python -m heartbeat FILE` exits with 0 while the file is fresh, and with 1 otherwise. It is the
-health check of every process in a container; only two of them have a port for it.
+`python -m heartbeat FILE` exits with 0 while the file is fresh, and with 1 otherwise. Containers
+use it as their health check, because not every process has a port for one.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ STALE_SECONDS = 30
 
 @asynccontextmanager
 async def beating(file: Path | None) -> AsyncIterator[None]:
-    """Touches `file` for as long as the block runs; without a file it does nothing."""
+    """Touches `file` while the block runs; does nothing without a file."""
     if file is None:
         yield
         return
@@ -37,7 +37,7 @@ async def _beat(file: Path) -> None:
 
 
 def is_fresh(file: Path) -> bool:
-    """Whether it was touched in the last `STALE_SECONDS`."""
+    """Whether the file was touched in the last `STALE_SECONDS`."""
     try:
         return time.time() - file.stat().st_mtime < STALE_SECONDS
     except OSError:

@@ -1,10 +1,17 @@
 """Structured logs on standard output, the same for every process.
 
-JSON, one object a line, or for people on a terminal. Each line has `level` (debug, info, warn,
-error), `message`, `timestamp` (UTC, milliseconds) and `logger`; what is passed as
-`extra={"event": …, "userId": …}` stands beside them, and so do the ids that are bound to a request
-or a step, and the trace (docs/observability.md has them all). Uvicorn, Temporal and the client
-libraries log through the same handler.
+One JSON object a line, or readable text on a terminal. A module logs an event with its fields:
+
+    logger = structlog.stdlib.get_logger(__name__)
+    logger.info("cart_item_added", message="Cart item added", productId=product_id)
+
+Each line has `level` (debug, info, warn, error), `message`, `event`, `timestamp` (UTC,
+milliseconds), `logger` and the given fields. The ids that are bound to a request or a step are
+added, and the trace (docs/observability.md describes all fields).
+
+structlog passes its events to the standard library's loggers. Uvicorn, Temporal, the client
+libraries and modules that log with `extra={"event": …}` use those directly, so all lines have the
+same format.
 """
 
 import logging
@@ -18,19 +25,36 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from telemetry import tracing
 
-audit = logging.getLogger("audit")
-"""What administrators do; its lines are logged at every level."""
+audit = structlog.stdlib.get_logger("audit")
+"""Actions of administrators; its lines are logged at every level."""
 
+_ARGUMENTS = ("exc_info", "stack_info", "stacklevel")  # of a call; everything else is a field
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
-# Libraries that describe every request they make, some with what is in it; their warnings still
-# show, and so do those of workflows, which log by the Temporal SDK.
+# Libraries that log every request, some with its content. Only their warnings are shown, and those
+# of workflows, which log through the Temporal SDK.
 _CHATTY = ("httpx", "httpcore", "pymongo", "temporalio", "uvicorn.access", "urllib3")
-# What the Temporal SDK says of the workflow or step that logs -> our names for it.
+# The Temporal SDK's names for the ids of a workflow or step -> the documented ones.
 _TEMPORAL = {"workflow_id": "workflowId", "run_id": "runId", "workflow_type": "workflow"}
 
 
+def _as_call(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """structlog's event -> the arguments of a call to a standard library logger."""
+    arguments = {name: event.pop(name) for name in _ARGUMENTS if name in event}
+    return {"msg": event.pop("message", event["event"]), "extra": event, **arguments}
+
+
+# At import, so that events reach the standard library's loggers also in a process that does not
+# configure its output (the CLI, tests). Unconfigured, structlog prints to standard output.
+structlog.configure(
+    processors=[structlog.stdlib.filter_by_level, _as_call],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=logging.getLogger,
+    cache_logger_on_first_use=True,
+)
+
+
 def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """structlog's names -> the documented ones; `extra["event"]` is the machine-readable name."""
+    """structlog's names -> the documented ones; `extra["event"]` is the event's name."""
     record: logging.LogRecord | None = event.get("_record")
     message = event.pop("event", "")
     level = str(event.pop("level", "info"))
@@ -43,7 +67,7 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         created = record.created
     else:
         created = datetime.now(UTC).timestamp()
-    event.pop("color_message", None)  # uvicorn's message again, for terminals
+    event.pop("color_message", None)  # Uvicorn's message, repeated for terminals
     workflow = event.pop("temporal_workflow", None)
     if workflow is not None:
         line |= {ours: workflow[name] for name, ours in _TEMPORAL.items() if name in workflow}
@@ -57,7 +81,7 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 class _Extra(structlog.stdlib.ExtraAdder):
-    """All `extra=` fields but `event`, which structlog would take for the message."""
+    """Adds all `extra=` fields except `event`, which structlog would use as the message."""
 
     def __call__(self, logger: logging.Logger, name: str, event_dict: EventDict) -> EventDict:
         message = event_dict.get("event")
@@ -71,13 +95,16 @@ def _dump(value: Any, **_: Any) -> str:
 
 
 def set_level(level: str) -> None:
-    """What this process logs from now on; `level` as in LOG_LEVEL."""
+    """Sets the level of this process; `level` as in LOG_LEVEL."""
     logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
 
 
 def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A002
-    """Sends every logger of this process to standard output; `level` and `format` as in LOG_LEVEL
-    and LOG_FORMAT, whose default depends on whether somebody watches."""
+    """Sends all loggers of this process to standard output.
+
+    `level` and `format` are as in LOG_LEVEL and LOG_FORMAT. The default format is `console` on a
+    terminal, else `json`.
+    """
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -96,19 +123,19 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
-    audit.setLevel(logging.INFO)
+    logging.getLogger("audit").setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It logs each refused connection; the circuit breaker says once that Kafka is away.
+    # It logs each refused connection; the circuit breaker logs once that Kafka is unavailable.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def _renderer(format: str) -> Processor:  # noqa: A002
-    """How a line becomes text."""
+    """The processor that renders a line as text."""
     if format == "json":
         return structlog.processors.JSONRenderer(serializer=_dump)
     return structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())

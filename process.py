@@ -1,7 +1,4 @@
-"""What the processes without HTTP have in common: how they begin, and how they are told to end.
-
-What is not in here: the API and the reference inventory, whose server (Uvicorn) does both itself.
-"""
+"""Starts and stops the worker and the consumer. Uvicorn does so for the other processes."""
 
 import asyncio
 import signal
@@ -16,8 +13,8 @@ from settings import Settings, SettingsError, load_settings
 from telemetry.exposition import serve_metrics, start_metrics
 
 
-def told_to_stop() -> asyncio.Event:
-    """Is set when SIGTERM or SIGINT comes to the process of the running loop."""
+def stop_event() -> asyncio.Event:
+    """An event that is set on SIGTERM or SIGINT. Needs a running loop."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -28,7 +25,7 @@ def told_to_stop() -> asyncio.Event:
 def run_process(
     process: Literal["worker", "consumer"], run: Callable[[Settings], Coroutine[Any, Any, None]]
 ) -> int:
-    """Runs a process to its end; exit code 2 when the settings cannot be used."""
+    """Runs a process to its end. Returns the exit code: 0, or 2 for invalid settings."""
     try:
         settings = load_settings()
     except SettingsError as error:

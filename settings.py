@@ -1,13 +1,12 @@
-"""Every setting of every process, typed and checked once at start.
+"""The settings of all processes, typed and validated at start.
 
-What is in here: `Settings` (one field for each environment variable), `load_settings` and
-`SettingsError`. What is not: any connection, and what the SDKs of Temporal and OpenTelemetry read
-themselves, so that everything their documentation says works here too (`TEMPORAL_ADDRESS`,
-`TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS…`, `TEMPORAL_PROFILE`; all of `OTEL_…` but
-the endpoint).
+`Settings` has one field for each environment variable. `load_settings` reads them, or raises
+`SettingsError`. The SDKs of Temporal and OpenTelemetry read their own variables, so that their
+documentation applies: `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`,
+`TEMPORAL_TLS…`, `TEMPORAL_PROFILE`, and all of `OTEL_…` except the endpoint.
 
-Only composition roots (`api`, `cli`, `inventory`, `worker.py`) call `load_settings`; everything
-else is handed what it needs.
+Only composition roots (`api`, `cli`, `inventory`, `worker.py`, `consumer.py`) call `load_settings`.
+They pass settings to everything else.
 """
 
 import os
@@ -16,12 +15,13 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from dotenv import load_dotenv
 from pydantic import (
     AliasChoices,
+    AnyHttpUrl,
     Field,
     SecretStr,
     ValidationError,
@@ -35,7 +35,7 @@ LOCALHOST = "127.0.0.1"
 _ALL_INTERFACES = {"": LOCALHOST, "0.0.0.0": LOCALHOST, "::": "[::1]"}
 ENVIRONMENT_NAMES = ("ENVIRONMENT", "NODE_ENV")  # the first one that is set wins
 
-# As browsers send it: no path, no slash at the end, in lower case.
+# As browsers send it: lower case, without a path or a trailing slash.
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -68,7 +68,7 @@ class JwtAlgorithm(StrEnum):
 
 
 class SettingsError(Exception):
-    """One or more environment variables cannot be used; the text has one line for each."""
+    """One or more environment variables are invalid; the text has one line for each."""
 
 
 class Settings(BaseSettings):
@@ -98,14 +98,14 @@ class Settings(BaseSettings):
     # Authentication
     jwt_algorithm: JwtAlgorithm = JwtAlgorithm.HS256
     jwt_secret: SecretStr = SecretStr(SAMPLE_JWT_SECRET)
-    jwt_jwks_url: str | None = None
+    jwt_jwks_url: AnyHttpUrl | None = None
     jwt_issuer: str = "cart-service"
     jwt_audience: str = "cart-service"
 
-    # Traces (the rest of OTEL_… is the OpenTelemetry SDK's own configuration)
-    otel_exporter_otlp_endpoint: str | None = None
+    # Traces (the OpenTelemetry SDK reads the other OTEL_… variables)
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 
-    # Rate limits, in requests a minute; 0 is off
+    # Rate limits, in requests per minute; 0 turns a limit off
     rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
     rate_limit_per_address: int = Field(0, ge=0, le=1_000_000)
 
@@ -127,24 +127,24 @@ class Settings(BaseSettings):
     kafka_client_id: str = "cart-service"
     kafka_group_id: str = "cart-service-group"
     kafka_idempotence: bool | None = None
-    kafka_security_protocol: str = "PLAINTEXT"
-    kafka_sasl_mechanism: str = "PLAIN"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
 
     # Inventory service
-    inventory_service_url: str | None = None
+    inventory_service_url: AnyHttpUrl | None = None
     inventory_port: Port = 4008
     inventory_timeout_seconds: Seconds = 5
     inventory_faults: bool = False
 
-    # Temporal (the rest of its connection is the SDK's own environment configuration)
+    # Temporal (the SDK reads the variables of its connection)
     temporal_task_queue: str = "cart"
     temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_-]{1,100}$")
     temporal_worker_build_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
     temporal_port: Port = 7233
     temporal_ui_port: Port = 8233
-    temporal_ui_url: str | None = None
+    temporal_ui_url: AnyHttpUrl | None = None
 
     # Cache
     cart_cache_ttl: int = Field(60, ge=1, le=86_400)
@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     publish_timeout_seconds: Seconds = 1
     relay_shards: int = Field(16, ge=1, le=4096)
     relay_grace_seconds: float = Field(3, ge=0, le=60)
+    orphan_release_seconds: float = Field(30, ge=1, le=86_400)
 
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)
@@ -172,7 +173,7 @@ class Settings(BaseSettings):
     enable_event_publishing: bool = True
     enable_cache_invalidation: bool = True
 
-    # Metrics; a port of 0 shows none (the API shows its own at PORT)
+    # Metrics; port 0 turns the listener off (the API serves its metrics on PORT)
     enable_metrics: bool = True
     worker_metrics_port: int = Field(9464, ge=0, le=65535)
     consumer_metrics_port: int = Field(9465, ge=0, le=65535)
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
         origins = tuple(part.strip() for part in value.split(",") if part.strip())
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError("must be * or https://shop.example.com, several by commas")
+                raise ValueError("must be * or origins like https://shop.example.com, by commas")
         return origins
 
     @field_validator("kafka_brokers", mode="before")
@@ -200,35 +201,12 @@ class Settings(BaseSettings):
         for broker in brokers:
             host, _, port = broker.rpartition(":")
             if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004
-                raise ValueError("must be host:port, several separated by commas")
+                raise ValueError("must be host:port, or several separated by commas")
         return brokers or None
-
-    @field_validator("kafka_security_protocol")
-    @classmethod
-    def _known_protocol(cls, value: str) -> str:
-        known = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-        if value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return value
-
-    @field_validator(
-        "inventory_service_url",
-        "jwt_jwks_url",
-        "temporal_ui_url",
-        "otel_exporter_otlp_endpoint",
-    )
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise ValueError("must be an http or https URL")
-        return value.rstrip("/")
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
-    def _has_exporter(cls, value: str | None) -> str | None:
+    def _has_exporter(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
         try:
             find_spec("opentelemetry.exporter.otlp.proto.http")
         except ModuleNotFoundError:
@@ -236,6 +214,8 @@ class Settings(BaseSettings):
                 raise ValueError("needs the extra otlp: pip install 'cart-service[otlp]'") from None
         return value
 
+    # Checked by hand: `MongoDsn` adds a port to mongodb+srv addresses and to sockets, which the
+    # driver rejects, and `RedisDsn` does not allow sockets.
     @field_validator("mongodb_uri")
     @classmethod
     def _mongodb_scheme(cls, value: SecretStr | None) -> SecretStr | None:
@@ -263,7 +243,7 @@ class Settings(BaseSettings):
         return self
 
     def _safe_for_production(self) -> None:
-        """A default that is right on a laptop must never be reached in production by accident."""
+        """Raises if production would use a default that is for development only."""
         if (
             self.jwt_algorithm is JwtAlgorithm.HS256
             and self.jwt_secret.get_secret_value() == SAMPLE_JWT_SECRET
@@ -284,7 +264,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def mongodb(self) -> SecretStr:
-        """The MongoDB URI to connect to, with the replica set's name in it."""
+        """The MongoDB URI to connect to, including the replica set's name."""
         uri = (
             self.mongodb_uri.get_secret_value()
             if self.mongodb_uri
@@ -298,7 +278,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def redis(self) -> SecretStr:
-        """The Redis URL to connect to; `REDIS_URL` wins over the single parts."""
+        """The Redis URL to connect to. `REDIS_URL` takes precedence over `REDIS_HOST` etc."""
         if self.redis_url:
             return self.redis_url
         password = self.redis_password.get_secret_value() if self.redis_password else ""
@@ -314,7 +294,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def kafka_idempotent_producer(self) -> bool:
-        """On, but for the local stack's broker, which refuses idempotent producers."""
+        """On by default, except on the local stack, whose broker rejects idempotent producers."""
         if self.kafka_idempotence is None:
             return self.kafka_brokers is not None
         return self.kafka_idempotence
@@ -322,7 +302,8 @@ class Settings(BaseSettings):
     @cached_property
     def inventory(self) -> str:
         """Base URL of the Inventory Service."""
-        return self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
+        url = self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
+        return str(url).rstrip("/")
 
     @cached_property
     def api_url(self) -> str:
@@ -335,15 +316,19 @@ class Settings(BaseSettings):
     @cached_property
     def temporal_ui(self) -> str:
         """Base URL of the Temporal Web UI, for links."""
-        return self.temporal_ui_url or f"http://{LOCALHOST}:{self.temporal_ui_port}"
+        url = self.temporal_ui_url or f"http://{LOCALHOST}:{self.temporal_ui_port}"
+        return str(url).rstrip("/")
+
+
+_URL_RULES = dict.fromkeys(("url_parsing", "url_scheme"), "must be an http or https URL")
 
 
 def _explain(error: ValidationError) -> str:
-    """One line for each variable: its name, its value unless it is a secret, and the rule."""
+    """One line for each variable: its name, its value unless that is a secret, and the rule."""
     lines = []
     for item in error.errors():
-        message = item["msg"].removeprefix("Value error, ")
-        if not item["loc"]:  # a rule over several variables names them itself
+        message = _URL_RULES.get(item["type"], item["msg"]).removeprefix("Value error, ")
+        if not item["loc"]:  # a rule about several variables names them in its text
             lines.append(message)
             continue
         name = str(item["loc"][0]).upper()
@@ -361,13 +346,13 @@ def _raw_value(*names: str) -> str:
 
 
 def load_settings() -> Settings:
-    """Reads `.env` (or the file that `CART_ENV_FILE` names) and the environment, which wins.
+    """Reads `.env` (or the file that `CART_ENV_FILE` names); the environment takes precedence.
 
-    Raises `SettingsError` with one readable line for each variable that cannot be used.
+    Raises `SettingsError` with one line for each invalid variable.
     """
     env_file = os.environ.get("CART_ENV_FILE", ".env")
     if env_file:
-        # Into the environment, not only into the model: Temporal's SDK reads its own variables.
+        # Loaded into the environment because Temporal's SDK reads its variables from there.
         load_dotenv(env_file, override=False)
     try:
         return Settings()

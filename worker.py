@@ -1,16 +1,16 @@
-"""The worker process: runs the cart's workflows and their steps.
+"""The worker process: runs workflows and their activities.
 
-`python worker.py`. Ends on SIGTERM or SIGINT after what is running has finished (at most
-`DRAIN_SECONDS`); what does not finish goes on in another worker.
+`python worker.py`. On SIGTERM or SIGINT it finishes the running tasks, for at most `DRAIN_SECONDS`.
+Another worker continues the others.
 """
 
 import asyncio
-import logging
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
+import structlog
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -22,17 +22,17 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.cache import CacheActivities
 from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
-from activities.outbox import OutboxActivities
+from activities.relay import RelayActivities
 from activities.scans import ScanActivities
-from activities.update import UpdateActivities
 from activities.upkeep.expiry import ExpiryActivities
 from activities.upkeep.figures import FigureActivities
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
-from activities.upkeep.watch import WatchActivities
+from activities.upkeep.watch import MOST_STOPPED, WatchActivities
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
@@ -40,15 +40,17 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.gauges import showing_stored
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.reconcile import CartBooks
+from adapters.mongo.stores import StoreRegistry
 from adapters.mongo.watch import WatchStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
 from adapters.redis.stock_cache import StockCache
 from heartbeat import beating
-from process import run_process, told_to_stop
+from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
@@ -70,7 +72,7 @@ from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
 from workflows.upkeep.watch import WatchHoldsWorkflow
 
-logger = logging.getLogger("worker")
+logger = structlog.stdlib.get_logger("worker")
 
 DRAIN_SECONDS = 10
 STICKY_SECONDS = 5
@@ -91,8 +93,8 @@ WORKFLOWS = (
     PingWorkflow,
 )
 
-# What workflow modules import beside their own code is pure data handling: re-importing it for
-# every workflow would cost more than the workflow does.
+# Modules that are not imported again for each workflow in the sandbox. They only handle data, and
+# importing them takes longer than a workflow.
 PASSED_THROUGH = (
     "activities",
     "adapters",
@@ -107,10 +109,10 @@ PASSED_THROUGH = (
 
 
 def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
-    """What runs workflow code.
+    """The runner of workflow code.
 
-    The sandbox keeps it from clocks, random numbers and input or output, and costs a fifth of what
-    the worker does for an operation. So the tests run in it, and the service does not.
+    The sandbox prevents access to clocks, random numbers and I/O, and takes a fifth of the worker's
+    time for an operation. So the tests use it, and the service does not.
     """
     if not sandboxed:
         return UnsandboxedWorkflowRunner()
@@ -120,10 +122,10 @@ def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
 
 
 def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
-    """Which version of the worker this is; None when any worker takes any run.
+    """The version of this worker; None without versioning, when any worker takes any run.
 
-    All runs stay with the version that began them: a saga is over in a moment, a scheduled run in
-    minutes. The relay, which may never end, continues as new on the version that is current.
+    Runs stay on the version that started them: a saga ends in seconds, a scheduled run in minutes.
+    A relay may never end, so it continues as new on the current version.
     """
     if settings.temporal_worker_build_id is None:
         return None
@@ -142,6 +144,7 @@ def build_worker(
     settings: Settings,
     *,
     carts: CartStore,
+    operations: OperationStore,
     inventory: InventoryClient,
     cache: CartCache,
     stock: StockCache,
@@ -150,12 +153,12 @@ def build_worker(
     gateway: CartGateway,
     sandboxed: bool = False,
 ) -> Worker:
-    """The only place where activities meet their adapters."""
-    event_steps = EventActivities(events, outbox)
-    cart_steps = CartActivities(carts, cache, event_steps)
-    inventory_steps = InventoryActivities(inventory, outbox, stock)
-    update_steps = UpdateActivities(carts, inventory_steps)
-    outbox_steps = OutboxActivities(
+    """The worker with all activities. The only place where activities get their adapters."""
+    cart_steps = CartActivities(operations)
+    inventory_steps = InventoryActivities(inventory, operations, outbox, stock, StoreRegistry())
+    cache_steps = CacheActivities(cache, operations)
+    event_steps = EventActivities(events, operations, outbox)
+    relay_steps = RelayActivities(
         outbox,
         events,
         inventory,
@@ -172,7 +175,7 @@ def build_worker(
     reserving = settings.enable_inventory_reservation
     comparing = partial(
         ReconcileActivities,
-        carts,
+        operations,
         books,
         inventory,
         cache,
@@ -181,7 +184,13 @@ def build_worker(
     )
     reconcile_steps = comparing(caching=settings.enable_cache_invalidation)
     watch_steps = WatchActivities(
-        WatchStore(), comparing(caching=False), repair_steps, reserving=reserving
+        WatchStore(),
+        operations,
+        comparing(caching=False),
+        repair_steps,
+        stopped=partial(gateway.stopped_sagas, limit=MOST_STOPPED),
+        reserving=reserving,
+        orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
     scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
@@ -190,19 +199,18 @@ def build_worker(
         task_queue=settings.temporal_task_queue,
         workflows=list(WORKFLOWS),
         activities=[
-            cart_steps.load,
-            cart_steps.commit,
-            cart_steps.show,
-            cart_steps.settle,
-            cart_steps.answer,
-            outbox_steps.wake,
-            outbox_steps.wake_waiting,
-            outbox_steps.deliver,
-            outbox_steps.skip,
-            inventory_steps.reserve,
-            inventory_steps.release,
-            update_steps.load_and_reserve,
-            event_steps.publish,
+            cart_steps.load_cart,
+            cart_steps.persist_cart,
+            cart_steps.settle_operation,
+            inventory_steps.reserve_inventory,
+            inventory_steps.release_inventory,
+            cache_steps.refresh_cache,
+            cache_steps.reply_to_caller,
+            event_steps.publish_event,
+            relay_steps.wake_relay,
+            relay_steps.wake_waiting,
+            relay_steps.deliver,
+            relay_steps.skip,
             expiry_steps.expire_page,
             figure_steps.measure,
             repair_steps.examine,
@@ -215,16 +223,16 @@ def build_worker(
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         deployment_config=deployment_of(settings),
-        # How long a relay's next task waits for a worker that has died, before another may have it.
+        # After this time the next task of a relay goes to another worker, if its own has died.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=DRAIN_SECONDS),
     )
 
 
 async def run(settings: Settings) -> None:
-    """Runs until a signal ends it."""
-    stopping = told_to_stop()
-    workflow.logger.workflow_info_on_message = False  # it stands in the line's fields
+    """Runs until a signal. Waits for systems that are unavailable."""
+    stopping = stop_event()
+    workflow.logger.workflow_info_on_message = False  # the line has it as fields
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing(settings, "worker"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
@@ -248,6 +256,7 @@ async def run(settings: Settings) -> None:
             client,
             settings,
             carts=carts,
+            operations=OperationStore(carts.client),
             inventory=inventory,
             cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
             stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
@@ -262,27 +271,28 @@ async def run(settings: Settings) -> None:
         async with worker:
             await warming
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
-            logger.info("Worker started", extra={"event": "worker_started"})
+            logger.info("worker_started", message="Worker started")
             if settings.enable_metrics:
                 await stack.enter_async_context(
                     showing_stored(FigureStore(), Outbox(), WatchStore())
                 )
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
-            logger.info("Worker is draining", extra={"event": "worker_draining"})
-    logger.info("Worker stopped", extra={"event": "worker_stopped"})
+            logger.info("worker_draining", message="Worker is draining")
+    logger.info("worker_stopped", message="Worker stopped")
 
 
 async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None:
-    """Connects to Temporal, for as long as it takes; None when told to stop meanwhile."""
+    """Connects to Temporal, however long it takes; None when `stopping` is set before."""
     while not stopping.is_set():
         try:
             return await connect(settings)
         except RuntimeError as error:
             logger.warning(
-                "Temporal is unavailable: %s",
-                error,
-                extra={"event": "dependency_unavailable", "dependency": "temporal"},
+                "dependency_unavailable",
+                message="Temporal is unavailable",
+                dependency="temporal",
+                reason=str(error),
             )
             try:
                 async with asyncio.timeout(1):
@@ -293,7 +303,7 @@ async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None
 
 
 def main() -> int:
-    """Exit code 2 when the settings cannot be used."""
+    """Returns the exit code: 0, or 2 for invalid settings."""
     return run_process("worker", run)
 
 

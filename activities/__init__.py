@@ -1,5 +1,5 @@
-"""The steps of sagas as Temporal activities: one class for each adapter, do and undo side by side.
+"""The steps of workflows as Temporal activities. A class groups the activities on one system.
 
-An activity does one thing, is idempotent by the run, and turns a domain error into a typed
-`ApplicationError` (`activities.errors`).
+An activity does one thing and is idempotent by the saga. It raises domain errors as typed
+`ApplicationError`s (`activities.errors`).
 """

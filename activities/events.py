@@ -1,4 +1,4 @@
-"""Steps on Kafka: publish what was committed."""
+"""Steps on Kafka: publish the events of a committed operation."""
 
 from datetime import UTC, datetime
 
@@ -6,36 +6,36 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from models.effects import EffectKind, EventEffect
 from models.errors import EarlierEventsPending
-from models.steps import PublishEvents
+from models.steps import DoEffects
 
 
 class EventActivities:
-    """Activities over an `EventPublisher`; the `Outbox` notes what need not be done again."""
+    """Activities on an `EventPublisher`. The `Outbox` records published events."""
 
-    def __init__(self, events: EventPublisher, outbox: Outbox) -> None:
+    def __init__(self, events: EventPublisher, operations: OperationStore, outbox: Outbox) -> None:
         self._events = events
+        self._operations = operations
         self._outbox = outbox
 
-    @activity.defn(name="publish_events")
-    async def publish(self, request: PublishEvents) -> None:
-        """Publishes in order; fails unless every event was acknowledged and noted."""
-        with as_application_error():
-            await self.tell(request)
+    @activity.defn(name="publish_event")
+    async def publish_event(self, request: DoEffects) -> None:
+        """Publishes the pending events of a saga's record in order.
 
-    async def tell(self, request: PublishEvents) -> None:
-        """The same for who is in a step already; raises the domain's errors.
-
-        Events of a cart keep their order: with earlier ones pending, these wait behind them.
+        Fails unless Kafka acknowledges all. Fails with `EarlierEventsPending` while the cart has
+        earlier pending events; the relay then publishes all in order.
         """
-        cart = (request.store_id, request.user_id)
-        if await self._outbox.has_earlier_events(cart, run_id=request.run_id):
-            raise EarlierEventsPending("/".join(cart))
-        await self._events.publish(request.events)
-        await self._outbox.mark_done(
-            request.run_id,
-            tuple(event.id for event in request.events),
-            datetime.now(UTC),
-            lasting=False,
-        )
+        saga = request.saga
+        with as_application_error():
+            record = (await self._operations.decision(saga)).record
+            pending = record.pending_of(EffectKind.EVENT)
+            events = [effect for effect in pending if isinstance(effect, EventEffect)]
+            if await self._outbox.has_earlier_events(saga.key, record_id=record.id):
+                raise EarlierEventsPending("/".join(saga.key))
+            await self._events.publish(events)
+            await self._outbox.mark_done(
+                record.id, [event.id for event in events], datetime.now(UTC), lasting=False
+            )

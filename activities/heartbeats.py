@@ -1,4 +1,4 @@
-"""Telling Temporal that a regular activity is alive; a local one need not."""
+"""Heartbeats of regular activities. Local activities need none."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ HEARTBEAT_SECONDS = 1.0
 
 @asynccontextmanager
 async def heartbeats() -> AsyncIterator[None]:
-    """Heartbeats for as long as what is inside runs."""
+    """Sends heartbeats while the block runs."""
     if activity.info().is_local:
         yield
         return

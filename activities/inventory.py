@@ -1,4 +1,4 @@
-"""Steps on the Inventory Service: reserve, and its undo, release."""
+"""Steps on the Inventory Service: reserve units, and its undo, release."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,74 +9,85 @@ from temporalio import activity
 
 from activities.errors import as_application_error
 from adapters.inventory import InventoryClient
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from adapters.mongo.stores import StoreRegistry
 from adapters.redis.stock_cache import StockCache
+from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyTimeout, DependencyUnavailable
-from models.steps import HoldAnswer, ReleaseHolds, ReserveHold
+from models.steps import DoEffects, Reservation, ReserveInventory
 from telemetry.metrics import NOT_RESERVED, RESERVED
 
-# While a saga holds its cart it does not wait for a slow inventory to take a hold back.
+# A saga blocks its cart, so it does not wait longer for a slow inventory. A relay does.
 INLINE_RELEASE_SECONDS = 1.0
 
 
 class InventoryActivities:
-    """Activities over an `InventoryClient`; the `Outbox` notes what need not be done again.
+    """Activities on an `InventoryClient`. The `Outbox` records releases that are done.
 
-    What is released is dropped from the `StockCache` here, what is reserved together with the cart
-    that is shown (`CartActivities.commit`), so that the caller need not wait for it.
+    A release deletes its products from the `StockCache`. `refresh_cache` deletes reserved ones.
     """
 
-    def __init__(self, inventory: InventoryClient, outbox: Outbox, stock: StockCache) -> None:
+    def __init__(
+        self,
+        inventory: InventoryClient,
+        operations: OperationStore,
+        outbox: Outbox,
+        stock: StockCache,
+        stores: StoreRegistry,
+    ) -> None:
         self._inventory = inventory
+        self._operations = operations
         self._outbox = outbox
         self._stock = stock
+        self._stores = stores
 
-    @activity.defn(name="reserve_hold")
-    async def reserve(self, hold: ReserveHold) -> HoldAnswer:
-        """Reserves units; after a timeout it is not tried again, the caller has waited enough."""
+    @activity.defn(name="reserve_inventory")
+    async def reserve_inventory(self, request: ReserveInventory) -> Reservation:
+        """Reserves units. A timeout is not retried: the caller has waited long enough."""
         with as_application_error(final=(DependencyTimeout,)):
-            return await self.hold(hold)
-
-    async def hold(self, hold: ReserveHold) -> HoldAnswer:
-        """Reserves units, as a part of a step; raises `DependencyUnavailable`."""
-        with _counted():
-            answer = await self._inventory.reserve(hold)
-        if answer.granted:
+            await self._stores.register(request.store_id)
+            with _counted():
+                reservation = await self._inventory.reserve(request)
+        if reservation.granted:
             RESERVED.add(1)
         else:
             NOT_RESERVED.add(1, {"error": "insufficient_stock"})
-        return answer
+        return reservation
 
-    @activity.defn(name="release_holds")
-    async def release(self, request: ReleaseHolds) -> None:
-        """Gives holds back, all at once; fails unless each was accepted and noted."""
+    @activity.defn(name="release_inventory")
+    async def release_inventory(self, request: DoEffects) -> None:
+        """Does the pending releases of a saga's record; fails unless all are accepted."""
+        saga = request.saga
         with as_application_error():
+            record = (await self._operations.decision(saga)).record
+            pending = record.pending_of(EffectKind.RELEASE)
+            releases = [effect for effect in pending if isinstance(effect, ReleaseEffect)]
             await asyncio.gather(
                 *(
                     self._inventory.release(
-                        request.store_id,
-                        request.user_id,
-                        release,
-                        timeout=INLINE_RELEASE_SECONDS,
+                        saga.store_id, saga.user_id, release, timeout=INLINE_RELEASE_SECONDS
                     )
-                    for release in request.releases
+                    for release in releases
                 )
             )
-            done = tuple(release.id for release in request.releases)
             await asyncio.gather(
-                self._outbox.mark_done(request.run_id, done, datetime.now(UTC), lasting=False),
-                self._stock.drop(
-                    request.store_id, {release.product_id for release in request.releases}
+                self._outbox.mark_done(
+                    record.id,
+                    [release.id for release in releases],
+                    datetime.now(UTC),
+                    lasting=False,
                 ),
+                self._stock.drop(saga.store_id, {one.product_id for one in releases}),
             )
 
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    """Counts a reserve that got no answer."""
+    """Counts reservations without an answer."""
     try:
         yield
     except DependencyUnavailable as error:
-        why = "timeout" if isinstance(error, DependencyTimeout) else "unavailable"
-        NOT_RESERVED.add(1, {"error": why})
+        reason = "timeout" if isinstance(error, DependencyTimeout) else "unavailable"
+        NOT_RESERVED.add(1, {"error": reason})
         raise

@@ -1,25 +1,26 @@
-"""Steps of what events start: what an order took, and a product's carts page by page."""
+"""Steps of operations that events start: find ordered units, and mark a product in carts."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from temporalio import activity
 
+from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.mongo.cart_scans import CartKey, CartScans
-from models.messages import MarkProductInput, OperationResult, Outcome
-from models.steps import FindOrdered, Ordered, ProductMarked
+from adapters.mongo.cart_scans import CartRef, CartScans
+from models.mark_product import MarkProductInput, ProductMarked
+from models.outcomes import OperationResult, Outcome
+from models.steps import FindOrdered, Ordered
 
 PAGE = 200
-AT_ONCE = 8
+CARTS_AT_ONCE = 8
 
-Mark = Callable[[MarkProductInput, CartKey], Awaitable[OperationResult]]
-"""Marks one cart, as a saga of its own, and waits for its end; raises when it may not be done."""
+Mark = Callable[[MarkProductInput, CartRef], Awaitable[OperationResult]]
+"""Marks one cart by a saga of its own, and waits for its end."""
 
 
 class ScanActivities:
-    """Activities over `CartScans`; `mark` starts a cart's saga."""
+    """Activities on `CartScans`. `mark` runs the saga of one cart."""
 
     def __init__(self, scans: CartScans, *, mark: Mark) -> None:
         self._scans = scans
@@ -27,28 +28,29 @@ class ScanActivities:
 
     @activity.defn(name="find_ordered")
     async def find_ordered(self, request: FindOrdered) -> Ordered:
-        """What is still in the cart of what was ordered."""
+        """Finds the ordered units that are still in the cart."""
         with as_application_error():
             return await self._scans.ordered(request)
 
     @activity.defn(name="mark_page")
     async def mark_page(self, request: MarkProductInput) -> ProductMarked:
-        """Marks the next carts, several at once; fails, to be tried again, unless all are done.
+        """Marks the lines of the next `PAGE` carts.
 
-        A cart that was marked before is not marked twice, so a page can be tried again.
+        Fails once all carts were tried unless all are marked. A retry skips marked carts.
         """
         async with heartbeats():
             with as_application_error():
                 carts = await self._scans.to_mark(
                     request.news, store_id=request.store_id, after=request.after, limit=PAGE
                 )
-                at_once = asyncio.Semaphore(AT_ONCE)
 
-                async def mark(cart: CartKey) -> OperationResult:
-                    async with at_once:
+                async def mark(cart: CartRef) -> OperationResult | Exception:
+                    try:
                         return await self._mark(request, cart)
+                    except Exception as error:
+                        return error
 
-                ends = await asyncio.gather(*map(mark, carts), return_exceptions=True)
+                ends = await gather_bounded(mark, carts, CARTS_AT_ONCE)
                 results = [_result(end) for end in ends]
         return ProductMarked(
             looked_at=len(carts),
@@ -57,7 +59,7 @@ class ScanActivities:
         )
 
 
-def _result(end: OperationResult | BaseException) -> OperationResult:
-    if isinstance(end, BaseException):
+def _result(end: OperationResult | Exception) -> OperationResult:
+    if isinstance(end, Exception):
         raise end
     return end

@@ -1,1 +1,7 @@
-"""One package or module for each external system; none knows Temporal or FastAPI."""
+"""Clients of external systems. No module here imports Temporal or FastAPI.
+
+MongoDB, Redis and Kafka have a package each, and the Inventory Service has a module. The other
+modules are shared by them.
+"""
+
+import logs  # noqa: F401 (configures structlog, also in processes that do not log, as the CLI)

@@ -1,4 +1,4 @@
-"""How long calls of other systems take, and how they end."""
+"""Measures calls to other systems."""
 
 import time
 from collections.abc import Iterator
@@ -10,9 +10,13 @@ from telemetry.metrics import CALL_DURATION
 
 @contextmanager
 def measured_call(dependency: str, call: str) -> Iterator[None]:
-    """Measures what is inside; a call that answers with an error of its own is `refused`."""
+    """Records the duration of the block and its outcome.
+
+    The outcome is `ok`, `timeout`, `unavailable`, `refused` (the system answered with an error) or
+    `cancelled` (the caller stopped waiting).
+    """
     started = time.perf_counter()
-    outcome = "ok"
+    outcome = "cancelled"
     try:
         yield
     except DependencyTimeout:
@@ -24,6 +28,9 @@ def measured_call(dependency: str, call: str) -> Iterator[None]:
     except Exception:
         outcome = "refused"
         raise
+    else:
+        outcome = "ok"
     finally:
-        took = (time.perf_counter() - started) * 1000
-        CALL_DURATION.record(took, {"dependency": dependency, "call": call, "outcome": outcome})
+        milliseconds = (time.perf_counter() - started) * 1000
+        attributes = {"dependency": dependency, "call": call, "outcome": outcome}
+        CALL_DURATION.record(milliseconds, attributes)

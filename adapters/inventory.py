@@ -1,12 +1,11 @@
 """The Inventory Service over HTTP: reserve, and its undo, release.
 
-Both are idempotent by (`storeId`, `productId`, `sagaId`, action). Releasing what was never
-reserved succeeds, and a reserve that arrives after its release is refused, so an undo is always
+Both are idempotent by (`storeId`, `productId`, `sagaId`, action). Releasing units that were never
+reserved succeeds, and a reserve that arrives after its release is refused. So an undo is always
 safe to send.
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,16 +13,17 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
+import structlog
 from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
+from models.effects import ReleaseEffect
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
-from models.messages import ReleaseEffect
-from models.steps import HoldAnswer, ReserveHold
-from models.upkeep.reconcile import HeldPage
+from models.steps import Reservation, ReserveInventory
+from models.upkeep.reconcile import CART_RESERVATION, ReservationPage
 from telemetry import tracing
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 BASE = "/api/v1/inventories"
 SLOW_SECONDS = 1.0
@@ -31,11 +31,11 @@ HELD_PAGE = 1000
 CONNECT_SECONDS = 1.0
 CHECK_SECONDS = 0.5
 CHECK_COOLDOWN_SECONDS = 1.0
-# A saga's last try of a reserve comes later than this after its first (`workflows.policies`).
+# Shorter than the time from the first to the last try of a reserve (`workflows.policies`).
 COOLDOWN_SECONDS = 0.5
 
-# Client errors that are not about the one request: credentials, and "not now".
-_EVERY_REQUESTS_ERROR = frozenset(
+# Client errors that are not about one request: credentials, and "try again later".
+_NOT_ABOUT_THE_REQUEST = frozenset(
     {
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
@@ -60,18 +60,19 @@ class _Response:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Units of a product: free ones, and those that are held, for anybody."""
+    """Units of a product: free ones, and those that are reserved for any user."""
 
     available: int
     held: int
 
 
 class InventoryClient:
-    """Raises `DependencyTimeout` when the time ran out (it may have been done), and
-    `DependencyUnavailable` when the service cannot be reached or answers with an error.
+    """Calls the Inventory Service.
 
-    The same while a circuit is open. Reserves and releases have one each: a release is mostly given
-    less time, and a service that is too slow for that may still be in time for a reserve.
+    All calls raise `DependencyTimeout` when the service does not answer in time (the call may have
+    taken effect), and `DependencyUnavailable` when it cannot be reached, answers with an error, or
+    while the circuit is open. Checks, reserves and releases have a circuit each, because their
+    timeouts differ: a service that is too slow for one may be fast enough for another.
     """
 
     def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
@@ -96,14 +97,16 @@ class InventoryClient:
         await self._http.close()
 
     async def ping(self) -> None:
-        """Raises unless the service says that it is healthy."""
+        """Raises unless the service is healthy."""
         response = await self._call("GET", "/health", timeout=2.0)
         if response.status_code != HTTPStatus.OK:
             raise DependencyUnavailable("inventory", f"/health answered {response.status_code}")
 
     async def check(self, store_id: str, product_id: str) -> Stock:
-        """The units of a product. Somebody waits for the answer and can do without it, so it has
-        less time than other calls, and a circuit of its own."""
+        """The units of a product.
+
+        The timeout is short: the caller waits for the answer, and can do without it.
+        """
         path = f"{BASE}/check/{quote(product_id, safe='')}?storeId={quote(store_id, safe='')}"
         async with self._checking.guard():
             response = await self._call("GET", path, timeout=CHECK_SECONDS)
@@ -111,22 +114,22 @@ class InventoryClient:
                 raise _unexpected(response)
             return Stock(_units(response, "available"), _units(response, "held"))
 
-    async def reserve(self, hold: ReserveHold) -> HoldAnswer:
-        """Reserves units; a refusal (409) is an answer, not an error."""
+    async def reserve(self, request: ReserveInventory) -> Reservation:
+        """Reserves units. Returns a refusal (409); it is not an error."""
         body = {
-            "storeId": hold.store_id,
-            "productId": hold.product_id,
-            "quantity": hold.quantity,
-            "userId": hold.user_id,
-            "sagaId": hold.saga_id,
-            "reservationType": "cart",
+            "storeId": request.store_id,
+            "productId": request.product_id,
+            "quantity": request.quantity,
+            "userId": request.user_id,
+            "sagaId": request.saga_id,
+            "reservationType": CART_RESERVATION,
         }
         async with self._reserving.guard():
             response = await self._call("POST", f"{BASE}/reserve", json=body)
             granted = response.status_code == HTTPStatus.OK
             if not granted and response.status_code != HTTPStatus.CONFLICT:
                 raise _unexpected(response)
-            return HoldAnswer(granted=granted, available=_units(response, "available"))
+            return Reservation(granted=granted, available=_units(response, "available"))
 
     async def release(
         self,
@@ -135,12 +138,12 @@ class InventoryClient:
         release: ReleaseEffect,
         *,
         timeout: float | None = None,
-        anyway: bool = False,
+        bypass_breaker: bool = False,
     ) -> None:
-        """Gives a hold back; returns only when the service has accepted it.
+        """Releases reserved units; returns when the service has accepted the release.
 
-        `anyway` also while the circuit is open. Raises `EffectRefused` when the service says that
-        this request is wrong.
+        `bypass_breaker` sends the request also while the circuit is open. Raises `EffectRefused`
+        when the service refuses this request.
         """
         body: dict[str, Any] = {
             "storeId": store_id,
@@ -152,37 +155,39 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        async with self._releasing.guard(anyway=anyway):
+        async with self._releasing.guard(bypass_breaker=bypass_breaker):
             response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
-            if response.is_client_error and response.status_code not in _EVERY_REQUESTS_ERROR:
+            if response.is_client_error and response.status_code not in _NOT_ABOUT_THE_REQUEST:
                 raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
             if response.status_code != HTTPStatus.OK:
                 raise _unexpected(response)
 
     async def reservations(
         self, store_id: str, *, user_id: str | None = None, cursor: str | None = None
-    ) -> HeldPage:
-        """A page of what is held in a store, by one user or by all, in order of user and product.
+    ) -> ReservationPage:
+        """A page of a store's reservations, of one user or of all, by user and product.
 
-        `cursor` is the page before's.
+        `cursor` is the previous page's.
         """
-        wanted = {"storeId": store_id, "userId": user_id, "cursor": cursor, "limit": HELD_PAGE}
-        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        parameters = {"storeId": store_id, "userId": user_id, "cursor": cursor, "limit": HELD_PAGE}
+        query = urlencode({name: value for name, value in parameters.items() if value is not None})
         response = await self._call("GET", f"{BASE}/reservations?{query}")
         if response.status_code != HTTPStatus.OK:
             raise _unexpected(response)
         try:
-            return HeldPage.model_validate_json(response.content)
+            page = ReservationPage.model_validate_json(response.content)
         except ValidationError as error:
-            raise DependencyUnavailable("inventory", f"an unknown answer: {error}") from error
+            raise DependencyUnavailable("inventory", f"an unexpected answer: {error}") from error
+        ours = tuple(one for one in page.reservations if one.reservation_type == CART_RESERVATION)
+        return page.model_copy(update={"reservations": ours})
 
     async def _call(
         self, method: str, path: str, *, json: Any = None, timeout: float | None = None
     ) -> _Response:
-        """One call, which its own timeout ends.
+        """Sends one request, which only its own timeout ends.
 
-        A request that is cancelled in the middle has been sent all the same, and costs its
-        connection; so the caller's cancellation never reaches it.
+        Cancelling the caller does not cancel the request: it may have been sent already, and a
+        cancelled request closes its connection.
         """
         seconds = timeout or self._timeout
         request = asyncio.create_task(self._send(method, path, json, seconds))
@@ -218,8 +223,10 @@ class InventoryClient:
         took = asyncio.get_running_loop().time() - started
         if took > SLOW_SECONDS:
             logger.warning(
-                "Inventory service is slow",
-                extra={"event": "inventory_slow", "path": path, "durationMs": round(took * 1000)},
+                "inventory_slow",
+                message="Inventory service is slow",
+                path=path,
+                durationMs=round(took * 1000),
             )
         return response
 
@@ -228,7 +235,7 @@ def _units(response: _Response, name: str) -> int:
     try:
         return max(0, int(orjson.loads(response.content)[name]))
     except (ValueError, KeyError, TypeError) as error:
-        raise DependencyUnavailable("inventory", f"the answer names no `{name}`") from error
+        raise DependencyUnavailable("inventory", f"the answer has no `{name}`") from error
 
 
 def _unexpected(response: _Response) -> DependencyUnavailable:
@@ -236,6 +243,6 @@ def _unexpected(response: _Response) -> DependencyUnavailable:
 
 
 def _retrieve(task: "asyncio.Task[_Response]") -> None:
-    """Takes the outcome of a call whose caller has gone, so that asyncio does not complain."""
+    """Retrieves the exception of a call without a caller, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

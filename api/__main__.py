@@ -1,6 +1,6 @@
-"""`python -m api`: serves on HOST and PORT until SIGTERM or Ctrl-C, and finishes what is under way.
+"""`python -m api`: serves on HOST and PORT until SIGTERM or Ctrl-C, then drains its requests.
 
-Exit code 0 when it was asked to stop.
+Exit code 0 after a signal, 1 for invalid settings, 3 if it could not start.
 """
 
 import math
@@ -20,7 +20,7 @@ _DRAIN_GRACE_SECONDS = 1
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
-    """How the server runs."""
+    """The configuration of Uvicorn."""
     return uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -37,14 +37,14 @@ def server_config(settings: Settings) -> uvicorn.Config:
 
 
 def main() -> None:
-    """Ends the process with readable lines when the settings cannot be used."""
+    """Runs the server; exits with one line for each invalid setting."""
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
     configure_logging(settings.log_level, settings.log_format)
     start_metrics("api", settings)
-    # Uvicorn raises the signal again when all is done: it then means "end", not "be killed".
+    # Uvicorn raises the signal again after its shutdown: exit with 0 then, not by the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(server_config(settings))
     with suppress(KeyboardInterrupt):

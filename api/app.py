@@ -1,20 +1,19 @@
-"""The application. `uvicorn api.app:app` works, and `python -m api` is the way to run it.
+"""The FastAPI application: `python -m api` runs it, and `uvicorn api.app:app` works too.
 
-What is not here: the connections (`api.state`) and the rules of HTTP (`api.middleware`,
-`api.errors`).
+Connections are in `api.state`, the rules of HTTP in `api.middleware` and `api.errors`.
 """
 
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 
 from api.cors import add_cors
-from api.docs import router as docs_router
+from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi import DocumentedApi
@@ -27,35 +26,35 @@ from telemetry.exposition import start_metrics
 from telemetry.requests import REQUEST_SPANS
 from telemetry.tracing import tracing
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _DESCRIPTION = """\
-Shopping carts. Every change is a saga: it reserves stock, changes the cart in one transaction, and
-is undone as a whole when it cannot be finished.
+Shopping carts. Each change runs as a saga: it reserves stock, changes the cart in one transaction,
+and is rolled back completely if it cannot finish.
 
-- 2xx: done (202: accepted). 4xx: this request changed nothing. 5xx: unknown, and safe to repeat
-  with the same idempotency key.
-- Amounts are JSON numbers with two digits. Times are UTC.
+- 2xx: the request was processed (202: it is still running). 4xx: the request changed nothing.
+  5xx: the outcome is unknown; retry with the same idempotency key.
+- Amounts are JSON numbers with two decimals. Times are in UTC.
 """
 _TAGS = [
-    {"name": "Cart", "description": "The shopper's own cart in a store."},
-    {"name": "Carts", "description": "Carts by their own id, for shoppers and for admins."},
-    {"name": "Admin", "description": "The carts of a store, and the service itself."},
-    {"name": "Operations", "description": "Changes that take longer."},
+    {"name": "Cart", "description": "Your cart in a store."},
+    {"name": "Carts", "description": "Carts by id, for their users and for store admins."},
+    {"name": "Admin", "description": "The carts of a store, and the service's log level."},
+    {"name": "Operations", "description": "The status of changes that take longer."},
     {"name": "Health", "description": "For load balancers and orchestrators."},
 ]
 
 
 @asynccontextmanager
 async def _parts(settings: Settings) -> AsyncIterator[ApiState]:
-    """What is opened with the application, in the order of what needs what."""
+    """Everything that lives as long as the application, in the order of its dependencies."""
     with tracing(settings, "api"):
         async with open_state(settings) as opened, beating(settings.heartbeat_file):
             yield opened
 
 
 def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
-    """The application; it connects when it is started, or not at all when `state` is given."""
+    """Creates the application. It connects at startup, unless `state` is given."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,10 +63,10 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
             return
         async with _parts(settings) as opened:
             app.state.api = opened
-            await opened.health.check()  # connects ahead of the first request
-            logger.info("API started", extra={"event": "api_started", "version": app.version})
+            await opened.health.check()  # connects before the first request
+            logger.info("api_started", message="API started", version=app.version)
             yield
-        logger.info("API stopped", extra={"event": "api_stopped"})
+        logger.info("api_stopped", message="API stopped")
 
     app = DocumentedApi(
         telemetry=REQUEST_SPANS,
@@ -91,10 +90,10 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         operations.router,
         log_level.router,
         health.router,
-        docs_router,
         *([metrics.router] if settings.enable_metrics else ()),
     ):
         app.include_router(router)
+    add_docs(app)
     return app
 
 
@@ -106,7 +105,7 @@ def _version() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """Makes `app` when a server asks for it, so that importing `create_app` reads no settings."""
+    """Creates `app` on first access, so that importing `create_app` reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,8 +1,9 @@
-"""What the lines of a cart show when it is read: whether there are still units for them.
+"""The availability that the lines of a cart show when it is read.
 
-For showing only. A line that was marked out of stock stays so until its product is back; any other
-shows it while the Inventory Service has fewer units, free and held together, than the line: its own
-are among those that are held. What the service does not say in time is shown as it is stored.
+For display only. A line that was marked out of stock stays so until its product is back in stock.
+Any other line shows out of stock while the Inventory Service has fewer units in total than the
+line. The total is free and held units, because the line's own units are held. Lines whose stock is
+not known in time show their stored availability.
 """
 
 import asyncio
@@ -34,15 +35,15 @@ class KnownStock(Protocol):
 
 
 class Inventory(Protocol):
-    """Says how many units there are (`adapters.inventory.InventoryClient`)."""
+    """Reads the stock of a product (`adapters.inventory.InventoryClient`)."""
 
     async def check(self, store_id: str, product_id: str) -> Stock: ...
 
 
 class Availability:
-    """Stock by the cache, and by the Inventory Service what that does not know.
+    """Reads stock from the cache, and from the Inventory Service after a miss.
 
-    A reader waits `WAIT_SECONDS` for the service; answers that come later are for the next one.
+    A request waits `WAIT_SECONDS` for the service; later answers are cached for the next request.
     """
 
     def __init__(self, known: KnownStock, inventory: Inventory) -> None:
@@ -55,9 +56,9 @@ class Availability:
         await self._checks.close()
 
     async def shown(self, store_id: str, answer: Answer) -> Answer:
-        """A cart's answer with the lines out of stock that there are no units for.
+        """A cart's answer, with the lines marked that have too little stock.
 
-        It has another entity tag then: what a client has seen is no longer what it would see.
+        A marked answer has its own entity tag, because it differs from what clients have cached.
         """
         units = {
             line["productId"]: line["productQuantity"]
@@ -76,7 +77,7 @@ class Availability:
         return _without(answer, gone) if gone else answer
 
     async def _asked(self, store_id: str, products: Collection[str]) -> dict[str, Stock]:
-        """What the service says of these products within the time."""
+        """The stock that the service returns in time."""
         asked = {
             self._checks.join((store_id, product), partial(self._check, store_id, product)): product
             for product in list(products)[: max(0, MAX_CHECKS - len(self._checks))]
@@ -91,7 +92,7 @@ class Availability:
         async with self._at_once:
             try:
                 stock = await self._inventory.check(store_id, product)
-            except DependencyUnavailable:  # the breaker warns, once
+            except DependencyUnavailable:  # the circuit breaker logs it once
                 return None
         await self._known.put(store_id, product, stock)
         return stock

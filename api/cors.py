@@ -1,4 +1,4 @@
-"""Cross-origin requests, for shops whose pages call the API from the browser; off unless set."""
+"""Cross-origin requests, for shops whose pages call the API from the browser; off by default."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -28,8 +28,11 @@ _SHOWN = (
 
 
 def add_cors(app: FastAPI, origins: tuple[str, ...]) -> None:
-    """Lets pages of these origins in. To be added last, around everything: a page may read the
-    answers of every layer. Tokens are sent by the page, so there are no cookies to allow."""
+    """Allows requests from pages of these origins.
+
+    Add it last, as the outermost layer, so that pages can read all responses. Cookies are not
+    allowed: pages send tokens.
+    """
     if origins:
         app.add_middleware(
             CORSMiddleware,

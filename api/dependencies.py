@@ -1,6 +1,6 @@
-"""What routes ask for in their signatures.
+"""Dependencies for the signatures of routes.
 
-One dependency for all of a call's circumstances: FastAPI's price is by the dependency.
+`Call` bundles everything about a call, because FastAPI's overhead grows with each dependency.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 
 from api.auth.tokens import Principal
 from api.limits import limit_headers
-from api.middleware import Trace, trace_of
+from api.middleware import RequestContext, context_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
 from workflows.ids import cart_workflow_id
@@ -22,32 +22,32 @@ _SCOPE_KEY = "cart.principal"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls, with what the API works with, and the call's trace."""
+    """The authenticated user, the application's state and the request's context."""
 
     principal: Principal
     state: ApiState
-    trace: Trace
+    context: RequestContext
 
     def link_to_saga(self, store_id: str, user_id: str) -> None:
-        """Notes the cart's page in the Web UI: in the log, and for admins on the answer."""
+        """Adds the cart's page in the Web UI to the log line and, for admins, to the response."""
         page = self.state.pages.workflow(cart_workflow_id(store_id, user_id))
-        self.trace.fields["sagaUrl"] = page
+        self.context.fields["sagaUrl"] = page
         if self.principal.administers(store_id):
-            self.trace.headers.append((b"link", f'<{page}>; rel="monitor"'.encode()))
+            self.context.headers.append((b"link", f'<{page}>; rel="monitor"'.encode()))
 
 
 class BearerCall(SecurityBase):
-    """Hands out the call, and tells the OpenAPI document that a token is needed.
+    """Provides the call, and declares in the OpenAPI document that a token is required.
 
-    The route has authenticated by then (`api.routing`): before it reads the body.
+    The route (`api.routing`) has authenticated the request by then, before it reads the body.
     """
 
     def __init__(self) -> None:
-        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT of the issuer.")
+        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT from the configured issuer.")
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> Call:
-        return Call(request.scope[_SCOPE_KEY], state_of(request), trace_of(request))
+        return Call(request.scope[_SCOPE_KEY], state_of(request), context_of(request))
 
 
 async def _state(request: Request) -> ApiState:
@@ -55,17 +55,18 @@ async def _state(request: Request) -> ApiState:
 
 
 async def authenticate(request: Request) -> None:
-    """Leaves the principal where `BearerCall` finds it.
+    """Authenticates a request and stores its principal for `BearerCall`.
 
-    Raises `ApiError` without a valid token, and for who has made too many requests.
+    Raises `ApiError`: 401 for a missing or invalid token, 429 for too many requests, 503 while
+    tokens cannot be checked.
     """
     state = state_of(request)
-    # The address first: guesses at tokens count too.
+    # The address first, so that requests with invalid tokens count too.
     of_address = await state.limits.of_address(request)
     principal = await state.authenticator.principal(request.headers.get("authorization"))
     of_user = await state.limits.of_user(principal.user_id)
     request.scope[_SCOPE_KEY] = principal
-    trace_of(request).headers += limit_headers(of_address, of_user)
+    context_of(request).headers += limit_headers(of_address, of_user)
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]
@@ -75,7 +76,7 @@ StoreId = Annotated[
     Path(
         alias="storeId",
         pattern=ID_PATTERN,
-        description="The store.",
+        description="The store's id.",
         examples=["507f1f77bcf86cd799439015"],
     ),
 ]
@@ -84,7 +85,7 @@ ProductId = Annotated[
     Path(
         alias="productId",
         pattern=ID_PATTERN,
-        description="The product.",
+        description="The product's id.",
         examples=["507f1f77bcf86cd799439011"],
     ),
 ]

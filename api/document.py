@@ -8,7 +8,7 @@ from settings import Settings
 
 
 def main() -> None:
-    """The version is left out: the document changes when the API does."""
+    """The version is replaced, so that the document changes only with the API."""
     document = create_app(Settings()).openapi()
     document["info"]["version"] = "unreleased"
     json.dump(document, sys.stdout, indent=2)

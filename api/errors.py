@@ -1,7 +1,7 @@
-"""The one place where an outcome, a refusal or a failure becomes a status and a body.
+"""Maps refusals, aborts and errors to a status and a body, in one place.
 
-What a saga ended with -> `refusal_answer`, `abort_answer`, `failure_answer`; errors that are raised
--> `add_error_handlers`. An `Answer` is a value: the operation's URL shows the same ones later.
+The end of a saga maps by `refusal_answer`, `abort_answer` and `failure_answer`; errors that are
+raised map by `add_error_handlers`.
 """
 
 import logging
@@ -18,9 +18,9 @@ from temporalio.exceptions import CancelledError, TerminatedError
 
 from api.schemas import RULES
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.messages import Refusal
+from models.operations import AddItem
+from models.outcomes import AbortReason, Refusal, RefusalCode
 from models.wire import to_json
-from workflows import ids
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +29,6 @@ RETRY_AFTER = {"Retry-After": "1"}
 MAX_DETAILS = 50
 MAX_NAME = 64
 _PRIVATE = {"Cache-Control": "private, no-cache"}
-
-UNAVAILABLE = {
-    "inventory_unavailable": "Unable to reserve inventory",
-    "mongodb_unavailable": "Cart storage is unavailable; nothing was changed, try again",
-    "temporal_unavailable": "Cart operations are unavailable; try again with the same key",
-    "redis_unavailable": "Log level cannot be passed on now; try again",
-    "deadline": "Cart operation took too long and was undone; try again",
-    "operator": "Cart operation was stopped by an operator and undone; try again",
-    "cancelled": "Cart operation was cancelled and undone; try again",
-    "conflict": "Cart was changed by others all the time; try again",
-    "settled": "Cart operation was interrupted and undone; try again",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
-        """The answer on its way; carts are private and must be asked for again."""
+        """The HTTP response. Carts are private, and caches must revalidate them."""
         headers = {**_PRIVATE, **self.headers}
         return Response(self.body, self.status, headers, media_type="application/json")
 
@@ -103,85 +91,136 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(problem(HTTPStatus.UNAUTHORIZED, message, headers=headers))
 
 
-# What a saga ended with.
+# How a saga ended.
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """How a refusal is answered; with a `field`, as a validation error of that field.
+
+    The message may use the refusal's numbers: `{available}`, `{current}`, `{limit}`.
+    """
+
+    status: HTTPStatus
+    message: str
+    field: str | None = None
+    shows_code: bool = True
+
+
+_REFUSALS = {
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
+        HTTPStatus.BAD_REQUEST, "Insufficient stock. Only {available} available."
+    ),
+    RefusalCode.QUANTITY_LIMIT: _Refusal(
+        HTTPStatus.BAD_REQUEST, "Quantity must not exceed {limit}", field="quantity"
+    ),
+    RefusalCode.LINE_LIMIT: _Refusal(
+        HTTPStatus.BAD_REQUEST,
+        "Cart must not have more than {limit} products; it already has {current}",
+        field="productId",
+    ),
+    RefusalCode.UNIT_LIMIT: _Refusal(
+        HTTPStatus.BAD_REQUEST,
+        "Cart must not hold more than {limit} units; it already holds {current}",
+        field="quantity",
+    ),
+    RefusalCode.VALUE_LIMIT: _Refusal(
+        HTTPStatus.BAD_REQUEST, "Cart must not be worth more than {limit} in all", field="quantity"
+    ),
+    RefusalCode.IDEMPOTENCY_KEY_REUSED: _Refusal(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency key was already used for a different request"
+    ),
+    RefusalCode.CART_NOT_FOUND: _Refusal(HTTPStatus.NOT_FOUND, "Cart not found", shows_code=False),
+    RefusalCode.ITEM_NOT_FOUND: _Refusal(
+        HTTPStatus.NOT_FOUND, "Item not found in cart", shows_code=False
+    ),
+    RefusalCode.PRECONDITION_FAILED: _Refusal(
+        HTTPStatus.PRECONDITION_FAILED, "Cart has changed: its ETag is none of If-Match"
+    ),
+}
+_REFUSALS_OF_AN_ADD = {
+    # The contract answers an add with 200.
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
+        HTTPStatus.OK, "Insufficient stock. Only {available} available."
+    ),
+    RefusalCode.QUANTITY_LIMIT: _Refusal(
+        HTTPStatus.BAD_REQUEST,
+        "Quantity must not exceed {limit} in all; the cart already holds {current}",
+        field="quantity",
+    ),
+}
+
+ABORTS = {
+    AbortReason.INVENTORY_UNAVAILABLE: "Unable to reserve inventory",
+    AbortReason.MONGODB_UNAVAILABLE: "Cart storage is unavailable; nothing was changed, try again",
+    AbortReason.REDIS_UNAVAILABLE: "Log level could not be set; try again",
+    AbortReason.DEADLINE: "Cart operation took too long and was undone; try again",
+    AbortReason.OPERATOR: "Cart operation was stopped by an operator and undone; try again",
+    AbortReason.CANCELLED: "Cart operation was cancelled and undone; try again",
+    AbortReason.CONFLICT: "The cart kept changing; try again",
+    AbortReason.RESET: "Cart operation was stopped by an operator and undone; try again",
+}
+TEMPORAL_UNAVAILABLE = "Cart operations are unavailable; try again with the same key"
+UNDONE = "Cart operation was undone; try again"
 
 
 def refusal_answer(operation: str, refusal: Refusal) -> Answer:
-    """What the client is told when the business says no."""
-    match refusal.code:
-        case "insufficient_stock":
-            available = refusal.available or 0
-            # For an add the contract says 200; elsewhere it is the request that cannot be met.
-            adding = operation == ids.ADD_ITEM
-            return problem(
-                HTTPStatus.OK if adding else HTTPStatus.BAD_REQUEST,
-                f"Insufficient stock. Only {available} available.",
-                code=refusal.code,
-                available=available,
-            )
-        case "quantity_limit" | "line_limit" | "unit_limit" | "value_limit":
-            return invalid(_over_limit(operation, refusal))
-        case "idempotency_key_reused":
-            return problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "Idempotency key was already used for a different request",
-                code=refusal.code,
-            )
-        case "cart_not_found":
-            return problem(HTTPStatus.NOT_FOUND, "Cart not found")
-        case "item_not_found" | "nothing_to_change":  # the latter is told to no client
-            return problem(HTTPStatus.NOT_FOUND, "Item not found in cart")
-        case "precondition_failed":
-            message = "Cart has changed: its ETag is none of If-Match"
-            return problem(HTTPStatus.PRECONDITION_FAILED, message, code=refusal.code)
+    """The answer to an operation that a business rule refused."""
+    known = _REFUSALS
+    if operation == AddItem.name:
+        known = _REFUSALS | _REFUSALS_OF_AN_ADD
+    rule = known[refusal.code]
+    available = refusal.available or 0
+    message = rule.message.format(available=available, current=refusal.current, limit=refusal.limit)
+    if rule.field is not None:
+        return invalid((rule.field, message))
+    numbers: dict[str, Any] = {} if refusal.available is None else {"available": available}
+    code = refusal.code.value if rule.shows_code else None
+    return problem(rule.status, message, code=code, **numbers)
 
 
-def _over_limit(operation: str, refusal: Refusal) -> tuple[str, str]:
-    """The field that asks for more than a limit allows, and the limit."""
-    limit, now = refusal.limit, refusal.current
-    match refusal.code:
-        case "line_limit":
-            held = f"it already has {now}"
-            return "productId", f"Cart must not have more than {limit} products; {held}"
-        case "unit_limit":
-            held = f"it already holds {now}"
-            return "quantity", f"Cart must not hold more than {limit} units; {held}"
-        case "value_limit":
-            return "quantity", f"Cart must not be worth more than {limit} in all"
-        case _:
-            in_all = f" in all; the cart already holds {now}" if operation == ids.ADD_ITEM else ""
-            return "quantity", f"Quantity must not exceed {limit}{in_all}"
-
-
-def abort_answer(reason: str | None) -> Answer:
+def abort_answer(reason: AbortReason | None) -> Answer:
     """503 for an operation that was undone: the same key may try again."""
-    message = UNAVAILABLE.get(reason or "", "Cart operation was undone; try again")
-    code = None if reason == "inventory_unavailable" else reason
+    message = ABORTS.get(reason, UNDONE) if reason else UNDONE
+    # The contract's answer for the inventory has no code.
+    shown = None if reason in {None, AbortReason.INVENTORY_UNAVAILABLE} else reason
+    return _unavailable_answer(message, shown.value if shown else None)
+
+
+def unavailable_answer(dependency: str) -> Answer:
+    """503 for a request that could not be served because a dependency did not answer."""
+    if dependency == "temporal":
+        return _unavailable_answer(TEMPORAL_UNAVAILABLE, "temporal_unavailable")
+    try:
+        return abort_answer(AbortReason(f"{dependency}_unavailable"))
+    except ValueError:
+        return _unavailable_answer(UNDONE, f"{dependency}_unavailable")
+
+
+def _unavailable_answer(message: str, code: str | None) -> Answer:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
 
 
 def failure_answer(error: WorkflowFailureError) -> Answer:
-    """For a run that did not complete: stopped from outside (503), or failed (500)."""
+    """The answer to a run that did not complete: stopped from outside (503), or failed (500)."""
     if isinstance(error.cause, CancelledError):
-        return abort_answer("cancelled")
+        return abort_answer(AbortReason.CANCELLED)
     if isinstance(error.cause, TerminatedError):
         message = "Cart operation was stopped; try again with the same key"
-        return problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, message, code="terminated", headers=RETRY_AFTER
-        )
+        return _unavailable_answer(message, "terminated")
     return server_error()
 
 
 def server_error() -> Answer:
-    """500, which tells nothing about the inside."""
+    """500, without details of the cause."""
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
 
 
-# What is raised.
+# Errors that are raised.
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Replaces the framework's own error bodies. What nobody foresaw is `api.middleware`'s."""
+    """Replaces the framework's error bodies. `api.middleware` handles unexpected errors."""
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DependencyUnavailable, _unavailable)
@@ -215,7 +254,7 @@ async def _unavailable(_: Request, error: Exception) -> Response:
             "reason": error.detail,
         },
     )
-    return abort_answer(f"{error.dependency}_unavailable").response()
+    return unavailable_answer(error.dependency).response()
 
 
 async def _in_progress(_: Request, __: Exception) -> Response:

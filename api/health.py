@@ -1,13 +1,14 @@
-"""Whether the systems that this service needs answer. Never waits for more than a probe's time."""
+"""Health probes of the systems that this service uses, each with a time limit."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import structlog
+
 from api.single_flight import SingleFlight
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 PROBE_SECONDS = 1.5
 
@@ -15,9 +16,9 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class HealthChecks:
-    """Probes by name. A probe returns, or raises when its system does not answer.
+    """Probes by name. A probe returns, or raises if its system does not answer.
 
-    Askers at the same time share one probe, so that health requests cannot become a load.
+    Concurrent checks share one probe, so that health requests cannot overload a system.
     """
 
     def __init__(self, *, timeout: float = PROBE_SECONDS, **probes: Probe) -> None:
@@ -26,11 +27,11 @@ class HealthChecks:
         self._running: SingleFlight[bool] = SingleFlight()
 
     async def close(self) -> None:
-        """Waits for what is still being asked, which is not for long."""
+        """Waits for running probes, which have a time limit."""
         await self._running.close()
 
     async def check(self, *names: str) -> dict[str, bool]:
-        """Whether each of the named systems answers (without names: all), asked all at once."""
+        """Whether each named system answers (default: all). Probes run concurrently."""
         wanted = names or tuple(self._probes)
         answers = await asyncio.gather(
             *(self._running.join(name, partial(self._ask, name)) for name in wanted)
@@ -43,8 +44,7 @@ class HealthChecks:
                 await self._probes[name]()
         except Exception as error:
             logger.debug(
-                "Health probe failed",
-                extra={"event": "probe_failed", "dependency": name, "reason": repr(error)},
+                "probe_failed", message="Health probe failed", dependency=name, reason=repr(error)
             )
             return False
         return True

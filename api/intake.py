@@ -1,20 +1,21 @@
-"""Stores whose changes an operator holds up: 503 for their writes, while reads go on.
+"""Stores that an operator has paused: their writes get a 503, their reads work.
 
-Whoever changes a cart must not wait for this, so the process asks MongoDB every second, and a
-request looks at what was answered last. When that cannot be read, nothing is held.
+To add no latency to requests, each process reads the holds from MongoDB every second and uses the
+latest result. While they cannot be read, no store is paused.
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
+
+import structlog
 
 from api.errors import Answer, ApiError, problem
 from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 REFRESH_SECONDS = 1.0
 
@@ -26,7 +27,7 @@ class Holds(Protocol):
 
 
 class Intake:
-    """What this process knows of the holds."""
+    """The holds that this process has read last."""
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
@@ -35,7 +36,7 @@ class Intake:
         self._answered = asyncio.Event()
 
     async def open(self) -> None:
-        """Begins to ask; returns with the first answer, or when it takes too long."""
+        """Starts to read; returns after the first result or `REFRESH_SECONDS`."""
         self._asking = asyncio.create_task(self._keep_asking())
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
@@ -48,7 +49,7 @@ class Intake:
                 await self._asking
 
     def check(self, store_id: str) -> None:
-        """Raises `ApiError` (503) when this store's changes are held up."""
+        """Raises `ApiError` (503) if this store is paused."""
         if store_id in self._held:
             raise ApiError(_held(self._held[store_id]))
 
@@ -59,31 +60,29 @@ class Intake:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Asks once."""
+        """Reads the holds once."""
         try:
             held = {hold.store_id: hold for hold in await self._holds.active()}
         except DependencyUnavailable as error:
-            logger.debug("Holds on the intake are not known: %s", error)
+            logger.debug("intake_unknown", message=f"Could not read intake holds: {error}")
             held = {}
-        except Exception:  # it must go on asking
-            logger.exception("Holds on the intake cannot be read")
+        except Exception:  # the loop must continue
+            logger.exception("intake_failed", message="Could not read intake holds")
             held = {}
         for store in held.keys() - self._held.keys():
             hold = held[store]
-            _log("Intake is held", "intake_held", store, by=hold.by, reason=hold.reason)
+            logger.warning(
+                "intake_held", message="Store paused", storeId=store, by=hold.by, reason=hold.reason
+            )
         for store in self._held.keys() - held.keys():
-            _log("Intake is open again", "intake_released", store)
+            logger.warning("intake_released", message="Store resumed", storeId=store)
         self._held = held
-
-
-def _log(message: str, event: str, store_id: str, **fields: str) -> None:
-    logger.warning(message, extra={"event": event, "storeId": store_id, **fields})
 
 
 def _held(hold: IntakeHold) -> Answer:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Changes of carts in this store are held up for the moment; try again",
+        "Cart changes in this store are paused; try again",
         code="intake_held",
         headers={"Retry-After": str(hold.retry_after_seconds)},
     )

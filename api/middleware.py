@@ -1,6 +1,6 @@
-"""What surrounds every request: its id, the limit of its body, its log line, the last resort.
+"""Handling of every request: its id, the body limit, the log line, unexpected errors.
 
-Pure ASGI, one layer: Starlette's BaseHTTPMiddleware costs a task and two streams for each request.
+Pure ASGI in one layer: Starlette's BaseHTTPMiddleware costs a task and two streams per request.
 """
 
 import logging
@@ -20,15 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import Answer, ApiError, problem, server_error
 from telemetry import tracing
 
-logger = logging.getLogger("api.requests")
+logger = structlog.stdlib.get_logger("api.requests")
 
 REQUEST_ID_HEADER = b"x-request-id"
-TRACE_ID_HEADER = b"x-trace-id"  # in a header: the errors' bodies are the contract's
+TRACE_ID_HEADER = b"x-trace-id"  # a header, because the contract fixes the bodies of errors
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_SCOPE_KEY = "cart.trace"
+_SCOPE_KEY = "cart.context"
 _READS = ("GET", "HEAD", "OPTIONS")
 _HEALTH = "/health"
-# For browsers that are shown an answer after all (OWASP, REST Security Cheat Sheet).
+# For responses that are opened in a browser (OWASP, REST Security Cheat Sheet).
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -37,8 +37,8 @@ _SECURITY = (
 
 
 @dataclass(slots=True)
-class Trace:
-    """One request on its way: `headers` are put on its answer, `fields` on its log line."""
+class RequestContext:
+    """The state of one request: `headers` are added to its response, `fields` to its log line."""
 
     request_id: str
     started: float
@@ -50,24 +50,24 @@ class Trace:
     bound: dict[str, Token[Any]] = field(default_factory=dict)
 
     def bind(self, **ids: str | None) -> None:
-        """Puts ids on all log lines of the request from now on; each once."""
+        """Adds ids to all further log lines of the request."""
         self.bound |= structlog.contextvars.bind_contextvars(**ids)
 
     def done(self, event: str, message: str, **fields: Any) -> None:
-        """Says on the log line what the request has brought about."""
+        """Sets the event, message and fields of the request's log line."""
         self.event = event
         self.message = message
         self.fields |= fields
 
 
-def trace_of(connection: HTTPConnection) -> Trace:
-    """The trace of a request."""
-    trace: Trace = connection.scope[_SCOPE_KEY]
-    return trace
+def context_of(connection: HTTPConnection) -> RequestContext:
+    """The context of a request."""
+    context: RequestContext = connection.scope[_SCOPE_KEY]
+    return context
 
 
 class RequestMiddleware:
-    """The outermost layer of ours; everything that is answered passes through it."""
+    """Wraps the routes and the error handlers; every response passes through it."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
@@ -78,42 +78,42 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         given_id, length = _headers(scope)
-        trace = Trace(given_id or uuid4().hex, time.perf_counter())
-        trace.headers += ((REQUEST_ID_HEADER, trace.request_id.encode()), *_SECURITY)
-        scope[_SCOPE_KEY] = trace
+        context = RequestContext(given_id or uuid4().hex, time.perf_counter())
+        context.headers += ((REQUEST_ID_HEADER, context.request_id.encode()), *_SECURITY)
+        scope[_SCOPE_KEY] = context
         traced = tracing.ids()
         if traced is not None:
-            trace.headers.append((TRACE_ID_HEADER, traced[0].encode()))
+            context.headers.append((TRACE_ID_HEADER, traced[0].encode()))
 
-        async def send_traced(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # Plain: OpenTelemetry makes a series of `200` and another one of `HTTPStatus.OK`.
-                trace.status = message["status"] = int(message["status"])
-                message["headers"] = [*message.get("headers", ()), *trace.headers]
+                # A plain int: OpenTelemetry would make two series of `200` and `HTTPStatus.OK`.
+                context.status = message["status"] = int(message["status"])
+                message["headers"] = [*message.get("headers", ()), *context.headers]
             await send(message)
 
-        trace.bind(requestId=trace.request_id)
+        context.bind(requestId=context.request_id)
         try:
             if length > self._limit:
-                await _respond(self._too_large(), scope, receive, send_traced)
+                await _respond(self._too_large(), scope, receive, send_with_headers)
             else:
                 limited = receive if scope["method"] in _READS else self._limited(receive)
-                await self._app(scope, limited, send_traced)
-        except ApiError as error:  # raised outside of the routes
-            if trace.status:
+                await self._app(scope, limited, send_with_headers)
+        except ApiError as error:  # raised outside the routes
+            if context.status:
                 raise
-            await _respond(error.answer, scope, receive, send_traced)
+            await _respond(error.answer, scope, receive, send_with_headers)
         except Exception:
-            logger.exception("Request failed unexpectedly", extra={"event": "request_failed"})
-            if trace.status:
-                raise  # too late for an answer; the server closes the connection
-            await _respond(server_error(), scope, receive, send_traced)
+            logger.exception("request_failed", message="Request failed unexpectedly")
+            if context.status:
+                raise  # the response has begun; the server closes the connection
+            await _respond(server_error(), scope, receive, send_with_headers)
         finally:
-            _log(scope, trace)
-            structlog.contextvars.reset_contextvars(**trace.bound)
+            _log(scope, context)
+            structlog.contextvars.reset_contextvars(**context.bound)
 
     def _limited(self, receive: Receive) -> Receive:
-        """Counts the body as it is read, whatever its announced length."""
+        """Enforces the limit while the body is read, regardless of Content-Length."""
         size = 0
 
         async def counted() -> Message:
@@ -132,7 +132,7 @@ class RequestMiddleware:
 
 
 def _headers(scope: Scope) -> tuple[str | None, int]:
-    """The request id that was given, if it is usable, and the announced length of the body."""
+    """The client's request id if it is valid, and the Content-Length in bytes (else 0)."""
     request_id, length = None, 0
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
@@ -146,9 +146,9 @@ async def _respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -
     await answer.response()(scope, receive, send)
 
 
-def _log(scope: Scope, trace: Trace) -> None:
+def _log(scope: Scope, context: RequestContext) -> None:
     mutating = scope["method"] not in _READS
-    if trace.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
+    if context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
         level = logging.ERROR
     else:
         level = logging.INFO if mutating else logging.DEBUG
@@ -156,11 +156,10 @@ def _log(scope: Scope, trace: Trace) -> None:
         return
     route = scope.get("route")
     fields: Mapping[str, Any] = {
-        "event": trace.event,
         "method": scope["method"],
         "route": getattr(route, "path", None),
-        "status": trace.status,
-        "durationMs": round((time.perf_counter() - trace.started) * 1000, 1),
-        **trace.fields,
+        "status": context.status,
+        "durationMs": round((time.perf_counter() - context.started) * 1000, 1),
+        **context.fields,
     }
-    logger.log(level, trace.message, extra=fields)
+    logger.log(level, context.event, message=context.message, **fields)

@@ -1,7 +1,7 @@
-"""The OpenAPI document: every answer of every route, with a model and an example.
+"""The OpenAPI document: the responses of the routes, each with a model and an example.
 
-Shared by the routes (`responses=`) and the application (`ApiDocument`). What is not here: the page
-that shows it to people (`api.docs`).
+Routes use these in `responses=`; `DocumentedApi` generates the document. `api.docs` is the page
+that shows it.
 """
 
 from typing import Any
@@ -16,29 +16,29 @@ Responses = dict[int | str, dict[str, Any]]
 
 _ANY_ANSWER = {
     "X-Request-Id": {
-        "description": "The request's id: the one that was sent, or a new one.",
+        "description": "The request's id: sent by the client, or generated.",
         "schema": {"type": "string"},
     },
     "X-Trace-Id": {
-        "description": "The request's trace, when the service traces.",
+        "description": "The id of the request's trace, if tracing is on.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     },
 }
 RETRY_AFTER = {
     "Retry-After": {
-        "description": "Seconds to wait before trying again with the same idempotency key.",
+        "description": "Seconds to wait before a retry with the same idempotency key.",
         "schema": {"type": "integer"},
     }
 }
 IDEMPOTENCY_KEY = {
     "Idempotency-Key": {
-        "description": "The key that was used: the one that was sent, or a new one.",
+        "description": "The request's idempotency key: sent by the client, or generated.",
         "schema": {"type": "string"},
     }
 }
 REPLAYED = {
     "Idempotent-Replayed": {
-        "description": "`true` when this is the answer of an earlier request with the same key.",
+        "description": "`true` if this is the response to an earlier request with this key.",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
@@ -51,7 +51,7 @@ ETAG = {
 }
 LOCATION = {
     "Location": {
-        "description": "Where to ask for the operation.",
+        "description": "The URL of the operation's status.",
         "schema": {"type": "string", "format": "uri-reference"},
     }
 }
@@ -85,7 +85,7 @@ CART_LINKS: dict[str, Any] = {
         "parameters": {"storeId": "$request.path.storeId"},
     },
 }
-"""What can be done next with a cart that was answered."""
+"""The operations that can follow on a returned cart."""
 
 CART_EXAMPLE: dict[str, Any] = {
     "_id": "507f1f77bcf86cd799439013",
@@ -120,7 +120,7 @@ CART_EXAMPLE: dict[str, Any] = {
 def described(
     model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
 ) -> dict[str, Any]:
-    """One response: its model, and one example or several by name."""
+    """A response: its model, with one example or several named ones."""
     if len(examples) == 1:
         content: dict[str, Any] = {"example": next(iter(examples.values()))}
     else:
@@ -135,12 +135,12 @@ def described(
 
 
 def message(description: str, text: str, *headers: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A response that is a `Problem`."""
+    """A `Problem` response."""
     return described(Problem, description, *headers, example={"message": text, **more})
 
 
 def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> dict[str, Any]:
-    """400; each example is a field and what is wrong with it."""
+    """A 400 response; each example is a field and an error message."""
     bodies = {
         name: {
             "error": "Validation failed",
@@ -148,34 +148,34 @@ def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> 
         }
         for name, (field, text) in examples.items()
     }
-    return described(ValidationProblem, "The request breaks a rule.", *headers, **bodies)
+    return described(ValidationProblem, "The request is invalid.", *headers, **bodies)
 
 
 def changed(
     model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
 ) -> dict[str, Any]:
-    """What a change of a cart is answered, this time and every time its key is sent again."""
+    """The response to a change of a cart; a repeated key gets the same response."""
     return described(model, description, IDEMPOTENCY_KEY, REPLAYED, *headers, **examples)
 
 
-SERVER_ERROR = message("Something that nobody foresaw.", "Internal server error")
+SERVER_ERROR = message("Unexpected error.", "Internal server error")
 PROTECTED: Responses = {
     401: message(
-        "No token, or one that is expired or invalid.",
+        "The token is missing, expired or invalid.",
         "Token has expired",
         {
             "WWW-Authenticate": {
-                "description": "The scheme.",
+                "description": "The authentication scheme.",
                 "schema": {"type": "string", "enum": ["Bearer"]},
             }
         },
     ),
     406: message(
-        "`Accept` allows no JSON.", "Answers are application/json, which Accept does not allow"
+        "`Accept` does not allow JSON.", "Answers are application/json, which Accept does not allow"
     ),
-    413: message("The body is too large.", "Request body is larger than 65536 bytes"),
+    413: message("The request body is too large.", "Request body is larger than 65536 bytes"),
     429: message(
-        "Too many requests by this user or from this address.",
+        "Too many requests from this user or address.",
         "Too many requests: at most 300 a minute",
         RETRY_AFTER,
         code="rate_limited",
@@ -183,7 +183,7 @@ PROTECTED: Responses = {
     500: SERVER_ERROR,
 }
 STORAGE_UNAVAILABLE = message(
-    "A system that is needed is away.",
+    "A required system is unavailable.",
     "Cart storage is unavailable; nothing was changed, try again",
     RETRY_AFTER,
     code="mongodb_unavailable",
@@ -194,16 +194,16 @@ BAD_STORE_ID = validation_failed(
 CART_READ: Responses = {
     200: described(CartView, "The cart.", ETAG, cart=CART_EXAMPLE),
     304: {
-        "description": "The client has this version already.",
+        "description": "The client already has this version.",
         "headers": _ANY_ANSWER | ETAG,
     },
     503: STORAGE_UNAVAILABLE,
 }
-"""What every read of a cart may be answered."""
+"""The responses of every route that reads a cart."""
 MUTATION: Responses = {
     202: described(
         Accepted,
-        "Started, and not yet finished.",
+        "The operation has started and is still running.",
         IDEMPOTENCY_KEY,
         LOCATION,
         RETRY_AFTER,
@@ -214,46 +214,46 @@ MUTATION: Responses = {
         },
     ),
     409: message(
-        "The cart, or the same key, is busy.",
+        "Another operation on the cart, or with the same key, is running.",
         "Cart operation already in progress",
         IDEMPOTENCY_KEY,
         RETRY_AFTER,
     ),
     412: message(
-        "The cart has changed: `If-Match` does not hold.",
+        "The cart has changed: no entity tag in `If-Match` matches.",
         "Cart has changed: its ETag is none of If-Match",
         IDEMPOTENCY_KEY,
         code="precondition_failed",
     ),
     422: message(
-        "The key belongs to a different request.",
+        "The idempotency key was used for a different request.",
         "Idempotency key was already used for a different request",
         IDEMPOTENCY_KEY,
         code="idempotency_key_reused",
     ),
     503: described(
         Problem,
-        "A system that is needed is away, and what was begun was undone; or the store's changes "
-        "are held up.",
+        "A required system is unavailable and the operation was rolled back, or changes in the "
+        "store are paused.",
         IDEMPOTENCY_KEY,
         RETRY_AFTER,
-        away={"message": "Unable to reserve inventory"},
-        held={
-            "message": "Changes of carts in this store are held up for the moment; try again",
+        unavailable={"message": "Unable to reserve inventory"},
+        paused={
+            "message": "Cart changes in this store are paused; try again",
             "code": "intake_held",
         },
     ),
 }
-"""What every change of a cart may be answered."""
-NOT_JSON = message("The body is no JSON.", "Content-Type must be application/json")
+"""The responses of every route that changes a cart."""
+NOT_JSON = message("The body is not JSON.", "Content-Type must be application/json")
 MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
 def refused(**examples: tuple[str, str]) -> dict[str, Any]:
-    """400 for a request that breaks a rule, or asks for more than there is."""
+    """A 400 response: the request is invalid, or there is not enough stock."""
     response = validation_failed(**examples)
     response["model"] = ValidationProblem | InsufficientStock
-    response["description"] = "The request breaks a rule, or there are too few units."
+    response["description"] = "The request is invalid, or there is not enough stock."
     response["content"]["application/json"]["examples"]["stock"] = {
         "value": {
             "message": "Insufficient stock. Only 1 available.",
@@ -265,7 +265,7 @@ def refused(**examples: tuple[str, str]) -> dict[str, Any]:
 
 
 class DocumentedApi(FastAPI):
-    """FastAPI without what its document says and we do not do: 422 bodies, made-up titles."""
+    """FastAPI without parts of its document that do not apply: 422 bodies, generated titles."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -308,7 +308,7 @@ def _bodies(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _unless_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What is optional in a request is left out: a parameter or a body is never null."""
+    """Optional parameters and bodies are left out of a request; they are never null."""
     match schema:
         case {"anyOf": [kind, {"type": "null"}], **more}:
             return {**kind, **more}

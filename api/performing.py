@@ -1,28 +1,29 @@
-"""What all routes that change a cart do alike: the key, the operation, the wait, the answer."""
+"""What all routes that change a cart share: idempotency key, start, wait and answer."""
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import Header, Request, Response
 
-from adapters.mongo.carts import CartOwner
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
-from api.outcomes import answered_before, ended
-from api.routes.operations import accepted
+from api.outcomes import answer_to
+from api.responses import accepted
 from api.schemas import IdempotencyKey
-from models.messages import CartOperation, Outcome
+from models.cart import CartKey
+from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, UpdateQuantity
+from models.outcomes import OperationResult, Outcome
 from telemetry.operations import measured
 from workflows import ids
-from workflows.gateway import fingerprint, new_attempt, operation_name
+from workflows.gateway import operation_fields
 
 KeyHeader = Annotated[
     IdempotencyKey | None,
     Header(
         alias="Idempotency-Key",
-        description="Names the intention, so that it can be repeated safely. Generated if absent.",
+        description="Identifies the request, so that it can be repeated. Generated if absent.",
         examples=["unique-request-id-123"],
     ),
 ]
@@ -46,86 +47,97 @@ IfNoneMatch = Annotated[
     ),
 ]
 
-_EVENTS = {
-    ids.ADD_ITEM: ("cart_item_added", "Cart item added"),
-    ids.UPDATE_QUANTITY: ("cart_item_updated", "Cart item updated"),
-    ids.REMOVE_ITEM: ("cart_item_removed", "Cart item removed"),
-    ids.CLEAR_CART: ("cart_cleared", "Cart cleared"),
+LOG_EVENTS = {
+    AddItem.name: ("cart_item_added", "Cart item added"),
+    UpdateQuantity.name: ("cart_item_updated", "Cart item updated"),
+    RemoveItem.name: ("cart_item_removed", "Cart item removed"),
+    ClearCart.name: ("cart_cleared", "Cart cleared"),
 }
 
 
-def given_key(request: Request, in_header: str | None, in_body: str | None = None) -> str | None:
-    """The one key that was sent, wherever."""
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A request's idempotency key; `is_given` is False for one that was generated."""
+
+    value: str
+    is_given: bool
+
+
+def request_key(
+    call: Call, request: Request, in_header: str | None, in_body: str | None = None
+) -> RequestKey:
+    """The request's idempotency key, which the answer names."""
     given = {*request.headers.getlist("Idempotency-Key")}
     if in_body is not None:
         given.add(in_body)
     if len(given) > 1:
         message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
         raise ApiError(invalid(("idempotencyKey", message)))
-    return in_header or in_body
+    key = in_header or in_body
+    used = RequestKey(key or str(uuid4()), key is not None)
+    call.context.headers.append((b"idempotency-key", used.value.encode()))
+    return used
 
 
-def operation(
+def common_fields(
     call: Call,
-    name: str,
+    operation: type[CartOperation],
+    cart: CartKey,
     *,
-    store_id: str,
-    user_id: str,
-    key: str,
-    asked: dict[str, Any],
+    key: RequestKey,
     if_match: str | None,
+    requested: dict[str, Any],
 ) -> dict[str, Any]:
-    """The fields that all operations have; `asked` is what a repeat of the key must ask again.
+    """The fields that all operations have. A repeat of the key must have the same `requested`.
 
-    Keys belong to who calls: an admin's do not meet the shopper's.
+    Keys belong to the caller: an admin's do not collide with the shopper's.
     """
-    return {
-        "store_id": store_id,
-        "user_id": user_id,
-        "operation_id": ids.operation_id(store_id, call.principal.user_id, key),
-        "attempt_id": new_attempt(),
-        "fingerprint": fingerprint(name, asked),
-        "if_match": required_tags(if_match),
-        "policy": call.state.policy,
-    }
+    fields = operation_fields(
+        operation,
+        cart,
+        operation_id=ids.operation_id(cart.store_id, call.principal.user_id, key.value),
+        requested=requested,
+        policy=call.state.policy,
+    )
+    return fields | {"if_match": required_tags(if_match)}
 
 
-async def perform(
-    call: Call, key: str | None, build: Callable[[str], Awaitable[CartOperation]]
-) -> Response:
-    """Starts the operation that `build` makes for a key, and waits for its answer.
+async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Response:
+    """Starts the operation, waits for its result, and answers.
 
-    A key that was answered before gets that answer again, and no saga.
+    A repeat of a committed operation gets the same answer, without a saga.
     """
-    state, trace = call.state, call.trace
-    used = key or str(uuid4())
-    trace.headers.append((b"idempotency-key", used.encode()))
-    request = await build(used)
-    trace.fields.update(storeId=request.store_id, userId=request.user_id)
-    trace.bind(operationId=request.operation_id)
-    with measured(operation_name(request)) as measure:
-        if key is not None:
-            earlier = await answered_before(state, request)
-            if earlier is not None:
-                measure.repeated(earlier.status)
-                trace.fields["outcome"] = earlier.status
-                return earlier.answer.response()
-        measure.ended("unavailable", "intake_held")  # unless it is let in
-        state.intake.check(request.store_id)
-        started = await state.gateway.start(request)
-        trace.bind(workflowId=started.handle.id, runId=started.handle.run_id)
-        call.link_to_saga(request.store_id, request.user_id)
-        wait = state.settings.operation_wait_seconds
-        heard = await state.gateway.result(started, wait_seconds=wait)
-        measure.heard(heard.result if heard else None)
-    if heard is None:
-        trace.fields["outcome"] = "pending"
-        return accepted(request.store_id, request.operation_id)
-    trace.fields["outcome"] = heard.result.outcome.value
-    end = await ended(state.carts, heard.result, heard.answer)
-    if heard.result.outcome is Outcome.COMMITTED:
-        if heard.result.cart_id is not None:
-            state.owners.know(heard.result.cart_id, CartOwner(request.store_id, request.user_id))
-        event, message = _EVENTS[heard.result.operation]
-        trace.done(event, message, sagaId=heard.result.saga_id)
-    return end.answer.response()
+    state, context = call.state, call.context
+    context.fields.update(storeId=operation.store_id, userId=operation.user_id)
+    context.bind(operationId=operation.operation_id)
+    with measured(operation.name) as measure:
+        result = await _earlier(call, operation) if key.is_given else None
+        if result is None:
+            measure.ended("unavailable", "intake_held")  # unless the store's intake is open
+            state.intake.check(operation.store_id)
+            started = await state.gateway.start(operation)
+            context.bind(workflowId=started.handle.id, runId=started.handle.run_id)
+            call.link_to_saga(operation.store_id, operation.user_id)
+            wait = state.settings.operation_wait_seconds
+            result = await state.gateway.result(started, wait_seconds=wait)
+        measure.ended_with(result)
+    if result is None:
+        context.fields["outcome"] = "pending"
+        return accepted(operation.store_id, operation.operation_id).response()
+    context.fields["outcome"] = result.outcome.value
+    answer = await answer_to(state, result)
+    if result.outcome is Outcome.COMMITTED:
+        if result.cart_id is not None:
+            state.owners.keep(result.cart_id, operation.key)
+        event, message = LOG_EVENTS[result.operation]
+        context.done(event, message, sagaId=result.saga_id)
+    return answer.response()
+
+
+async def _earlier(call: Call, operation: CartOperation) -> OperationResult | None:
+    """How the operation was committed before. A short cut: a saga would find the same."""
+    record = await call.state.operations.committed_record(operation.operation_id)
+    if record is None:
+        return None
+    result = record.repeated(operation.fingerprint)
+    return result.model_copy(update={"answer": record.answer})

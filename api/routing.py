@@ -1,4 +1,4 @@
-"""The route class of the cart: authenticates first, then reads a strict JSON body."""
+"""The route class of the API: authenticates, then reads a strict JSON body."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -20,7 +20,7 @@ _REFUSED = re.compile(r"\s*q=0(?:\.0*)?\s*", re.IGNORECASE)
 
 
 def _accepts_json(headers: list[str]) -> bool:
-    """Whether a client takes JSON (RFC 9110, 12.5.1); one that does not say takes anything."""
+    """Whether `Accept` allows JSON (RFC 9110, 12.5.1); without the header, all is allowed."""
     ranges = [one for one in ",".join(headers).split(",") if one.strip()]
     for one in ranges:
         name, *parameters = one.split(";")
@@ -30,7 +30,7 @@ def _accepts_json(headers: list[str]) -> bool:
 
 
 class StrictRequest(Request):
-    """A request whose body is one strict JSON object, or nothing."""
+    """A request whose body is one strict JSON object, or empty."""
 
     async def body(self) -> bytes:
         raw = await super().body()
@@ -47,7 +47,7 @@ class StrictRequest(Request):
 
 
 class CartRoute(APIRoute):
-    """A route that only a valid token may use."""
+    """A route that requires a valid token."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()

@@ -1,7 +1,7 @@
-"""What clients send and what they are told, as models: they validate, and they are the docs.
+"""Models of requests and responses: they validate input and define the OpenAPI schemas.
 
-`RULES` says in words what a field's constraints demand; `api.errors` puts the two together. What is
-not here: the cart itself (`models.cart.CartView`).
+`RULES` describes the constraints of each field; `api.errors` uses it in messages. The cart itself
+is `models.cart.CartView`.
 """
 
 import re
@@ -60,15 +60,15 @@ RULES = {
     "idempotencyKey": _KEY_RULE,
     "Idempotency-Key": _KEY_RULE,
 }
-"""JSON name, path parameter or header -> the rule, to be read after the field's name."""
+"""JSON name, path parameter or header -> its rule, which follows the field's name in a message."""
 
-# RFC 3339, 5.6, without the leap seconds that Python's own type has no place for.
+# RFC 3339, 5.6, without leap seconds, which Python's datetime cannot hold.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _URL = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\\]+", re.IGNORECASE)
 
 
 def _price(value: Any) -> Decimal:
-    """The price in cents; JSON numbers only, and `true` is none."""
+    """The price with two decimals. Accepts JSON numbers, not `true`."""
     is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if is_number and 0 <= value <= MAX_PRICE:
         amount = Decimal(value)
@@ -87,18 +87,18 @@ def _url(value: str) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """One image is a list of one."""
+    """Makes a list of a single image."""
     return [value] if isinstance(value, str) else value
 
 
 def _time(value: Any) -> datetime:
-    """A time with its offset; pydantic would take `0.5`, a bare date or a local time as well."""
+    """A time with an offset. pydantic would also accept `0.5`, a date or a local time."""
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError("must be a time")
     time = datetime.fromisoformat(value.upper())
     try:
         return time.astimezone(UTC)
-    except OverflowError:  # in UTC it is of the year 0 or 10000, and no cart is that old or new
+    except OverflowError:  # year 0 or 10000 in UTC, which matches no cart
         return time.replace(tzinfo=UTC)
 
 
@@ -106,7 +106,7 @@ _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
-# Not blank, by what any dialect of patterns takes for white space.
+# Not blank, for the white space of every regular expression dialect.
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=r"[^\s\x85\uFEFF]")]
 Price = Annotated[
     Decimal,
@@ -129,7 +129,7 @@ Images = Annotated[
 
 
 class RequestBody(BaseModel):
-    """Base of all bodies: JSON names, nothing coerced, nothing unknown."""
+    """Base of request bodies: JSON names, no coercion, no unknown fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -142,7 +142,7 @@ class RequestBody(BaseModel):
 
 
 class AddItemBody(RequestBody):
-    """A product to add. An optional field that is null counts as absent."""
+    """The product to add. An optional field that is null counts as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -165,19 +165,19 @@ class AddItemBody(RequestBody):
     product_id: EntityId
     product_title: Title
     product_image: Images | None = Field(
-        None, description="One URL, or a list of them. Kept as a list, never fetched."
+        None, description="One URL, or a list of URLs. Stored as a list, never fetched."
     )
     product_price: Price = Field(description="Price of one unit in the cart's currency.")
     product_description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] | None = None
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
-        description="Units to add. A line that exists already grows; the limit holds for the sum."
+        description="Units to add. An existing line grows by them; the limit applies to the sum."
     )
     email: Annotated[str, Field(max_length=MAX_EMAIL, pattern=EMAIL_PATTERN)] | None = Field(
-        None, description="The shopper's address; an `email` claim in the token wins."
+        None, description="The user's email address; the token's `email` claim takes precedence."
     )
     seller_id: EntityId | None = None
     idempotency_key: IdempotencyKey | None = Field(
-        None, description="The same as the header `Idempotency-Key`."
+        None, description="Same as the `Idempotency-Key` header."
     )
 
 
@@ -189,7 +189,7 @@ def _not_zero(value: Any) -> Any:
 
 
 class UpdateQuantityBody(RequestBody):
-    """What a line's quantity shall be."""
+    """The new quantity of a line."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"productId": "507f1f77bcf86cd799439011", "quantity": 5}]}
@@ -197,12 +197,12 @@ class UpdateQuantityBody(RequestBody):
 
     product_id: EntityId
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_not_zero)] = Field(
-        description="Units the line shall have. To have none, use DELETE."
+        description="The line's new quantity. To remove the line, use DELETE."
     )
 
 
 class RemoveItemBody(RequestBody):
-    """The product to take out."""
+    """The product to remove."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"productId": "507f1f77bcf86cd799439011"}]}
@@ -212,7 +212,7 @@ class RemoveItemBody(RequestBody):
 
 
 class LogLevelBody(RequestBody):
-    """The level at which every process shall log, and for how long."""
+    """The log level of every process, and its duration."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"level": "debug", "ttlSeconds": 900}]}
@@ -220,46 +220,46 @@ class LogLevelBody(RequestBody):
 
     level: Literal["debug", "info", "warn", "error"]
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_LOG_LEVEL_SECONDS)] = Field(
-        900, description="Seconds after which each process goes back to its own level."
+        900, description="Seconds until each process returns to its configured level."
     )
 
 
-class Answer(BaseModel):
-    """Base of what clients are told."""
+class ResponseBody(BaseModel):
+    """Base of response bodies."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-class Problem(Answer):
-    """Why a request was not carried out. `code`, where there is one, is stable."""
+class Problem(ResponseBody):
+    """Why a request failed. `code`, if present, is stable."""
 
     message: str
     code: str | None = None
 
 
-class InsufficientStock(Answer):
-    """Too few units: nothing was changed."""
+class InsufficientStock(ResponseBody):
+    """Not enough stock; nothing was changed."""
 
     message: str
     code: Literal["insufficient_stock"] = "insufficient_stock"
     available: int
 
 
-class Done(Answer):
-    """It was done."""
+class Done(ResponseBody):
+    """The request succeeded."""
 
     message: str
 
 
-class CartPage(Answer):
-    """One page of a store's carts, the newest first."""
+class CartPage(ResponseBody):
+    """One page of a store's carts, newest first."""
 
     carts: list[CartView]
     total_count: int
     total_pages: int
 
 
-class CartList(Answer):
+class CartList(ResponseBody):
     """The envelope around a page."""
 
     data: CartPage
@@ -267,53 +267,53 @@ class CartList(Answer):
     status_code: Literal[200] = 200
 
 
-class FieldProblem(Answer):
-    """One field and the rule it breaks."""
+class FieldProblem(ResponseBody):
+    """A field and the rule that it violates."""
 
     field: str
     message: str
 
 
-class ValidationProblem(Answer):
-    """The request breaks rules; nothing was changed."""
+class ValidationProblem(ResponseBody):
+    """The request is invalid; nothing was changed."""
 
     error: Literal["Validation failed"] = "Validation failed"
     details: list[FieldProblem]
 
 
-class Accepted(Answer):
-    """The operation was started and has not ended yet; ask for it at `Location`."""
+class Accepted(ResponseBody):
+    """The operation is still running; `Location` is the URL of its status."""
 
     message: str
     status: Literal["pending"] = "pending"
     operation_id: str
 
 
-class OperationAnswer(Answer):
-    """What the request was, or would have been, answered."""
+class OperationAnswer(ResponseBody):
+    """The response to the request, whether or not the client received it."""
 
     status: int
     body: dict[str, Any]
 
 
-class OperationStatus(Answer):
-    """How an operation ended; `answer` is absent while it is pending."""
+class OperationStatus(ResponseBody):
+    """The outcome of an operation; `answer` is absent while it is pending."""
 
     operation_id: str
     status: Literal["pending", "committed", "rejected", "aborted"]
     answer: OperationAnswer | None = None
 
 
-class LogLevelSet(Answer):
-    """The log level of every process, until then."""
+class LogLevelSet(ResponseBody):
+    """The log level of every process until the given time."""
 
     level: Literal["debug", "info", "warn", "error"]
     ttl_seconds: int
     until: datetime
 
 
-class Services(Answer):
-    """The systems this service needs."""
+class Services(ResponseBody):
+    """The systems that this service uses."""
 
     mongodb: Literal["connected", "disconnected"]
     redis: Literal["connected", "disconnected"]
@@ -322,7 +322,7 @@ class Services(Answer):
     inventory: Literal["reachable", "unreachable"]
 
 
-class Health(Answer):
+class Health(ResponseBody):
     """`unhealthy` without MongoDB or Temporal, `degraded` without one of the others."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
@@ -331,13 +331,13 @@ class Health(Answer):
     version: str
 
 
-class Liveness(Answer):
-    """The process runs."""
+class Liveness(ResponseBody):
+    """The process is running."""
 
     status: Literal["alive"] = "alive"
 
 
-class Readiness(Answer):
+class Readiness(ResponseBody):
     """Whether requests can be served."""
 
     status: Literal["ready", "not ready"]

@@ -1,4 +1,4 @@
-"""Callers who want the same thing at the same time, in this process, share one way to get it."""
+"""Concurrent callers in this process share one load of the same thing."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -8,19 +8,19 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Loads by key. Nobody's cancellation ends a load: others wait for it, or profit from it."""
+    """Loads by key. A cancelled caller does not cancel the load, because others may wait for it."""
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, asyncio.Task[T]] = {}
 
     def __len__(self) -> int:
-        """How many loads are under way."""
+        """The number of loads in progress."""
         return len(self._flights)
 
     def join(
         self, key: Hashable, load: Callable[[], Coroutine[Any, Any, T]]
     ) -> "asyncio.Future[T]":
-        """What the load under way for this key comes to; begins one when there is none."""
+        """The result of the load in progress for this key; starts one if there is none."""
         task = self._flights.get(key)
         if task is None:
             task = self._flights[key] = asyncio.create_task(load())
@@ -28,5 +28,5 @@ class SingleFlight(Generic[T]):
         return asyncio.shield(task)
 
     async def close(self) -> None:
-        """Waits for the loads that are under way; each has its own time limit."""
+        """Waits for the loads in progress; each has its own time limit."""
         await asyncio.gather(*self._flights.values(), return_exceptions=True)

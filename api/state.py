@@ -1,13 +1,13 @@
-"""What the API works with: opened at start, closed at shutdown, handed to the routes.
+"""Connections and services of the API: opened at startup, closed at shutdown.
 
-The routes know the systems by what they ask of them (the protocols), so that a test can put its own
-in their place: `create_app(settings, state=…)`.
+Routes depend on the protocols in here, so that a test can pass its own implementations:
+`create_app(settings, state=…)`.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -16,12 +16,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from adapters.inventory import InventoryClient
-from adapters.kafka import publisher as events
+from adapters.kafka import publisher
 from adapters.mongo.carts import CartFilter, CartStore, Owner
 from adapters.mongo.intake import IntakeHolds
-from adapters.redis.answers import Announced, AnswerInbox
-from adapters.redis.cart_cache import CartCache, Found
-from adapters.redis.log_levels import AskedLevel, LogLevels
+from adapters.mongo.operations import OperationStore
+from adapters.redis.answers import AnswerInbox
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.log_levels import LevelOverride, LogLevels
 from adapters.redis.pool import RedisPool
 from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
@@ -32,67 +33,73 @@ from api.intake import Intake
 from api.limits import RateLimits
 from api.owners import Owners
 from api.single_flight import SingleFlight
-from models.cart import Cart
+from models.cart import CartKey, CartVersion
+from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
-from models.messages import CartOperation, OperationResult, Policy
-from models.operation import Operation
+from models.limits import Policy
+from models.operations import CartOperation
+from models.outcomes import OperationResult
 from settings import Settings
 from workflows.gateway import CartGateway, Started, connect, policy_of
 from workflows.pages import Pages
 
 
 class Carts(Protocol):
-    """Reads of carts and operation records (`adapters.mongo.carts.CartStore`)."""
+    """Reads of carts (`adapters.mongo.carts.CartStore`)."""
 
-    async def cart(self, store_id: str, user_id: str) -> Cart | None: ...
+    async def cart(self, key: CartKey) -> Cart | None: ...
+    async def version(self, key: CartKey) -> CartVersion | None: ...
     async def cart_by_id(self, cart_id: str) -> Cart | None: ...
     async def owner(self, cart_id: str) -> Owner | None: ...
     async def store_carts(
         self, store_id: str, where: CartFilter, *, page: int, limit: int
     ) -> tuple[list[Cart], int]: ...
-    async def record(self, run_id: str) -> Operation | None: ...
-    async def committed_record(self, operation_id: str) -> Operation | None: ...
-    async def latest_record(self, operation_id: str) -> Operation | None: ...
+
+
+class Operations(Protocol):
+    """Reads of operation records (`adapters.mongo.operations.OperationStore`)."""
+
+    async def record(self, record_id: str) -> OperationRecord | None: ...
+    async def committed_record(self, operation_id: str) -> OperationRecord | None: ...
+    async def latest_record(self, operation_id: str) -> OperationRecord | None: ...
 
 
 class Cache(Protocol):
     """Cached carts (`adapters.redis.cart_cache.CartCache`)."""
 
-    async def get(self, store_id: str, user_id: str) -> Found: ...
-    async def put(
-        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
-    ) -> bool: ...
-    async def drop(self, store_id: str, user_id: str, *, at: datetime) -> None: ...
+    async def get(self, key: CartKey, version: CartVersion) -> bytes | None: ...
+    async def fill(self, key: CartKey, version: int, body: bytes) -> None: ...
 
 
 class Gateway(Protocol):
     """Starts and finds operations (`workflows.gateway.CartGateway`)."""
 
     async def start(self, request: CartOperation) -> Started: ...
-    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None: ...
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None: ...
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
     ) -> OperationResult | None: ...
 
 
 class Levels(Protocol):
-    """Tells every process its log level (`adapters.redis.log_levels.LogLevels`)."""
+    """Sets the log level of every process (`adapters.redis.log_levels.LogLevels`)."""
 
-    async def ask(self, level: str, *, seconds: int) -> AskedLevel: ...
+    async def override(self, level: str, *, seconds: int) -> LevelOverride: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
     """Everything the routes use.
 
-    `policy` is what operations that start now take with them, `loads` are the carts that are being
-    read from MongoDB because the cache has none.
+    `policy` is passed to the operations that start now. `loads` are the reads from MongoDB that are
+    in progress after a cache miss.
     """
 
     settings: Settings
     policy: Policy
     authenticator: Authenticator
     carts: Carts
+    operations: Operations
     cache: Cache
     availability: Availability
     gateway: Gateway
@@ -113,7 +120,7 @@ def state_of(connection: HTTPConnection) -> ApiState:
 
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
-    """Connects to everything; succeeds while systems are away, they are used when they are back."""
+    """Opens all connections. Does not fail while systems are unavailable; clients reconnect."""
     async with AsyncExitStack() as stack:
         carts = await CartStore.connect(settings.mongodb, app_name="cart-api")
         stack.push_async_callback(carts.close)
@@ -142,7 +149,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         health = HealthChecks(
             mongodb=carts.ping,
             redis=redis.ping,
-            kafka=partial(events.ping, settings, timeout=PROBE_SECONDS),
+            kafka=partial(publisher.ping, settings, timeout=PROBE_SECONDS),
             temporal=partial(_ping_temporal, temporal),
             inventory=inventory.ping,
         )
@@ -152,6 +159,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             policy=policy_of(settings),
             authenticator=authenticator,
             carts=carts,
+            operations=OperationStore(carts.client),
             cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
             availability=availability,
             gateway=CartGateway(
@@ -179,4 +187,4 @@ async def _ping_temporal(client: Client) -> None:
     except (RPCError, RuntimeError) as error:  # RuntimeError: a lazy client that cannot connect
         raise DependencyUnavailable("temporal", str(error)) from error
     if not healthy:
-        raise DependencyUnavailable("temporal", "the server says it is not serving")
+        raise DependencyUnavailable("temporal", "the server reports that it is not serving")

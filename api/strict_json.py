@@ -1,8 +1,10 @@
-"""JSON as the contract means it: what parsers differ on is refused instead of guessed.
+"""Strict JSON: input that parsers interpret differently is rejected.
 
-Refused: duplicate keys, NaN and infinities, invalid UTF-8, lone surrogates, numbers and nesting
+Rejected: duplicate keys, NaN and infinities, invalid UTF-8, lone surrogates, numbers and nesting
 beyond what any client needs, and anything but an object at the top (RFC 8259, sections 4, 6, 8).
 Numbers with a fraction or an exponent become `Decimal`, so that no amount passes through a float.
+
+Not orjson or `pydantic_core.from_json`: both accept duplicate keys, and parse amounts as floats.
 """
 
 import json
@@ -11,7 +13,7 @@ from typing import Any, NoReturn
 
 
 class StrictJsonError(ValueError):
-    """The text is refused; the message is meant for the client."""
+    """The text is rejected; the message is for the client."""
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -1,14 +1,44 @@
-"""What the commands share: their errors, what they print with, and how an address is shown."""
+"""Output of all commands: texts, tables, JSON and errors.
+
+No command writes to standard output by other means. Control characters in data are shown escaped.
+A character that the encoding of the terminal lacks becomes `?`. When the reader of a pipe closes it
+(`| head`), the command ends with exit code 0.
+"""
 
 import errno
+import io
+import json
+import os
+import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import orjson
 from rich.console import Console
+from rich.text import Text
+
+from cli.tables import Table
+from cli.texts import CONTROL, brief, harmless, printable
+from models.errors import DependencyUnavailable
 
 PIPED_WIDTH = 140
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+
+# Texts of drivers, and what they mean. The first pattern that matches is used.
+_MEANINGS = {
+    re.compile(pattern, re.IGNORECASE): meaning
+    for pattern, meaning in (
+        (rf"connection refused|\[Errno {errno.ECONNREFUSED}\]", "connection refused"),
+        ("unable to bootstrap|KafkaConnectionError", "no broker can be reached"),
+        ("dns error", "unknown host name"),
+        ("certificate", "a certificate is not accepted"),
+        ("unauthenticated", "unauthenticated"),
+    )
+}
 
 
 class CliError(Exception):
@@ -19,10 +49,67 @@ class CliError(Exception):
         self.exit_code = exit_code
 
 
+class _Terminal(Console):
+    """Shows texts as they are, without markup, but no control characters of theirs."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*map(harmless, objects), **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def on_broken_pipe(self) -> NoReturn:
+        _end_without_reader()
+
+
+def prepare() -> None:
+    """Lets standard output replace what its encoding lacks; by default it would raise."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def output() -> Console:
-    """Standard output. Texts are shown as they are: no markup, no colours of rich's own choice."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    """Standard output, as wide as the terminal or `COLUMNS`; `PIPED_WIDTH` in a pipe."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return _Terminal(highlight=False, markup=False, emoji=False, width=width)
+
+
+def show(
+    document: Any, *parts: Table | Text | str, as_json: bool = False, clear: bool = False
+) -> None:
+    """Prints the document as JSON, or the parts: tables, and texts whose lines are never broken.
+
+    With `clear` the terminal is cleared first, unless it is JSON.
+    """
+    if as_json:
+        print_json(document)
+        return
+    console = output()
+    if clear:
+        console.clear()
+    for part in parts:
+        console.print(part, soft_wrap=not isinstance(part, Table))
+
+
+def say(*lines: str) -> None:
+    """Prints lines of text."""
+    show(None, *lines)
+
+
+def warn(message: str) -> None:
+    """Prints a line on standard error."""
+    with suppress(OSError):
+        print(printable(message), file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    escaped = CONTROL if can_show(output(), text) else _NOT_ASCII
+    try:
+        print(escaped.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
+    except BrokenPipeError:
+        _end_without_reader()
 
 
 def can_show(console: Console, text: str) -> bool:
@@ -34,11 +121,9 @@ def can_show(console: Console, text: str) -> bool:
     return True
 
 
-def print_json(value: Any) -> None:
-    """One JSON document, indented."""
-    import orjson  # noqa: PLC0415 (not needed by the commands that must be quick)
-
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+def styled(text: str, style: str) -> Text:
+    """A text in a colour."""
+    return Text(printable(text), style)
 
 
 def without_login(address: str) -> str:
@@ -57,19 +142,27 @@ def without_login(address: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words: the innermost cause that says something."""
+    """Why a call failed, in a few words: the innermost cause with a known meaning, or its text."""
     for inner in _causes(error):
-        if isinstance(inner, ConnectionRefusedError) or _errno(inner) == errno.ECONNREFUSED:
+        text = str(inner)
+        for pattern, meaning in _MEANINGS.items():
+            if pattern.search(text):
+                return meaning
+        if isinstance(inner, ConnectionRefusedError):
             return "connection refused"
         if "timeout" in type(inner).__name__.lower():
             return "no answer in time"
-    text = str(error).strip()
-    first_line = text.splitlines()[0] if text else ""
-    return first_line if len(first_line) > 1 else type(error).__name__
+    text = brief(error.detail if isinstance(error, DependencyUnavailable) else str(error))
+    return text if len(text) > 1 else type(error).__name__
+
+
+def unavailable(error: DependencyUnavailable) -> str:
+    """A dependency that does not answer, and why, on one line."""
+    return f"{error.dependency} is unavailable: {reason(error)}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything it came from, the innermost first."""
+    """The error and everything that caused it, the innermost first."""
     chain: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -82,8 +175,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     yield from reversed(chain)
 
 
-def _errno(error: BaseException) -> int | None:
-    """asyncio puts several refused connections (IPv6, IPv4) into one `OSError` without a number."""
-    if isinstance(error, OSError) and error.errno is None and error.args:
-        return errno.ECONNREFUSED if f"[Errno {errno.ECONNREFUSED}]" in str(error) else None
-    return getattr(error, "errno", None)
+def _end_without_reader() -> NoReturn:
+    """Ends the command; what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)

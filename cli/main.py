@@ -1,30 +1,32 @@
-"""`cart`: one module for each group of commands, imported only when it is asked for.
+"""The `cart` command: the table of its commands, `--version`, and how an error ends the process.
 
-What is in here: the table of commands, `cart --version`, and how an error ends the process. Exit
-codes: 0 all is well, 1 something is not, 2 the settings or the arguments cannot be used.
+A command's module is imported only when that command is used, so `cart --help` stays fast. Exit
+codes: 0 success, 1 a failure or a problem that was found, 2 settings or arguments that cannot be
+used.
 """
 
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from cli.console import CliError
+from cli.console import CliError, prepare, say, warn
 
 
 class Command(NamedTuple):
-    """Where a command, or a group of them, is; its `help` is what that module says of it."""
+    """The module of a command or of a group of commands, and the help that the module has too."""
 
     module: str
     help: str
 
 
-# In the order in which the help shows them. The texts stand here too, so that the help of all
-# commands imports none of them.
+# In the order of the help.
 COMMANDS = {
     "run": Command(
         "dev.run",
@@ -35,25 +37,25 @@ COMMANDS = {
         "Start only the local servers: Temporal, MongoDB, Redis, Kafka; Ctrl-C stops them.",
     ),
     "setup": Command(
-        "cli.setup", "Make the Kafka topics, the MongoDB indexes and the search attributes."
+        "cli.setup", "Create the Kafka topics, MongoDB indexes and search attributes."
     ),
-    "doctor": Command("cli.doctor", "Check every dependency; say what is wrong and what to do."),
+    "doctor": Command("cli.doctor", "Check every dependency; show problems and fixes."),
     "demo": Command("dev.demo", "Walk a shopper's day against the running service."),
     "bench": Command("dev.bench.command", "Measure the ratios, on a local stack of its own."),
     "ops": Command(
-        "cli.ops", "See what sagas and relays do, and steer them: abort, retry, pause, skip."
+        "cli.ops", "Inspect and steer sagas and relays: list, abort, retry, pause, skip."
     ),
-    "token": Command("cli.token", "Print a token for development, and nothing else."),
+    "token": Command("cli.token", "Print a token for development."),
     "reconcile": Command(
         "cli.reconcile",
-        "Compare carts, holds, pending effects and cache; a dry run unless told to repair.",
+        "Compare carts with holds, pending effects and cache; --fix repairs.",
     ),
-    "rebuild-cache": Command("cli.rebuild_cache", "Cache every cart anew, from MongoDB."),
+    "rebuild-cache": Command("cli.rebuild_cache", "Fill the cache with every cart in MongoDB."),
     "replay-events": Command(
-        "cli.replay_events", "Publish events again from the records, with the same ids."
+        "cli.replay_events", "Publish recorded events again, with the same ids."
     ),
-    "dlq": Command("cli.dlq", "Look after events that could not be used."),
-    "stock": Command("cli.stock", "Set and show the reference inventory's stock."),
+    "dlq": Command("cli.dlq", "List, replay or drop events that could not be processed."),
+    "stock": Command("cli.stock", "Set and show stock in the reference inventory."),
 }
 
 DISTRIBUTION = "cart-service"
@@ -62,14 +64,14 @@ DEVELOPMENT = "dev"
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """The application with the command that is wanted, or with the names and help of all."""
+    """The application with one command, or with the names and help of all."""
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
     if command in COMMANDS:
         _module(command).register(app)
         return app
     for name, known in COMMANDS.items():
-        app.command(name, help=known.help)(_only_named)
+        app.command(name, help=known.help)(_not_loaded)
     return app
 
 
@@ -87,15 +89,13 @@ def _module(command: str) -> Any:
         ) from None
 
 
-def _only_named() -> None:
-    raise NotImplementedError("the command's own module has it")
+def _not_loaded() -> None:
+    raise NotImplementedError("only the help of this command is loaded")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        typer.echo(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
@@ -107,26 +107,25 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """The cart service: run it, try it, look after it."""
+    """Run, try and operate the cart service."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command and exits; an error that was foreseen is told without a traceback."""
+    """Runs one command and exits. Expected errors are printed without a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    # What libraries log about a connection that fails is said in our own words.
+    prepare()
+    # The commands report failed connections themselves; the libraries' logs would repeat them.
     logging.getLogger().addHandler(logging.NullHandler())
-    # Asked for a completion, the shell's words stand in the environment instead.
+    # For a completion, the words on the command line are in the environment instead.
     typed = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
-    asked = words or typed[1:]
-    command = next((word for word in asked if not word.startswith("-")), None)
+    command = next((word for word in words or typed[1:] if not word.startswith("-")), None)
     try:
         build_app(command)(args=words, prog_name="cart")
     except CliError as error:
         _end(str(error), error.exit_code)
     except Exception as error:
-        from settings import SettingsError  # noqa: PLC0415 (half of what `cart --help` would cost)
-
-        if not isinstance(error, SettingsError):
+        # Imported by then: only a command reads settings. `cart --help` does without it.
+        if not isinstance(error, import_module("settings").SettingsError):
             raise
         _end(f"The settings cannot be used:\n{error}", 2)
 
@@ -134,21 +133,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def console() -> NoReturn:
     """`main` as a process of its own.
 
-    Ends without the interpreter's finalisation: a thread of Temporal's client can crash in it, and
-    the exit code would not be ours.
+    Skips the interpreter's finalization, in which a thread of Temporal's client can crash and
+    replace the exit code.
     """
     code: object = 0
     try:
         main()
     except SystemExit as ended:
         code = ended.code
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the reader of a pipe has closed it
+            stream.flush()
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _end(message: str, exit_code: int) -> None:
-    print(message, file=sys.stderr)
+    warn(message)
     sys.exit(exit_code)
 
 

@@ -1,17 +1,22 @@
-"""`cart rebuild-cache`: caches every cart anew, from MongoDB; for a Redis that has lost its data.
+"""`cart rebuild-cache`: fills the cache from MongoDB, for a Redis that has lost its data.
 
-Whatever a saga caches meanwhile is newer and stays. What is cached wrongly is no matter of this
-command but of `cart reconcile`.
+A version that a saga caches meanwhile has its own key. `cart reconcile` corrects wrong entries.
 """
 
-from typing import TYPE_CHECKING
+import asyncio
 
 import typer
 
-from cli.ops.options import AsJson, OnlyStore
-
-if TYPE_CHECKING:
-    from settings import Settings
+from adapters.mongo.carts import CartStore
+from adapters.mongo.reconcile import CartBooks
+from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
+from cli.console import CliError, show, unavailable
+from cli.options import AsJson, OnlyStore
+from models.cart import cart_json
+from models.documents import Cart
+from models.errors import DependencyUnavailable
+from settings import Settings, load_settings
 
 CARTS_AT_ONCE = 100
 
@@ -21,62 +26,38 @@ def register(app: typer.Typer) -> None:
     app.command(name="rebuild-cache")(rebuild_cache)
 
 
-def rebuild_cache(
-    store: OnlyStore = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Cache every cart anew, from MongoDB."""
-    import asyncio  # noqa: PLC0415
-
-    from cli.console import CliError, print_json  # noqa: PLC0415
-    from models.errors import DependencyUnavailable  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
+def rebuild_cache(store: OnlyStore = None, *, as_json: AsJson = False) -> None:
+    """Fill the cache with every cart in MongoDB."""
     settings = load_settings()
     try:
-        cached, kept = asyncio.run(_rebuild(settings, store))
+        cached = asyncio.run(_rebuild(settings, store))
     except DependencyUnavailable as error:
-        raise CliError(f"{error}; it can be run again") from None
-    if as_json:
-        print_json({"cached": cached, "newerKept": kept})
-    else:
-        print(f"{cached} carts cached for {settings.cart_cache_ttl} s, {kept} newer ones kept")
+        raise CliError(f"{unavailable(error)}; it is safe to run this again") from None
+    show(
+        {"cached": cached},
+        f"{cached} carts cached for {settings.cart_cache_ttl} s",
+        as_json=as_json,
+    )
 
 
-async def _rebuild(settings: "Settings", store: str | None) -> tuple[int, int]:
-    """How many carts were cached, and of how many the cache had a newer version."""
-    import asyncio  # noqa: PLC0415
-
-    from adapters.mongo.carts import CartStore  # noqa: PLC0415
-    from adapters.mongo.reconcile import CartBooks  # noqa: PLC0415
-    from adapters.redis.cart_cache import CartCache  # noqa: PLC0415
-    from adapters.redis.pool import RedisPool  # noqa: PLC0415
-    from models.cart import Cart  # noqa: PLC0415
-    from models.changes import cart_json  # noqa: PLC0415
-
+async def _rebuild(settings: Settings, store: str | None) -> int:
+    """The number of carts cached."""
     carts = await CartStore.connect(settings.mongodb, app_name="cart-rebuild-cache")
     redis = RedisPool(settings.redis)
     cache = CartCache(redis, ttl_seconds=settings.cart_cache_ttl)
     books = CartBooks()
 
-    async def put(cart: Cart) -> bool:
-        return await cache.put(
-            cart.store_id,
-            cart.user_id,
-            created_at=cart.created_at,
-            version=cart.version,
-            body=cart_json(cart.id, cart),
-        )
+    async def put(cart: Cart) -> None:
+        await cache.put(cart.key, version=cart.version, body=cart_json(cart.id, cart))
 
-    answers = {True: 0, False: 0}
+    count = 0
     try:
         stores = [store] if store else [each async for each in books.stores()]
         for store_id in stores:
             async for page in books.pages(store_id, size=CARTS_AT_ONCE):
-                for was_put in await asyncio.gather(*map(put, page)):
-                    answers[was_put] += 1
+                await asyncio.gather(*map(put, page))
+                count += len(page)
     finally:
         await redis.close()
         await carts.close()
-    return answers[True], answers[False]
+    return count

@@ -1,15 +1,18 @@
-"""`cart reconcile`: compares carts, holds, pending effects and cache, and repairs if told to."""
+"""`cart reconcile`: compares what the systems know of each cart, and repairs it with `--fix`."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from cli.ops.options import AsJson, OnlyStore
-from models.upkeep.reconcile import DEFAULT_LIMIT
-
-if TYPE_CHECKING:
-    from models.upkeep.reconcile import Report
+from cli.console import CliError, show, warn
+from cli.ops.connections import Connections, with_connections
+from cli.ops.exit_codes import ExitCode
+from cli.options import AsJson, OnlyStore
+from cli.tables import Column, Table
+from cli.texts import brief
+from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -26,65 +29,51 @@ def reconcile(
     ] = DEFAULT_LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    """Compare carts, holds, pending effects and cache; a dry run unless told to repair.
+    """Compare carts with holds, pending effects and cache; --fix repairs.
 
-    Exit code 1 when there is drift that was not repaired.
+    Exits 1 when there is drift that was not repaired.
     """
-    from temporalio.client import WorkflowFailureError  # noqa: PLC0415
-    from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
 
-    from cli.console import CliError, print_json  # noqa: PLC0415
-    from cli.ops.desk import Desk, at_desk  # noqa: PLC0415
-    from cli.ops.exits import Exit  # noqa: PLC0415
-    from models.upkeep.reconcile import ReconcileInput  # noqa: PLC0415
-
-    async def run(desk: Desk) -> Exit:
-        """However long it takes."""
+    async def work(connections: Connections) -> ExitCode:
+        pages = connections.pages
         try:
-            started = await desk.gateway.reconcile(
+            started = await connections.gateway.reconcile(
                 ReconcileInput(store_id=store, fix=fix, limit=limit)
             )
-            page = desk.pages.workflow(started.id, started.first_execution_run_id)
-            print(f"it goes on when this command is stopped: {page}", file=sys.stderr)
+            page = pages.workflow(started.id, started.first_execution_run_id)
+            warn(f"it continues when this command is stopped: {page}")
             report = await started.result()
         except WorkflowAlreadyStartedError as error:
-            raise CliError(f"one is running: {desk.pages.workflow(error.workflow_id)}") from None
+            raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
         except WorkflowFailureError as error:
-            raise CliError(f"the reconciling failed: {error.cause}") from None
-        if as_json:
-            print_json(report.model_dump(mode="json"))
-        else:
-            _show(report)
+            raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
+        show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
         left = any(finding.drift.done is None for finding in report.findings)
-        return Exit.PROBLEM if left else Exit.OK
+        return ExitCode.PROBLEM if left else ExitCode.OK
 
-    at_desk(run)
+    with_connections(work)
 
 
-def _show(report: "Report") -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    from cli.console import output  # noqa: PLC0415
-
-    console = output()
-    if report.findings:
-        table = Table("store", "user", "drift", "product or effect", "what", "done")
-        for finding in report.findings:
-            drift = finding.drift
-            table.add_row(
-                finding.store_id,
-                finding.user_id,
-                drift.kind.value,
-                drift.product_id or drift.effect_id or "",
-                drift.detail,
-                drift.done or "-",
-            )
-        console.print(table)
-    console.print(
+def _parts(report: Report) -> list[Table | str]:
+    parts: list[Table | str] = [_table(report.findings)] if report.findings else []
+    parts.append(
         f"{report.carts} carts of {report.stores} stores compared, {report.suspected} looked at "
         f"again under their locks, {report.busy} of them busy: {len(report.findings)} drifts"
     )
     if report.capped:
-        console.print("It has stopped at its limit: there may be more.")
+        parts.append("Stopped at the limit: there may be more.")
     if not report.fix and report.findings:
-        console.print("Nothing was changed: `--fix` repairs it.")
+        parts.append("Nothing was changed: `--fix` repairs it.")
+    return parts
+
+
+def _table(findings: tuple[Finding, ...]) -> Table:
+    return Table(
+        findings,
+        ("store", lambda found: found.store_id),
+        ("user", lambda found: found.user_id),
+        (Column("drift", spare=1), lambda found: found.drift.kind),
+        ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
+        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
+        (Column("done", prose=True), lambda found: found.drift.done or "-"),
+    )

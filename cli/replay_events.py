@@ -1,29 +1,35 @@
-"""`cart replay-events`: publishes again what was published, from the records, with the same ids.
+"""`cart replay-events`: publishes recorded events again, with the same ids.
 
-For consumers that have lost what they knew. What is still pending is left to its relay.
+For consumers that have lost data. Pending events are left to their relay.
 """
 
-import re
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-from cli.ops.options import AsJson, OnlyStore
-
-if TYPE_CHECKING:
-    from models.operation import Operation
-    from settings import Settings
+from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
+from adapters.mongo.outbox import Outbox
+from cli.console import CliError, show
+from cli.options import AsJson, DryRun, OnlyStore, parsed_by
+from cli.texts import brief
+from cli.times import moment
+from models.documents import OperationRecord
+from models.effects import EventEffect
+from models.errors import DependencyUnavailable, EffectRefused
+from models.wire import timestamp
+from settings import Settings, load_settings
 
 CARTS_AT_ONCE = 16
 PAGE = 500
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass
 class Replayed:
-    """What was published again; `up_to` is the time of the last record, if there was one."""
+    """The events that were published again; `up_to` is the time of the last record, if any."""
 
     events: int = 0
     records: int = 0
@@ -37,87 +43,61 @@ def register(app: typer.Typer) -> None:
 
 def replay_events(
     since: Annotated[
-        str,
-        typer.Option("--since", metavar="TIME", help="2026-01-27T10:30:00Z, or 90m, 24h, 7d ago."),
+        datetime,
+        parsed_by(moment, metavar="TIME", help="2026-01-27T10:30:00Z, or 90m, 24h, 7d ago."),
     ],
     store: OnlyStore = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish events again from the records, with the same ids."""
-    import asyncio  # noqa: PLC0415
-
-    from cli.console import CliError, print_json  # noqa: PLC0415
-    from models.errors import DependencyUnavailable, EffectRefused  # noqa: PLC0415
-    from models.wire import timestamp  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
+    """Publish recorded events again, with the same ids."""
     replayed = Replayed()
-    begin = _moment(since)
     try:
-        asyncio.run(_replay(load_settings(), begin, store, replayed, dry_run=dry_run))
+        asyncio.run(_replay(load_settings(), since, store, replayed, dry_run=dry_run))
     except (DependencyUnavailable, EffectRefused) as error:
-        again = timestamp(replayed.up_to or begin)
+        again = timestamp(replayed.up_to or since)
         raise CliError(
-            f"{error}\n{replayed.events} events published; go on with --since {again}"
+            f"{brief(str(error))}\n{replayed.events} events published; "
+            f"continue with --since {again}"
         ) from None
-    told = {"events": replayed.events, "operations": replayed.records, "since": timestamp(begin)}
-    if as_json:
-        print_json(told | {"dryRun": dry_run})
-        return
     verb = "would be published" if dry_run else "published"
-    print(f"{replayed.events} events of {replayed.records} operations {verb} again")
-
-
-def _moment(text: str) -> datetime:
-    """A time, or so long ago.
-
-    >>> _moment("2026-01-27T10:30:00Z").isoformat()
-    '2026-01-27T10:30:00+00:00'
-    """
-    ago = re.fullmatch(r"(\d{1,6})([mhd])", text)
-    if ago is not None:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time", param_hint="--since") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    show(
+        {
+            "events": replayed.events,
+            "operations": replayed.records,
+            "since": timestamp(since),
+            "dryRun": dry_run,
+        },
+        f"{replayed.events} events of {replayed.records} operations {verb} again",
+        as_json=as_json,
+    )
 
 
 async def _replay(
-    settings: "Settings",
-    since: datetime,
-    store: str | None,
-    replayed: Replayed,
-    *,
-    dry_run: bool,
+    settings: Settings, since: datetime, store: str | None, replayed: Replayed, *, dry_run: bool
 ) -> None:
-    """Counts into `replayed` as it goes; raises when Kafka or MongoDB does not answer."""
-    import asyncio  # noqa: PLC0415
-
-    from adapters.kafka.publisher import EventPublisher  # noqa: PLC0415
-    from adapters.mongo.carts import CartStore  # noqa: PLC0415
-    from adapters.mongo.outbox import Outbox  # noqa: PLC0415
-
+    """Counts into `replayed` while it runs; raises when Kafka or MongoDB does not answer."""
     carts = await CartStore.connect(settings.mongodb, app_name="cart-replay-events")
     publisher = EventPublisher(settings)
     at_once = asyncio.Semaphore(CARTS_AT_ONCE)
 
-    async def publish(records: list["Operation"]) -> None:
-        """Those of one cart, in order."""
+    async def publish(records: list[OperationRecord]) -> None:
+        """The events of one cart, in order."""
         async with at_once:
             for record in records:
-                events = [one for one in record.effects if one.kind == "event"]
-                told = [event for event in events if event.skipped_because is None]
-                if told and not dry_run:
-                    await publisher.publish(told)
-                replayed.events += len(told)
+                events = [
+                    effect
+                    for effect in record.effects
+                    if isinstance(effect, EventEffect) and effect.skipped_because is None
+                ]
+                if events and not dry_run:
+                    await publisher.publish(events)
+                replayed.events += len(events)
 
     try:
         async for page in Outbox().done_since(since, store_id=store, size=PAGE):
-            by_cart: dict[tuple[str, str], list[Operation]] = {}
+            by_cart: dict[tuple[str, str], list[OperationRecord]] = {}
             for record in page:
                 by_cart.setdefault((record.store_id, record.user_id), []).append(record)
             await asyncio.gather(*map(publish, by_cart.values()))

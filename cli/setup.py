@@ -1,70 +1,60 @@
-"""`cart setup`: makes what the service needs on its servers; running it again changes nothing."""
+"""`cart setup`: creates what the service needs on its servers; repeating it changes nothing."""
 
-from typing import TYPE_CHECKING
+import asyncio
 
 import typer
+from aiokafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+from temporalio.service import RPCError
 
-if TYPE_CHECKING:
-    from settings import Settings
+from adapters.mongo.client import DOCUMENTS
+from cli.console import CliError, reason, say
+from cli.doctor import checks
+from cli.doctor.kafka import KAFKA
+from cli.doctor.mongodb import MONGODB
+from cli.doctor.results import Status
+from cli.doctor.temporal import TEMPORAL
+from cli.provision import set_up
+from models.errors import DependencyUnavailable
+from models.events import TOPICS
+from settings import Settings, load_settings
+from workflows.ids import SEARCH_ATTRIBUTES
 
-# Building an index on a large collection takes its time.
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0  # an index on a large collection takes long
+SERVERS = (KAFKA, MONGODB, TEMPORAL)
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Adds the command of this module."""
     app.command()(setup)
 
 
 def setup() -> None:
-    """Make the Kafka topics, the MongoDB indexes and the search attributes."""
-    from adapters.mongo.client import DOCUMENTS  # noqa: PLC0415
-    from models.events import TOPICS  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-    from workflows.ids import SEARCH_ATTRIBUTES  # noqa: PLC0415
-
+    """Create the Kafka topics, MongoDB indexes and search attributes."""
     settings = load_settings()
-    _look_for_servers(settings)
-    _make(settings)
-    print(f"Kafka: {len(TOPICS)} topics ({', '.join(TOPICS)})")
+    _check_servers(settings)
+    _set_up(settings)
+    say(f"Kafka: {len(TOPICS)} topics ({', '.join(TOPICS)})")
     for document in DOCUMENTS:
         names = [str(index.document["name"]) for index in document.Settings.indexes]
-        print(f"MongoDB: {len(names)} indexes of {document.Settings.name} ({', '.join(names)})")
-    print(f"Temporal: {len(SEARCH_ATTRIBUTES)} search attributes ({', '.join(SEARCH_ATTRIBUTES)})")
-    print("All of this exists now.")
+        say(f"MongoDB: {len(names)} indexes of {document.Settings.name} ({', '.join(names)})")
+    say(f"Temporal: {len(SEARCH_ATTRIBUTES)} search attributes ({', '.join(SEARCH_ATTRIBUTES)})")
+    say("Setup complete")
 
 
-def _look_for_servers(settings: "Settings") -> None:
-    """Raises `CliError` with what the doctor says of a server that cannot be used."""
-    from cli.console import CliError  # noqa: PLC0415
-    from cli.doctor.checks import CHECKS, examine  # noqa: PLC0415
-    from cli.doctor.findings import State  # noqa: PLC0415
-    from cli.doctor.kafka import KAFKA  # noqa: PLC0415
-    from cli.doctor.mongodb import MONGODB  # noqa: PLC0415
-    from cli.doctor.temporal import TEMPORAL  # noqa: PLC0415
-
-    servers = (KAFKA, MONGODB, TEMPORAL)
-    found = examine(settings, [check for check in CHECKS if check.part in servers])
+def _check_servers(settings: Settings) -> None:
+    """Raises `CliError` with what the doctor finds wrong with a server."""
+    found = checks.examine(settings, [one for one in checks.CHECKS if one.part in SERVERS])
     problems = [
-        f"{finding.part}: {finding.what}: {finding.advice}"
-        for finding in found.findings
-        if finding.part in servers and finding.state is State.FAILED
+        f"{result.part}: {result.what}: {result.advice}"
+        for result in found.results
+        if result.part in SERVERS and result.state is Status.FAILED
     ]
     if problems:
         raise CliError("\n".join(problems))
 
 
-def _make(settings: "Settings") -> None:
-    import asyncio  # noqa: PLC0415
-
-    from aiokafka.errors import KafkaError  # noqa: PLC0415
-    from pymongo.errors import PyMongoError  # noqa: PLC0415
-    from temporalio.service import RPCError  # noqa: PLC0415
-
-    from cli.console import CliError, reason  # noqa: PLC0415
-    from cli.provision import set_up  # noqa: PLC0415
-    from models.errors import DependencyUnavailable  # noqa: PLC0415
-
+def _set_up(settings: Settings) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await set_up(settings)
@@ -73,8 +63,8 @@ def _make(settings: "Settings") -> None:
         asyncio.run(bounded())
     except TimeoutError:
         raise CliError(
-            f"the set-up took longer than {TIMEOUT_SECONDS:g} s; it can be run again"
+            f"Setup took longer than {TIMEOUT_SECONDS:g} s; it is safe to run it again"
         ) from None
     except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
         kind = type(error).__name__
-        raise CliError(f"the set-up failed: {kind}: {reason(error)}; see cart doctor") from None
+        raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None

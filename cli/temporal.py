@@ -1,6 +1,6 @@
-"""Temporal as the commands see it: where it is.
+"""The address of Temporal, and a client for reading.
 
-For looking only; cart workflows are started and signalled by `workflows.gateway` alone.
+Only `workflows.gateway` starts and signals cart workflows.
 """
 
 from datetime import timedelta
@@ -17,10 +17,9 @@ _LOCAL_HOSTS = (LOCALHOST, "localhost", "[::1]", "0.0.0.0")
 
 
 class TemporalPlace:
-    """What Temporal's own environment configuration says, and the local stack's address where it
-    says none. Raises `RuntimeError` when it cannot be read.
+    """Temporal's own environment configuration, with the local stack's address as the default.
 
-    `is_set` tells whether somebody has named an address.
+    `is_set`: the configuration names an address. Raises `RuntimeError` when it cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:

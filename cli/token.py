@@ -7,14 +7,14 @@ import jwt
 import typer
 
 from api.auth.roles import ADMIN, ALL_STORES
-from cli.console import CliError
+from cli.console import CliError, say
 from settings import JwtAlgorithm, Settings, load_settings
 
 DEFAULT_TTL_SECONDS = 3600
 
 
 class TokenError(CliError):
-    """No token can be made; the text says why."""
+    """Tokens cannot be signed with these settings."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,17 +33,9 @@ def token(
         int, typer.Option(min=1, help="Seconds until it expires.")
     ] = DEFAULT_TTL_SECONDS,
 ) -> None:
-    """Print a token for development, and nothing else."""
-    made = mint_token(
-        load_settings(),
-        user=user,
-        store=store,
-        role=role,
-        name=name,
-        email=email,
-        ttl_seconds=ttl,
-    )
-    typer.echo(made)
+    """Print a token for development."""
+    optional = {"store": store, "role": role, "name": name, "email": email}
+    say(mint_token(load_settings(), user=user, ttl_seconds=ttl, **optional))
 
 
 def mint_token(
@@ -56,14 +48,14 @@ def mint_token(
     email: str | None = None,
     ttl_seconds: int = DEFAULT_TTL_SECONDS,
 ) -> str:
-    """A token that the API takes for `ttl_seconds`; an admin without a store has all of them.
+    """A token that the API accepts for `ttl_seconds`. An admin without a store has all stores.
 
     Raises `TokenError` unless tokens are signed with the shared secret.
     """
     if settings.jwt_algorithm is not JwtAlgorithm.HS256:
         raise TokenError(
-            f"tokens can be made only with JWT_ALGORITHM=HS256; with {settings.jwt_algorithm} "
-            "they come from the issuer"
+            f"cart token needs JWT_ALGORITHM=HS256; with {settings.jwt_algorithm} the issuer "
+            "signs the tokens"
         )
     now = int(time.time())
     stores = [store] if store else [ALL_STORES] if role == ADMIN else []

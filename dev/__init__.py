@@ -1,3 +1,3 @@
-"""What only developers use: the local stack, the bench, the demo, the reference inventory, and what
-writes the dashboards and documents. The wheel does not have it; nothing that ships imports it.
+"""Development tools: the local stack, benchmarks, the demo, the reference inventory, and generators
+of dashboards and documents. The wheel does not include them; nothing in it imports them.
 """

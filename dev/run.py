@@ -1,4 +1,4 @@
-"""`cart run` and `cart stack`: the local stack in the foreground, until Ctrl-C."""
+"""`cart run` and `cart stack`: the local stack in the foreground."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,12 @@ import time
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import quote
 
 import httpx
 import orjson
 import typer
 
+from cli.token import mint_token
 from dev.stack.process import StackError
 from dev.stack.stack import APPS, SERVERS, Stack
 from settings import Settings, load_settings
@@ -27,8 +27,6 @@ DEMO_ITEM = {
     "quantity": 1,
 }
 TOKEN_SECONDS = 86_400
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Reset = Annotated[bool, typer.Option("--reset", help="Clear the data of the local servers first.")]
 
@@ -50,58 +48,58 @@ def stack(reset: Reset = False) -> None:
 
 
 def _run(parts: Collection[str], *, reset: bool) -> int:
-    """The exit code: 0 when it was asked to stop, 1 when it could not start or go on."""
+    """Returns the exit code: 0 after a signal, 1 after a failure, 2 for an unusable folder."""
+    logging.getLogger().addHandler(logging.NullHandler())  # errors are printed below
     try:
-        settings = load_settings()
-        logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is said below
-        return asyncio.run(_serve(settings, parts, reset=reset))
+        asyncio.run(_serve(load_settings(), parts, reset=reset))
     except StackError as error:
         typer.echo(f"\ncart: {error}", err=True)
-        return 1
+        return error.exit_code
+    return 0
 
 
-async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> int:
+async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> None:
+    """Runs until a signal; raises `StackError` if a part fails for good."""
     local = Stack(settings, echo=_say, parts=parts)
     if reset:
         local.reset()
         _say(f"cleared the data in {local.local_dir}")
-    asked_to_stop = _on_signals(local)
+    stop_requested = _on_signals(local)
     begun = time.monotonic()
     _say(f"starting; data and logs are in {local.local_dir}")
     running = asyncio.ensure_future(_start_and_wait(local, parts, begun))
-    stopping = asyncio.ensure_future(asked_to_stop.wait())
+    stopping = asyncio.ensure_future(stop_requested.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if running.done():
-        running.result()  # raises: it does not end by itself
+        running.result()  # raises: it only ends by an error
     _say("stopping")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await local.stop()
     _say("stopped")
-    return 0
 
 
 def _say(line: str) -> None:
-    """Prints; a terminal that was closed meanwhile must not keep anything from being stopped."""
+    """Prints; a closed terminal must not prevent the stop of the processes."""
     with contextlib.suppress(OSError):
         typer.echo(line)
 
 
 def _on_signals(local: Stack) -> asyncio.Event:
-    """The event that the first signal to stop sets; a second one ends everything at once."""
-    asked = asyncio.Event()
+    """An event that the first signal sets; a second signal kills all processes."""
+    requested = asyncio.Event()
 
     def stop() -> None:
-        if asked.is_set():
+        if requested.is_set():
             local.kill_all()
             os._exit(128 + signal.SIGINT)
-        asked.set()
+        requested.set()
 
     loop = asyncio.get_running_loop()
-    for number in _STOP_SIGNALS:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
-    return asked
+    return requested
 
 
 async def _start_and_wait(local: Stack, parts: Collection[str], begun: float) -> None:
@@ -119,18 +117,8 @@ async def _start_and_wait(local: Stack, parts: Collection[str], begun: float) ->
 
 
 async def _how_to_use(local: Stack) -> list[str]:
-    from cli.token import mint_token  # noqa: PLC0415
-
     settings = local.settings
-    token = mint_token(
-        settings,
-        user="demo-user",
-        store=None,
-        role=None,
-        name="Demo User",
-        email=None,
-        ttl_seconds=TOKEN_SECONDS,
-    )
+    token = mint_token(settings, user="demo-user", name="Demo User", ttl_seconds=TOKEN_SECONDS)
     if "inventory" not in local.external:
         await _stock_demo_product(settings)
     url = f"{settings.api_url}/api/v1/cart/{DEMO_STORE}/store"
@@ -143,7 +131,7 @@ async def _how_to_use(local: Stack) -> list[str]:
         "",
         token,
         "",
-        "Put something into a cart:",
+        "Add an item to a cart:",
         "",
         f"curl -sS -X POST {url} -H 'Authorization: Bearer {token}' "
         f"-H 'Content-Type: application/json' -d '{orjson.dumps(DEMO_ITEM).decode()}'",
@@ -151,8 +139,8 @@ async def _how_to_use(local: Stack) -> list[str]:
 
 
 async def _stock_demo_product(settings: Settings) -> None:
-    """Gives the product of the example a stock, unless it has ever had one."""
-    product, store = quote(DEMO_PRODUCT), {"storeId": DEMO_STORE}
+    """Stocks the product of the example, unless the inventory already knows it."""
+    product, store = DEMO_PRODUCT, {"storeId": DEMO_STORE}
     base = f"{settings.inventory}/api/v1/inventories"
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
@@ -163,4 +151,4 @@ async def _stock_demo_product(settings: Settings) -> None:
                 answer = await client.put(f"{base}/stock/{product}", params=store, json=stock)
                 answer.raise_for_status()
     except (httpx.HTTPError, ValueError) as error:
-        raise StackError(f"inventory does not take stock: {error}") from error
+        raise StackError(f"the inventory did not accept stock: {error}") from error

@@ -1,2 +1,1 @@
-"""What travels and what is stored. Imports nothing, so that a workflow module can import
-`models.messages` without pulling in Beanie."""
+"""The data of the service: carts, operations, events, errors, and what MongoDB stores of them."""

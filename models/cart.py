@@ -1,37 +1,71 @@
-"""The cart: what it holds, how it changes, and how it is stored and shown.
+"""The cart: what it holds and how it changes. Plain data, without storage.
 
-`CartContent` is plain data with the rules of arithmetic; `Cart` is the same as a Beanie document.
+`models.documents.Cart` is the same as a Beanie document.
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from beanie import Document, PydanticObjectId
+from beanie import PydanticObjectId
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
-from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from models.limits import CartSize
-from models.messages import AddItemInput, AvailabilityNews
+from models.message import Message
 from models.money import Money, cents
-
-TTL_GRACE_SECONDS = 7 * 24 * 3600
-"""How long after `expireAt` MongoDB itself deletes a cart. Expiry proper is a saga, which gives the
-stock back; the TTL index is only the backstop behind it."""
+from models.wire import to_json
 
 AvailabilityStatus = Literal["available", "out_of_stock"]
 
 _camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
+class CartKey(NamedTuple):
+    """Identifies a cart: there is one for each user of a store."""
+
+    store_id: str
+    user_id: str
+
+
+class CartVersion(NamedTuple):
+    """Identifies one version of one cart: after a clear, the next cart has another id."""
+
+    cart_id: str
+    version: int
+
+
+class ProductAvailability(Message):
+    """A product's stock status since `at`, the time of the event that reported it."""
+
+    product_id: str
+    status: AvailabilityStatus
+    reason: str | None = None
+    at: datetime
+
+
+class CartFacts(Message):
+    """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
+
+    `line_quantity` and `line_price` are those of the operation's product. Amounts are in the cart's
+    currency.
+    """
+
+    version: int = 0
+    cart_id: str | None = None
+    lines: int = 0
+    units: int = 0
+    total_price: Decimal = Decimal(0)
+    line_quantity: int = 0
+    line_price: Decimal = Decimal(0)
+
+
 class CartLine(BaseModel):
     """One product in a cart.
 
-    `reserved_at` is when its latest hold was made, `availability_at` the time of the latest news
-    of its availability since.
+    `reserved_at` is the time of its latest reservation, `availability_at` that of the latest
+    availability event since.
     """
 
     model_config = _camel
@@ -45,24 +79,37 @@ class CartLine(BaseModel):
     seller_id: str | None = None
     availability_status: AvailabilityStatus = "available"
     unavailability_reason: str | None = None
-    availability_at: SkipJsonSchema[datetime | None] = None  # clients do not see it
+    availability_at: SkipJsonSchema[datetime | None] = None  # internal
     reserved_at: datetime
 
-    def with_news(self, news: AvailabilityNews) -> Self:
-        """The line as the news has it; itself when it is known better.
+    def marked(self, availability: ProductAvailability) -> Self:
+        """The line with a new availability, or the line itself when it has a later one.
 
-        Events of different topics come in any order, so the latest by its own time wins; and a
-        hold that was made later says more than any news.
+        Events of different topics arrive in any order, so the latest by its own time wins. A
+        reservation that was made later proves that the product was available.
         """
-        if news.at <= max(self.reserved_at, self.availability_at or self.reserved_at):
+        if availability.at <= max(self.reserved_at, self.availability_at or self.reserved_at):
             return self
+        out_of_stock = availability.status == "out_of_stock"
         return self.model_copy(
             update={
-                "availability_status": news.status,
-                "unavailability_reason": news.reason if news.status == "out_of_stock" else None,
-                "availability_at": news.at,
+                "availability_status": availability.status,
+                "unavailability_reason": availability.reason if out_of_stock else None,
+                "availability_at": availability.at,
             }
         )
+
+    def with_quantity(self, quantity: int, now: datetime) -> Self:
+        """The line with another quantity. More units were reserved now, so they are available."""
+        changed: dict[str, Any] = {"product_quantity": quantity}
+        if quantity > self.product_quantity:
+            changed |= {
+                "reserved_at": now,
+                "availability_status": "available",
+                "unavailability_reason": None,
+                "availability_at": None,
+            }
+        return self.model_copy(update=changed)
 
     @property
     def total(self) -> Decimal:
@@ -71,7 +118,7 @@ class CartLine(BaseModel):
 
 
 class CartContent(BaseModel):
-    """A cart without its storage. `quantity` counts units, `version` counts changes from 1."""
+    """A cart without its id. `quantity` counts units, `version` counts changes from 1."""
 
     model_config = _camel
 
@@ -89,97 +136,65 @@ class CartContent(BaseModel):
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def empty(cls, key: CartKey, currency: str, now: datetime) -> "CartContent":
+        """A cart before its first change. It is never stored like this."""
+        return CartContent(
+            user_id=key.user_id,
+            store_id=key.store_id,
+            currency=currency,
+            created_at=now,
+            updated_at=now,
+            expire_at=now,
+        )
+
+    @property
+    def key(self) -> CartKey:
+        """Identifies the cart."""
+        return CartKey(self.store_id, self.user_id)
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Product id -> units."""
+        return {line.product_id: line.product_quantity for line in self.cart_items}
+
     def line(self, product_id: str) -> CartLine | None:
         """The line of a product, or None."""
         return next((line for line in self.cart_items if line.product_id == product_id), None)
 
-    def size(self, product_id: str) -> CartSize:
-        """How large the cart is, and the product's line in it."""
-        line = self.line(product_id)
-        return CartSize(
-            lines=len(self.cart_items),
-            units=self.quantity,
-            worth=self.total_price,
-            line_units=line.product_quantity if line else 0,
-            line_worth=line.total if line else Decimal(0),
-        )
-
-    def with_added(self, request: AddItemInput, now: datetime) -> Self:
-        """The next version of the cart with the request's units added.
-
-        An existing line keeps its place, sums the quantities and takes over title, image,
-        description, price and seller of the latest request.
-        """
-        before = self.line(request.product_id)
-        line = CartLine(
-            product_id=request.product_id,
-            product_title=request.product_title,
-            product_image=list(request.product_images),
-            product_price=cents(request.product_price),
-            product_quantity=request.quantity + (before.product_quantity if before else 0),
-            product_description=request.product_description,
-            seller_id=request.seller_id,
-            reserved_at=now,
-        )
-        if before:
-            lines = [line if item is before else item for item in self.cart_items]
+    def with_line(self, line: CartLine, now: datetime, expiry_days: int, **changed: object) -> Self:
+        """The next version of the cart with this line, in the place of the product's line so far
+        or at the end; `changed` are other fields that change with it."""
+        others = self.cart_items
+        if self.line(line.product_id) is None:
+            lines = [*others, line]
         else:
-            lines = [*self.cart_items, line]
-        owner = {
-            name: value
-            for name, value in (("full_name", request.full_name), ("email", request.email))
-            if value is not None
-        }
-        return self._next(lines, now, request.policy.expiry_days, **owner)
+            lines = [line if one.product_id == line.product_id else one for one in others]
+        return self._next(lines, now, expiry_days, **changed)
 
-    def with_quantity(self, product_id: str, quantity: int, now: datetime, days: int) -> Self:
-        """The next version of the cart with another quantity of a product that is in it.
+    def without_units(self, taken: dict[str, int], now: datetime, expiry_days: int) -> Self:
+        """The next version of the cart without these units (product -> how many, at most all).
 
-        More of it was reserved just now, so it is available again.
+        A line without units is removed.
         """
-        lines = [
-            line.model_copy(
-                update={"product_quantity": quantity}
-                | (
-                    {
-                        "reserved_at": now,
-                        "availability_status": "available",
-                        "unavailability_reason": None,
-                        "availability_at": None,
-                    }
-                    if quantity > line.product_quantity
-                    else {}
-                )
-            )
-            if line.product_id == product_id
-            else line
-            for line in self.cart_items
-        ]
-        return self._next(lines, now, days)
-
-    def without_units(self, taken: dict[str, int], now: datetime, days: int) -> Self:
-        """The next version of the cart without these units (product -> how many, at most all)."""
-        left = [
-            (line, line.product_quantity - taken.get(line.product_id, 0))
-            for line in self.cart_items
-        ]
         lines = [
             line
-            if units == line.product_quantity
-            else line.model_copy(update={"product_quantity": units})
-            for line, units in left
-            if units > 0
+            if line.product_id not in taken
+            else line.model_copy(
+                update={"product_quantity": line.product_quantity - taken[line.product_id]}
+            )
+            for line in self.cart_items
         ]
-        return self._next(lines, now, days)
+        return self._next([line for line in lines if line.product_quantity], now, expiry_days)
 
-    def with_news(self, news: tuple[AvailabilityNews, ...], now: datetime) -> Self | None:
-        """The next version of the cart with its lines marked; None when none of it is new.
+    def marked(self, news: Iterable[ProductAvailability], now: datetime) -> Self | None:
+        """The next version of the cart with its lines marked; None when nothing changes.
 
-        It is no activity of its user, so the cart expires when it would have.
+        It is no activity of the user, so the cart keeps its expiry.
         """
         by_product = {item.product_id: item for item in news}
         lines = [
-            line.with_news(by_product[line.product_id]) if line.product_id in by_product else line
+            line.marked(by_product[line.product_id]) if line.product_id in by_product else line
             for line in self.cart_items
         ]
         if all(after is before for after, before in zip(lines, self.cart_items, strict=True)):
@@ -187,11 +202,6 @@ class CartContent(BaseModel):
         return self.model_copy(
             update={"cart_items": lines, "version": self.version + 1, "updated_at": now}
         )
-
-    def without(self, product_id: str, now: datetime, days: int) -> Self:
-        """The next version of the cart without a product; it may be empty then."""
-        lines = [line for line in self.cart_items if line.product_id != product_id]
-        return self._next(lines, now, days)
 
     def _next(
         self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
@@ -208,6 +218,44 @@ class CartContent(BaseModel):
                 **changed,
             }
         )
+
+
+class CartView(CartContent):
+    """A cart as clients see it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    id: PydanticObjectId = Field(alias="_id")
+    email: str | None = Field(default=None, exclude=True)
+
+
+def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) -> CartFacts:
+    """What a saga must know of a cart; `product_id` names the line that matters, if one does."""
+    if cart is None:
+        return CartFacts()
+    line = cart.line(product_id) if product_id is not None else None
+    return CartFacts(
+        version=cart.version,
+        cart_id=str(cart_id),
+        lines=len(cart.cart_items),
+        units=cart.quantity,
+        total_price=cart.total_price,
+        line_quantity=line.product_quantity if line else 0,
+        line_price=line.product_price if line else Decimal(0),
+    )
+
+
+_NOT_SHOWN: Any = {"id": True, "email": True, "cart_items": {"__all__": {"availability_at"}}}
+
+
+def cart_fields(cart_id: object, cart: CartContent) -> dict[str, Any]:
+    """The cart as clients see it (`CartView`), ready for `to_json`."""
+    return {"_id": str(cart_id), **cart.model_dump(by_alias=True, exclude=_NOT_SHOWN)}
+
+
+def cart_json(cart_id: object, cart: CartContent) -> bytes:
+    """The cart as clients see it, as JSON text."""
+    return to_json(cart_fields(cart_id, cart))
 
 
 def etag(cart_id: object, version: int) -> str:
@@ -227,57 +275,3 @@ def _common(values: Iterable[str | None]) -> str | None:
     """The one value that all have, else None."""
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else None
-
-
-def empty_cart(request: AddItemInput, now: datetime) -> CartContent:
-    """A cart before its first change; it is never stored like this."""
-    return CartContent(
-        user_id=request.user_id,
-        store_id=request.store_id,
-        currency=request.policy.currency,
-        created_at=now,
-        updated_at=now,
-        expire_at=now,
-    )
-
-
-class Cart(CartContent, Document):
-    """A stored cart: one for each user and store."""
-
-    # Again: Beanie's own generator would store snake_case names.
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
-
-    id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
-
-    class Settings:
-        name = "carts"
-        indexes = [
-            IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
-            IndexModel([("storeId", ASCENDING)]),
-            # A store's carts by user, as the inventory lists its holds.
-            IndexModel([("storeId", ASCENDING), ("userId", ASCENDING)]),
-            IndexModel([("sellerId", ASCENDING)]),
-            IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
-            IndexModel([("createdAt", DESCENDING)]),
-            # The admins' list, in its order, and that of the carts with a product.
-            IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
-            IndexModel(
-                [
-                    ("storeId", ASCENDING),
-                    ("cartItems.productId", ASCENDING),
-                    ("createdAt", DESCENDING),
-                    ("_id", DESCENDING),
-                ]
-            ),
-            # A product's carts, of one store or of all, page by page.
-            IndexModel([("cartItems.productId", ASCENDING), ("_id", ASCENDING)]),
-        ]
-
-
-class CartView(CartContent):
-    """A cart as clients see it."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
-    id: PydanticObjectId = Field(alias="_id")
-    email: str | None = Field(default=None, exclude=True)

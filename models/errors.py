@@ -1,27 +1,25 @@
 """The domain's errors.
 
     CartServiceError
-    ├── DependencyUnavailable      a system we need did not answer; what it did is unknown
-    │   └── DependencyTimeout      … within its time: asking again at once would take as long
-    ├── EffectRefused              a system answered that it does not take this one effect
-    ├── EarlierEventsPending       the cart has events of earlier operations to publish first
-    ├── VersionConflict            the cart moved on since it was loaded; load and try again
-    ├── RunAlreadyAborted          this run was settled as aborted: it can never commit
-    ├── AlreadyCommitted           another run committed the same operation
-    ├── OperationInProgress        the cart, or the same key, is busy; nothing was started
-    ├── OperationAborted           it ran, and changed nothing; it may be tried again
-    └── EventUnusable              an event that can never have its effect
+    ├── DependencyUnavailable      a system did not answer; the call may have taken effect
+    │   └── DependencyTimeout      it did not answer in time
+    ├── EffectRefused              a system refused one effect
+    ├── EarlierEventsPending       earlier events of the cart must be published first
+    ├── VersionConflict            the cart changed since it was loaded
+    ├── OperationInProgress        the cart or the idempotency key is busy; nothing was started
+    ├── OperationAborted           the operation was undone; it can be tried again
+    └── EventUnusable              an event that cannot be processed
 
-A business refusal (insufficient stock, a limit) is no error: it is a `Refusal`, a value.
+A business refusal (insufficient stock, a limit) is not an error, but a value: `Refusal`.
 """
 
 
 class CartServiceError(Exception):
-    """Any error of the domain."""
+    """The base of the domain's errors."""
 
 
 class DependencyUnavailable(CartServiceError):
-    """`dependency` is one of mongodb, redis, kafka, inventory, temporal."""
+    """A system did not answer. `dependency` is mongodb, redis, kafka, inventory or temporal."""
 
     def __init__(self, dependency: str, detail: str = "") -> None:
         super().__init__(f"{dependency} is unavailable{': ' if detail else ''}{detail}")
@@ -30,13 +28,13 @@ class DependencyUnavailable(CartServiceError):
 
 
 class DependencyTimeout(DependencyUnavailable):
-    """The call's time ran out; it may have been done."""
+    """A call did not end in time. It may have taken effect."""
 
 
 class EffectRefused(CartServiceError):
-    """`dependency` is well, and answered that it does not take the effect `effect_id`.
+    """An available `dependency` refused the effect `effect_id`.
 
-    Asking again does not help until somebody changes something; other effects may be taken.
+    A retry fails until an operator fixes the cause. Other effects may succeed.
     """
 
     def __init__(self, effect_id: str, dependency: str, detail: str) -> None:
@@ -45,36 +43,23 @@ class EffectRefused(CartServiceError):
 
 
 class EarlierEventsPending(CartServiceError):
-    """Nothing was published: the relay will, in the order of the cart."""
+    """Nothing was published. The relay publishes the cart's events in order."""
 
 
 class VersionConflict(CartServiceError):
-    """The cart in MongoDB no longer has the version that the change was made for."""
-
-
-class RunAlreadyAborted(CartServiceError):
-    """The run's record says `aborted`, so its pivot must not be tried again."""
-
-
-class AlreadyCommitted(CartServiceError):
-    """The same operation (user, store, key) was committed by another run."""
-
-    def __init__(self, run_id: str, fingerprint: str) -> None:
-        super().__init__(f"the operation was committed by run {run_id}")
-        self.run_id = run_id
-        self.fingerprint = fingerprint
+    """The stored cart is not the version that the saga decided on."""
 
 
 class OperationInProgress(CartServiceError):
-    """Another operation holds the cart, or the same key is being processed."""
+    """Another operation on the cart, or one with the same idempotency key, is running."""
 
 
 class OperationAborted(CartServiceError):
-    """The operation was undone for a passing reason, which is the error's text."""
+    """The operation was undone for a temporary reason, which is the error's text."""
 
 
 class EventUnusable(CartServiceError):
-    """A message that no second try can help; `code` is stable, `detail` is for people."""
+    """A message that fails on every try. `code` is stable, `detail` is text for people."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")

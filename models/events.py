@@ -1,17 +1,18 @@
-"""Events on Kafka: the documented JSON, and how an event is framed.
+"""Published events, and their Kafka messages.
 
-Value: the JSON of the models below. Key: the cart's id, which keeps a cart's events in order.
+Value: the JSON of the models below. Key: the cart's id, which keeps the events of a cart in order.
 Headers: CloudEvents 1.0 in binary mode. Delivery is at least once; `eventId` is the same on every
-delivery of one event. No event has an email in it.
+delivery of an event. No event contains an email address.
 """
 
 from datetime import datetime
-from uuid import UUID, uuid5
+from typing import Literal
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from models.messages import ClearReason, EventEffect
+from models.effects import EventEffect
 from models.money import Money
 from models.wire import timestamp, to_json
 
@@ -34,8 +35,12 @@ TOPICS = (
 )
 
 
+ClearReason = Literal["user", "order_completed", "expired"]
+"""Why a whole cart is deleted."""
+
+
 class EventModel(BaseModel):
-    """Base of what travels over Kafka: camelCase names, and each field says what it is."""
+    """Base of all events: camelCase names; the docstring of a field is its description."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -46,73 +51,73 @@ class EventModel(BaseModel):
 
 
 class CartEvent(EventModel):
-    """What all published events have in common."""
+    """The fields that all published events have."""
 
     event_id: str
     """A UUID, the same on every delivery of this event."""
     cart_id: str
     """The cart's id, and the message's key."""
     user_id: str
-    """Whose cart it is."""
+    """The cart's user."""
     store_id: str
-    """The store it is in."""
+    """The cart's store."""
     saga_id: str
-    """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
+    """`cart-{epoch ms}-{userId}-{productId}`. Whole-cart operations end in the operation's name."""
     version: int
-    """The cart's version after this change; each change of a cart has the next one."""
+    """The cart's version after this change. Each change increments it by one."""
     currency: str
-    """Of all amounts: ISO 4217."""
+    """The currency of all amounts (ISO 4217)."""
     timestamp: datetime
-    """When the change was asked for: UTC, with milliseconds."""
+    """When the change was requested, in UTC with milliseconds."""
 
 
 class CartItemAdded(CartEvent):
-    """An item was added to a cart, or more of it."""
+    """An item was added to a cart, or its quantity was increased by adding."""
 
     product_id: str
-    """What was added."""
+    """The product that was added."""
     quantity: int
-    """Units that were added."""
+    """The number of units that were added."""
     line_quantity: int
-    """Units of the product that the cart has now."""
+    """The units of the product in the cart after the change."""
     product_price: Money
-    """Price of one unit."""
+    """The price of one unit."""
     total_price: Money
-    """Total of the cart."""
+    """The cart's total price."""
 
 
 class CartItemUpdated(CartEvent):
-    """The quantity of an item was set, or an order took some of its units."""
+    """The quantity of an item was changed by its user or reduced by an order."""
 
     product_id: str
-    """Whose quantity was set."""
+    """The product whose quantity was changed."""
     quantity: int
-    """Units of the product that the cart has now."""
+    """The units of the product in the cart after the change."""
     previous_quantity: int
-    """Units that it had before."""
+    """The units of the product in the cart before the change."""
     product_price: Money
-    """Price of one unit."""
+    """The price of one unit."""
     total_price: Money
-    """Total of the cart."""
+    """The cart's total price."""
     reason: str = "user"
-    """`user`, or `order_completed` when an order took units."""
+    """`user`, or `order_completed` if an order took the units."""
     order_id: str | None = None
-    """The order, when it was one."""
+    """The order's id, for `order_completed`."""
 
 
 class CartItemRemoved(CartEvent):
-    """An item was taken out of a cart."""
+    """An item was removed from a cart."""
 
     product_id: str
-    """What was taken out."""
+    """The product that was removed."""
     quantity: int
-    """Units that the cart had of it."""
+    """The units of the product that were in the cart."""
     total_price: Money
-    """Total of the cart."""
+    """The cart's total price."""
     reason: str = "user"
-    """`user`, or `order_completed` when an order took units."""
+    """`user`, or `order_completed` if an order took the units."""
     order_id: str | None = None
-    """The order, when it was one."""
+    """The order's id, for `order_completed`."""
 
 
 class ClearedItem(EventModel):
@@ -121,27 +126,27 @@ class ClearedItem(EventModel):
     product_id: str
     """The product."""
     quantity: int
-    """Units that the cart had of it."""
+    """The units of the product that were in the cart."""
 
 
 class CartCleared(CartEvent):
-    """The whole cart is gone."""
+    """A cart was deleted."""
 
     reason: ClearReason
-    """`user`: its user cleared it; `order_completed`; `expired`: nobody touched it for long."""
+    """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused."""
     order_id: str | None
-    """The order, when one was completed."""
+    """The order's id, for `order_completed`."""
     items: list[ClearedItem]
-    """What was in the cart."""
+    """The lines that were in the cart."""
 
 
-def event_id(run_id: str, position: int) -> str:
-    """The id of a run's n-th event: the same whenever the run is tried again."""
-    return str(uuid5(UUID(run_id), f"event/{position}"))
+def event_id(record_id: str, position: int) -> str:
+    """The id of a saga's n-th event: the same in every try of the saga."""
+    return str(uuid5(NAMESPACE_URL, f"{record_id}/event/{position}"))
 
 
 def event_effect(topic: str, event: CartEvent, traceparent: str | None = None) -> EventEffect:
-    """The event, framed for the outbox; `traceparent` is the span that makes it."""
+    """The event, framed for the outbox; `traceparent` is the span that produced it."""
     return EventEffect(
         id=event.event_id,
         topic=topic,

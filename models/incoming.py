@@ -1,7 +1,7 @@
-"""Events that this service consumes: how a Kafka message is read, and what makes it unusable.
+"""Consumed events: reading a Kafka message, and what makes it unusable.
 
-Fields that are not known are ignored: who sends an event may add to it. What is not in here: what
-an event does (`workflows.event_handler`).
+Unknown fields are ignored, so that senders can add fields. `workflows.event_handler` handles the
+events.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER
 from models.wire import to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
-"""Of key, value and headers together. The largest event that makes sense is far smaller."""
+"""The limit of key, value and headers together. The largest sensible event is far smaller."""
 _MAX_LINES = 1000
 
 EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -36,8 +36,8 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A Kafka message as it was received; `timestamp` is its own, in milliseconds."""
+class ConsumedMessage:
+    """A Kafka message as received; `timestamp` is in epoch milliseconds."""
 
     topic: str
     partition: int
@@ -49,12 +49,12 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Bytes of all its parts."""
+        """The size of key, value and headers in bytes."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
 
     def header(self, name: str) -> str | None:
-        """The text of a header, None when there is none that can be read."""
+        """The text of a header, or None if it is missing or empty."""
         for found, value in self.headers:
             if found == name and value:
                 return value.decode(errors="replace")
@@ -71,73 +71,73 @@ _read = ConfigDict(
 
 
 class Incoming(BaseModel):
-    """What all consumed events may have: an id, when the CloudEvents header names none."""
+    """The optional fields of all consumed events."""
 
     model_config = _read
 
     event_id: EventId | None = None
-    """Names the event, the same on every delivery, where no header `ce_id` does."""
+    """The event's id, the same on every delivery; used if there is no `ce_id` header."""
     timestamp: AwareDatetime | None = None
-    """When it happened, where no header `ce_time` says so."""
+    """When the event happened; used if there is no `ce_time` header."""
 
 
 class OrderedItem(BaseModel):
-    """Units of a product that were ordered; without a quantity all of the line."""
+    """A product of an order; without a quantity, all its units in the cart."""
 
     model_config = _read
 
     product_id: EntityId
-    """What was ordered."""
+    """The ordered product."""
     quantity: int | None = Field(None, ge=1)
-    """Units that were ordered; without it, all that the cart has."""
+    """The number of ordered units; without it, all units in the cart."""
 
 
 class OrderCompleted(Incoming):
-    """An order was paid. `items` or `cartVersion` say what of the cart it took, else all of it."""
+    """An order was paid. It takes the whole cart, unless `items` or `cartVersion` limit it."""
 
     cart_id: CartId
     """The cart that was ordered."""
     user_id: EntityId
-    """Whose cart it is; of another user's cart the event is parked."""
+    """The cart's user. If it is another user's cart, the event is parked."""
     store_id: EntityId
-    """The store it is in; of another store's cart the event is parked."""
+    """The cart's store. If the cart is in another store, the event is parked."""
     order_id: EntityId
-    """The order, which has one effect however often it is told."""
+    """The order's id. An order takes effect once, however many messages report it."""
     items: tuple[OrderedItem, ...] | None = Field(None, min_length=1, max_length=_MAX_LINES)
-    """What was ordered; the rest stays in the cart."""
+    """The ordered items; the rest stays in the cart."""
     cart_version: int | None = Field(None, ge=1)
-    """The version of the cart that was ordered; what came into it later stays."""
+    """The version of the cart that was ordered; units added later stay in the cart."""
 
 
 class UnavailableItem(BaseModel):
-    """A product that cannot be had, and why."""
+    """A product that is unavailable, with the reason."""
 
     model_config = _read
 
     product_id: EntityId
-    """What cannot be had."""
+    """The unavailable product."""
     reason: Reason = "Out of stock"
-    """What shoppers are told."""
+    """The reason that is shown in carts."""
 
 
 class OutOfStock(Incoming):
-    """Products cannot be had: those of a cart, or, without `cartId`, those of all carts.
+    """Products are unavailable, in one cart or (without `cartId`) in all carts.
 
-    In place of `unavailableItems` a single product may be named, with its reason.
+    `productId` and `reason` can replace `unavailableItems` for a single product.
     """
 
     cart_id: CartId | None = None
-    """The cart whose lines are marked; without it those of all carts."""
+    """The cart whose lines are marked; without it, all carts."""
     store_id: EntityId | None = None
-    """The store whose carts are marked; without it and without a cart, all stores."""
+    """The store whose carts are marked; without it and without `cartId`, all stores."""
     unavailable_items: tuple[UnavailableItem, ...] | None = Field(
         None, min_length=1, max_length=_MAX_LINES
     )
-    """What cannot be had; either this or `productId` is given."""
+    """The unavailable products; either this or `productId` is required."""
     product_id: EntityId | None = None
-    """The one product that cannot be had."""
+    """The single unavailable product."""
     reason: Reason = "Out of stock"
-    """What shoppers are told of that product."""
+    """The reason that is shown in carts, for `productId`."""
 
     @model_validator(mode="after")
     def _names_products(self) -> Self:
@@ -147,19 +147,19 @@ class OutOfStock(Incoming):
 
     @property
     def items(self) -> tuple[UnavailableItem, ...]:
-        """What cannot be had, however it was named."""
+        """The unavailable products, from either field."""
         if self.unavailable_items is not None:
             return self.unavailable_items
         return (UnavailableItem(product_id=str(self.product_id), reason=self.reason),)
 
 
 class BackInStock(Incoming):
-    """A product can be had again, in one store or (without `storeId`) wherever it is sold."""
+    """A product is available again, in one store or (without `storeId`) in all stores."""
 
     product_id: EntityId
-    """What can be had again."""
+    """The available product."""
     store_id: EntityId | None = None
-    """The store in which; without it, all stores."""
+    """The store; without it, all stores."""
 
 
 Event = OrderCompleted | OutOfStock | BackInStock
@@ -168,11 +168,11 @@ CONSUMED: dict[str, type[Event]] = {
     CART_ITEM_OUT_OF_STOCK: OutOfStock,
     INVENTORY_BACK_IN_STOCK: BackInStock,
 }
-"""The topics that are consumed, and what their messages say."""
+"""The consumed topics, and the models of their messages."""
 
 
-def read_event(message: Message) -> Event:
-    """What a message says; raises `EventUnusable`."""
+def read_event(message: ConsumedMessage) -> Event:
+    """The event in a message; raises `EventUnusable`."""
     if message.size > MAX_EVENT_BYTES:
         limit = f"{message.size} bytes, the limit is {MAX_EVENT_BYTES}"
         raise EventUnusable("too_large", limit)
@@ -187,12 +187,12 @@ def read_event(message: Message) -> Event:
         raise EventUnusable("invalid", f"{where}: {what}" if where else what) from None
 
 
-def event_id(message: Message, event: Event) -> str:
-    """What names the event, the same on every delivery of it.
+def event_id(message: ConsumedMessage, event: Event) -> str:
+    """The event's id, the same on every delivery.
 
-    An order is completed once, whatever messages say so. Other events are named by their sender
-    (`ce_id`, `eventId`), or else by what they are: content and time, never the offset, which a
-    broker that lost its data gives to another event.
+    For orders, the order's id: an order is completed once, however many messages report it. For
+    others, the sender's id (`ce_id`, `eventId`), or else a hash of content and time. The offset is
+    not used: a broker that lost data assigns it to another event.
     """
     if isinstance(event, OrderCompleted):
         return event.order_id
@@ -205,8 +205,8 @@ def event_id(message: Message, event: Event) -> str:
     return digest.hexdigest()
 
 
-def event_time(message: Message, event: Event) -> datetime:
-    """When the event happened: as its sender says, but not later than it was sent."""
+def event_time(message: ConsumedMessage, event: Event) -> datetime:
+    """When the event happened according to its sender, but not later than it was sent."""
     sent = datetime.fromtimestamp(max(message.timestamp, 0) / 1000, UTC)
     return to_milliseconds(
         min(sent, _stated_time(message.header("ce_time")) or event.timestamp or sent)

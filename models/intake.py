@@ -1,4 +1,4 @@
-"""A hold on a store's intake: until it ends, changes of the store's carts are turned away."""
+"""Paused stores: the API rejects changes of their carts until an operator resumes them."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ RETRY_AFTER_SECONDS = 30
 
 
 class IntakeHold(Document):
-    """Who held a store's intake, since when and why; kept for the audit when it has ended."""
+    """A pause of a store: the operator, start and reason. Ended pauses are kept for audits."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 

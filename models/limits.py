@@ -1,36 +1,46 @@
-"""How large a cart may grow."""
+"""How large a cart may grow, and what else is decided when an operation starts."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
-from models.messages import Policy, Refusal
+from models.cart import CartFacts
+from models.message import Message
+from models.outcomes import Refusal, RefusalCode
 
 MAX_QUANTITY = 100
 """Most units of one product in one cart; `CART_MAX_QUANTITY` may allow fewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class CartSize:
-    """A cart as far as its limits go: its lines, units and worth, and of these the product's."""
+class Policy(Message):
+    """The settings that an operation takes with it, so that a running saga does not change them."""
 
-    lines: int = 0
-    units: int = 0
-    worth: Decimal = Decimal(0)
-    line_units: int = 0
-    line_worth: Decimal = Decimal(0)
+    reserve: bool = True
+    publish: bool = True
+    cache: bool = True
+    deadline_seconds: float = 30.0
+    max_lines: int = 100
+    max_quantity: int = 100
+    max_units: int = 0
+    """Of all products; 0 is no limit."""
+    max_value: int = 0
+    """In the cart's currency; 0 is no limit."""
+    expiry_days: int = 30
+    currency: str = "USD"
 
 
-def room_for(policy: Policy, size: CartSize, *, units: int, price: Decimal) -> Refusal | None:
-    """Why the product cannot have so many units, at this price, in a cart of this size.
+def room_for(policy: Policy, cart: CartFacts, *, units: int, price: Decimal) -> Refusal | None:
+    """Why the operation's product cannot have `units` units at this price; None when it can.
 
-    Asked only for what makes a cart grow: who is over a limit may always have less.
+    Ask only for what makes a cart grow: a cart over a limit may always shrink.
     """
     if units > policy.max_quantity:
-        return Refusal(code="quantity_limit", current=size.line_units, limit=policy.max_quantity)
-    if size.line_units == 0 and size.lines >= policy.max_lines:
-        return Refusal(code="line_limit", current=size.lines, limit=policy.max_lines)
-    if policy.max_units and size.units - size.line_units + units > policy.max_units:
-        return Refusal(code="unit_limit", current=size.units, limit=policy.max_units)
-    if policy.max_value and size.worth - size.line_worth + price * units > policy.max_value:
-        return Refusal(code="value_limit", limit=policy.max_value)
+        return Refusal(
+            code=RefusalCode.QUANTITY_LIMIT, current=cart.line_quantity, limit=policy.max_quantity
+        )
+    if cart.line_quantity == 0 and cart.lines >= policy.max_lines:
+        return Refusal(code=RefusalCode.LINE_LIMIT, current=cart.lines, limit=policy.max_lines)
+    if policy.max_units and cart.units - cart.line_quantity + units > policy.max_units:
+        return Refusal(code=RefusalCode.UNIT_LIMIT, current=cart.units, limit=policy.max_units)
+    others = cart.total_price - cart.line_price * cart.line_quantity
+    if policy.max_value and others + price * units > policy.max_value:
+        return Refusal(code=RefusalCode.VALUE_LIMIT, limit=policy.max_value)
     return None

@@ -1,7 +1,7 @@
-"""Money: exact decimals with two digits, from the request to MongoDB and back to JSON.
+"""Money: exact decimals with two digits.
 
-`Decimal` in code, `Decimal128` in MongoDB, a JSON number with two digits for people and programs.
-Never a binary float: 0.1 + 0.2 must be 0.30.
+`Decimal` in code, `Decimal128` in MongoDB, and a number with two digits in JSON. Never a binary
+float: 0.1 + 0.2 must be 0.30.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -19,7 +19,7 @@ def _decimal(value: Any) -> Any:
 
 
 Money = Annotated[Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "number"})]
-"""An amount in the cart's currency; also reads what MongoDB stores."""
+"""An amount in the cart's currency. Also accepts `Decimal128`."""
 
 
 def cents(amount: Decimal) -> Decimal:

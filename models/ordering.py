@@ -1,8 +1,8 @@
-"""What of a cart an order took, when the cart went on changing after it was ordered. Pure."""
+"""Which units an order took from a cart that changed after it was ordered. Pure functions."""
 
 from collections.abc import Iterable, Mapping
 
-from models.messages import OrderedLine
+from models.operations import OrderedLine
 
 Units = Mapping[str, int]
 """Product -> units."""
@@ -13,8 +13,7 @@ def ordered_lines(
 ) -> tuple[OrderedLine, ...]:
     """The units in the cart `now` that were in it before `moves` (the changes since, in order).
 
-    Who takes units out again is taken to have changed their mind about the latest ones. With
-    `items`, no more than those.
+    Removed units count as the ones added last. `items` limits the result to these quantities.
     """
     changes = list(moves)
     asked = None if items is None else {item.product_id: item.quantity for item in items}

@@ -1,25 +1,21 @@
-"""Relays: what is told to whoever does what could not be done inline, and what it tells."""
+"""Messages to and from relay workflows.
+
+A relay delivers one kind of effect (`EffectKind`) of one shard of carts.
+"""
 
 from datetime import datetime
-from enum import StrEnum
 
-from models.messages import Message
-
-
-class RelayKind(StrEnum):
-    """What a relay delivers."""
-
-    EVENTS = "events"
-    RELEASES = "releases"
+from models.effects import EffectKind
+from models.message import Message
 
 
 class RelayInput(Message):
-    """A relay's shard: the carts whose shard key leaves the remainder `shard`.
+    """A relay's effects: those of `kind` of the carts whose shard key modulo `shards` is `shard`.
 
-    The rest is carried from one run of the relay to the next.
+    The other fields are carried from one run of the relay to the next.
     """
 
-    kind: RelayKind
+    kind: EffectKind
     shard: int
     shards: int
     paused: bool = False
@@ -29,20 +25,20 @@ class RelayInput(Message):
 
 
 class RelayBatch(Message):
-    """Do a relay's oldest pending effects, at most `limit` of them."""
+    """Do the effects of a relay's oldest records with pending ones, at most `limit` records."""
 
-    kind: RelayKind
+    kind: EffectKind
     shard: int
     shards: int
     limit: int
 
 
 class RelayProgress(Message):
-    """What one batch came to: effects `done`, and records `left` pending, as far as was looked.
+    """The result of a batch: effects `done`, and records `left` pending, of those that were read.
 
-    `problem` says what failed, and `down` that it was a dependency as a whole, which ended the
-    batch. Otherwise it was single effects, and each holds up its own cart: `held` of the records
-    that are left, behind those that `refused` names (a few of them).
+    `problem` is an error. With `down` a dependency was unavailable, which ended the batch. Without
+    it single effects were refused, and each blocks its cart: `blocked` is the number of records
+    that are blocked, and `refused` has the ids of some of these effects.
     """
 
     done: int
@@ -50,12 +46,12 @@ class RelayProgress(Message):
     oldest: datetime | None = None
     problem: str | None = None
     down: bool = False
-    held: int = 0
+    blocked: int = 0
     refused: tuple[str, ...] = ()
 
 
 class SkipEffect(Message):
-    """Never do this effect, for this reason; both are kept in the record."""
+    """Never do this effect; its record keeps the reason."""
 
     effect_id: str
     reason: str
@@ -65,6 +61,6 @@ class SkipEffect(Message):
 class WakeRelay(Message):
     """Start or wake the relay of this kind for a cart."""
 
-    kind: RelayKind
+    kind: EffectKind
     store_id: str
     user_id: str

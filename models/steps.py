@@ -1,67 +1,29 @@
-"""Steps of sagas: what activities are given and give back."""
+"""Inputs and results of a saga's activities."""
 
-from decimal import Decimal
-from typing import Literal
-
-from models.messages import (
-    AnyEffect,
-    Change,
-    EventEffect,
-    Message,
-    OperationResult,
-    OrderedLine,
-    Policy,
-    Refusal,
-    ReleaseEffect,
-    ReplyTo,
-    SagaRun,
-    UpdateQuantityInput,
-)
+from models.cart import CartFacts
+from models.effects import ReleaseEffect
+from models.message import Message
+from models.operations import AnyOperation, OrderedLine
+from models.outcomes import AbortReason, OperationResult, Refusal
+from models.saga import ReplyTo, SagaRun
 
 
 class LoadCart(Message):
-    """Load the facts a saga decides on; `product_id` names the line that matters, if one does."""
+    """Load what a saga decides on; `product_id` names the line that matters, if one does."""
 
-    run: SagaRun
+    saga: SagaRun
     product_id: str | None = None
 
 
-class Recorded(Message):
-    """A run's record: its outcome and what it still has to do."""
-
-    run_id: str
-    state: Literal["committed", "aborted"]
-    fingerprint: str
-    reason: str | None = None
-    cart_id: str | None = None
-    version: int | None = None
-    effects: tuple[AnyEffect, ...] = ()
-
-
 class LoadedCart(Message):
-    """The cart as far as a saga must know it; `version` 0 means that there is none.
+    """The cart, and how the operation ended if that is decided already."""
 
-    `line_quantity` and `line_price` are of the product that was asked for.
-    """
-
-    version: int
-    cart_id: str | None = None
-    line_count: int
-    line_quantity: int
-    line_price: Decimal = Decimal(0)
-    quantity: int = 0
-    total_price: Decimal = Decimal(0)
-    own_record: Recorded | None = None
-    committed_record: Recorded | None = None
-
-    @property
-    def record(self) -> Recorded | None:
-        """What answers the operation already: this run's record, or an earlier run's."""
-        return self.own_record or self.committed_record
+    cart: CartFacts
+    decided: OperationResult | None = None
 
 
-class ReserveHold(Message):
-    """Reserve `quantity` units of a product for a user, on account of a saga."""
+class ReserveInventory(Message):
+    """Reserve `quantity` units of a product for a user. `saga_id` identifies the reservation."""
 
     store_id: str
     product_id: str
@@ -70,60 +32,11 @@ class ReserveHold(Message):
     quantity: int
 
 
-class HoldAnswer(Message):
-    """Whether the hold was granted, and how many units are available now."""
+class Reservation(Message):
+    """The inventory's answer: whether it reserved the units, and how many are available now."""
 
     granted: bool
     available: int
-
-
-class LoadForUpdate(Message):
-    """Load what an update decides on, and reserve the units that it needs more."""
-
-    run: SagaRun
-    update: UpdateQuantityInput
-
-
-class CartAndHold(Message):
-    """What an update found; `cart` None when MongoDB did not answer, and nothing was reserved.
-
-    `units` is how many were asked for. Then `answer` None means that the inventory did not answer,
-    and may hold them; `timed_out` that it was waited for as long as a caller is made to wait.
-    """
-
-    cart: LoadedCart | None = None
-    units: int = 0
-    answer: HoldAnswer | None = None
-    timed_out: bool = False
-
-
-class CommitChange(Message):
-    """The pivot: apply `change` to the cart.
-
-    With an `expected_version` (0: there is none) only to the cart as it was loaded; without one, to
-    the cart as the step itself reads it.
-    """
-
-    run: SagaRun
-    policy: Policy
-    expected_version: int | None = None
-    expected_cart_id: str | None = None
-    change: Change
-    reply_to: ReplyTo | None = None
-
-
-class Committed(Message):
-    """What the pivot came to: the run's record, or why the cart does not allow the change.
-
-    `shown` is whether the cart is shown and the caller answered already, as far as Redis is there,
-    and `published` whether the record's events are published and noted: None when that was not
-    tried, False when it is left to the relay.
-    """
-
-    record: Recorded | None = None
-    refusal: Refusal | None = None
-    shown: bool = False
-    published: bool | None = None
 
 
 class FindOrdered(Message):
@@ -140,51 +53,53 @@ class Ordered(Message):
     lines: tuple[OrderedLine, ...]
 
 
-class ProductMarked(Message):
-    """What one page of a product's carts came to; `after` None when it was the last."""
+class PersistCart(Message):
+    """Apply an operation to the cart, and record the decision.
 
-    looked_at: int
-    marked: int
-    after: str | None
+    `expected` is the cart that the saga has decided on; None accepts the cart as it is stored.
+    `reserved` is what a refusal must give back.
+    """
 
-
-class SettleRun(Message):
-    """Decide a run that may have committed: record it as aborted unless it has."""
-
-    run: SagaRun
-    reason: str
-    releases: tuple[ReleaseEffect, ...] = ()
+    saga: SagaRun
+    operation: AnyOperation
+    expected: CartFacts | None = None
+    reserved: tuple[ReleaseEffect, ...] = ()
 
 
-class ReleaseHolds(Message):
-    """Give the holds of a run's record back, and note it there."""
+class SettleOperation(Message):
+    """Record a saga as rejected (`refusal`) or aborted (`reason`) unless it is decided already.
 
-    run_id: str
-    store_id: str
-    user_id: str
-    releases: tuple[ReleaseEffect, ...]
+    `reserved` is what it must give back; None when an earlier try may have made reservations that
+    this one does not know.
+    """
 
-
-class PublishEvents(Message):
-    """Publish the events of a run's record in this order, and note it there."""
-
-    run_id: str
-    store_id: str
-    user_id: str
-    events: tuple[EventEffect, ...]
+    saga: SagaRun
+    operation: AnyOperation
+    refusal: Refusal | None = None
+    reason: AbortReason | None = None
+    reserved: tuple[ReleaseEffect, ...] | None = ()
 
 
-class ShowCart(Message):
-    """Write the cart that `run` has committed into the cache, and answer the caller."""
+class DoEffects(Message):
+    """Do the pending effects of a saga's record that belong to one system."""
 
-    run: SagaRun
-    product_id: str | None = None
+    saga: SagaRun
+
+
+class RefreshCache(Message):
+    """Write the cart that a saga committed to Redis, and reply to the caller.
+
+    `products` are those whose stock has changed. `cache` is False where caching is switched off.
+    """
+
+    saga: SagaRun
     cache: bool
-    reply_to: ReplyTo | None
+    products: tuple[str, ...] = ()
+    reply_to: ReplyTo | None = None
 
 
-class AnswerCaller(Message):
-    """Tell the caller how its operation ended."""
+class ReplyToCaller(Message):
+    """Send the result of an operation that did not commit to its caller."""
 
     reply_to: ReplyTo
     result: OperationResult

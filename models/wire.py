@@ -1,4 +1,4 @@
-"""The one way a value becomes JSON text: answers, events and cached carts.
+"""Serializes answers, events and cached carts as JSON text.
 
 Amounts keep their two digits (`160.00`, not `160.0`), times are UTC with milliseconds and `Z`.
 """
@@ -21,7 +21,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def to_milliseconds(moment: datetime) -> datetime:
-    """The moment as MongoDB can keep it, so that what is answered equals what is stored."""
+    """The moment in the precision of MongoDB, so that answers equal the stored data."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -38,5 +38,5 @@ def _encode(value: Any) -> Any:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON text of a model (by its aliases) or of plain values."""
+    """The JSON text of a model (with its aliases) or of plain values."""
     return orjson.dumps(value, default=_encode, option=orjson.OPT_PASSTHROUGH_DATETIME)

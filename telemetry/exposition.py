@@ -1,16 +1,16 @@
 """`/metrics` of a process, for Prometheus: its own metrics, Temporal's SDK's, and Python's.
 
-The SDK shows its metrics on a port of its own. They are read from there with each scrape, so that a
-process is one target.
+The SDK serves its metrics on a separate port. Each scrape reads them from there, so that a process
+is one target.
 """
 
-import logging
 import socket
 from collections.abc import Iterator
 from typing import Literal
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import set_meter_provider
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
@@ -23,7 +23,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from settings import LOCALHOST, Settings
 from telemetry.metrics import CATALOG, Process
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 READ_SECONDS = 1.0
@@ -31,7 +31,7 @@ PORT_TRIES = 3
 
 
 def start_metrics(process: Process, settings: Settings) -> None:
-    """Begins to measure, once in a process and before its first Temporal client."""
+    """Sets up metrics. Call it once per process, before the first Temporal client."""
     if not settings.enable_metrics:
         return
     reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False)
@@ -45,9 +45,9 @@ def start_metrics(process: Process, settings: Settings) -> None:
 
 
 def serve_metrics(process: Literal["worker", "consumer"], settings: Settings) -> None:
-    """Listens for scrapes at the process's own port, in a thread, for as long as it lives.
+    """Serves scrapes on the process's port, in a daemon thread.
 
-    A process that cannot listen works all the same: several on one machine may share the setting.
+    A port that is taken does not stop the process: several on one machine may share the setting.
     """
     ports = {"worker": settings.worker_metrics_port, "consumer": settings.consumer_metrics_port}
     port = ports[process]
@@ -56,9 +56,7 @@ def serve_metrics(process: Literal["worker", "consumer"], settings: Settings) ->
     try:
         start_http_server(port, settings.host)
     except OSError as error:
-        logger.warning(
-            "Metrics are not shown at port %d: %s", port, error, extra={"event": "metrics_hidden"}
-        )
+        logger.warning("metrics_hidden", message=f"Could not serve metrics on port {port}: {error}")
 
 
 def page() -> bytes:
@@ -67,7 +65,7 @@ def page() -> bytes:
 
 
 class _TemporalMetrics(Collector):
-    """What Temporal's SDK shows at a port of its own, on this machine only."""
+    """The metrics that Temporal's SDK serves on a local port."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://{LOCALHOST}:{port}/metrics"
@@ -77,13 +75,16 @@ class _TemporalMetrics(Collector):
             with urlopen(self._url, timeout=READ_SECONDS) as answer:  # noqa: S310 (our own)
                 text = answer.read().decode()
         except (URLError, OSError) as error:
-            logger.warning("The metrics of Temporal's SDK cannot be read: %s", error)
+            logger.warning(
+                "sdk_metrics_unreadable",
+                message=f"Could not read the metrics of Temporal's SDK: {error}",
+            )
             return
         yield from text_string_to_metric_families(text)
 
 
 def _measure_temporal() -> int:
-    """The port at which the SDK shows its metrics from now on."""
+    """Starts the SDK's metrics and returns their port."""
     for tries in range(1, PORT_TRIES + 1):
         port = _free_port()
         config = PrometheusConfig(
@@ -94,7 +95,7 @@ def _measure_temporal() -> int:
         )
         try:
             runtime = Runtime(telemetry=TelemetryConfig(metrics=config, attach_service_name=False))
-        except ValueError:  # somebody else was faster
+        except ValueError:  # the port was taken meanwhile
             if tries == PORT_TRIES:
                 raise
             continue

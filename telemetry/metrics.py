@@ -1,10 +1,10 @@
 """Every metric of the service, as OpenTelemetry instruments.
 
-An instrument costs next to nothing until a process shows its metrics (`telemetry.exposition`).
-`docs/metrics.md` is the table of them for operators, with the names at `/metrics`.
+An instrument costs almost nothing until a process serves its metrics (`telemetry.exposition`).
+`docs/metrics.md` describes them for operators, with their names at `/metrics`.
 
-Attributes have few values: what is asked for, how it ended, which system was asked. Never the id of
-a store, a user, a product or a cart, nor anything else a client can choose.
+Attributes have few values: the operation, its outcome, the dependency. They never hold ids of
+stores, users, products or carts, or other values that a client can choose.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ from models import events, incoming
 Process = Literal["api", "worker", "consumer"]
 Kind = Literal["counter", "gauge", "histogram"]
 Values = Collection[str]
-"""The values of an attribute; none where there are few that are not listed here."""
+"""The values of an attribute; empty if they are few but not listed here."""
 
 ALL: tuple[Process, ...] = ("api", "worker", "consumer")
 API: tuple[Process, ...] = ("api",)
@@ -31,13 +31,13 @@ OPERATION_MS = (5, 10, 25, 50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
 CALL_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
-# What Prometheus appends to a name; units in braces are only said.
+# What Prometheus appends to a name; it ignores units in braces.
 _SUFFIXES = {"ms": "_milliseconds", "s": "_seconds", "%": "_percent"}
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is known of an instrument; `shown_by` are the processes that have something to tell."""
+    """An instrument's metadata; `shown_by` are the processes that record it."""
 
     name: str
     kind: Kind
@@ -49,12 +49,12 @@ class Metric:
 
     @property
     def shown_as(self) -> str:
-        """Its name at `/metrics`; a histogram's has `_bucket`, `_count` or `_sum` after it."""
+        """The name at `/metrics`; histograms add `_bucket`, `_count` or `_sum`."""
         total = "_total" if self.kind == "counter" else ""
         return self.name.replace(".", "_") + _SUFFIXES.get(self.unit, "") + total
 
     def show_zeros(self) -> None:
-        """Lets a counter whose values are listed begin at 0, so that its first step is seen."""
+        """Starts a counter with listed values at 0, so that its first increment is visible."""
         if self.counter is None or not all(self.attributes.values()):
             return
         for values in product(*self.attributes.values()):
@@ -81,7 +81,7 @@ def _gauge(
 
 
 def _request(name: str, kind: Kind, unit: str, meaning: str, *attributes: str) -> None:
-    """One that FastAPI measures itself."""
+    """Registers a metric that FastAPI records itself."""
     CATALOG[name] = Metric(name, kind, unit, meaning, API, dict.fromkeys(attributes, ()))
 
 
@@ -104,7 +104,7 @@ def _histogram(
 OPERATION_DURATION = _histogram(
     "cart.operation.duration",
     "ms",
-    "From the request for an operation to its answer, with the wait for the cart",
+    "Time from the request for an operation to its answer, including the wait for the cart",
     OPERATION_MS,
     operation=(),
     outcome=(),
@@ -112,26 +112,26 @@ OPERATION_DURATION = _histogram(
 OPERATIONS = _counter(
     "cart.operation.count",
     "{operation}",
-    "Operations that were asked for, by how they ended for their caller",
+    "Requested operations, by the outcome that their caller saw",
     operation=(),
     outcome=(),
 )
 OPERATION_ERRORS = _counter(
     "cart.operation.errors",
     "{operation}",
-    "Operations that did not do what was asked for, by why",
+    "Operations that did not succeed, by reason",
     operation=(),
     error=(),
 )
 LOCKS_ACQUIRED = _counter(
     "cart.lock.acquisition.success",
     "{acquisition}",
-    "Operations that got their cart, which is when their saga is started",
+    "Operations that acquired their cart, which is when their saga starts",
 )
 LOCKS_MISSED = _counter(
     "cart.lock.acquisition.failure",
     "{acquisition}",
-    "Operations that did not: the cart, or the same key, was busy, or Temporal was away",
+    "Operations that did not: the cart or the key was busy, or Temporal was unavailable",
     error=("busy", "temporal_unavailable"),
 )
 
@@ -140,7 +140,7 @@ LOCKS_MISSED = _counter(
 SAGAS = _counter(
     "cart.saga.count",
     "{saga}",
-    "Sagas that have ended, by how, whether or not anybody still waited",
+    "Finished sagas, by outcome, whether or not a caller still waited",
     WORKER,
     operation=(),
     outcome=(),
@@ -148,18 +148,18 @@ SAGAS = _counter(
 UNDOS = _counter(
     "cart.saga.undo.count",
     "{saga}",
-    "Sagas that were undone after they had begun to change something, by why",
+    "Sagas that were rolled back after their first change, by reason",
     WORKER,
     operation=(),
     reason=(),
 )
 RESERVED = _counter(
-    "cart.inventory.reservation.success", "{reservation}", "Holds that were granted", WORKER
+    "cart.inventory.reservation.success", "{reservation}", "Successful reservations", WORKER
 )
 NOT_RESERVED = _counter(
     "cart.inventory.reservation.failure",
     "{reservation}",
-    "Tries of a hold that failed, by why; a saga tries up to three times",
+    "Failed attempts to reserve, by reason; a saga tries up to three times",
     WORKER,
     error=("insufficient_stock", "timeout", "unavailable"),
 )
@@ -169,14 +169,14 @@ NOT_RESERVED = _counter(
 PUBLISHED = _counter(
     "cart.event.publish.success",
     "{event}",
-    "Events that Kafka has acknowledged, sent by sagas and relays",
+    "Events sent by sagas and relays that Kafka acknowledged",
     WORKER,
     topic=events.PUBLISHED,
 )
 NOT_PUBLISHED = _counter(
     "cart.event.publish.failure",
     "{event}",
-    "Tries to publish an event that failed; it stays pending, and a relay tries again",
+    "Failed attempts to publish an event, which stays pending until a relay sends it",
     WORKER,
     topic=events.PUBLISHED,
     error=("refused", "unavailable"),
@@ -184,43 +184,43 @@ NOT_PUBLISHED = _counter(
 OUTBOX_PENDING = _gauge(
     "cart.outbox.pending",
     "{effect}",
-    "Effects of committed sagas that relays have still to do; each worker shows all there are",
+    "Effects of committed sagas that relays have yet to deliver; each worker shows the total",
     WORKER,
     kind=(),
 )
 OUTBOX_OLDEST = _gauge(
     "cart.outbox.oldest.age",
     "s",
-    "How long the oldest of them has been pending; 0 without any",
+    "Age of the oldest pending effect; 0 if there is none",
     WORKER,
     kind=(),
 )
 DRIFTING_HOLDS = _gauge(
     "cart.drift.holds",
     "{hold}",
-    "Products of carts of which more (orphaned_hold) or less (missing_hold) is held than the cart "
-    "has; each worker shows all there are",
+    "Products of carts with more (orphaned_hold) or fewer (missing_hold) units held than the cart "
+    "has; each worker shows the total",
     WORKER,
     kind=(),
 )
 CONSUMED = _counter(
     "cart.event.consume.handled",
     "{event}",
-    "Consumed events that have had their effect",
+    "Consumed events that took effect",
     CONSUMER,
     topic=incoming.CONSUMED,
 )
 RETRIED = _counter(
     "cart.event.consume.retries",
     "{try}",
-    "Tries of a consumed event that failed for a passing reason",
+    "Failed attempts to handle a consumed event, for a temporary reason",
     CONSUMER,
     topic=incoming.CONSUMED,
 )
 PARKED = _counter(
     "cart.event.consume.parked",
     "{event}",
-    "Consumed events that can never have their effect, now in cart.dlq, by why",
+    "Consumed events that can never take effect, moved to cart.dlq, by reason",
     CONSUMER,
     topic=(),
     error=(),
@@ -228,26 +228,26 @@ PARKED = _counter(
 CONSUMER_LAG = _gauge(
     "cart.event.consume.lag",
     "{event}",
-    "Events of a partition that are not yet dealt with; 0 for one that another process has now",
+    "Events of a partition not yet handled; 0 after another process took the partition over",
     CONSUMER,
     topic=(),
     partition=(),
 )
 
-# The cache, and the systems that are asked
+# The cache, and calls to other systems
 
-CACHE_HITS = _counter("cart.cache.hit", "{read}", "Reads of a cart that Redis answered", API)
-CACHE_MISSES = _counter("cart.cache.miss", "{read}", "Reads of a cart that Redis has not", API)
+CACHE_HITS = _counter("cart.cache.hit", "{read}", "Cart reads served from Redis", API)
+CACHE_MISSES = _counter("cart.cache.miss", "{read}", "Cart reads not found in Redis", API)
 REDIS_AWAY = _counter(
     "cart.redis.away",
     "{call}",
-    "What was done without Redis; a rate_limit is a request that was let through uncounted",
+    "Work done without Redis; rate_limit: a request passed uncounted",
     use=("cart", "stock", "rate_limit", "log_level"),
 )
 CALL_DURATION = _histogram(
     "cart.dependency.call.duration",
     "ms",
-    "Calls of other systems, by how they ended; those an open circuit turned away are none",
+    "Calls to other systems, by outcome, without calls rejected by an open circuit",
     CALL_MS,
     dependency=(),
     call=(),
@@ -256,7 +256,7 @@ CALL_DURATION = _histogram(
 CIRCUIT_OPEN = _gauge(
     "cart.dependency.circuit.open",
     "1",
-    "1 from when a circuit breaker opens until a call succeeds again, else 0",
+    "1 from the opening of a circuit breaker until a call succeeds, else 0",
     dependency=(),
     call=(),
 )
@@ -267,7 +267,7 @@ _request(
     "http.server.active_requests",
     "gauge",
     "{request}",
-    "Requests that are being answered",
+    "Requests in progress",
     "http.request.method",
     "url.scheme",
 )
@@ -275,7 +275,7 @@ _request(
     "http.server.request.duration",
     "histogram",
     "s",
-    "Requests, by the template of their route and the status of their answer",
+    "Requests, by route template and response status",
     "http.request.method",
     "http.route",
     "http.response.status_code",
@@ -288,11 +288,11 @@ _request(
 
 ITEMS_TOTAL = _gauge("cart.items.total", "{item}", "Units in all carts", WORKER)
 VALUE_TOTAL = _gauge(
-    "cart.value.total", "{money}", "What they cost, in each currency", WORKER, currency=()
+    "cart.value.total", "{money}", "Their total price, by currency", WORKER, currency=()
 )
 ABANDONMENT_RATE = _gauge(
-    "cart.abandonment.rate", "%", "Of the carts that ended in 30 days, those that expired", WORKER
+    "cart.abandonment.rate", "%", "Share of expired carts among those that ended in 30 days", WORKER
 )
 CONVERSION_RATE = _gauge(
-    "cart.conversion.rate", "%", "Of the carts that ended in 30 days, those ordered", WORKER
+    "cart.conversion.rate", "%", "Share of ordered carts among those that ended in 30 days", WORKER
 )

@@ -1,12 +1,11 @@
-"""Measures an operation as its caller sees it: whether it got its cart, how it ended, and when."""
+"""Measures an operation as its caller sees it: whether it got its cart, its outcome, its time."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.messages import OperationResult, Outcome
+from models.outcomes import OperationResult, Outcome
 from telemetry.metrics import (
     LOCKS_ACQUIRED,
     LOCKS_MISSED,
@@ -20,40 +19,32 @@ PENDING = "pending"
 
 
 class Measured:
-    """What an operation ended with; unless somebody says so it failed, and nobody foresaw it."""
+    """How an operation ended; `failed` until it is set."""
 
     def __init__(self) -> None:
         self.outcome = "failed"
         self.error: str | None = "unexpected"
 
     def ended(self, outcome: str, error: str | None = None) -> None:
-        """With an `error` unless it did what was asked for.
+        """Sets the outcome, with an `error` unless it did what was requested.
 
-        Plain text, no member of an enum: a series each would be made of what reads the same.
+        Plain text, no member of an enum: OpenTelemetry would keep a series for each.
         """
         self.outcome, self.error = outcome, error
 
-    def repeated(self, status: Literal["committed", "rejected", "aborted"]) -> None:
-        """It was answered before: with that answer again, or the key is another request's."""
-        if status == "committed":
-            self.ended(Outcome.REPLAYED.value)
-        else:
-            self.ended(Outcome.REJECTED.value, "idempotency_key_reused")
-
-    def heard(self, result: OperationResult | None) -> None:
-        """The end of its saga; None when that has not come within the time, and goes on."""
+    def ended_with(self, result: OperationResult | None) -> None:
+        """Sets the outcome from a result; None when the operation still runs."""
         if result is None:
             self.ended(PENDING)
         elif result.outcome in _DONE:
             self.ended(result.outcome.value)
         else:
-            refusal = result.refusal.code if result.refusal else None
-            self.ended(result.outcome.value, refusal or result.reason or "unexpected")
+            self.ended(result.outcome.value, result.why or "unexpected")
 
 
 @contextmanager
 def measured(operation: str) -> Iterator[Measured]:
-    """Counts what is asked for inside, once."""
+    """Counts and times the operation inside."""
     measure = Measured()
     started = time.perf_counter()
     try:
@@ -74,7 +65,7 @@ def measured(operation: str) -> Iterator[Measured]:
 
 @contextmanager
 def lock_acquisition() -> Iterator[None]:
-    """Counts whether the operation that is started inside gets its cart."""
+    """Counts whether the operation started inside gets its cart."""
     try:
         yield
     except OperationInProgress:

@@ -1,11 +1,13 @@
-"""What FastAPI tells of the requests it serves: how many and how long, and once the process traces
-a span of each. Health checks and scrapes are nobody's requests."""
+"""FastAPI's own telemetry: metrics of requests, and their spans while tracing is on.
+
+Health checks and scrapes are excluded.
+"""
 
 from fastapi.telemetry import TelemetryConfig
 
 REQUEST_SPANS: TelemetryConfig = {
     "auto_configure": False,  # `telemetry.tracing` does
-    "logs": False,  # `logs` is the place of those
+    "logs": False,  # `logs` does
     "operation_spans": False,
     "exclude": lambda scope: scope["path"].startswith(("/health", "/metrics")),
 }

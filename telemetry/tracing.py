@@ -1,12 +1,12 @@
 """Traces: OpenTelemetry's spans, sent by OTLP (http/protobuf) when an endpoint is set.
 
-Off, nothing here costs more than a look at a variable. On, one operation is one trace: the request
-(FastAPI makes its span), the workflow and its steps (the Temporal SDK does,
-`workflows.interceptors`), and within them the calls to other systems, whose spans the adapters make
-by what is in here. Names and values of spans are as public as the logs.
+While tracing is off, each function in here costs no more than reading a variable. While it is on,
+an operation is one trace: the request (span by FastAPI), the workflow and its steps (spans by the
+Temporal SDK, see `workflows.interceptors`), and the calls to other systems (spans by the adapters,
+with the functions in here). Span names and attributes are as public as the logs.
 
-What else can be set (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`, …)
-OpenTelemetry's SDK reads itself.
+OpenTelemetry's SDK reads the other variables itself (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
+`OTEL_EXPORTER_OTLP_HEADERS`, …).
 """
 
 import os
@@ -25,26 +25,26 @@ from settings import Settings
 HEADER = "traceparent"
 EXPORT_SECONDS = 3.0
 END_SECONDS = 1.0
-"""How long a process that ends waits for its last spans to leave."""
+"""How long a process waits at its end for its last spans to be sent."""
 
-# W3C Trace Context alone: baggage would carry what strangers send into Temporal's histories.
+# W3C Trace Context only: baggage would carry input from clients into Temporal's histories.
 PROPAGATOR = TraceContextTextMapPropagator()
 
 _NOTHING = nullcontext()
-# None: off. It stands beside OpenTelemetry's own provider, of which a process has one.
+# None: off. OpenTelemetry's own provider can be set only once per process.
 _tracer: Tracer | None = None
 
 
 @contextmanager
 def tracing(settings: Settings, process: str) -> Iterator[None]:
-    """Sends this process's spans for as long as the block runs, if an endpoint is set.
+    """Sends this process's spans while the block runs, if an endpoint is set.
 
-    To be entered before any client is made.
+    Enter it before creating any client.
     """
     if settings.otel_exporter_otlp_endpoint is None:
         yield
         return
-    # Only who traces has the exporter, and pays for these imports.
+    # Imported only when tracing: the exporter is an extra, and the imports take time.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
         OTLPSpanExporter,
     )
@@ -55,7 +55,7 @@ def tracing(settings: Settings, process: str) -> Iterator[None]:
     name = os.environ.get("OTEL_SERVICE_NAME") or f"cart-{process}"
     about = {"service.name": name, "deployment.environment.name": settings.environment.value}
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
-    # Its queue is bounded, and spans that find it full are dropped.
+    # Its queue is bounded; spans are dropped while it is full.
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS)))
     propagate.set_global_textmap(PROPAGATOR)
     trace.set_tracer_provider(provider)
@@ -70,7 +70,7 @@ def tracing(settings: Settings, process: str) -> Iterator[None]:
 
 
 def begin(tracer: Tracer | None) -> None:
-    """Makes spans with this tracer from now on; None ends it."""
+    """Sets the tracer for all further spans; None turns tracing off."""
     global _tracer  # noqa: PLW0603
     _tracer = tracer
 
@@ -83,20 +83,20 @@ def is_on() -> bool:
 def span(
     name: str, attributes: Mapping[str, str | int], *, kind: SpanKind = SpanKind.CLIENT
 ) -> AbstractContextManager[Any]:
-    """The span of a call, as part of a trace that is recorded; outside of one there is none."""
+    """The span of a call inside a recorded trace; no span outside of one."""
     if _tracer is None or not trace.get_current_span().is_recording():
         return _NOTHING
     return _tracer.start_as_current_span(name, kind=kind, attributes=attributes)
 
 
 def headers() -> dict[str, str] | None:
-    """What tells the called service of the current trace; None outside of one."""
+    """The headers that pass the current trace to the called service; None outside of one."""
     now = traceparent()
     return {HEADER: now} if now is not None else None
 
 
 def traceparent() -> str | None:
-    """The current span as W3C Trace Context writes it; None outside of a trace."""
+    """The current span in W3C Trace Context format; None outside of a trace."""
     if _tracer is None:
         return None
     carrier: dict[str, str] = {}
@@ -116,9 +116,9 @@ def ids() -> tuple[str, str] | None:
 
 @contextmanager
 def sending(topic: str, made_in: str | None) -> Iterator[list[tuple[str, bytes]]]:
-    """The span of an event on its way; yields the headers to send with it.
+    """The span of sending an event; yields the headers to send with it.
 
-    It belongs to the trace that the event was made in, however late and by whom it is sent.
+    It belongs to the trace that created the event, even if a relay sends it later.
     """
     if made_in is None:
         yield []
@@ -130,7 +130,7 @@ def sending(topic: str, made_in: str | None) -> Iterator[list[tuple[str, bytes]]
 
 
 def receiving(topic: str, sent_in: str | None) -> AbstractContextManager[Any]:
-    """The span of an event that is dealt with, in its sender's trace if it names one."""
+    """The span of handling an event, in its sender's trace if the event has one."""
     if _tracer is None:
         return _NOTHING
     return _message_span(f"process {topic}", topic, sent_in, SpanKind.CONSUMER)
@@ -139,7 +139,7 @@ def receiving(topic: str, sent_in: str | None) -> AbstractContextManager[Any]:
 def _message_span(
     name: str, topic: str, parent: str | None, kind: SpanKind
 ) -> AbstractContextManager[Any]:
-    assert _tracer is not None  # noqa: S101 (its callers have looked)
+    assert _tracer is not None  # noqa: S101 (checked by its callers)
     attributes = {"messaging.system": "kafka", "messaging.destination.name": topic}
     inside = PROPAGATOR.extract({HEADER: parent} if parent else {}, Context())
     return _tracer.start_as_current_span(name, inside, kind, attributes)
@@ -147,7 +147,7 @@ def _message_span(
 
 @contextmanager
 def detached() -> Iterator[None]:
-    """Outside of every trace: what is begun inside lives longer than who begins it."""
+    """Runs the block outside of any trace, for work that outlives the caller."""
     if _tracer is None:
         yield
         return

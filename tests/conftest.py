@@ -1,6 +1,6 @@
-"""Fixtures for all tests: the local stack, started once, and a shop for each test that asks.
+"""Fixtures for all tests: the local stack, started once, and a shop for each test that needs one.
 
-Unit tests ask for none of these and need no server. With `--production` the servers are those of
+Unit tests use none of these, and need no server. With `--production` the servers are those of
 `dev.stack.production`.
 """
 
@@ -20,7 +20,7 @@ from tests.support.shop import Shop, World, world_of
 from tests.support.waiting import eventually
 
 HISTORY_LENGTH = 200
-"""Events after which a workflow is told to continue as new; by default that takes thousands."""
+"""Events after which Temporal suggests that a workflow continues as new; the default is 4,096."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,16 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def production(request: pytest.FixtureRequest) -> bool:
     """Whether the servers are those of production."""
-    asked: bool = request.config.getoption("--production")
-    return asked
+    production: bool = request.config.getoption("--production")
+    return production
 
 
 @contextmanager
 def settings_of_its_own(local_dir: Path, *, production: bool = False) -> Iterator[Settings]:
-    """The settings of a stack under test: free ports, data in a temporary folder.
+    """The settings of a stack under test: free ports, data in `local_dir`.
 
-    They replace the environment meanwhile, so that no `.env` and no variable of the
-    person who runs the tests can point them at a real server.
+    They replace the environment meanwhile, so that neither an `.env` file nor a variable of the
+    user can point the tests at a real server.
     """
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
     kept = {
@@ -63,6 +63,8 @@ def settings_of_its_own(local_dir: Path, *, production: bool = False) -> Iterato
         LOG_LEVEL="debug",
         OPERATION_WAIT_SECONDS="3",
         RELAY_GRACE_SECONDS="0.5",
+        # Reservations that tests plant stay until the test looks at them.
+        ORPHAN_RELEASE_SECONDS="3600",
     )
     if production:
         os.environ.update(PRODUCTION)
@@ -83,7 +85,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, production: bool) -> Iter
 
 @pytest.fixture(scope="session")
 async def stack(settings: Settings, production: bool) -> AsyncIterator[Stack]:
-    """All servers and processes of the service, as `make run` starts them."""
+    """All servers and processes, as `make run` starts them."""
     servers.TEMPORAL_DYNAMIC_CONFIG["limit.historyCount.suggestContinueAsNew"] = HISTORY_LENGTH
     async with Stack(settings, echo=print, production=production) as running:
         yield running
@@ -98,7 +100,7 @@ async def world(stack: Stack, settings: Settings) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def shop(world: World) -> AsyncIterator[Shop]:
-    """A store of its own, with no fault left over from another test."""
+    """A new store; the inventory has no faults after the test."""
     yield Shop(world)
 
     async def without_faults() -> None:

@@ -1,1 +1,1 @@
-"""Sagas and the gateway that starts them."""
+"""Cart workflows, the saga engine that runs them, and the gateway that starts them."""

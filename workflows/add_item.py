@@ -3,28 +3,28 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.checks import refusal_of_room
-    from models.messages import AddItemInput, AddLine, OperationResult, Refusal
-    from models.steps import LoadedCart, Recorded
-    from workflows import ids
+    from models.operations import AddItem
+    from models.outcomes import OperationResult
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga
 
 
-@workflow.defn(name=ids.ADD_ITEM)
-class AddItemWorkflow(CartWorkflow):
-    """compensatable: reserve · pivot: limits, cart and record, shown · retriable: event."""
+@workflow.defn(name=AddItem.name)
+class AddItemWorkflow(CartWorkflow[AddItem]):
+    """Reserve the units, store the cart, then show it and publish the event.
+
+    The caller is answered by `refresh_cache`, once the cart is stored.
+    """
 
     @workflow.run
-    async def run(self, request: AddItemInput) -> OperationResult:
-        """Answers how the operation ended; the answer's body stands in the run's record."""
-        saga = Saga(ids.ADD_ITEM, request, product_id=request.product_id)
-        return await self.carry_out(saga, self._steps(saga, request))
+    async def run(self, operation: AddItem) -> OperationResult:
+        """Returns how the operation ended; its answer is in the operation's record."""
+        return await self.execute(operation)
 
-    async def _steps(self, saga: Saga, request: AddItemInput) -> Recorded:
-        def room(cart: LoadedCart) -> Refusal | None:
-            units = cart.line_quantity + request.quantity
-            return refusal_of_room(cart, request.policy, units=units, price=request.product_price)
-
-        await saga.reserve(request.product_id, request.quantity, room)
-        return await saga.commit(AddLine(request=request))
+    async def steps(self, saga: Saga, operation: AddItem) -> None:
+        # Before the pivot. Undo: release_inventory.
+        await saga.reserve_inventory(operation.product_id, operation.quantity)
+        # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
+        await saga.persist_cart()
+        # After the pivot. What fails here stays pending, and a relay does it.
+        await saga.complete(saga.refresh_cache, saga.publish_event)

@@ -1,57 +1,56 @@
-"""Delete a cart: by its user, by a completed order, or because it has expired."""
+"""Clear a cart: by its user, by a completed order, or because it has expired."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.scans import ScanActivities
-    from models.checks import refusal_of_cart
-    from models.errors import VersionConflict
-    from models.messages import ClearCart, ClearCartInput, OperationResult
-    from models.steps import FindOrdered, LoadedCart, Recorded
-    from workflows import ids, policies
-    from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
+    from models.cart import CartFacts
+    from models.operations import ClearCart
+    from models.outcomes import OperationResult
+    from models.steps import FindOrdered
+    from workflows import policies
+    from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga
     from workflows.steps import step
 
 
-@workflow.defn(name=ids.CLEAR_CART)
-class ClearCartWorkflow(CartWorkflow):
-    """pivot: cart deleted, record · retriable: release all lines, event.
+@workflow.defn(name=ClearCart.name)
+class ClearCartWorkflow(CartWorkflow[ClearCart]):
+    """Delete the cart, then publish the event and release its units.
 
-    For an order that says which version of the cart it took: compensatable: load, find what is
-    left of that; what came into the cart later stays.
+    For an order that names the version of the cart that it took, only what is left of that version
+    is taken, so the cart is loaded first.
     """
 
     @workflow.run
-    async def run(self, request: ClearCartInput) -> OperationResult:
-        """`unchanged` when nothing of what was ordered is in the cart any more."""
-        saga = Saga(ids.CLEAR_CART, request)
-        return await self.carry_out(saga, unless_nothing_changes(self._steps(saga, request)))
+    async def run(self, operation: ClearCart) -> OperationResult:
+        """Returns how the operation ended: `unchanged` when nothing is left of what was ordered, or
+        the cart has not expired."""
+        return await self.execute(operation)
 
-    async def _steps(self, saga: Saga, request: ClearCartInput) -> Recorded:
-        if request.cart_version is not None and request.cart_id is not None:
-            return await self._ordered(saga, request, request.cart_id, request.cart_version)
-        return await saga.commit(ClearCart(request=request, ordered=request.items))
+    async def steps(self, saga: Saga, operation: ClearCart) -> None:
+        # Before the pivot.
+        expected: CartFacts | None = None
+        if operation.cart_version is not None:
+            expected = await saga.load_cart()
+            if expected.version > operation.cart_version:
+                operation = await _left_of_order(operation, operation.cart_version)
+        # The pivot. Undo: settle_operation, unless the cart turns out to be cleared.
+        await saga.persist_cart(operation, expected=expected)
+        # After the pivot. What fails here stays pending, and a relay does it.
+        await saga.complete(saga.refresh_cache, saga.publish_event, saga.release_inventory)
 
-    async def _ordered(
-        self, saga: Saga, request: ClearCartInput, cart_id: str, version: int
-    ) -> Recorded:
-        cart = await saga.load(lambda cart: refusal_of_cart(cart, cart_id))
-        if cart.version <= version:
-            return await saga.commit(ClearCart(request=request, ordered=request.items))
-        ordered = await step(
-            "mongodb",
-            workflow.execute_local_activity_method(
-                ScanActivities.find_ordered,
-                FindOrdered(cart_id=cart_id, cart_version=version, items=request.items),
-                **policies.LOAD,
+
+async def _left_of_order(operation: ClearCart, cart_version: int) -> ClearCart:
+    """The operation with the lines that were ordered and are still in the cart."""
+    ordered = await step(
+        "mongodb",
+        workflow.execute_local_activity_method(
+            ScanActivities.find_ordered,
+            FindOrdered(
+                cart_id=operation.cart_id or "", cart_version=cart_version, items=operation.items
             ),
-        )
-
-        def cart_is_as_it_was(moved: LoadedCart) -> None:
-            if moved.version != cart.version:
-                raise VersionConflict("the cart was changed meanwhile")
-
-        return await saga.commit(
-            ClearCart(request=request, ordered=ordered.lines), cart_is_as_it_was
-        )
+            **policies.LOAD_CART,
+        ),
+    )
+    return operation.model_copy(update={"items": ordered.lines})

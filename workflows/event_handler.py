@@ -1,8 +1,8 @@
-"""What consumed events do: each becomes an operation on a cart, and is taken until that is done.
+"""Turns consumed events into operations on carts, and retries until each is done.
 
-A passing problem (something is down, the cart is busy) is tried again for as long as it lasts, in
-the order of each cart. A message that no try can help is parked as a dead letter. What is not in
-here: Kafka (`adapters.kafka.consumer`), and the operations themselves (`event_operations`).
+A passing problem (a dependency is down, the cart is busy) is retried for as long as it lasts, in
+the order of each cart. A message that no retry can help is parked as a dead letter. Kafka itself is
+`adapters.kafka.consumer`; the operations are built by `event_operations`.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from typing import Protocol, assert_never
 
 from structlog.contextvars import bound_contextvars
 
-from adapters.mongo.cart_scans import CartKey
+from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.carts import Owner
+from models.cart import ProductAvailability
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,
@@ -23,22 +24,18 @@ from models.errors import (
 from models.events import CART_ITEM_OUT_OF_STOCK
 from models.incoming import (
     BackInStock,
+    ConsumedMessage,
     Event,
-    Message,
     OrderCompleted,
     OutOfStock,
     event_id,
     event_time,
     read_event,
 )
-from models.messages import (
-    AvailabilityNews,
-    CartOperation,
-    MarkProductInput,
-    OperationResult,
-    Outcome,
-    Policy,
-)
+from models.limits import Policy
+from models.mark_product import MarkProductInput
+from models.operations import CartOperation
+from models.outcomes import OperationResult, Outcome, RefusalCode
 from telemetry import tracing
 from telemetry.metrics import CONSUMED, PARKED, RETRIED
 from workflows.event_operations import clear_for_order, mark_lines
@@ -46,21 +43,21 @@ from workflows.event_operations import clear_for_order, mark_lines
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""Messages that are dealt with at once; those that wait for another try are not counted."""
+"""Messages handled at once; those that wait for another try do not count."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 UNFORESEEN_TRIES = 5
 PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
-class Gateway(Protocol):
+class OperationGateway(Protocol):
     """Carries operations out (`workflows.gateway.CartGateway`)."""
 
     async def carry_out(self, request: CartOperation) -> OperationResult: ...
     async def mark_product(self, request: MarkProductInput) -> None: ...
 
 
-class Carts(Protocol):
-    """Knows whose carts are (`adapters.mongo.carts.CartStore`)."""
+class CartOwners(Protocol):
+    """Finds the owners of carts (`adapters.mongo.carts.CartStore`)."""
 
     async def owner(self, cart_id: str) -> Owner | None: ...
 
@@ -68,14 +65,14 @@ class Carts(Protocol):
 class Parking(Protocol):
     """Keeps what cannot be used (`adapters.kafka.dead_letters.DeadLetters`)."""
 
-    async def park(self, message: Message, why: EventUnusable) -> None: ...
+    async def park(self, message: ConsumedMessage, why: EventUnusable) -> None: ...
 
 
 class EventHandler:
-    """Deals with consumed messages; the `Intake` of an `EventConsumer`."""
+    """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`."""
 
     def __init__(
-        self, gateway: Gateway, carts: Carts, dead_letters: Parking, *, policy: Policy
+        self, gateway: OperationGateway, carts: CartOwners, dead_letters: Parking, *, policy: Policy
     ) -> None:
         """`policy` is what the operations take with them."""
         self._gateway = gateway
@@ -84,12 +81,12 @@ class EventHandler:
         self._policy = policy
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
-    def lane(self, message: Message) -> str:
-        """The cart or the product that it is about: one's messages are taken in order."""
+    def lane(self, message: ConsumedMessage) -> str:
+        """The cart or product of a message; messages of one lane are handled in order."""
         try:
             event = read_event(message)
         except EventUnusable:
-            return f"unusable/{message.offset}"  # it waits for nobody, and nobody for it
+            return f"unusable/{message.offset}"  # in a lane of its own
         match event:
             case OrderCompleted(cart_id=str(cart)) | OutOfStock(cart_id=str(cart)):
                 return f"cart/{cart.lower()}"
@@ -100,7 +97,7 @@ class EventHandler:
             case _:
                 assert_never(event)
 
-    async def take(self, message: Message) -> None:
+    async def take(self, message: ConsumedMessage) -> None:
         """Returns when the message has had its effect, or is parked."""
         with (
             tracing.receiving(message.topic, message.header(tracing.HEADER)),
@@ -108,7 +105,7 @@ class EventHandler:
         ):
             await self._take(message)
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: ConsumedMessage) -> None:
         unusable: EventUnusable | None = None
         unforeseen = 0
         for tries in count(1):
@@ -126,7 +123,7 @@ class EventHandler:
                 self._say_passing(tries, problem)
             except Exception as error:
                 unforeseen += 1
-                logger.exception("An event cannot be dealt with")
+                logger.exception("Event cannot be handled")
                 if unforeseen == UNFORESEEN_TRIES and unusable is None:
                     unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
                     continue
@@ -138,7 +135,7 @@ class EventHandler:
                 return
             await asyncio.sleep(min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE))
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: ConsumedMessage) -> None:
         event = read_event(message)
         match event:
             case OrderCompleted():
@@ -177,38 +174,43 @@ class EventHandler:
         self, cart_id: str, result: OperationResult, *, store: str, user: str
     ) -> None:
         """Raises `EventUnusable` unless the cart is simply gone."""
-        code = result.refusal.code if result.refusal else "refused"
-        if code != "cart_not_found":
-            raise EventUnusable(code, f"order of cart {cart_id} was completed before, differently")
+        code = result.refusal.code if result.refusal else None
+        if code is not RefusalCode.CART_NOT_FOUND:
+            detail = f"order of cart {cart_id} was completed before, with other content"
+            raise EventUnusable(result.why or "refused", detail)
         owner = await self._carts.owner(cart_id.lower())
-        if owner is not None and (owner.store_id, owner.user_id) != (store, user):
+        if owner is not None and owner.key != (store, user):
             whose = f"cart {cart_id} is not of user {user} in store {store}"
             raise EventUnusable("wrong_owner", whose)
 
-    async def _lines_out_of_stock(self, message: Message, event: OutOfStock, cart_id: str) -> None:
+    async def _lines_out_of_stock(
+        self, message: ConsumedMessage, event: OutOfStock, cart_id: str
+    ) -> None:
         owner = await self._carts.owner(cart_id)
         if owner is None or owner.cart is None:
             logger.info("No cart to mark", extra={"event": "no_cart_to_mark", "cartId": cart_id})
             return
-        if event.store_id not in {None, owner.store_id}:
+        if event.store_id not in {None, owner.key.store_id}:
             whose = f"cart {cart_id} is not of store {event.store_id}"
             raise EventUnusable("wrong_owner", whose)
         request = mark_lines(
-            CartKey(cart_id, owner.store_id, owner.user_id),
+            CartRef(cart_id, owner.key),
             tuple(_news(message, event, item.product_id, item.reason) for item in event.items),
             topic=message.topic,
             event_id=event_id(message, event),
             policy=self._policy,
         )
         result = await self._gateway.carry_out(request)
-        if result.refusal and result.refusal.code == "idempotency_key_reused":
+        if result.refusal and result.refusal.code is RefusalCode.IDEMPOTENCY_KEY_REUSED:
             raise EventUnusable("event_id_reused", f"the id of another event of cart {cart_id}")
         if result.outcome is Outcome.COMMITTED:
             about = {"event": "cart_items_marked", "cartId": cart_id, "sagaId": result.saga_id}
             logger.info("Cart items marked out of stock", extra=about)
 
-    async def _bring(self, message: Message, event: Event, news: AvailabilityNews) -> None:
-        """The news goes to all carts that have the product, by a workflow of its own."""
+    async def _bring(
+        self, message: ConsumedMessage, event: Event, news: ProductAvailability
+    ) -> None:
+        """Starts the workflow that marks the product in all carts."""
         store_id = event.store_id if isinstance(event, OutOfStock | BackInStock) else None
         request = MarkProductInput(
             topic=message.topic,
@@ -219,14 +221,14 @@ class EventHandler:
         )
         await self._gateway.mark_product(request)
 
-    async def _park(self, message: Message, why: EventUnusable) -> None:
+    async def _park(self, message: ConsumedMessage, why: EventUnusable) -> None:
         await self._dead_letters.park(message, why)
         extra = {"event": "dead_letter", "error": why.code}
         logger.warning("Event parked as a dead letter: %s", why.detail, extra=extra)
 
     @staticmethod
     def _say_passing(tries: int, problem: Exception) -> None:
-        """Once for a message: whoever is down has been named by its adapter."""
+        """Logs once for a message; the adapter has logged which dependency is down."""
         if tries == 1:
             logger.debug("Event is tried again: %s", problem)
         elif tries == UNFORESEEN_TRIES:
@@ -234,9 +236,9 @@ class EventHandler:
 
 
 def _news(
-    message: Message, event: OutOfStock | BackInStock, product_id: str, reason: str | None
-) -> AvailabilityNews:
-    return AvailabilityNews(
+    message: ConsumedMessage, event: OutOfStock | BackInStock, product_id: str, reason: str | None
+) -> ProductAvailability:
+    return ProductAvailability(
         product_id=product_id,
         status="out_of_stock" if message.topic == CART_ITEM_OUT_OF_STOCK else "available",
         reason=reason,
@@ -244,5 +246,5 @@ def _news(
     )
 
 
-def _about(message: Message) -> dict[str, object]:
+def _about(message: ConsumedMessage) -> dict[str, object]:
     return {"topic": message.topic, "partition": message.partition, "offset": message.offset}

@@ -1,45 +1,40 @@
-"""From an event to the operation that it is for a cart: who asks, under which id, and for what.
+"""Builds the operations that consumed events start.
 
-Each operation's id comes from the event, so that an event has one effect on a cart however often it
-is delivered: the record of the operation outlives Temporal's retention and Kafka's.
+Each operation's id comes from the event, so an event has one effect on a cart however often it is
+delivered: the operation's record outlives Temporal's retention and Kafka's.
 """
 
-from adapters.mongo.cart_scans import CartKey
+from adapters.mongo.cart_scans import CartRef
+from models.cart import CartKey, ProductAvailability
 from models.events import ORDER_COMPLETED
 from models.incoming import OrderCompleted, OrderedItem
-from models.messages import (
-    AvailabilityNews,
-    ClearCartInput,
-    MarkAvailabilityInput,
-    MarkProductInput,
-    OperationResult,
-    OrderedLine,
-    Policy,
-)
+from models.limits import Policy
+from models.mark_product import MarkProductInput
+from models.operations import ClearCart, MarkAvailability, OrderedLine
+from models.outcomes import OperationResult
 from workflows import ids
-from workflows.gateway import CartGateway, fingerprint, new_attempt
+from workflows.gateway import CartGateway, operation_fields
 
 REASON = "order_completed"
 
 
-def clear_for_order(event: OrderCompleted, policy: Policy) -> ClearCartInput:
-    """What a completed order does to its cart, once for each order."""
+def clear_for_order(event: OrderCompleted, policy: Policy) -> ClearCart:
+    """The clearing of a cart by a completed order, once for each order."""
     items = _summed(event.items) if event.items is not None else None
     cart_id = event.cart_id.lower()
-    asked = {
-        "cartId": cart_id,
-        "items": items and [item.model_dump() for item in items],
-        "cartVersion": event.cart_version,
-    }
-    return ClearCartInput(
-        store_id=event.store_id,
-        user_id=event.user_id,
-        operation_id=ids.event_operation_id(
-            ORDER_COMPLETED, event.order_id, event.store_id, event.user_id
+    cart = CartKey(event.store_id, event.user_id)
+    return ClearCart(
+        **operation_fields(
+            ClearCart,
+            cart,
+            operation_id=ids.event_operation_id(ORDER_COMPLETED, event.order_id, cart),
+            requested={
+                "cartId": cart_id,
+                "items": items and [item.model_dump() for item in items],
+                "cartVersion": event.cart_version,
+            },
+            policy=policy,
         ),
-        attempt_id=new_attempt(),
-        fingerprint=fingerprint(ids.CLEAR_CART, asked),
-        policy=policy,
         cart_id=cart_id,
         reason=REASON,
         order_id=event.order_id,
@@ -49,7 +44,7 @@ def clear_for_order(event: OrderCompleted, policy: Policy) -> ClearCartInput:
 
 
 def _summed(items: tuple[OrderedItem, ...]) -> tuple[OrderedLine, ...]:
-    """One line for each product; all of it when one item says so."""
+    """One line for each product; the whole line when one of its items has no quantity."""
     units: dict[str, int | None] = {}
     for item in items:
         before = units.get(item.product_id, 0)
@@ -59,17 +54,22 @@ def _summed(items: tuple[OrderedItem, ...]) -> tuple[OrderedLine, ...]:
 
 
 def mark_lines(
-    cart: CartKey, news: tuple[AvailabilityNews, ...], *, topic: str, event_id: str, policy: Policy
-) -> MarkAvailabilityInput:
-    """What news of products does to a cart, once for each event."""
-    asked = {"news": [item.model_dump(exclude={"at"}) for item in news]}
-    return MarkAvailabilityInput(
-        store_id=cart.store_id,
-        user_id=cart.user_id,
-        operation_id=ids.event_operation_id(topic, event_id, cart.store_id, cart.user_id),
-        attempt_id=new_attempt(),
-        fingerprint=fingerprint(ids.MARK_AVAILABILITY, asked),
-        policy=policy,
+    cart: CartRef,
+    news: tuple[ProductAvailability, ...],
+    *,
+    topic: str,
+    event_id: str,
+    policy: Policy,
+) -> MarkAvailability:
+    """The marking of a cart's lines, once for each event."""
+    return MarkAvailability(
+        **operation_fields(
+            MarkAvailability,
+            cart.key,
+            operation_id=ids.event_operation_id(topic, event_id, cart.key),
+            requested={"news": [item.model_dump(exclude={"at"}) for item in news]},
+            policy=policy,
+        ),
         cart_id=cart.cart_id,
         news=news,
         event_id=event_id,
@@ -77,7 +77,7 @@ def mark_lines(
 
 
 async def mark_cart(
-    gateway: CartGateway, request: MarkProductInput, cart: CartKey
+    gateway: CartGateway, request: MarkProductInput, cart: CartRef
 ) -> OperationResult:
     """Marks one of a product's carts, and waits for it."""
     operation = mark_lines(

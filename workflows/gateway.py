@@ -1,7 +1,7 @@
 """The one place that starts and finds cart workflows, for HTTP, Kafka, the CLI and schedules.
 
-One cart has one open run, because all its operations share one workflow id. Who comes second waits
-for the running one; who comes with the same key is told that it is running.
+A cart has one open run, because all its operations share one workflow id. A second operation waits
+for the running one; a repeat with the same key is refused while the first one runs.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 from temporalio.client import (
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -36,22 +37,18 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from adapters.breaker import CircuitBreaker
-from adapters.redis.answers import Announced, AnswerInbox
+from adapters.redis.answers import AnswerInbox
+from models.cart import CartKey
+from models.effects import EffectKind
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
-from models.messages import (
-    AddItemInput,
+from models.limits import Policy
+from models.mark_product import MarkProductInput
+from models.operations import (
     CartOperation,
-    ClearCartInput,
-    MarkAvailabilityInput,
-    MarkProductInput,
-    OperationResult,
-    Outcome,
-    Policy,
-    RemoveItemInput,
-    RepairCartInput,
-    UpdateQuantityInput,
 )
-from models.relays import RelayInput, RelayKind
+from models.outcomes import OperationResult, Outcome
+from models.relays import RelayInput
+from models.saga import SagaRun
 from models.upkeep.reconcile import ReconcileInput, Report
 from settings import LOCALHOST, Settings
 from telemetry import tracing
@@ -73,7 +70,7 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
     """A client by Temporal's own environment configuration (address, namespace, TLS, API key).
 
     Where that names no address it is the local stack's. A call gives up after `RPC_TIMEOUT`, not
-    after the SDK's ten seconds: somebody waits for the answer.
+    after the SDK's ten seconds, because a caller waits.
     """
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", f"{LOCALHOST}:{settings.temporal_port}")
@@ -106,32 +103,42 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def fingerprint(operation: str, request: dict[str, Any]) -> str:
-    """Hash of what a request asks for, whatever its spelling; the key is not part of it."""
+    """Hash of a request's content, whatever its spelling; the key is not part of it."""
     text = orjson.dumps([operation, request], default=str, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()
 
 
-def operation_name(request: CartOperation) -> str:
-    """The operation's name, which is its workflow's."""
-    return _described(request)[0]
-
-
-def new_attempt() -> str:
-    """Names one try to start an operation, so that a start whose answer was lost is recognised."""
-    return uuid4().hex
+def operation_fields(
+    operation: type[CartOperation],
+    cart: CartKey,
+    *,
+    operation_id: str,
+    requested: dict[str, Any],
+    policy: Policy,
+) -> dict[str, Any]:
+    """The fields that every operation has; a repeat must have the same `requested` content."""
+    return {
+        "store_id": cart.store_id,
+        "user_id": cart.user_id,
+        "operation_id": operation_id,
+        # Identifies this try, so that a start whose answer was lost is found.
+        "attempt_id": uuid4().hex,
+        "fingerprint": fingerprint(operation.name, requested),
+        "policy": policy,
+    }
 
 
 @dataclass(frozen=True)
 class Started:
-    """An accepted operation: it runs, whether anybody waits for it or not.
+    """An accepted operation: it runs, whether or not a caller waits for it.
 
-    `heard` becomes the answer by the short cut (`adapters.redis.answers`), if one is listened to.
+    `reply` is set by the reply channel (`adapters.redis.answers`), where the caller listens to one.
     """
 
     operation_id: str
     handle: CartHandle
     attempt_id: str
-    heard: asyncio.Future[Announced] | None = None
+    reply: asyncio.Future[OperationResult] | None = None
 
 
 class CartGateway:
@@ -151,8 +158,8 @@ class CartGateway:
         inbox: AnswerInbox | None = None,
         fallback_seconds: float = 0,
     ) -> None:
-        """With an `inbox`, answers are listened for, and Temporal is asked `fallback_seconds` later
-        for those that have not come."""
+        """With an `inbox`, a result arrives on the reply channel; after `fallback_seconds` without
+        one, Temporal is asked."""
         self._client = client
         self._task_queue = task_queue
         self._lock_wait = lock_wait_seconds
@@ -164,25 +171,24 @@ class CartGateway:
     async def start(self, request: CartOperation) -> Started:
         """Starts an operation; returns as soon as it is accepted."""
         workflow_id = ids.cart_workflow_id(request.store_id, request.user_id)
-        heard: asyncio.Future[Announced] | None = None
+        reply: asyncio.Future[OperationResult] | None = None
         if self._inbox and self._inbox.is_listening:
-            heard = self._inbox.expect(request.attempt_id)
+            reply = self._inbox.expect(request.attempt_id)
             request = request.model_copy(update={"reply_channel": self._inbox.channel})
-        operation, product_id, summary = _described(request)
         start = partial(
             self._client.start_workflow,
-            operation,
+            request.name,
             request,
             id=workflow_id,
             task_queue=self._task_queue,
             task_timeout=policies.WORKFLOW_TASK_TIMEOUT,
             rpc_timeout=RPC_TIMEOUT,
-            static_summary=summary,
+            static_summary=request.summary,
             memo={
                 ids.MEMO_OPERATION_ID: request.operation_id,
                 ids.MEMO_ATTEMPT_ID: request.attempt_id,
             },
-            search_attributes=_search_attributes(request, operation, product_id),
+            search_attributes=search_attributes_of(request),
         )
         try:
             with lock_acquisition():
@@ -191,66 +197,65 @@ class CartGateway:
             if self._inbox:
                 self._inbox.forget(request.attempt_id)
             raise
-        return Started(request.operation_id, handle, request.attempt_id, heard)
+        return Started(request.operation_id, handle, request.attempt_id, reply)
 
-    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
         """How the operation ended; None when it has not within the time.
 
-        The answer for the client comes with it by the short cut, else it stands in the record.
-        Raises `WorkflowFailureError` when the run failed in a way that nobody foresaw, or was
-        terminated or cancelled from outside.
+        By the reply channel it comes with the client's answer; else that is in the record. Raises
+        `WorkflowFailureError` when the run failed, or was terminated or cancelled from outside.
         """
         try:
             async with asyncio.timeout(wait_seconds):
-                if started.heard is not None and self._inbox and self._inbox.is_listening:
+                if started.reply is not None and self._inbox and self._inbox.is_listening:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._fallback):
-                            return await asyncio.shield(started.heard)
-                return await self._first_answer(started)
+                            return await asyncio.shield(started.reply)
+                return await self._first_result(started)
         except (TimeoutError, RPCError, RuntimeError):
             return None  # it was accepted and goes on; the caller can ask for it later
         finally:
             if self._inbox:
                 self._inbox.forget(started.attempt_id)
 
-    async def _first_answer(self, started: Started) -> Announced:
-        """The answer by the short cut or by Temporal, whichever comes first."""
+    async def _first_result(self, started: Started) -> OperationResult:
+        """The result from the reply channel or from Temporal, whichever comes first."""
         asked = asyncio.ensure_future(started.handle.result(follow_runs=False))
-        sources: set[asyncio.Future[Any]] = {asked}
-        if started.heard is not None:
-            sources.add(started.heard)
+        sources: set[asyncio.Future[OperationResult]] = {asked}
+        if started.reply is not None:
+            sources.add(started.reply)
         try:
             await asyncio.wait(sources, return_when=asyncio.FIRST_COMPLETED)
-            if started.heard is not None and started.heard.done():
-                return started.heard.result()
-            return Announced(await asked)
+            if started.reply is not None and started.reply.done():
+                return started.reply.result()
+            return await asked
         finally:
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
 
     async def carry_out(self, request: CartOperation) -> OperationResult:
-        """Starts an operation and waits for its end, for whoever must know that it was done.
+        """Starts an operation and waits for its end, for callers that must know it was done.
 
         Raises `OperationAborted` when it was undone, `OperationInProgress` when it goes on longer
-        than its deadline, and what `start` and `result` raise: in each case ask again.
+        than its deadline, and what `start` and `result` raise. All of these may be tried again.
         """
         wait = request.policy.deadline_seconds + CARRY_OUT_GRACE_SECONDS
-        with measured(operation_name(request)) as measure:
-            heard = await self.result(await self.start(request), wait_seconds=wait)
-            measure.heard(heard.result if heard else None)
-        if heard is None:
+        with measured(request.name) as measure:
+            result = await self.result(await self.start(request), wait_seconds=wait)
+            measure.ended_with(result)
+        if result is None:
             raise OperationInProgress("it has not ended")
-        if heard.result.outcome is Outcome.ABORTED:
-            raise OperationAborted(heard.result.reason or "aborted")
-        return heard.result
+        if result.outcome is Outcome.ABORTED:
+            raise OperationAborted(result.why or "aborted")
+        return result
 
     async def mark_product(self, request: MarkProductInput) -> None:
-        """Starts what brings the news of a product to its carts; once for each event."""
+        """Starts marking a product's lines in all its carts, once for each event."""
         news = request.news
         operation_id = ids.event_operation_id(
-            request.topic, request.event_id, request.store_id or "", news.product_id
+            request.topic, request.event_id, CartKey(request.store_id or "", news.product_id)
         )
-        with _naming_temporal(), suppress(WorkflowAlreadyStartedError):
+        with _as_unavailable(), suppress(WorkflowAlreadyStartedError):
             await self._client.start_workflow(
                 ids.MARK_PRODUCT,
                 request,
@@ -267,7 +272,7 @@ class CartGateway:
         Raises `WorkflowAlreadyStartedError` while one that was started so is running.
         """
         where = request.store_id or "all stores"
-        with _naming_temporal():
+        with _as_unavailable():
             return await self._client.start_workflow(
                 ids.RECONCILE,
                 request,
@@ -283,10 +288,10 @@ class CartGateway:
     ) -> OperationResult | None:
         """How an operation ended that has no record; None while it is running.
 
-        `user_id` None looks at the carts of all users. Raises `KeyError` when nobody has heard of
-        the operation, `DependencyUnavailable` when Temporal does not answer.
+        `user_id` None looks at the carts of all users. Raises `KeyError` for an unknown operation,
+        `DependencyUnavailable` when Temporal does not answer.
         """
-        with _naming_temporal():
+        with _as_unavailable():
             handle = await self._find_run(store_id, operation_id, user_id)
             if handle is None:
                 raise KeyError(operation_id)
@@ -295,16 +300,55 @@ class CartGateway:
                 return None
             return await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
 
-    async def wake_relay(self, kind: RelayKind, shard: int, *, shards: int) -> None:
-        """Starts the relay of a shard, or tells the running one to look again."""
+    async def stopped_sagas(self, since: datetime, *, limit: int) -> list[SagaRun]:
+        """Sagas whose runs have ended since then without completing: terminated, timed out or
+        failed. They had no undo.
+        """
+        query = (
+            f"{ids.OPERATION} IS NOT NULL AND CloseTime > '{since.isoformat()}' "
+            "AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
+        )
+        with _as_unavailable():
+            return [
+                await self._saga_of(run)
+                async for run in self._client.list_workflows(
+                    query, limit=limit, rpc_timeout=RPC_TIMEOUT
+                )
+            ]
+
+    async def _saga_of(self, run: WorkflowExecution) -> SagaRun:
+        """The saga of a run. A run that was reset has the start of the first one in its history,
+        not in its description."""
+        handle = self._client.get_workflow_handle(run.id, run_id=run.run_id)
+        started_at = run.start_time
+        async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
+            started_at = event.event_time.ToDatetime(UTC)
+            break
+        attributes = {
+            name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
+            for name in (ids.OPERATION, ids.OPERATION_ID, ids.PRODUCT_ID, ids.STORE_ID, ids.USER_ID)
+        }
+        return ids.saga_run(
+            run_id=run.run_id,
+            started_at=started_at,
+            operation=attributes[ids.OPERATION],
+            operation_id=attributes[ids.OPERATION_ID],
+            subject=attributes[ids.PRODUCT_ID] or None,
+            fingerprint="",
+            store_id=attributes[ids.STORE_ID],
+            user_id=attributes[ids.USER_ID],
+        )
+
+    async def wake_relay(self, kind: EffectKind, shard: int, *, shards: int) -> None:
+        """Starts the relay of a shard, or wakes the running one."""
         await self.signal_relay(kind, shard, ids.WAKE, shards=shards)
 
     async def signal_relay(
-        self, kind: RelayKind, shard: int, signal: str, *words: str, shards: int
+        self, kind: EffectKind, shard: int, signal: str, *words: str, shards: int
     ) -> None:
         """Signals the relay of a shard, which is started if it has nothing to do."""
         # What it will do is of many operations, each with a trace of its own.
-        with _naming_temporal(), tracing.detached():
+        with _as_unavailable(), tracing.detached():
             await self._client.start_workflow(
                 RelayWorkflow.run,
                 RelayInput(kind=kind, shard=shard, shards=shards),
@@ -314,13 +358,13 @@ class CartGateway:
                 rpc_timeout=RPC_TIMEOUT,
                 start_signal=signal,
                 start_signal_args=words,
-                static_summary=f"Pending {kind} of shard {shard}",
+                static_summary=f"Pending {kind}s of shard {shard}",
             )
 
     async def abort(self, workflow_id: str, run_id: str, *, reason: str, by: str) -> None:
-        """Asks a saga for its undo; raises `KeyError` when that run has ended.
+        """Requests a saga's undo; raises `KeyError` when that run has ended.
 
-        A saga inside a step hears of it some seconds later, when its workflow task is renewed.
+        A saga inside a step receives it some seconds later, when its workflow task is renewed.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
@@ -384,7 +428,7 @@ class CartGateway:
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
     ) -> None:
         """Returns when the running operation has ended."""
-        with _naming_temporal():
+        with _as_unavailable():
             running = await self._describe(workflow_id, run_id)
         if running is None or running.status is not WorkflowExecutionStatus.RUNNING:
             return
@@ -405,7 +449,7 @@ class CartGateway:
         self, workflow_id: str, request: CartOperation, error: RPCError
     ) -> CartHandle:
         """A start whose answer was lost may have happened: asks for it before saying it failed."""
-        with _naming_temporal():
+        with _as_unavailable():
             latest = await self._describe(workflow_id)
         if latest is None or await _memo(latest, ids.MEMO_ATTEMPT_ID) != request.attempt_id:
             raise DependencyUnavailable("temporal", str(error)) from error
@@ -429,41 +473,18 @@ class CartGateway:
         )
 
 
-def _described(request: CartOperation) -> tuple[str, str | None, str]:
-    """The operation's name (its workflow's), its product if it is about one, and a summary."""
-    match request:
-        case AddItemInput(product_id=product, quantity=quantity):
-            return ids.ADD_ITEM, product, f"Add {quantity} x {product}"
-        case UpdateQuantityInput(product_id=product, quantity=quantity):
-            return ids.UPDATE_QUANTITY, product, f"Set {product} to {quantity}"
-        case RemoveItemInput(product_id=product):
-            return ids.REMOVE_ITEM, product, f"Remove {product}"
-        case ClearCartInput(reason=reason):
-            return ids.CLEAR_CART, None, f"Clear the cart ({reason})"
-        case RepairCartInput(reason=reason, fix=fix):
-            return ids.REPAIR_CART, None, f"{'Repair' if fix else 'Check'} the cart: {reason}"
-        case MarkAvailabilityInput(news=news):
-            return (
-                ids.MARK_AVAILABILITY,
-                None,
-                f"Mark {', '.join(n.product_id for n in news)}"[:200],
-            )
-    raise TypeError(f"no workflow takes {type(request).__name__}")
-
-
-def _search_attributes(
-    request: CartOperation, operation: str, product_id: str | None
-) -> TypedSearchAttributes:
+def search_attributes_of(request: CartOperation) -> TypedSearchAttributes:
+    """What an operation's run is found by."""
+    about = request.references
     values = {
         ids.STORE_ID: request.store_id,
         ids.USER_ID: request.user_id,
-        ids.PRODUCT_ID: product_id,
-        ids.OPERATION: operation,
+        ids.PRODUCT_ID: request.subject,
+        ids.OPERATION: request.name,
         ids.OPERATION_ID: request.operation_id,
-        # An add does not know its cart, and only what an event brought about has the others.
-        ids.CART_ID: getattr(request, "cart_id", None),
-        ids.ORDER_ID: getattr(request, "order_id", None),
-        ids.EVENT_ID: getattr(request, "event_id", None),
+        ids.CART_ID: about.get("cart"),
+        ids.ORDER_ID: about.get("order"),
+        ids.EVENT_ID: about.get("event"),
     }
     return TypedSearchAttributes(
         [
@@ -480,7 +501,7 @@ async def _memo(description: WorkflowExecutionDescription, key: str) -> str | No
 
 
 @contextmanager
-def _naming_temporal() -> Iterator[None]:
+def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except (RPCError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Every name that Temporal and operators see: ids, search attributes, signals, queries.
+"""All names that Temporal and operators see: ids, search attributes, signals, queries.
 
 Ids and search attributes are plain text in the server: no email, no raw idempotency key.
 """
@@ -6,12 +6,10 @@ Ids and search attributes are plain text in the server: no email, no raw idempot
 import hashlib
 from datetime import datetime
 
-ADD_ITEM = "AddItem"
-UPDATE_QUANTITY = "UpdateQuantity"
-REMOVE_ITEM = "RemoveItem"
-CLEAR_CART = "ClearCart"
-REPAIR_CART = "RepairCart"
-MARK_AVAILABILITY = "MarkAvailability"
+from models.cart import CartKey
+from models.saga import SagaRun
+from models.wire import to_milliseconds
+
 MARK_PRODUCT = "MarkProduct"
 RELAY = "Relay"
 SWEEP = "Sweep"
@@ -27,10 +25,10 @@ FIGURES_SCHEDULE = "cart-figures"
 RECONCILE_SCHEDULE = "cart-reconcile"
 WATCH_SCHEDULE = "cart-watch"
 
-# Signals of operators; each carries why, and who says so.
-ABORT = "abort"  # to a saga: undo what is not yet committed
+# Operators' signals, each with a reason and the operator's name
+ABORT = "abort"  # to a saga: undo it unless it has committed
 
-# … and to a relay, which whoever left something pending wakes
+# Signals to a relay; WAKE comes from sagas and the sweep
 WAKE = "wake"
 RETRY_NOW = "retry_now"
 PAUSE = "pause"
@@ -74,7 +72,7 @@ def cart_workflow_id(store_id: str, user_id: str) -> str:
 
 
 def relay_workflow_id(kind: str, shard: int) -> str:
-    """The id of the one relay that does a shard's effects of a kind, `events` or `releases`."""
+    """The id of the one relay that does a shard's effects of a kind, `event` or `release`."""
     return f"relay/{kind}/{shard}"
 
 
@@ -93,13 +91,44 @@ def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
     return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"
 
 
+def saga_run(
+    *,
+    run_id: str,
+    started_at: datetime,
+    operation: str,
+    operation_id: str,
+    subject: str | None,
+    fingerprint: str,
+    store_id: str,
+    user_id: str,
+) -> SagaRun:
+    """The identity of a saga, from the start of its first run and its operation."""
+    started_at = to_milliseconds(started_at)
+    return SagaRun(
+        run_id=run_id,
+        record_id=record_id(operation_id, started_at),
+        saga_id=saga_id(started_at, user_id, subject or operation),
+        started_at=started_at,
+        operation=operation,
+        operation_id=operation_id,
+        fingerprint=fingerprint,
+        store_id=store_id,
+        user_id=user_id,
+    )
+
+
+def record_id(operation_id: str, started_at: datetime) -> str:
+    """Identifies a saga's record: the same in every try of the saga, also after a reset."""
+    return f"{operation_id}-{round(started_at.timestamp() * 1000)}"
+
+
 def operation_id(store_id: str, user_id: str, idempotency_key: str) -> str:
-    """Names a client's intention without telling its key; ids cannot contain the separator."""
+    """Identifies a client's intention without exposing its key. Ids have no separator in them."""
     text = f"{store_id}|{user_id}|{idempotency_key}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def event_operation_id(topic: str, event_id: str, store_id: str, user_id: str) -> str:
-    """Names what an event does to one cart; no client's key can be mistaken for it."""
-    text = f"{topic}|{store_id}|{user_id}|{event_id}"
+def event_operation_id(topic: str, event_id: str, cart: CartKey) -> str:
+    """Identifies what an event does to one cart; no client's key can collide with it."""
+    text = f"{topic}|{cart.store_id}|{cart.user_id}|{event_id}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,9 +1,7 @@
-"""What goes with an operation from who asks for it through its workflow to its steps.
+"""Carries log ids and traces from the caller of an operation through its workflow to its steps.
 
-The ids that all its log lines have, in a header of their own; and, in a process that traces, its
-trace, by the Temporal SDK's interceptor. A workflow only hands their headers on, so a replay does
-what the first run did. What is not in here: how lines are written (`logs`), and the spans of calls
-(`telemetry`).
+The ids travel in a header of their own. In a process that traces, the Temporal SDK's interceptor
+carries the trace. A workflow only passes headers on, so a replay does what the first run did.
 """
 
 from collections.abc import Mapping
@@ -14,24 +12,24 @@ from temporalio import activity, client, worker, workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 
-from models.messages import CartOperation
+from models.operations import CartOperation
 from telemetry import tracing
 
 HEADER = "cart-log-ids"
 
 
 def interceptors() -> list[client.Interceptor]:
-    """For the clients and workers of this process."""
+    """The interceptors for the clients and workers of this process."""
     if not tracing.is_on():
         return [LogIds()]
     return [_spans(), LogIds()]
 
 
 def _spans() -> client.Interceptor:
-    """Spans of starts, signals and steps.
+    """Spans of starts, signals and steps, but not of workflow code.
 
-    None of workflows: theirs have no duration, tell nothing that the steps' do not, and were a good
-    quarter of what tracing costs the worker.
+    Workflow spans have no duration, add nothing to the steps' spans, and were a quarter of what
+    tracing cost the worker.
     """
     from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415
 
@@ -45,10 +43,10 @@ def _spans() -> client.Interceptor:
 
 
 class LogIds(client.Interceptor, worker.Interceptor):
-    """Binds to the log lines of a saga and its steps what they belong to.
+    """Binds ids to the log lines of a saga and its steps.
 
-    `requestId`, `operationId` and `traceId` come from who starts it; `workflowId`, `runId` and
-    `activity` are the step's own, and `sagaId` where it is told. (The SDK tells a workflow's.)
+    `requestId`, `operationId` and `traceId` come from the caller; `workflowId`, `runId`,
+    `activity` and `sagaId` are the step's own. (The SDK adds a workflow's.)
     """
 
     def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:  # noqa: A002
@@ -126,7 +124,7 @@ class _Steps(worker.ActivityInboundInterceptor):
             **_ids(input.headers),
         }
         request = input.args[0] if input.args else None
-        saga_id = getattr(getattr(request, "run", request), "saga_id", None)
+        saga_id = getattr(getattr(request, "saga", request), "saga_id", None)
         if saga_id is not None:
             ids["sagaId"] = saga_id
         # Until it ends: a step has a task, and so a context, of its own.

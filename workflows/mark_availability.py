@@ -3,22 +3,24 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import MarkAvailability, MarkAvailabilityInput, OperationResult
-    from models.steps import Recorded
-    from workflows import ids
-    from workflows.cart_workflow import CartWorkflow, unless_nothing_changes
+    from models.operations import MarkAvailability
+    from models.outcomes import OperationResult
+    from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga
 
 
-@workflow.defn(name=ids.MARK_AVAILABILITY)
-class MarkAvailabilityWorkflow(CartWorkflow):
-    """pivot: status and reason of the lines, record · retriable: cache."""
+@workflow.defn(name=MarkAvailability.name)
+class MarkAvailabilityWorkflow(CartWorkflow[MarkAvailability]):
+    """Store the availability of the lines, then show the cart."""
 
     @workflow.run
-    async def run(self, request: MarkAvailabilityInput) -> OperationResult:
-        """`unchanged` when all lines know better, or the products are not in the cart."""
-        saga = Saga(ids.MARK_AVAILABILITY, request)
-        return await self.carry_out(saga, unless_nothing_changes(self._steps(saga, request)))
+    async def run(self, operation: MarkAvailability) -> OperationResult:
+        """Returns how the operation ended: `unchanged` when all lines have newer information, or
+        the products are not in the cart."""
+        return await self.execute(operation)
 
-    async def _steps(self, saga: Saga, request: MarkAvailabilityInput) -> Recorded:
-        return await saga.commit(MarkAvailability(request=request))
+    async def steps(self, saga: Saga, operation: MarkAvailability) -> None:
+        # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
+        await saga.persist_cart()
+        # After the pivot.
+        await saga.complete(saga.refresh_cache)

@@ -1,20 +1,20 @@
-"""Bring the news of a product to all carts that have it, page by page."""
+"""Mark a product's availability in all carts that have it, page by page."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.scans import ScanActivities
-    from models.messages import MarkProductInput
+    from models.mark_product import MarkProductInput
     from workflows import ids, policies
 
 
 @workflow.defn(name=ids.MARK_PRODUCT)
 class MarkProductWorkflow:
-    """Each cart's change is a saga of its own, under the cart's id; here is only the way to it."""
+    """Pages through the carts; each is marked by a saga of its own."""
 
     @workflow.run
     async def run(self, request: MarkProductInput) -> int:
-        """Answers how many carts were marked."""
+        """Returns how many carts were marked."""
         while True:
             page = await workflow.execute_activity_method(
                 ScanActivities.mark_page, request, **policies.CARTS_PAGE

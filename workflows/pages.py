@@ -1,4 +1,4 @@
-"""The Temporal Web UI's pages, for links from the CLI, the logs and admins' answers."""
+"""Links to the Temporal Web UI, for the CLI, the logs and admins' answers."""
 
 from dataclasses import dataclass
 from urllib.parse import quote

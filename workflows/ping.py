@@ -1,7 +1,6 @@
-"""Shows that a worker works: `cart doctor` starts it and waits for its end.
+"""A no-op that `cart doctor` runs to prove that a worker works.
 
-That somebody asks for work is no proof of it: Temporal remembers who asked for a minute, whether or
-not that process still lives.
+Temporal lists a poller for a minute after its process has died, so pollers prove nothing.
 """
 
 from temporalio import workflow
@@ -12,8 +11,8 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=ids.PING)
 class PingWorkflow:
-    """Does nothing, as soon as somebody does it."""
+    """No-op that proves a worker is running."""
 
     @workflow.run
     async def run(self) -> None:
-        """Ends at once."""
+        """Returns at once."""

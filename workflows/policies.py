@@ -1,8 +1,8 @@
-"""Every timeout and every retry of every step, and what the Web UI says of it, in one place.
+"""Every timeout and retry of every step, with the summary that the Web UI shows of it.
 
-A step's own client ends before the step does (`adapters`), so that a call is never cut in the
-middle. A saga holds its cart: what it does before the pivot is tried for a few seconds, what it
-does after it once, and the rest is left to its record.
+A step's own client gives up before the step does (`adapters`), so a call is never cut in the
+middle. A saga holds its cart: steps before the pivot are retried for a few seconds, steps after it
+are tried once, and what is left is the relay's.
 """
 
 from datetime import timedelta
@@ -14,46 +14,28 @@ WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
 """How long a cart waits for another worker after its worker was killed in the middle."""
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
-"""A worker that died in a regular activity, or never heard of it, is noticed by its silence."""
+"""After this silence a regular activity is taken from a worker that died."""
 
-MAX_COMMIT_TRIES = 5
-"""How often a pivot is tried against a cart that somebody else has moved on."""
-
-LOAD = LocalActivityConfig(
-    summary="Read the cart and earlier outcomes of this operation",
+LOAD_CART = LocalActivityConfig(
+    summary="Read the cart, and how this operation ended before",
     start_to_close_timeout=timedelta(seconds=3),
     schedule_to_close_timeout=timedelta(seconds=5),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
 )
 
-LOAD_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=5),
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
-    ),
-)
-
-RESERVE = LocalActivityConfig(
-    summary="Hold the units in the inventory",
+RESERVE_INVENTORY = LocalActivityConfig(
+    summary="Reserve the units in the inventory",
     start_to_close_timeout=timedelta(seconds=12),
     schedule_to_close_timeout=timedelta(seconds=13),
-    # The last try comes when a circuit that was open at the first lets a trial through.
+    # The last try comes when a circuit that was open at the first one admits a trial.
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=100), backoff_coefficient=5, maximum_attempts=3
     ),
 )
 
-# Each of its two calls ends by itself before this; the steps above are the second try.
-LOAD_AND_RESERVE = LocalActivityConfig(
-    summary="Read the cart, and hold in the inventory what the update needs more",
-    start_to_close_timeout=timedelta(seconds=15),
-    retry_policy=RetryPolicy(maximum_attempts=1),
-)
-
-COMMIT = LocalActivityConfig(
-    summary="The pivot: store the cart and the operation's record, answer the caller, tell of it",
-    # The pivot itself has a third of it; what is shown and published after it has the rest.
-    start_to_close_timeout=timedelta(seconds=14),
+PERSIST_CART = LocalActivityConfig(
+    summary="Store the cart and the operation's record in MongoDB (the pivot)",
+    start_to_close_timeout=timedelta(seconds=6),
     schedule_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)
@@ -61,20 +43,21 @@ COMMIT = LocalActivityConfig(
 )
 
 # Under the cart's lock, at most some pages of the inventory's list.
-EXAMINE = LocalActivityConfig(
+EXAMINE_CART = LocalActivityConfig(
+    summary="Compare the cart with what is reserved, pending and cached",
     start_to_close_timeout=timedelta(seconds=15),
     schedule_to_close_timeout=timedelta(seconds=20),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2),
 )
 
-SETTLE = LocalActivityConfig(
-    summary="Make sure that the change is never stored, or find it stored",
+SETTLE_OPERATION = LocalActivityConfig(
+    summary="Record that the operation has ended without a change",
     start_to_close_timeout=timedelta(seconds=14),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
-    summary="Make sure that the change is never stored, or find it stored",
+SETTLE_UNTIL_DECIDED = ActivityConfig(
+    summary="Record that the operation has ended without a change",
     start_to_close_timeout=timedelta(seconds=15),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
@@ -82,26 +65,26 @@ SETTLE_FOR_AS_LONG_AS_IT_TAKES = ActivityConfig(
     ),
 )
 
-RELEASE = LocalActivityConfig(
-    summary="Give units back to the inventory",
+RELEASE_INVENTORY = LocalActivityConfig(
+    summary="Release units in the inventory",
     start_to_close_timeout=timedelta(seconds=3),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-SHOW = LocalActivityConfig(
-    summary="Write the cart into the cache, answer the caller",
+REFRESH_CACHE = LocalActivityConfig(
+    summary="Write the cart to Redis, and reply to the caller",
     start_to_close_timeout=timedelta(seconds=4),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-PUBLISH = LocalActivityConfig(
-    summary="Publish the events",
+PUBLISH_EVENT = LocalActivityConfig(
+    summary="Publish the event to Kafka",
     start_to_close_timeout=timedelta(seconds=12),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-ANSWER = LocalActivityConfig(
-    summary="Tell the caller how it ended",
+REPLY_TO_CALLER = LocalActivityConfig(
+    summary="Reply to the caller",
     start_to_close_timeout=timedelta(seconds=2),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
@@ -112,8 +95,8 @@ WAKE_RELAY = LocalActivityConfig(
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-# Relays wait for as long as it takes, and show it: regular activities, tried once each, with the
-# pause between tries in the workflow, where a signal can cut it short.
+# Relays are regular activities, tried once each. The pause between tries is in the workflow, where
+# a signal can end it.
 
 # A batch may take long.
 DELIVER = ActivityConfig(
@@ -135,7 +118,7 @@ WAKE_WAITING = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10), maximum_attempts=3),
 )
 
-# A page of many carts: nobody waits for it, and nothing may be left out.
+# A page of many carts: no caller waits for it, and all of it must be done.
 CARTS_PAGE = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
     heartbeat_timeout=timedelta(seconds=5),

@@ -1,4 +1,4 @@
-"""Who wants to start an operation on the same cart waits in line, in each process."""
+"""Lines up the starters of operations on one cart, in each process."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from models.errors import OperationInProgress
 
 
 class Queues:
-    """Lines up this process's starters of one cart, so that only the first one asks Temporal."""
+    """One queue for each cart, so that only the first starter asks Temporal."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}

@@ -1,7 +1,7 @@
-"""Relays: what a saga could not do inline is done here, in the order of each cart, for ever.
+"""Relays deliver the effects that sagas left pending, in the order of each cart, until done.
 
-A relay is a long-lived workflow for one shard of carts and one kind of effect. It is woken by
-whoever left an effect pending, and ends when its shard has none.
+A relay is a long-running workflow for one shard of carts and one kind of effect. Sagas and the
+sweep wake it; it ends when its shard has nothing pending.
 """
 
 from datetime import datetime, timedelta
@@ -12,17 +12,17 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.workflow import ContinueAsNewVersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
-    from activities.outbox import OutboxActivities
+    from activities.relay import RelayActivities
     from models.relays import RelayBatch, RelayInput, RelayProgress, SkipEffect
     from workflows import ids, policies
-    from workflows.steering import note
+    from workflows.operator_signals import note
 
 _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
 
 
 @workflow.defn(name=ids.RELAY)
 class RelayWorkflow:
-    """Delivers a shard's pending effects; pauses between tries grow while something fails."""
+    """Delivers a shard's pending effects, with growing pauses between tries that fail."""
 
     @workflow.init
     def __init__(self, relay: RelayInput) -> None:
@@ -34,17 +34,17 @@ class RelayWorkflow:
         self._last = RelayProgress(done=0, left=0)
         self._delivered = 0
         self._skips: list[SkipEffect] = []
-        # What has been heard since the latest look at the shard began.
+        # Signals since the latest batch began.
         self._woken = False
         self._steered = False
 
     @workflow.run
     async def run(self, relay: RelayInput) -> int:
-        """Answers how many effects this run has delivered."""
+        """Returns how many effects this run has delivered."""
         while True:
             self._woken = self._steered = False
             await self._skip()
-            if _goes_on_anew():
+            if _should_continue_as_new():
                 workflow.continue_as_new(
                     relay.model_copy(
                         update={
@@ -57,21 +57,21 @@ class RelayWorkflow:
                     initial_versioning_behavior=ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
                 )
             if self._paused:
-                self._attend(True)  # a pause that is forgotten is found
-                self._show(f"paused by {self._paused_by}; `{ids.RESUME}` lets it go on")
-                await workflow.wait_condition(lambda: self._steered or _goes_on_anew())
+                self._attend(True)  # so that a forgotten pause is found
+                self._show(f"paused by {self._paused_by}; `{ids.RESUME}` resumes it")
+                await workflow.wait_condition(lambda: self._steered or _should_continue_as_new())
             elif await self._deliver():
                 return self._delivered
 
     async def _deliver(self) -> bool:
-        """One batch, and the pause after it; True when there is nothing left to wait for."""
+        """Delivers one batch, then pauses if needed; True when nothing is left."""
         relay = self._relay
         batch = RelayBatch(
             kind=relay.kind, shard=relay.shard, shards=relay.shards, limit=policies.RELAY_BATCH
         )
         try:
             self._last = await workflow.execute_activity_method(
-                OutboxActivities.deliver,
+                RelayActivities.deliver,
                 batch,
                 **policies.DELIVER,
             )
@@ -88,10 +88,10 @@ class RelayWorkflow:
         self._attend(False)
         self._show(f"{self._delivered} delivered")
         if self._last.left == 0:
-            # Who woke it may have left something behind the batch's back.
+            # A wake during the batch may announce an effect that the batch has not seen.
             return not (self._woken or self._steered)
         if self._last.done == 0:
-            self._show("leaving young effects to their sagas for a moment")
+            self._show("waiting for sagas to do their own young effects")
             await self._wait(policies.RELAY_GRACE_PAUSE)
         return False
 
@@ -101,24 +101,25 @@ class RelayWorkflow:
         self._failing_since = self._failing_since or workflow.now()
         self._attend(True)
         if last.done > 0 and not last.down:
-            return  # the rest goes on
+            return  # other carts' effects continue at once
         pause = policies.relay_pause(self._failures)
-        young = last.left > last.held and not last.down
+        young = last.left > last.blocked and not last.down
         if young:
             pause = min(pause, policies.RELAY_GRACE_PAUSE)
-        held = f" ({last.held} of them behind a refused one: `{ids.SKIP}`)" if last.held else ""
+        blocked = (
+            f" ({last.blocked} of them behind a refused one: `{ids.SKIP}`)" if last.blocked else ""
+        )
         self._show(
             f"**waiting** since {self._failing_since:%Y-%m-%d %H:%M:%S} UTC: {problem}; "
-            f"{last.left} records left{held}, try {self._failures + 1} in "
+            f"{last.left} records left{blocked}, try {self._failures + 1} in "
             f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
         )
         await self._wait(pause, woken=not last.down and not young)
 
     async def _wait(self, pause: timedelta, *, woken: bool = False) -> None:
-        """Waits, at most until an operator steers, or (if so told) until it is woken.
+        """Waits for `pause`, or until an operator's signal or, with `woken`, a wake.
 
-        With a dependency down a wake is no reason to try earlier, every add is one; nor is it while
-        young effects are left to their sagas.
+        While a dependency is down a wake is no reason to try earlier, since every add sends one.
         """
         try:
             await workflow.wait_condition(
@@ -131,7 +132,7 @@ class RelayWorkflow:
         while self._skips:
             skip = self._skips[0]
             known = await workflow.execute_activity_method(
-                OutboxActivities.skip,
+                RelayActivities.skip,
                 skip,
                 **policies.SKIP_EFFECT,
             )
@@ -140,7 +141,7 @@ class RelayWorkflow:
 
     def _show(self, text: str) -> None:
         workflow.set_current_details(
-            f"{self._relay.kind} of shard {self._relay.shard}/{self._relay.shards}: {text}"
+            f"{self._relay.kind}s of shard {self._relay.shard}/{self._relay.shards}: {text}"
         )
 
     def _attend(self, needed: bool) -> None:
@@ -149,12 +150,12 @@ class RelayWorkflow:
 
     @workflow.signal(name=ids.WAKE)
     def wake(self) -> None:
-        """Something was left pending."""
+        """An effect was left pending."""
         self._woken = True
 
     @workflow.signal(name=ids.RETRY_NOW)
     def retry_now(self, reason: str = "", by: str = "") -> None:
-        """Cuts the pause after a failure short."""
+        """Ends the pause after a failure."""
         note(ids.RETRY_NOW, reason, by)
         self._steered = True
 
@@ -166,28 +167,28 @@ class RelayWorkflow:
 
     @workflow.signal(name=ids.RESUME)
     def resume(self, reason: str = "", by: str = "") -> None:
-        """Goes on delivering."""
+        """Resumes delivering."""
         note(ids.RESUME, reason, by)
         self._paused, self._steered = False, True
 
     @workflow.signal(name=ids.SKIP)
     def skip(self, effect_id: str, reason: str, by: str = "") -> None:
-        """Gives one effect up. Who and why is kept in the record too."""
+        """Skips one effect for good. The record keeps the operator and the reason."""
         why = f"{reason} ({by})" if by else reason
         self._skips.append(SkipEffect(effect_id=effect_id, reason=why, at=workflow.now()))
         self._steered = True
 
     @workflow.query(name=ids.PENDING)
     def pending(self) -> RelayProgress:
-        """What the latest batch came to."""
+        """The result of the latest batch."""
         return self._last
 
 
-def _goes_on_anew() -> bool:
-    """When the history is long, or when workers have versions and another one is current.
+def _should_continue_as_new() -> bool:
+    """When the history is long, or another worker version is current.
 
-    A run stays with the version of the worker that began it; but a relay may never end, and one
-    that was mended must reach the effects that wait.
+    A run is pinned to the worker version that started it. A relay may run for very long, and a
+    fixed version must reach the effects that wait.
     """
     info = workflow.info()
     return info.is_continue_as_new_suggested() or info.is_target_worker_deployment_version_changed()

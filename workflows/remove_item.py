@@ -1,24 +1,25 @@
-"""Take a product out of a cart."""
+"""Remove an item from a cart."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.messages import OperationResult, RemoveItemInput, RemoveLine
-    from models.steps import Recorded
-    from workflows import ids
+    from models.operations import RemoveItem
+    from models.outcomes import OperationResult
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga
 
 
-@workflow.defn(name=ids.REMOVE_ITEM)
-class RemoveItemWorkflow(CartWorkflow):
-    """pivot: cart and record · retriable: release the line, event."""
+@workflow.defn(name=RemoveItem.name)
+class RemoveItemWorkflow(CartWorkflow[RemoveItem]):
+    """Store the cart without the item, then show it, publish the event and release the units."""
 
     @workflow.run
-    async def run(self, request: RemoveItemInput) -> OperationResult:
-        """Answers how the operation ended."""
-        saga = Saga(ids.REMOVE_ITEM, request, product_id=request.product_id)
-        return await self.carry_out(saga, self._steps(saga, request))
+    async def run(self, operation: RemoveItem) -> OperationResult:
+        """Returns how the operation ended."""
+        return await self.execute(operation)
 
-    async def _steps(self, saga: Saga, request: RemoveItemInput) -> Recorded:
-        return await saga.commit(RemoveLine(request=request))
+    async def steps(self, saga: Saga, operation: RemoveItem) -> None:
+        # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
+        await saga.persist_cart()
+        # After the pivot. What fails here stays pending, and a relay does it.
+        await saga.complete(saga.refresh_cache, saga.publish_event, saga.release_inventory)

@@ -10,14 +10,14 @@ from temporalio.exceptions import CancelledError as StepCancelled
 from temporalio.exceptions import TimeoutError as StepTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from models.errors import (
-        AlreadyCommitted,
-        DependencyUnavailable,
-        RunAlreadyAborted,
-        VersionConflict,
-    )
+    from models.errors import DependencyUnavailable, VersionConflict
+    from models.outcomes import AbortReason
 
 T = TypeVar("T")
+
+
+class RunReset(Exception):
+    """An operator has reset the run."""
 
 
 async def attempt(call: Awaitable[object]) -> bool:
@@ -31,7 +31,7 @@ async def attempt(call: Awaitable[object]) -> bool:
 
 
 async def step(dependency: str, call: Awaitable[T]) -> T:
-    """Awaits a step on `dependency`; raises what failed as the domain's error again.
+    """Awaits a step on `dependency`, and raises a failure as the domain's error.
 
     A local activity's failure arrives bare, a regular one's inside an `ActivityError`.
     """
@@ -44,13 +44,26 @@ async def step(dependency: str, call: Awaitable[T]) -> T:
                 raise asyncio.CancelledError from error
             case StepTimeout():
                 raise DependencyUnavailable(dependency, str(cause)) from error
-            case ApplicationError(type="AlreadyCommitted"):
-                raise AlreadyCommitted(*cause.details) from error
             case ApplicationError(type="VersionConflict"):
                 raise VersionConflict(cause.message) from error
-            case ApplicationError(type="RunAlreadyAborted"):
-                raise RunAlreadyAborted(cause.message) from error
             case ApplicationError(type="DependencyUnavailable" | "DependencyTimeout"):
                 raise DependencyUnavailable(dependency, cause.message) from error
             case _:
                 raise
+
+
+def abort_reason(error: BaseException) -> AbortReason:
+    """Why a saga that met this error is undone."""
+    match error:
+        case RunReset():
+            return AbortReason.RESET
+        case VersionConflict():
+            return AbortReason.CONFLICT
+        case DependencyUnavailable(dependency="mongodb"):
+            return AbortReason.MONGODB_UNAVAILABLE
+        case DependencyUnavailable(dependency="inventory"):
+            return AbortReason.INVENTORY_UNAVAILABLE
+        case DependencyUnavailable(dependency="redis"):
+            return AbortReason.REDIS_UNAVAILABLE
+        case _:
+            return AbortReason.UNEXPECTED

@@ -1,30 +1,31 @@
-"""Steps of expiry: clear the carts that nobody has touched for long, a page at a time."""
+"""Steps of expiry: clear expired carts, a page at a time."""
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+import structlog
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 
+from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
+from adapters.mongo.cart_scans import CartRef
+from adapters.mongo.expiry import ExpiredCarts
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
-from models.messages import OperationResult, Outcome
+from models.outcomes import OperationResult, Outcome
 from models.upkeep.expiry import ExpiredPage, ExpiryPage
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CARTS_AT_ONCE = 8
 
-Expire = Callable[[ExpiredCart, datetime], Awaitable[OperationResult]]
-"""Clears a cart, by a saga of its own, if it still has expired by that time."""
+Expire = Callable[[CartRef, datetime], Awaitable[OperationResult]]
+"""Clears a cart by a saga of its own, if the cart is still expired at that time."""
 
 
 class ExpiryActivities:
-    """Activities over `ExpiredCarts`; `expire` starts the saga of a cart."""
+    """Activities on `ExpiredCarts`. `expire` runs the saga of one cart."""
 
     def __init__(self, expired: ExpiredCarts, *, expire: Expire) -> None:
         self._expired = expired
@@ -32,25 +33,24 @@ class ExpiryActivities:
 
     @activity.defn(name="expire_page")
     async def expire_page(self, page: ExpiryPage) -> ExpiredPage:
-        """Clears the carts of a page, several at once. Safe to try again: what is gone is gone.
+        """Clears the carts of a page. A retry clears only those that are left.
 
-        Fails only when none of them could be decided, so that what was done is counted.
+        Fails only if all carts failed because of an unavailable dependency, so that cleared ones
+        are counted.
         """
         async with heartbeats():
             with as_application_error():
                 carts = await self._expired.page(
-                    before=page.before, besides=page.left, limit=page.limit
+                    before=page.before, exclude=page.left, limit=page.limit
                 )
-                at_once = asyncio.Semaphore(CARTS_AT_ONCE)
 
-                async def expire(cart: ExpiredCart) -> bool | DependencyUnavailable:
-                    async with at_once:
-                        try:
-                            return await self._cleared(cart, page.before)
-                        except DependencyUnavailable as error:
-                            return error
+                async def expire(cart: CartRef) -> bool | DependencyUnavailable:
+                    try:
+                        return await self._cleared(cart, page.before)
+                    except DependencyUnavailable as error:
+                        return error
 
-                ends = await asyncio.gather(*map(expire, carts))
+                ends = await gather_bounded(expire, carts, CARTS_AT_ONCE)
                 errors = [end for end in ends if isinstance(end, DependencyUnavailable)]
                 if errors and len(errors) == len(carts):
                     raise errors[0]
@@ -61,14 +61,18 @@ class ExpiryActivities:
             undecided=len(errors),
         )
 
-    async def _cleared(self, cart: ExpiredCart, before: datetime) -> bool:
+    async def _cleared(self, cart: CartRef, before: datetime) -> bool:
+        """Whether the cart was cleared; False when it is left to the next pass."""
         try:
             result = await self._expire(cart, before)
         except (OperationInProgress, OperationAborted):
-            return False  # it is in use, so it may well not have expired any more
-        except WorkflowFailureError as error:  # one cart that cannot be cleared stops no other
-            logger.error(  # noqa: TRY400 (the workflow has said where)
-                "Cart %s cannot be cleared: %s", cart.cart_id, error.cause
+            return False  # it is in use, so it has probably not expired any more
+        except WorkflowFailureError as error:  # must not stop the other carts
+            logger.error(  # noqa: TRY400 (the workflow has logged the traceback)
+                "cart_not_cleared",
+                message="Could not clear an expired cart",
+                cartId=cart.cart_id,
+                reason=str(error.cause),
             )
             return False
         return result.outcome in {Outcome.COMMITTED, Outcome.REPLAYED}

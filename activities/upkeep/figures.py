@@ -1,4 +1,4 @@
-"""The step that measures the business."""
+"""The step that measures the business figures."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from models.wire import to_json
 
 
 class FigureActivities:
-    """Activities over a `FigureStore`."""
+    """Activities on a `FigureStore`."""
 
     def __init__(self, figures: FigureStore) -> None:
         self._figures = figures
 
     @activity.defn(name="measure_business")
     async def measure(self, at: datetime) -> str:
-        """Measures and keeps the figures; answers them as JSON text, for the Web UI."""
+        """Measures and stores the figures; returns them as JSON text, for the Web UI."""
         async with heartbeats():
             with as_application_error():
                 figures = await self._figures.measure(at)

@@ -1,6 +1,5 @@
-"""Steps of reconciling: find carts that look wrong from outside, then look again at each."""
+"""Steps of reconciling: compare carts without locks, then check the suspects under their locks."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,15 +9,17 @@ import orjson
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 
+from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from activities.upkeep.repair import shows
+from activities.upkeep.cached_carts import CachedCarts
 from adapters.inventory import InventoryClient
-from adapters.mongo.carts import CartStore
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.reconcile import BriefCart, CartBooks
 from adapters.redis.cart_cache import CartCache
-from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
-from models.messages import Drift, OperationResult, Outcome
+from models.drift import Drift
+from models.errors import OperationAborted, OperationInProgress
+from models.outcomes import OperationResult, Outcome
 from models.upkeep.reconcile import (
     Finding,
     LookAgain,
@@ -30,19 +31,21 @@ from models.upkeep.reconcile import (
     hold_drifts,
 )
 
-PAGE = 1000  # users
+PAGE = 1000
+"""Most users on a page."""
+
 STORES = 100
-"""Where stores are small, a page goes on to so many of them, each some calls."""
+"""Most stores that end on a page; each costs some calls."""
 
 CARTS_AT_ONCE = 8
 
 Repair = Callable[[Suspect, LookAgain], Awaitable[OperationResult]]
-"""Looks at a cart by a saga of its own."""
+"""Checks a cart, and repairs it if requested, by a saga of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a user holds; `cursor` is that of the page on which it begins."""
+    """A user's reservations; `cursor` is that of the page on which they begin."""
 
     user_id: str
     units: dict[str, int]
@@ -51,7 +54,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What was compared of a store; `next` None at its end."""
+    """The result of comparing users of a store; `next` is None at the end of the store."""
 
     carts: int
     users: int
@@ -60,11 +63,11 @@ class _Part:
 
 
 class ReconcileActivities:
-    """Activities over all that knows something about carts; `repair` starts the saga of one."""
+    """Activities on all systems that store something about carts. `repair` runs a cart's saga."""
 
     def __init__(
         self,
-        carts: CartStore,
+        operations: OperationStore,
         books: CartBooks,
         inventory: InventoryClient,
         cache: CartCache,
@@ -73,32 +76,32 @@ class ReconcileActivities:
         reserving: bool,
         caching: bool,
     ) -> None:
-        self._carts = carts
+        self._operations = operations
         self._books = books
         self._inventory = inventory
-        self._cache = cache
+        self._cached = CachedCarts(cache, books)
         self._repair = repair
         self._reserving = reserving
         self._caching = caching
 
     @activity.defn(name="scan_carts")
     async def scan(self, page: ScanPage) -> Scanned:
-        """Compares the next carts with what is held, pending and cached.
+        """Compares the next carts with reservations, pending effects and the cache.
 
-        Without any lock, so that what looks wrong may only be on its way.
+        Takes no locks, so a difference may be an operation in progress.
         """
         async with heartbeats():
             with as_application_error():
                 return await self._scan(page.store_id, page.position, page.stuck_before)
 
     async def compare_holds(self, position: Position | None) -> Scanned:
-        """As `scan` of all stores, but only with what is held."""
+        """As `scan` of all stores, but compares only carts and reservations."""
         return await self._scan(None, position, None)
 
     async def _scan(
         self, store_id: str | None, position: Position | None, stuck_before: datetime | None
     ) -> Scanned:
-        """Goes from store to store until the page is full."""
+        """Compares one store after the other until the page is full."""
         carts = users = stores = 0
         suspects: list[Suspect] = []
         following: Position | None = None
@@ -119,7 +122,7 @@ class ReconcileActivities:
     async def _positions(
         self, only_store: str | None, position: Position | None
     ) -> AsyncGenerator[Position, None]:
-        """Where the page begins, and then the beginning of each store to come."""
+        """The beginning of the page, then the beginning of each following store."""
         if position is not None:
             yield position
         elif only_store is not None:
@@ -128,8 +131,13 @@ class ReconcileActivities:
             async for store_id in self._books.stores(position.store_id if position else ""):
                 yield Position(store_id=store_id)
 
-    async def _compare(self, position: Position, most: int, stuck_before: datetime | None) -> _Part:
-        """Compares the next users of a store, at most so many; without a time, holds alone."""
+    async def _compare(
+        self, position: Position, limit: int, stuck_before: datetime | None
+    ) -> _Part:
+        """Compares the next users of a store, at most `limit`.
+
+        Compares pending effects and the cache only with `stuck_before`.
+        """
         store_id = position.store_id
         carts: list[BriefCart] = []
         suspects: set[str] = set()
@@ -137,7 +145,7 @@ class ReconcileActivities:
         last, cursor = position.user_id, position.cursor
         seen = 0
         async for user_id, cart, holding in self._users(position):
-            if seen == most:
+            if seen == limit:
                 following = Position(store_id=store_id, user_id=last, cursor=cursor)
                 break
             seen, last = seen + 1, user_id
@@ -149,12 +157,16 @@ class ReconcileActivities:
                 suspects.add(user_id)
         if stuck_before is not None:
             up_to = last if following else None
-            suspects |= {
-                *await self._books.stuck(
-                    store_id, after=position.user_id, up_to=up_to, before=stuck_before
-                ),
-                *await self._wrongly_cached(store_id, carts),
-            }
+            stuck = await self._books.stuck(
+                store_id, after=position.user_id, up_to=up_to, before=stuck_before
+            )
+            suspects.update(stuck)
+            if self._caching:
+                suspects |= await self._cached.stale(store_id, carts)
+            if self._caching and not position.user_id:  # once for each store
+                without_cart = await self._cached.without_cart(store_id, limit=PAGE)
+                seen += len(without_cart)
+                suspects |= without_cart
         return _Part(
             carts=len(carts),
             users=seen,
@@ -170,10 +182,7 @@ class ReconcileActivities:
     async def _users(
         self, position: Position
     ) -> AsyncIterator[tuple[str, BriefCart | None, Holding | None]]:
-        """All users of a store who have a cart or hold something, in order.
-
-        The holding is that of the user or, where the user holds nothing, None.
-        """
+        """All users of a store with a cart or reservations, by user."""
         carts = self._books.carts(position.store_id, after=position.user_id)
         holdings = self._holdings(position)
         cart = await anext(carts, None)
@@ -189,7 +198,7 @@ class ReconcileActivities:
                 holding = await anext(holdings, None)
 
     async def _holdings(self, position: Position) -> AsyncIterator[Holding]:
-        """What each user holds, after the position's user."""
+        """The reservations of each user after the position's."""
         cursor = position.cursor
         current: Holding | None = None
         while True:
@@ -208,27 +217,11 @@ class ReconcileActivities:
         if current is not None:
             yield current
 
-    async def _wrongly_cached(self, store_id: str, carts: list[BriefCart]) -> set[str]:
-        """The users whose cached cart is not the one that was read."""
-        if not self._caching:
-            return set()
-        try:
-            cached = await self._cache.peek(store_id, [cart.user_id for cart in carts])
-        except DependencyUnavailable:
-            return set()  # nothing is shown, so nothing wrong is
-        shown = {
-            cart.user_id: found
-            for cart, found in zip(carts, cached, strict=True)
-            if found is not None
-        }
-        stored = {cart.user_id: cart for cart in await self._books.whole(store_id, shown)}
-        return {user for user, found in shown.items() if not shows(found, stored.get(user))}
-
     @activity.defn(name="look_again")
     async def look_again(self, request: LookAgain) -> LookedAgain:
-        """Looks at carts under their locks, several at once, and repairs them where told to.
+        """Checks carts under their locks, and repairs them if requested.
 
-        Tried again, it answers what the first try has repaired from the records of it.
+        A retry reads earlier repairs from their records.
         """
         async with heartbeats():
             with as_application_error():
@@ -239,21 +232,19 @@ class ReconcileActivities:
         )
 
     async def look_at(self, request: LookAgain) -> list[list[Finding] | None]:
-        """The drifts of each cart; None where it could not be looked at."""
-        at_once = asyncio.Semaphore(CARTS_AT_ONCE)
+        """The drifts of each cart; None where it could not be checked."""
 
         async def look(suspect: Suspect) -> list[Finding] | None:
-            async with at_once:
-                return await self._look(suspect, request)
+            return await self._look(suspect, request)
 
-        return await asyncio.gather(*map(look, request.suspects))
+        return await gather_bounded(look, request.suspects, CARTS_AT_ONCE)
 
     async def _look(self, suspect: Suspect, request: LookAgain) -> list[Finding] | None:
-        """The drifts of a cart; None when it could not be looked at."""
+        """The drifts of a cart; None when it could not be checked."""
         try:
             result = await self._repair(suspect, request)
         except (OperationInProgress, OperationAborted, WorkflowFailureError):
-            return None  # one cart that cannot be looked at stops no other
+            return None  # must not stop the other carts
         if result.outcome is Outcome.REJECTED:
             return None
         drifts = result.drifts or await self._recorded_drifts(result)
@@ -261,17 +252,17 @@ class ReconcileActivities:
             Finding(
                 store_id=suspect.store_id,
                 user_id=suspect.user_id,
-                run_id=result.run_id,
+                record_id=result.record_id,
                 drift=drift,
             )
             for drift in drifts
         ]
 
     async def _recorded_drifts(self, result: OperationResult) -> list[Drift]:
-        """What a repair that was committed before has found."""
+        """The drifts that an earlier committed repair has recorded."""
         if result.outcome is Outcome.UNCHANGED:
             return []
-        record = await self._carts.record(result.run_id)
+        record = await self._operations.record(result.record_id)
         if record is None or record.answer is None:
             return []
         drifts = orjson.loads(record.answer.body)["drifts"]

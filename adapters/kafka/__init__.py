@@ -1,1 +1,1 @@
-"""Kafka: publishing (`publisher`), consuming (`consumer`), reading of topics, and dead letters."""
+"""Kafka: publishing, consuming, reading topics, and dead letters."""

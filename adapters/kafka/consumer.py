@@ -1,35 +1,35 @@
-"""Kafka: consuming events. An offset is committed only after its message has been dealt with.
+"""Kafka: consuming events. An offset is committed only after its message is handled.
 
-The messages of a partition are taken in the order of their lanes (`lanes`), lanes at once.
-A partition with too many unfinished messages is paused, the others go on. When partitions go to
-another member of the group, what is under way is waited for a little, and what is not done then is
-done again there: taking a message twice must have one effect.
+The messages of a lane are handled in order, and lanes in parallel (`partition_tasks`). A partition
+with too many unfinished messages is paused; the others continue. Before partitions move to another
+member of the group, messages in progress get `REVOKE_SECONDS`; the new member handles the others
+again. So handling a message twice must have one effect.
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from adapters.kafka.lanes import Lanes
+from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
-from models.incoming import MAX_EVENT_BYTES, Message
+from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
 from settings import Settings
 from telemetry.metrics import CONSUMER_LAG
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 MOST_UNFINISHED = 500
-"""Messages of one partition; then it is paused until half of them are done. What is fetched at
-once is less, so that there are never many more."""
+"""Messages of one partition at which it is paused, until half of them are done. One fetch returns
+at most half as many, so the limit is exceeded by at most half."""
 POLL_MS = 200
 COMMIT_SECONDS = 0.25
 COMMIT_TIMEOUT = 5.0
-REVOKE_SECONDS = 3.0  # less than the session, in which the broker must hear of us
+REVOKE_SECONDS = 3.0  # shorter than the session
 DRAIN_SECONDS = 8.0
 STOP_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
@@ -40,20 +40,20 @@ FETCH_BYTES = 4 * MAX_EVENT_BYTES
 Record = ConsumerRecord[bytes | None, bytes | None]
 
 
-class Intake(Protocol):
-    """What is done with messages (`workflows.event_handler`)."""
+class MessageHandler(Protocol):
+    """Handles messages (`workflows.event_handler`)."""
 
-    def lane(self, message: Message) -> str:
-        """Messages of one lane are taken in order."""
+    def lane(self, message: ConsumedMessage) -> str:
+        """The message's lane. Messages of one lane are handled in order."""
 
-    async def take(self, message: Message) -> None:
-        """Returns when the message is dealt with, however long that takes."""
+    async def take(self, message: ConsumedMessage) -> None:
+        """Returns when the message is handled. Must not raise."""
 
 
 class EventConsumer:
-    """A member of the consumer group, for as long as `run` runs."""
+    """A member of the consumer group while `run` runs."""
 
-    def __init__(self, settings: Settings, topics: Iterable[str], intake: Intake) -> None:
+    def __init__(self, settings: Settings, topics: Iterable[str], intake: MessageHandler) -> None:
         self._options = connection_options(settings) | {
             "group_id": settings.kafka_group_id,
             "auto_offset_reset": "earliest",
@@ -66,10 +66,10 @@ class EventConsumer:
         }
         self._topics = list(topics)
         self._intake = intake
-        self.joined = asyncio.Event()  # partitions were assigned, perhaps none
+        self.joined = asyncio.Event()  # set once partitions (possibly none) are assigned
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consumes until it is told to stop; a broker that is away is waited for."""
+        """Consumes until `stopping` is set. Reconnects while Kafka is unavailable."""
         down = False
         while not stopping.is_set():
             member = _Member(self._options, self._topics, self._intake, self.joined)
@@ -78,8 +78,12 @@ class EventConsumer:
             except (KafkaError, OSError) as error:
                 self.joined.clear()
                 if not down:
-                    extra = {"event": "dependency_unavailable", "dependency": "kafka"}
-                    logger.warning("Kafka is unavailable: %r", error, extra=extra)
+                    logger.warning(
+                        "dependency_unavailable",
+                        message="Kafka is unavailable",
+                        dependency="kafka",
+                        reason=repr(error),
+                    )
                 down = True
                 with suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_SECONDS):
@@ -87,25 +91,28 @@ class EventConsumer:
 
 
 class _Member(ConsumerRebalanceListener):
-    """One client of the broker: what it was assigned, and how far it is."""
+    """One client of the broker: its partitions, and the progress in each."""
 
     def __init__(
         self,
         options: dict[str, object],
         topics: list[str],
-        intake: Intake,
+        intake: MessageHandler,
         joined: asyncio.Event,
     ) -> None:
         self._consumer = AIOKafkaConsumer(**options)
         self._consumer.subscribe(topics, listener=self)
         self._intake = intake
         self._joined = joined
-        self._lanes: dict[TopicPartition, Lanes] = {}
+        self._tasks: dict[TopicPartition, PartitionTasks] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._measured: set[TopicPartition] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until told to stop, or Kafka fails in a way that this client cannot get over."""
+        """Consumes until `stopping` is set.
+
+        Raises `KafkaError` or `OSError` when Kafka fails and this client cannot continue.
+        """
         meanwhile: list[asyncio.Task[None]] = []
         try:
             await self._consumer.start()
@@ -115,69 +122,69 @@ class _Member(ConsumerRebalanceListener):
                 self._throttle()
                 batch = await self._consumer.getmany(timeout_ms=POLL_MS)
                 for partition, records in batch.items():
-                    self._begin(partition, records)
+                    self._handle(partition, records)
                 self._raise_failure()
         finally:
             for task in meanwhile:
                 task.cancel()
             await asyncio.gather(*meanwhile, return_exceptions=True)
-            await self._finish([*self._lanes], DRAIN_SECONDS if stopping.is_set() else 0)
+            await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
 
-    def _begin(self, partition: TopicPartition, records: list[Record]) -> None:
-        lanes = self._lanes.setdefault(partition, Lanes())
+    def _handle(self, partition: TopicPartition, records: list[Record]) -> None:
+        tasks = self._tasks.setdefault(partition, PartitionTasks())
         for record in records:
             message = _message(record)
-            lanes.add(
+            tasks.add(
                 record.offset,
                 self._intake.lane(message),
                 lambda message=message: self._intake.take(message),  # type: ignore[misc]
             )
 
     def _throttle(self) -> None:
-        """Pauses partitions that are far ahead of what is done, and lets others go on again."""
+        """Pauses partitions with too many unfinished messages, and resumes the others."""
         paused = self._consumer.paused()
-        for partition, lanes in self._lanes.items():
-            if partition not in paused and lanes.unfinished >= MOST_UNFINISHED:
+        for partition, tasks in self._tasks.items():
+            if partition not in paused and tasks.unfinished >= MOST_UNFINISHED:
                 self._consumer.pause(partition)
-            elif partition in paused and lanes.unfinished <= MOST_UNFINISHED // 2:
+            elif partition in paused and tasks.unfinished <= MOST_UNFINISHED // 2:
                 self._consumer.resume(partition)
 
     def _raise_failure(self) -> None:
-        """`take` must not fail; if it does, the process ends and begins anew where it was."""
-        for lanes in self._lanes.values():
-            if lanes.failure is not None:
-                raise lanes.failure
+        """Raises an error of `take`: the process ends, and the next resumes at the last commit."""
+        for tasks in self._tasks.values():
+            if tasks.failure is not None:
+                raise tasks.failure
 
     async def _keep_committing(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
-            await self._commit([*self._lanes])
+            await self._commit([*self._tasks])
 
     async def _keep_measuring(self) -> None:
         while True:
-            with suppress(IllegalStateError, AssertionError):  # taken away while it is asked
+            with suppress(IllegalStateError, AssertionError):  # the partition was revoked meanwhile
                 for partition in self._consumer.assignment():
                     await self._measure_lag(partition)
             await asyncio.sleep(MEASURE_SECONDS)
 
     async def _measure_lag(self, partition: TopicPartition) -> None:
-        """How many messages of a partition are not done; what is under way is among them."""
+        """Records the number of messages of a partition that are not done."""
         end = self._consumer.highwater(partition)
-        if end is None:  # the first answer is still to come
+        if end is None:  # nothing was fetched yet
             return
-        lanes = self._lanes.get(partition)
-        done = lanes.committable if lanes else None
+        tasks = self._tasks.get(partition)
+        done = tasks.committable if tasks else None
         if done is None:
             done = await self._consumer.position(partition)
         self._show_lag(partition, max(0, end - done))
         self._measured.add(partition)
 
     def _forget_lag(self, partitions: Iterable[TopicPartition]) -> None:
-        """Whoever has these next will show it."""
+        """Sets the lag of revoked partitions to 0; their next consumer records it."""
         for partition in self._measured.intersection(partitions):
             self._measured.remove(partition)
             self._show_lag(partition, 0)
@@ -187,12 +194,15 @@ class _Member(ConsumerRebalanceListener):
         CONSUMER_LAG.set(lag, {"topic": partition.topic, "partition": str(partition.partition)})
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
-        """Commits how far these are; what cannot be committed is done again, and has no effect."""
+        """Commits the progress of these partitions.
+
+        Logs a failure: messages beyond the last commit are handled again, without effect.
+        """
         offsets = {
             partition: offset
             for partition in partitions
-            if partition in self._lanes
-            and (offset := self._lanes[partition].committable) is not None
+            if partition in self._tasks
+            and (offset := self._tasks[partition].committable) is not None
             and offset != self._committed.get(partition)
         }
         if not offsets or not self._is_member():
@@ -201,48 +211,53 @@ class _Member(ConsumerRebalanceListener):
             async with asyncio.timeout(COMMIT_TIMEOUT):
                 await self._consumer.commit(offsets)
         except CommitFailedError:
-            logger.info("The group was rebalanced before a commit; it is read again there")
+            logger.info(
+                "offsets_lost_to_rebalance",
+                message="The group was rebalanced before a commit; the messages are read again",
+            )
         except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
-            logger.debug("Offsets were not committed: %r", error)
+            logger.debug(
+                "offsets_uncommitted", message="Could not commit offsets", reason=repr(error)
+            )
         else:
             self._committed |= offsets
 
     def _is_member(self) -> bool:
-        """Whether the broker knows us. It takes the commits of a client that names no member, also
-        those of positions that we had before the broker lost its data, and would skip as many."""
-        coordinator = self._consumer._coordinator  # noqa: SLF001 (nothing public tells)
+        """Whether this client is a member of the group.
+
+        The broker also accepts commits without a member id. After it has lost its data, such a
+        commit of earlier positions would skip new messages.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 (there is no public attribute)
         return coordinator is not None and bool(coordinator.member_id)
 
     async def _finish(self, partitions: list[TopicPartition], seconds: float) -> None:
-        """Waits for what is under way, commits, and gives up what is not done."""
-        lanes = [self._lanes[partition] for partition in partitions if partition in self._lanes]
+        """Waits for unfinished messages for a time, abandons the rest, and commits."""
+        running = [self._tasks[partition] for partition in partitions if partition in self._tasks]
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(each.drain() for each in lanes))
-        await asyncio.gather(*(each.abandon() for each in lanes))
+                await asyncio.gather(*(each.drain() for each in running))
+        await asyncio.gather(*(each.abandon() for each in running))
         await self._commit(partitions)
         for partition in partitions:
-            self._lanes.pop(partition, None)
+            self._tasks.pop(partition, None)
             self._committed.pop(partition, None)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Called before a rebalance, while no messages are handed out."""
+        """Called by aiokafka before a rebalance; no messages are fetched meanwhile."""
         partitions = [*revoked]
         await self._finish(partitions, REVOKE_SECONDS)
         self._forget_lag(partitions)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Called after one; messages come from the committed offsets on."""
+        """Called by aiokafka after a rebalance; fetching starts at the committed offsets."""
         names = sorted(f"{one.topic}/{one.partition}" for one in assigned)
-        logger.info(
-            "Partitions assigned",
-            extra={"event": "partitions_assigned", "partitions": names},
-        )
+        logger.info("partitions_assigned", message="Partitions assigned", partitions=names)
         self._joined.set()
 
 
-def _message(record: Record) -> Message:
-    return Message(
+def _message(record: Record) -> ConsumedMessage:
+    return ConsumedMessage(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,

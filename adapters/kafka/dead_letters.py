@@ -1,10 +1,12 @@
-"""Kafka: messages that can never have their effect, parked in `cart.dlq` with the reason.
+"""Kafka: the dead letter topic `cart.dlq`, for messages that cannot be processed.
 
-A letter has the key, the value and the headers of its message, and headers that begin with `dlq-`:
-where the message came from (`dlq-topic`, `dlq-partition`, `dlq-offset`, `dlq-timestamp`), why it is
-here (`dlq-error`, a stable code; `dlq-detail`, for people) and since when (`dlq-time`). The topic
-is only ever appended to: that a letter was replayed or dropped is a message of its own, which
-names it by `dlq-resolves`.
+A letter has the key, value and headers of its message, and headers with the prefix `dlq-`:
+
+    dlq-topic, dlq-partition, dlq-offset, dlq-timestamp    the message
+    dlq-error (a stable code), dlq-detail (text)           why it was parked
+    dlq-time                                               when it was parked
+
+A second message records that a letter was replayed or dropped; `dlq-resolves` is the letter's id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,20 +18,20 @@ from adapters.kafka.publisher import EventPublisher, Outgoing
 from adapters.kafka.topics import Record, records
 from models.errors import EventUnusable
 from models.events import DEAD_LETTERS
-from models.incoming import MAX_EVENT_BYTES, Message
+from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
 from models.wire import timestamp
 from settings import Settings
 
 PREFIX = "dlq-"
 SAMPLE_BYTES = 4096
-"""What is kept of a message that is too large: it still stands in its topic."""
+"""How much is kept of a message that is too large. Its topic still has all of it."""
 
 Resolution = Literal["replayed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A parked message; `id` is its place in the topic, `size` that of the original in bytes."""
+    """A parked message. `id` is its partition and offset, `size` the original's size in bytes."""
 
     id: str
     topic: str
@@ -49,18 +51,18 @@ class Letter:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has all of its message, so that it can be replayed."""
+        """Whether the letter has the whole message, so that it can be replayed."""
         return self.size <= MAX_EVENT_BYTES
 
 
 class DeadLetters:
-    """Parks messages; raises `DependencyUnavailable` when Kafka does not take them now."""
+    """Writes to `cart.dlq`. Raises `DependencyUnavailable` when Kafka is unavailable."""
 
     def __init__(self, publisher: EventPublisher) -> None:
         self._publisher = publisher
 
-    async def park(self, message: Message, why: EventUnusable) -> None:
-        """Returns when the letter is acknowledged."""
+    async def park(self, message: ConsumedMessage, why: EventUnusable) -> None:
+        """Parks a message; returns when Kafka has acknowledged the letter."""
         whole = message.size <= MAX_EVENT_BYTES
         about = {
             "topic": message.topic,
@@ -86,11 +88,12 @@ class DeadLetters:
         )
 
     async def replay(self, letter: Letter) -> None:
-        """Sends the message again, as it was, and notes that.
+        """Sends the message again, unchanged, and records the replay.
 
-        Its time stays too, by which an event without an id is known: two replays have one effect.
+        The timestamp is kept because it identifies an event without an id: so two replays have one
+        effect.
         """
-        again = Outgoing(
+        message = Outgoing(
             id=letter.id,
             topic=letter.topic,
             key=letter.key,
@@ -98,11 +101,11 @@ class DeadLetters:
             headers=letter.headers,
             timestamp=letter.timestamp,
         )
-        await self._publisher.send([again])
+        await self._publisher.send([message])
         await self._resolve(letter, "replayed", "")
 
     async def drop(self, letter: Letter, reason: str) -> None:
-        """Notes that nothing is to be done about it, and why."""
+        """Records that the letter was dropped, and why."""
         await self._resolve(letter, "dropped", reason)
 
     async def _resolve(self, letter: Letter, resolution: Resolution, reason: str) -> None:
@@ -123,7 +126,7 @@ class DeadLetters:
 
 
 async def letters(settings: Settings) -> list[Letter]:
-    """All letters that the topic has now, with what became of each, oldest first.
+    """All letters in the topic with their resolutions, oldest first.
 
     Raises `KafkaError` or `OSError`.
     """
@@ -141,7 +144,7 @@ async def letters(settings: Settings) -> list[Letter]:
 
 
 def _without_ours(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
-    """Without what only this module says: a message could claim anything."""
+    """Removes `dlq-` headers that a message brought along: only this module sets them."""
     return tuple(header for header in headers if not header[0].startswith(PREFIX))
 
 

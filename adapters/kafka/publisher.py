@@ -1,17 +1,17 @@
-"""Kafka: publishing events. Everything that waits is bounded; a lost answer means "not published".
+"""Kafka: publishing events. All waits are bounded. A lost answer means "not published".
 
-The producer is made anew after a failure: a batch whose sequence is in doubt would be refused for
-ever (`OutOfOrderSequenceNumber`), and what an old producer still holds must not arrive late. Who
-loses its producer by another's failure goes on with the new one.
+The producer is replaced after a failure: Kafka would refuse all later messages of a producer with
+an unknown sequence number (`OutOfOrderSequenceNumber`), and a message that an old producer still
+buffers must not arrive late. Other calls on a replaced producer continue with the new one.
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -30,20 +30,20 @@ from aiokafka.errors import (
 )
 
 from adapters.breaker import CircuitBreaker
+from models.effects import EventEffect
 from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
-from models.messages import EventEffect
 from settings import Settings
 from telemetry import tracing
 from telemetry.metrics import NOT_PUBLISHED, PUBLISHED
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
 
-# Kafka's answers that are about the one message, not about Kafka.
+# Errors that are about one message, not about Kafka.
 _REFUSALS = (
     InvalidTimestampError,
     InvalidTopicError,
@@ -51,8 +51,8 @@ _REFUSALS = (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-# The producer is of no use any more, mostly because another message failed on it. None of these
-# leaves a message in doubt.
+# The producer is unusable, usually because another message failed on it. It is known which messages
+# were not published, so they can be sent again.
 _PRODUCER_LOST = (
     InvalidProducerEpoch,
     OutOfOrderSequenceNumber,
@@ -64,7 +64,7 @@ _PRODUCER_LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send; `id` names it when it is refused, `timestamp` is in milliseconds."""
+    """A message to send. `id` identifies it in `EffectRefused`; `timestamp` is in milliseconds."""
 
     id: str
     topic: str
@@ -72,11 +72,11 @@ class Outgoing:
     value: bytes
     headers: Sequence[tuple[str, bytes]]
     timestamp: int | None = None
-    traceparent: str | None = None  # of the operation that made it, if that was traced
+    traceparent: str | None = None  # of the operation that produced it, if it was traced
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
-    """How every Kafka client of this service connects."""
+    """The connection options of all Kafka clients of this service."""
     protocol = settings.kafka_security_protocol
     options: dict[str, Any] = {
         "bootstrap_servers": list(settings.kafka),
@@ -101,7 +101,7 @@ async def ping(settings: Settings, *, timeout: float = CONNECT_SECONDS) -> None:
 
 
 async def _topics(connection: dict[str, Any], timeout: float) -> set[str]:
-    """The topics that a broker has now."""
+    """The names of the existing topics."""
     client = AIOKafkaClient(**connection, request_timeout_ms=round(timeout * 1000))
     try:
         async with asyncio.timeout(timeout):
@@ -115,7 +115,7 @@ async def _topics(connection: dict[str, Any], timeout: float) -> set[str]:
 
 
 class EventPublisher:
-    """Publishes events with acks from all replicas."""
+    """Publishes events, acknowledged by all in-sync replicas."""
 
     def __init__(self, settings: Settings) -> None:
         self._connection = connection_options(settings)
@@ -133,40 +133,45 @@ class EventPublisher:
         self._breaker = CircuitBreaker("kafka", call="publish", failures=1, cooldown_seconds=1.0)
 
     async def warm_up(self) -> None:
-        """Connects ahead of the first event, when a broker is there."""
+        """Connects before the first event. Does not raise when Kafka is unavailable."""
         try:
             async with self._breaker.guard():
                 await self._started()
         except DependencyUnavailable:
-            return  # the breaker has said so; the next event tries again
+            return  # the circuit breaker has logged it; the next event tries again
 
     async def close(self) -> None:
-        """Ends the producer; waits for those that are ending, each for a bounded time."""
+        """Closes all producers; waits at most `CLOSE_SECONDS`."""
         self._retire(self._producer)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
 
-    async def publish(self, events: Sequence[EventEffect], *, anyway: bool = False) -> None:
-        """Publishes in this order; returns only when all were acknowledged.
+    async def publish(self, events: Sequence[EventEffect], *, bypass_breaker: bool = False) -> None:
+        """Publishes events in this order; returns when Kafka has acknowledged all.
 
-        `anyway` also while the circuit is open. Raises `EffectRefused` when Kafka does not take one
-        of them, else `DependencyUnavailable`.
+        Raises `EffectRefused` when Kafka refuses one of them, and `DependencyUnavailable` when it
+        does not answer, or while the circuit is open unless `bypass_breaker` is set.
         """
         try:
-            await self.send([_outgoing(event) for event in events], anyway=anyway)
+            await self.send([_outgoing(event) for event in events], bypass_breaker=bypass_breaker)
         except CartServiceError as error:
-            why = "refused" if isinstance(error, EffectRefused) else "unavailable"
+            reason = "refused" if isinstance(error, EffectRefused) else "unavailable"
             for event in events:
-                NOT_PUBLISHED.add(1, {"topic": event.topic, "error": why})
+                NOT_PUBLISHED.add(1, {"topic": event.topic, "error": reason})
             raise
         for event in events:
             PUBLISHED.add(1, {"topic": event.topic})
-            about = {"event": "event_published", "topic": event.topic, "eventId": event.id}
-            logger.info("Event published", extra={**about, "cartId": event.key})
+            logger.info(
+                "event_published",
+                message="Event published",
+                topic=event.topic,
+                eventId=event.id,
+                cartId=event.key,
+            )
 
-    async def send(self, messages: Sequence[Outgoing], *, anyway: bool = False) -> None:
-        """The same for messages of any kind."""
-        async with self._breaker.guard(anyway=anyway):
+    async def send(self, messages: Sequence[Outgoing], *, bypass_breaker: bool = False) -> None:
+        """As `publish`, for messages of any kind. Counts and logs nothing."""
+        async with self._breaker.guard(bypass_breaker=bypass_breaker):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
@@ -179,7 +184,7 @@ class EventPublisher:
     async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
         """Raises `EffectRefused` for the first message whose topic does not exist.
 
-        A producer waits for such a topic as it does for Kafka itself, so Kafka is asked.
+        The producer only times out, as it does without Kafka, so this reads the topics.
         """
         try:
             topics = await _topics(self._connection, ASK_SECONDS)
@@ -192,7 +197,7 @@ class EventPublisher:
                 )
 
     async def _send(self, messages: Sequence[Outgoing]) -> bool:
-        """False when the producer was of no use any more: the next one may be."""
+        """Sends all messages; False when the producer was lost and the next one may succeed."""
         producer = await self._started()
         try:
             for message in messages:
@@ -203,7 +208,7 @@ class EventPublisher:
         except _PRODUCER_LOST:
             self._retire(producer)
             return False
-        except BaseException:  # also a refused or cancelled message has used up its sequence number
+        except BaseException:  # a refused or cancelled message has used its sequence number, too
             self._retire(producer)
             raise
         else:
@@ -217,28 +222,28 @@ class EventPublisher:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         await producer.start()
                 except (KafkaError, OSError, TimeoutError) as error:
-                    self._end(producer)
+                    self._close(producer)
                     raise DependencyUnavailable("kafka", repr(error)) from error
                 except BaseException:
-                    self._end(producer)
+                    self._close(producer)
                     raise
                 self._producer = producer
             return self._producer
 
     def _retire(self, producer: AIOKafkaProducer | None) -> None:
-        """Ends this producer, unless somebody else has; never the one that came after it."""
+        """Closes the producer, unless it was replaced already."""
         if producer is not None and producer is self._producer:
             self._producer = None
-            self._end(producer)
+            self._close(producer)
 
-    def _end(self, producer: AIOKafkaProducer) -> None:
+    def _close(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.create_task(_stop(producer))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
 async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
-    """Returns when the message is acknowledged."""
+    """Sends a message; returns when Kafka has acknowledged it."""
     with tracing.sending(message.topic, message.traceparent) as headers:
         delivery = await producer.send(
             message.topic,
@@ -266,4 +271,8 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:
-        logger.debug("Kafka producer did not stop cleanly: %r", error)
+        logger.debug(
+            "producer_not_stopped",
+            message="The Kafka producer did not stop cleanly",
+            reason=repr(error),
+        )

@@ -1,8 +1,4 @@
-"""Kafka: what topics have, from a place in each partition to their end now.
-
-For whoever reads them out without being in a group. What is not in here: the consumer of other
-services' events (`adapters.kafka.consumer`).
-"""
+"""Kafka: reading topics up to their current end, without a consumer group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -21,11 +17,11 @@ Record = ConsumerRecord[bytes | None, bytes | None]
 async def records(
     settings: Settings, *topics: str, since: Mapping[TopicPartition, int] | None = None
 ) -> AsyncIterator[Record]:
-    """All records that the topics have now, each partition's in order.
+    """All records of the topics up to their current end, in the order of each partition.
 
-    `since` has the offsets to begin at; a partition that it does not name is read from its
-    beginning. Raises `KafkaError` or `OSError`, and `KafkaTimeoutError` when the broker, for
-    `STALL_SECONDS`, hands out nothing of what it says it has.
+    `since` has the offsets to begin at; a partition without one is read from its beginning. Raises
+    `KafkaError` or `OSError`, and `KafkaTimeoutError` when the broker returns none of the remaining
+    records for `STALL_SECONDS`.
     """
     loop = asyncio.get_running_loop()
     consumer = AIOKafkaConsumer(
@@ -33,11 +29,11 @@ async def records(
         **connection_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=20,  # a partition that has been read to its end is not waited for
+        fetch_max_wait_ms=20,  # do not wait for new records
     )
     await consumer.start()
     try:
-        partitions = consumer.assignment()  # all, since it is in no group
+        partitions = consumer.assignment()  # all partitions: the consumer has no group
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions) | dict(since or {})
         waiting = {one for one in partitions if ends[one] > begins[one]}
@@ -53,8 +49,8 @@ async def records(
                 deadline = loop.time() + STALL_SECONDS
             elif loop.time() > deadline:
                 missing = ", ".join(f"{one.topic}/{one.partition}" for one in sorted(waiting))
-                raise KafkaTimeoutError(f"the broker does not hand out all of {missing}")
-            # By the position, which also moves over what is no message.
+                raise KafkaTimeoutError(f"the broker does not return all records of {missing}")
+            # By position, which also passes over entries that are no records.
             waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
     finally:
         await consumer.stop()

@@ -1,1 +1,4 @@
-"""MongoDB: the client (`client`), and one module for each thing that is stored or read."""
+"""MongoDB: the client (`client`), and a module for each group of queries.
+
+The stores without a client of their own use the documents that `client.connect` has bound.
+"""

@@ -1,38 +1,39 @@
-"""MongoDB: what events need to know of carts beyond the one that a saga changes.
+"""MongoDB: reads for events that concern more than one cart version or more than one cart."""
 
-It works on the documents that `adapters.mongo.client.connect` has bound.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from beanie import PydanticObjectId
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
-from models.cart import Cart
-from models.messages import AvailabilityNews
-from models.operation import Operation
+from models.cart import CartKey, ProductAvailability
+from models.documents import Cart, OperationRecord
 from models.ordering import ordered_lines
 from models.steps import FindOrdered, Ordered
 
 
 @dataclass(frozen=True, slots=True)
-class CartKey:
-    """A cart, and whose it is."""
+class CartRef:
+    """A cart's id and owner."""
 
     cart_id: str
-    store_id: str
-    user_id: str
+    key: CartKey
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "CartRef":
+        """From the fields `_id`, `storeId` and `userId` of a stored cart."""
+        return cls(str(stored["_id"]), CartKey(stored["storeId"], stored["userId"]))
 
 
 class CartScans:
-    """Reads over carts and records. Raises `DependencyUnavailable` when MongoDB is away."""
+    """Reads of carts and records. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def ordered(self, request: FindOrdered) -> Ordered:
-        """What is still in a cart of what it had at a version."""
+        """The units of an earlier version of the cart that are still in it."""
         async with bounded(READ_SECONDS):
             cart = await Cart.find_one({"_id": PydanticObjectId(request.cart_id)})
-            since = Operation.get_pymongo_collection().find(
+            since = OperationRecord.get_pymongo_collection().find(
                 {
                     "cartId": request.cart_id,
                     "state": "committed",
@@ -46,11 +47,11 @@ class CartScans:
         return Ordered(lines=ordered_lines(now, moves, request.items))
 
     async def to_mark(
-        self, news: AvailabilityNews, *, store_id: str | None, after: str | None, limit: int
-    ) -> list[CartKey]:
-        """The next carts whose line of the product is older than the news, in order of their ids.
+        self, news: ProductAvailability, *, store_id: str | None, after: str | None, limit: int
+    ) -> list[CartRef]:
+        """The next carts whose line of the product is older than the news, by id.
 
-        `store_id` None means all stores, `after` None from the beginning.
+        `store_id` None means all stores, `after` None the first page.
         """
         line = {
             "productId": news.product_id,
@@ -66,6 +67,4 @@ class CartScans:
             found = Cart.get_pymongo_collection().find(
                 query, {"storeId": 1, "userId": 1}, sort=[("_id", 1)], limit=limit
             )
-            return [
-                CartKey(str(cart["_id"]), cart["storeId"], cart["userId"]) async for cart in found
-            ]
+            return [CartRef.of(cart) async for cart in found]

@@ -1,4 +1,4 @@
-"""MongoDB: the client, its time limits, and what its errors mean here."""
+"""MongoDB: the client, its time limits, and the translation of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,17 +17,16 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
-from models.cart import Cart
+from models.documents import Cart, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
-from models.operation import Operation
 from models.upkeep.figures import BusinessFigures
 from models.upkeep.watch import HoldWatch
 from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, Operation, IntakeHold)  # those with indexes
+DOCUMENTS = (Cart, OperationRecord, IntakeHold)  # the documents with indexes
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
@@ -39,7 +38,7 @@ SETTLE_SECONDS = 12.0
 INDEX_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
 
-_PASSING_LABELS = (
+_TRANSIENT_LABELS = (
     "TransientTransactionError",
     "UnknownTransactionCommitResult",
     "RetryableWriteError",
@@ -47,9 +46,9 @@ _PASSING_LABELS = (
 
 
 class _Binding(Initializer):
-    """`init_beanie` without its two calls to the server, so that a process starts without one.
+    """`init_beanie` without its two calls to the server, so that a process starts without MongoDB.
 
-    What they answer matters for time series, views and the making of indexes only.
+    Their results are used only for time series, views and creating indexes.
     """
 
     async def _load_cached_info(self) -> None:
@@ -57,8 +56,8 @@ class _Binding(Initializer):
         self._existing_collections = []
 
 
-class _Money(TypeEncoder):
-    """How the driver stores an amount, as Beanie does (`models.money`)."""
+class _DecimalEncoder(TypeEncoder):
+    """Stores `Decimal` as `Decimal128`, as Beanie does (`models.money`)."""
 
     python_type = Decimal
 
@@ -67,12 +66,12 @@ class _Money(TypeEncoder):
 
 
 def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
-    """A client; its connections are made when they are needed."""
+    """A client, which connects on its first command."""
     return AsyncMongoClient(
         uri.get_secret_value(),
         appname=app_name,
         tz_aware=True,
-        type_registry=TypeRegistry([_Money()]),
+        type_registry=TypeRegistry([_DecimalEncoder()]),
         w="majority",
         readConcernLevel="majority",
         retryWrites=True,
@@ -86,17 +85,17 @@ def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
 
 
 async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
-    """A client to which this process's documents are bound; succeeds while MongoDB is away."""
+    """A client with this process's documents bound to it. Succeeds while MongoDB is unavailable."""
     client = open_client(uri, app_name=app_name)
     await bind(client)
     return client
 
 
 async def bind(client: MongoClient) -> None:
-    """Lets this process's documents work with a client; they work with one at a time."""
+    """Binds this process's documents to a client, in place of the one before."""
     await _Binding(
         database=_database(client),
-        document_models=[*DOCUMENTS, BusinessFigures, HoldWatch],
+        document_models=[*DOCUMENTS, Store, BusinessFigures, HoldWatch],
         skip_indexes=True,
     )
 
@@ -106,7 +105,7 @@ def _database(client: MongoClient) -> AsyncDatabase[dict[str, Any]]:
 
 
 async def close(client: MongoClient) -> None:
-    """Closes the client; after an outage the driver's own end can take ten seconds."""
+    """Closes the client; waits at most `CLOSE_SECONDS`. After an outage the driver takes longer."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.close()
@@ -115,7 +114,7 @@ async def close(client: MongoClient) -> None:
 
 
 async def create_indexes(client: MongoClient) -> None:
-    """Creates all indexes; those that exist are left alone."""
+    """Creates all indexes that do not exist yet."""
     async with bounded(INDEX_SECONDS):
         for document in DOCUMENTS:
             collection = _database(client)[document.Settings.name]
@@ -124,7 +123,10 @@ async def create_indexes(client: MongoClient) -> None:
 
 @asynccontextmanager
 async def bounded(seconds: float) -> AsyncIterator[None]:
-    """Gives what is inside `seconds` in all, and names MongoDB when it does not answer."""
+    """Limits the block to `seconds` in all.
+
+    Raises `DependencyTimeout` or `DependencyUnavailable` when MongoDB does not answer.
+    """
     with measured_call("mongodb", "command"):
         try:
             with pymongo.timeout(seconds):
@@ -133,7 +135,7 @@ async def bounded(seconds: float) -> AsyncIterator[None]:
             if error.timeout:
                 raise DependencyTimeout("mongodb", str(error)) from error
             if isinstance(error, ConnectionFailure) or any(
-                error.has_error_label(label) for label in _PASSING_LABELS
+                error.has_error_label(label) for label in _TRANSIENT_LABELS
             ):
                 raise DependencyUnavailable("mongodb", str(error)) from error
             raise

@@ -1,15 +1,11 @@
-"""MongoDB: the figures of the business, aggregated over carts and records.
-
-It works on the documents that `adapters.mongo.client.connect` has bound.
-"""
+"""MongoDB: business figures, aggregated over carts and records."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
-from models.cart import Cart
+from models.documents import Cart, OperationRecord
 from models.money import Money
-from models.operation import Operation
 from models.upkeep.figures import WINDOW_DAYS, BusinessFigures, EndedCarts, rate
 
 AGGREGATE_SECONDS = 60.0
@@ -17,10 +13,10 @@ _ENDED = {"order_completed": "ordered", "expired": "expired", "user": "cleared"}
 
 
 class FigureStore:
-    """Raises `DependencyUnavailable` when MongoDB does not answer."""
+    """The stored figures. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def measure(self, at: datetime) -> BusinessFigures:
-        """Reads all carts, and the records of those that have ended lately."""
+        """Aggregates all carts, and the records of carts that ended in the last `WINDOW_DAYS`."""
         carts, items, value = await self._carts()
         ended = await self._ended(at - timedelta(days=WINDOW_DAYS))
         return BusinessFigures(
@@ -34,17 +30,17 @@ class FigureStore:
         )
 
     async def keep(self, figures: BusinessFigures) -> None:
-        """Replaces the ones before."""
+        """Replaces the stored figures."""
         async with bounded(READ_SECONDS):
             await figures.save()
 
     async def latest(self) -> BusinessFigures | None:
-        """The latest figures; None before the first."""
+        """The stored figures; None before the first measurement."""
         async with bounded(LIST_SECONDS):
             return await BusinessFigures.find_one()
 
     async def _carts(self) -> tuple[int, int, dict[str, Money]]:
-        """Carts, units, and value by currency."""
+        """The number of carts and units, and the value by currency."""
         by_currency: dict[str, Any] = {
             "_id": "$currency",
             "carts": {"$sum": 1},
@@ -64,7 +60,7 @@ class FigureStore:
         ended = {"operation": "ClearCart", "state": "committed", "at": {"$gte": since}}
         by_reason = {"_id": "$reason", "carts": {"$sum": 1}}
         async with bounded(AGGREGATE_SECONDS):
-            found = await Operation.get_pymongo_collection().aggregate(
+            found = await OperationRecord.get_pymongo_collection().aggregate(
                 [{"$match": ended}, {"$group": by_reason}]
             )
             rows = {row["_id"]: row["carts"] async for row in found}

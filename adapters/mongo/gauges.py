@@ -1,20 +1,20 @@
-"""What a worker shows of what MongoDB has: the figures of the business, what relays have to do,
-and which holds no cart explains.
+"""Gauges of stored data: business figures, pending effects, and reservations without a cart.
 
-Read every few seconds, not with each scrape. Every worker shows the same.
+A worker reads the data every `EVERY_SECONDS`, not on each scrape. All workers show the same values.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
+import structlog
+
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.watch import WatchStore
+from models.effects import EffectKind
 from models.errors import DependencyUnavailable
-from models.relays import RelayKind
 from models.upkeep.watch import WATCHED
 from telemetry.metrics import (
     ABANDONMENT_RATE,
@@ -26,7 +26,7 @@ from telemetry.metrics import (
     VALUE_TOTAL,
 )
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 EVERY_SECONDS = 5.0
 
@@ -35,7 +35,7 @@ EVERY_SECONDS = 5.0
 async def showing_stored(
     figures: FigureStore, outbox: Outbox, watches: WatchStore
 ) -> AsyncIterator[None]:
-    """Keeps the gauges up to date for as long as the block runs."""
+    """Keeps the gauges up to date while the block runs."""
     showing = asyncio.create_task(_keep_showing(figures, outbox, watches))
     try:
         yield
@@ -52,17 +52,17 @@ async def _keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStor
             await show_figures(figures)
             await show_drifts(watches)
         except DependencyUnavailable as error:
-            logger.debug("Gauges are not up to date: %s", error)
-        except Exception:  # it must go on showing
-            logger.exception("Gauges cannot be read")
+            logger.debug("gauges_stale", message="Gauges are not up to date", reason=str(error))
+        except Exception:  # a defect must not stop the loop
+            logger.exception("gauges_unreadable", message="Could not update the gauges")
         await asyncio.sleep(EVERY_SECONDS)
 
 
 async def show_pending(outbox: Outbox) -> None:
-    """How many effects wait for relays, and since when."""
+    """Sets the gauges of pending effects, and the age of the oldest."""
     waiting = await outbox.waiting(shards=1)
     now = datetime.now(UTC)
-    for kind in RelayKind:
+    for kind in EffectKind:
         of_kind = [one for one in waiting if one.kind is kind]
         since = min((one.oldest for one in of_kind), default=now)
         OUTBOX_PENDING.set(sum(one.effects for one in of_kind), {"kind": kind.value})
@@ -70,7 +70,7 @@ async def show_pending(outbox: Outbox) -> None:
 
 
 async def show_figures(store: FigureStore) -> None:
-    """The latest figures of the business; none before the first."""
+    """Sets the gauges of the business figures, once there are any."""
     figures = await store.latest()
     if figures is None:
         return
@@ -83,7 +83,7 @@ async def show_figures(store: FigureStore) -> None:
 
 
 async def show_drifts(watches: WatchStore) -> None:
-    """The holds that no cart explains; nothing before the first look."""
+    """Sets the gauges of drifting reservations, once the watch has looked."""
     watch = await watches.latest()
     if watch is None:
         return

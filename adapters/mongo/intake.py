@@ -1,4 +1,4 @@
-"""MongoDB: the holds on the intake of stores, which operators set and the API obeys."""
+"""MongoDB: stores that operators have paused. The API rejects changes of their carts."""
 
 from datetime import datetime
 
@@ -10,18 +10,15 @@ from models.intake import IntakeHold
 
 
 class IntakeHolds:
-    """Works on the documents that `adapters.mongo.client.connect` has bound.
-
-    Raises `DependencyUnavailable` when MongoDB does not answer.
-    """
+    """Paused stores. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def active(self) -> list[IntakeHold]:
-        """All holds that have not ended; there are few."""
+        """The stores that are paused now; there are few."""
         async with bounded(READ_SECONDS):
             return await IntakeHold.find({"active": True}).sort("+at").to_list()
 
     async def hold(self, hold: IntakeHold) -> IntakeHold:
-        """Holds a store's intake; answers the hold that there is, an earlier one if there was."""
+        """Pauses a store; returns the active pause, which may be an earlier one."""
         async with bounded(READ_SECONDS):
             try:
                 return await hold.insert()
@@ -32,7 +29,7 @@ class IntakeHolds:
     async def release(
         self, store_id: str, *, by: str, reason: str, at: datetime
     ) -> IntakeHold | None:
-        """Ends a store's hold and answers it; None when there is none."""
+        """Resumes a store; returns the ended pause, or None if the store was not paused."""
         ended = {
             "active": False,
             "releasedBy": by,

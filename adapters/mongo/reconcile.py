@@ -1,20 +1,14 @@
-"""MongoDB: what reconciling reads of carts and of their records.
+"""MongoDB: reads of carts and records for reconciling."""
 
-It works on the documents that `adapters.mongo.client.connect` has bound.
-"""
-
-from collections import deque
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
-from models.cart import Cart
-from models.operation import Operation
-from models.upkeep.watch import HoldWatch
+from adapters.mongo.stores import StoreRegistry
+from models.documents import Cart, OperationRecord
 
 PAGE = 500
-LATELY = 1000  # operations
 _BRIEF = {
     "userId": 1,
     "version": 1,
@@ -26,7 +20,7 @@ _BRIEF = {
 
 @dataclass(frozen=True, slots=True)
 class BriefCart:
-    """A cart as far as it is compared: its units by product, and what the cache should say."""
+    """The fields of a cart that are compared. `lines` is product id -> units."""
 
     user_id: str
     version: int
@@ -35,45 +29,29 @@ class BriefCart:
 
 
 class CartBooks:
-    """Raises `DependencyUnavailable` when MongoDB does not answer."""
+    """Reads for reconciling. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def stores(self, after: str = "") -> AsyncIterator[str]:
-        """The stores after this one, in order: those that have carts, had an operation lately, or
-        are known to hold what no cart has."""
-        beside = deque(sorted(store for store in await self._without_carts() if store > after))
+        """The stores after `after`, in order: those registered, and those with carts."""
+        registered = StoreRegistry().after(after)
+        registered_next = await anext(registered, None)
         while True:
             async with bounded(READ_SECONDS):
-                found = await Cart.get_pymongo_collection().find_one(
+                cart = await Cart.get_pymongo_collection().find_one(
                     {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
                 )
-            coming = [found["storeId"]] if found else []
-            if beside:
-                coming.append(beside[0])
-            if not coming:
+            stores = [cart["storeId"]] if cart else []
+            if registered_next is not None:
+                stores.append(registered_next)
+            if not stores:
                 return
-            after = min(coming)
-            while beside and beside[0] <= after:
-                beside.popleft()
+            after = min(stores)
+            while registered_next is not None and registered_next <= after:
+                registered_next = await anext(registered, None)
             yield after
 
-    @staticmethod
-    async def _without_carts() -> set[str]:
-        """Stores where something may be held though they may have no cart."""
-        async with bounded(LIST_SECONDS):
-            lately = await Operation.get_pymongo_collection().aggregate(
-                [
-                    {"$match": {"pending": False}},
-                    {"$sort": {"at": -1}},
-                    {"$limit": LATELY},
-                    {"$group": {"_id": "$storeId"}},
-                ]
-            )
-            stores = {row["_id"] async for row in lately}
-            watch = await HoldWatch.find_one()
-        return stores | {one.store_id for one in watch.drifts} if watch else stores
-
     async def carts(self, store_id: str, *, after: str) -> AsyncIterator[BriefCart]:
-        """A store's carts, by user, in pages."""
+        """A store's carts after a user, by user."""
         while True:
             async with bounded(LIST_SECONDS):
                 page = await (
@@ -91,7 +69,7 @@ class CartBooks:
             after = page[-1]["userId"]
 
     async def pages(self, store_id: str, *, size: int) -> AsyncIterator[list[Cart]]:
-        """A store's whole carts, by user."""
+        """Pages of a store's carts with all fields, by user."""
         after = ""
         while True:
             wanted = {"storeId": store_id, "userId": {"$gt": after}}
@@ -104,24 +82,31 @@ class CartBooks:
             after = page[-1].user_id
 
     async def whole(self, store_id: str, user_ids: Collection[str]) -> list[Cart]:
-        """The carts of some users."""
+        """The carts of these users with all fields."""
         async with bounded(LIST_SECONDS):
             return await Cart.find({"storeId": store_id, "userId": {"$in": [*user_ids]}}).to_list()
+
+    async def users_with_cart(self, store_id: str, user_ids: Collection[str]) -> set[str]:
+        """The users among these who have a cart."""
+        wanted = {"storeId": store_id, "userId": {"$in": [*user_ids]}}
+        async with bounded(LIST_SECONDS):
+            found = Cart.get_pymongo_collection().find(wanted, {"_id": 0, "userId": 1})
+            return {cart["userId"] async for cart in found}
 
     async def stuck(
         self, store_id: str, *, after: str, up_to: str | None, before: datetime
     ) -> list[str]:
-        """The users with an effect that was pending before that time, in a range of users."""
+        """The users in a range with an effect that has been pending since before a time."""
         users = {"$gt": after} if up_to is None else {"$gt": after, "$lte": up_to}
         wanted = {"storeId": store_id, "pending": True, "userId": users, "at": {"$lt": before}}
         async with bounded(LIST_SECONDS):
-            found = Operation.get_pymongo_collection().find(
+            found = OperationRecord.get_pymongo_collection().find(
                 wanted, {"userId": 1}, hint="pending_by_cart"
             )
             return sorted({record["userId"] async for record in found})
 
-    async def pending(self, store_id: str, user_id: str) -> list[Operation]:
-        """The records of a cart with an effect to do, oldest first."""
+    async def pending(self, store_id: str, user_id: str) -> list[OperationRecord]:
+        """The records of a cart with a pending effect, oldest first."""
         wanted = {"storeId": store_id, "userId": user_id, "pending": True}
         async with bounded(READ_SECONDS):
-            return await Operation.find(wanted).sort("at").to_list()
+            return await OperationRecord.find(wanted).sort("at").to_list()

@@ -1,4 +1,4 @@
-"""MongoDB: the span of each command, for a process that traces."""
+"""MongoDB: a span for each command, in processes with tracing."""
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
 from pymongo.monitoring import (
@@ -8,17 +8,17 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
-from adapters.recent import Recent
+from adapters.bounded_cache import BoundedCache
 
-_MOST_OPEN = 1000  # the end of a command that was cancelled is never told
+_MAX_OPEN = 1000  # a cancelled command has no end event
 
 
 class MongoSpans(CommandListener):
-    """Names the command and its collection, never what is asked or answered."""
+    """Spans contain the command and its collection, no queries and no results."""
 
     def __init__(self) -> None:
         self._tracer = get_tracer("cart")
-        self._open: Recent[int, Span] = Recent(most=_MOST_OPEN)
+        self._open: BoundedCache[int, Span] = BoundedCache(max_size=_MAX_OPEN)
 
     def started(self, event: CommandStartedEvent) -> None:
         if not get_current_span().is_recording():

@@ -1,21 +1,18 @@
-"""MongoDB: what the watch over holds knows.
-
-It works on the documents that `adapters.mongo.client.connect` has bound.
-"""
+"""MongoDB: the state of the watch over reservations."""
 
 from adapters.mongo.client import READ_SECONDS, bounded
 from models.upkeep.watch import HoldWatch
 
 
 class WatchStore:
-    """Raises `DependencyUnavailable` when MongoDB does not answer."""
+    """The stored state. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def latest(self) -> HoldWatch | None:
-        """What is known; None before the first look."""
+        """The state after the latest look; None before the first."""
         async with bounded(READ_SECONDS):
             return await HoldWatch.find_one()
 
     async def keep(self, watch: HoldWatch) -> None:
-        """Replaces what was known."""
+        """Replaces the stored state."""
         async with bounded(READ_SECONDS):
             await watch.save()

@@ -1,1 +1,1 @@
-"""Redis: the pool of connections (`pool`), and one module for each use of it."""
+"""Redis: the connection pool (`pool`), and a module for each use of it."""

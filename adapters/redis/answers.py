@@ -1,23 +1,23 @@
-"""Redis pub/sub: the short cut by which an answer reaches the process that waits for it.
+"""Redis pub/sub: the reply channel, which carries results to the processes that wait for them.
 
-The worker announces how an operation ended on the channel of the API process that started it
-(`AnswerInbox.channel`). It is never a guarantee: who has heard nothing asks Temporal.
+The worker publishes the result of an operation on the channel of the process that started it
+(`AnswerInbox.channel`). Replies can be lost: a caller without one asks Temporal.
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from uuid import uuid4
 
 import orjson
+import structlog
 from pydantic import SecretStr, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from models.messages import OperationResult, ReplyTo
-from models.operation import Answer
+from models.outcomes import OperationResult, StoredAnswer
+from models.saga import ReplyTo
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 RECONNECT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
@@ -25,34 +25,26 @@ HEALTH_CHECK_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """Bytes for a channel."""
+class ReplyMessage:
+    """The bytes to publish on a channel."""
 
     channel: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What a caller hears: how it ended and, when it committed, the answer for the client."""
-
-    result: OperationResult
-    answer: Answer | None = None
-
-
-def announcement(reply_to: ReplyTo, result: OperationResult, answer: Answer | None) -> Announcement:
-    """One line of JSON for us, then the body as it goes to the client."""
+def reply_message(reply_to: ReplyTo, result: OperationResult) -> ReplyMessage:
+    """The reply: a line of JSON for the API, then the exact body for the client."""
     head = {
         "attemptId": reply_to.attempt_id,
-        "result": result.model_dump(mode="json"),
-        "status": answer.status if answer else None,
+        "result": result.model_dump(mode="json", exclude={"answer"}),
+        "status": result.answer.status if result.answer else None,
     }
-    body = answer.body.encode() if answer else b""
-    return Announcement(reply_to.channel, orjson.dumps(head) + b"\n" + body)
+    body = result.answer.body.encode() if result.answer else b""
+    return ReplyMessage(reply_to.channel, orjson.dumps(head) + b"\n" + body)
 
 
 class AnswerInbox:
-    """Listens on one channel for this process; each caller waits for its own future."""
+    """Receives this process's replies on one channel. Each caller awaits its own future."""
 
     def __init__(self, url: SecretStr) -> None:
         self._redis = Redis.from_url(
@@ -61,17 +53,17 @@ class AnswerInbox:
             health_check_interval=HEALTH_CHECK_SECONDS,
         )
         self.channel = f"cart:answers:{uuid4().hex}"
-        self._waiting: dict[str, asyncio.Future[Announced]] = {}
+        self._waiting: dict[str, asyncio.Future[OperationResult]] = {}
         self._listening = False
         self._listener: asyncio.Task[None] | None = None
 
     @property
     def is_listening(self) -> bool:
-        """Whether an answer can be heard now."""
+        """Whether the channel is subscribed to."""
         return self._listening
 
     def open(self) -> None:
-        """Begins to listen, for as long as the process lives, through any outage."""
+        """Starts listening, until `close`. Subscribes again after an outage."""
         self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -80,14 +72,14 @@ class AnswerInbox:
             await asyncio.gather(self._listener, return_exceptions=True)
         await self._redis.aclose()
 
-    def expect(self, attempt_id: str) -> asyncio.Future[Announced]:
-        """The future of an answer; call it before the operation is started."""
-        future: asyncio.Future[Announced] = asyncio.get_running_loop().create_future()
+    def expect(self, attempt_id: str) -> asyncio.Future[OperationResult]:
+        """The future of a reply. Call it before the operation starts."""
+        future: asyncio.Future[OperationResult] = asyncio.get_running_loop().create_future()
         self._waiting[attempt_id] = future
         return future
 
     def forget(self, attempt_id: str) -> None:
-        """Nobody waits any more."""
+        """Stops waiting for a reply."""
         future = self._waiting.pop(attempt_id, None)
         if future is not None:
             future.cancel()
@@ -103,27 +95,28 @@ class AnswerInbox:
                             continue
                         self._listening = True
                         if message["type"] == "message":
-                            self._hear(message["data"])
+                            self._receive(message["data"])
             except (RedisError, OSError, TimeoutError) as error:
                 if self._listening:
                     logger.warning(
-                        "Answers are not heard; they are asked for",
-                        extra={"event": "answers_unheard", "reason": repr(error)},
+                        "reply_channel_down",
+                        message="Reply channel is down; falling back to Temporal",
+                        reason=repr(error),
                     )
                 self._listening = False
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    def _hear(self, payload: bytes) -> None:
+    def _receive(self, payload: bytes) -> None:
         head, _, body = payload.partition(b"\n")
         try:
             fields = orjson.loads(head)
-            result = OperationResult.model_validate(fields["result"])
-            answer = (
-                Answer(status=fields["status"], body=body.decode()) if fields["status"] else None
-            )
+            result = OperationResult.model_validate(fields["result"], strict=False)
+            if fields["status"]:
+                answer = StoredAnswer(status=fields["status"], body=body.decode())
+                result = result.model_copy(update={"answer": answer})
         except (ValueError, KeyError, TypeError, ValidationError) as error:
-            logger.warning("An answer could not be read: %r", error)
+            logger.warning("reply_unreadable", message="Could not read a reply", reason=repr(error))
             return
         future = self._waiting.pop(str(fields.get("attemptId")), None)
         if future is not None and not future.done():
-            future.set_result(Announced(result, answer))
+            future.set_result(result)

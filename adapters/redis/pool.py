@@ -1,4 +1,4 @@
-"""Redis: one process's connections for everything that asks it, with their limits and errors."""
+"""Redis: a process's connections, with their limits and errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
@@ -22,20 +23,35 @@ MAX_CONNECTIONS = 64
 Use = Literal["cart", "stock", "rate_limit", "log_level"]
 
 
+class _Pipeline(Pipeline):
+    """A pipeline, with one span of its round trip."""
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        attributes: dict[str, str | int] = {
+            "db.system.name": "redis",
+            "db.operation.name": "PIPELINE",
+            "db.operation.batch.size": len(self.command_stack),
+        }
+        with tracing.span("PIPELINE", attributes):
+            return await super().execute(raise_on_error)
+
+
 class _Redis(Redis):
-    """The client, with a span of each command, which tells no key and no value."""
+    """The client, with a span for each command. Spans contain no keys and no values."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         command = str(args[0])
         with tracing.span(command, {"db.system.name": "redis", "db.operation.name": command}):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
 
 class RedisPool:
-    """One client and one circuit breaker: who finds Redis away spares all the others the wait.
+    """One client and one circuit breaker for all uses of Redis.
 
-    Connections are made when they are needed. With all of them in use a call waits for one, for at
-    most `CALL_SECONDS`.
+    Connects on the first call. A call waits for a free connection for at most `CALL_SECONDS`.
     """
 
     def __init__(self, url: SecretStr) -> None:
@@ -55,27 +71,22 @@ class RedisPool:
         await self._redis.aclose()
 
     async def ping(self) -> None:
-        """Raises `DependencyUnavailable` unless Redis answers, whatever the breaker thinks."""
-        async with _naming_redis():
+        """Raises `DependencyUnavailable` unless Redis answers. Ignores the circuit breaker."""
+        async with _as_unavailable():
             await self._redis.ping()
 
-    @property
-    def is_away(self) -> bool:
-        """Whether a call would fail at once now: Redis was away a moment ago."""
-        return self._breaker.is_open
-
     def script(self, text: str) -> AsyncScript:
-        """A Lua script, to be called inside `asked`."""
+        """A Lua script, to be called within `client`."""
         return self._redis.register_script(text)
 
     @asynccontextmanager
-    async def asked(self, use: Use) -> AsyncIterator[Redis]:
-        """The client; raises `DependencyUnavailable` when Redis does not answer inside.
+    async def client(self, use: Use) -> AsyncIterator[Redis]:
+        """The client. Raises `DependencyUnavailable` when Redis does not answer in the block.
 
-        What is done without Redis then is counted by its `use`.
+        Counts each such failure by `use`.
         """
         try:
-            async with self._breaker.guard(), _naming_redis():
+            async with self._breaker.guard(), _as_unavailable():
                 yield self._redis
         except DependencyUnavailable:
             REDIS_AWAY.add(1, {"use": use})
@@ -83,9 +94,9 @@ class RedisPool:
 
 
 @asynccontextmanager
-async def _naming_redis() -> AsyncIterator[None]:
+async def _as_unavailable() -> AsyncIterator[None]:
     try:
         yield
-    # RuntimeError is uvloop's for a write to a connection that was closed under it just now.
+    # uvloop raises RuntimeError for a write to a connection that was closed meanwhile.
     except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         raise DependencyUnavailable("redis", repr(error)) from error

@@ -1,7 +1,9 @@
-"""Redis: how many requests somebody may still make, as token buckets.
+"""Redis: rate limits as token buckets.
 
-A bucket holds a minute's requests and fills evenly; its time is Redis's own, so that all API
-processes agree. Without Redis nobody is limited.
+A bucket holds the requests of one minute and refills evenly. It uses the clock of Redis, so that
+all API processes agree.
+
+Not a library, because `limits` has windows (fixed, moving, sliding) but no token bucket.
 """
 
 import math
@@ -29,8 +31,11 @@ return {taken and 1 or 0, tostring(tokens)}
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a bucket said. `wait_seconds` is when the next request may come, `full_seconds` when
-    the bucket will be full again; both are rounded up."""
+    """The state of a bucket after a request.
+
+    `wait_seconds` is the time until the next token, `full_seconds` the time until the bucket is
+    full. Both are rounded up.
+    """
 
     allowed: bool
     limit: int
@@ -40,17 +45,17 @@ class Allowance:
 
 
 class RateLimiter:
-    """Raises `DependencyUnavailable` when Redis does not answer."""
+    """Token buckets. Raises `DependencyUnavailable` when Redis does not answer."""
 
     def __init__(self, redis: RedisPool) -> None:
         self._redis = redis
         self._take = redis.script(_TAKE)
 
-    async def take(self, who: str, *, per_minute: int) -> Allowance:
-        """Takes one request out of somebody's bucket, if there is one."""
-        async with self._redis.asked("rate_limit"):
+    async def take(self, subject: str, *, per_minute: int) -> Allowance:
+        """Takes one token from the subject's bucket, if it has one."""
+        async with self._redis.client("rate_limit"):
             allowed, left = await self._take(
-                keys=[f"cart:rate:{who}"], args=[per_minute, WINDOW_SECONDS]
+                keys=[f"cart:rate:{subject}"], args=[per_minute, WINDOW_SECONDS]
             )
         tokens, per_second = float(left), per_minute / WINDOW_SECONDS
         return Allowance(

@@ -1,20 +1,20 @@
-"""Redis: what the Inventory Service last said about products, at `inventory:{storeId}:{productId}`.
+"""Redis: the latest known stock of products, at `inventory:{storeId}:{productId}`.
 
-For showing only, never for a decision. Filled by who reads a cart, dropped by every operation on
-the product. So nothing here fails: without Redis nothing is known, and what could not be dropped is
-forgotten after its TTL.
+Used to show stock, never to decide. Reads of carts fill it, and operations on a product delete its
+entry. Nothing here raises `DependencyUnavailable`: without Redis no stock is known, and an entry
+that could not be deleted expires.
 """
 
-import logging
 from collections.abc import Collection
 
 import orjson
+import structlog
 
 from adapters.inventory import Stock
 from adapters.redis.pool import RedisPool
 from models.errors import DependencyUnavailable
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class StockCache:
@@ -25,12 +25,12 @@ class StockCache:
         self._ttl = ttl_seconds
 
     async def get(self, store_id: str, products: Collection[str]) -> dict[str, Stock]:
-        """What is known of these products, in one read."""
+        """The cached stock by product, without the products that are not cached."""
         try:
-            async with self._redis.asked("stock") as redis:
+            async with self._redis.client("stock") as redis:
                 found = await redis.mget([stock_key(store_id, product) for product in products])
-        except DependencyUnavailable as error:  # the breaker warns, once
-            logger.debug("Stock is shown without the cache: %s", error)
+        except DependencyUnavailable as error:  # the circuit breaker logs a warning, once
+            _log_unavailable("stock_unread", "Could not read the stock cache", error)
             return {}
         return {
             product: Stock(**orjson.loads(text))
@@ -39,23 +39,27 @@ class StockCache:
         }
 
     async def put(self, store_id: str, product: str, stock: Stock) -> None:
-        """Keeps what the inventory has just said."""
+        """Caches the stock of a product."""
         text = orjson.dumps({"available": stock.available, "held": stock.held})
         try:
-            async with self._redis.asked("stock") as redis:
+            async with self._redis.client("stock") as redis:
                 await redis.set(stock_key(store_id, product), text, ex=self._ttl)
         except DependencyUnavailable as error:
-            logger.debug("Stock was not cached: %s", error)
+            _log_unavailable("stock_uncached", "Could not cache stock", error)
 
     async def drop(self, store_id: str, products: Collection[str]) -> None:
-        """Forgets these products: their stock has changed."""
+        """Deletes products whose stock has changed."""
         try:
-            async with self._redis.asked("stock") as redis:
+            async with self._redis.client("stock") as redis:
                 await redis.delete(*(stock_key(store_id, product) for product in products))
         except DependencyUnavailable as error:
-            logger.debug("Stock was not dropped from the cache: %s", error)
+            _log_unavailable("stock_kept", "Could not delete stale stock", error)
+
+
+def _log_unavailable(event: str, message: str, error: DependencyUnavailable) -> None:
+    logger.debug(event, message=message, reason=str(error))
 
 
 def stock_key(store_id: str, product: str) -> str:
-    """Where a product's stock is cached."""
+    """The Redis key of a product's stock."""
     return f"inventory:{store_id}:{product}"

@@ -1,19 +1,21 @@
-"""The issuer's public keys, fetched from its JWKS URL and kept.
+"""The issuer's public keys, fetched from its JWKS URL and cached.
 
-Kept keys go on being used while the issuer is away. A key id that nobody knows makes us ask again,
-at most once in `REFRESH_SECONDS`, so that tokens of an attacker do not become requests of ours.
+Cached keys stay in use while the issuer is unavailable. An unknown key id causes a new fetch, at
+most once in `REFRESH_SECONDS`, so that forged tokens cannot flood the issuer with requests.
+
+Not `jwt.PyJWKClient`, because it fetches with urllib, which blocks the event loop.
 """
 
 import asyncio
-import logging
 import time
 from typing import Any
 
 import httpx
 import jwt
 import orjson
+import structlog
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 REFRESH_SECONDS = 30.0
 MAX_AGE_SECONDS = 600.0
@@ -28,7 +30,7 @@ class UnknownKeyError(Exception):
 
 
 class KeysUnavailableError(Exception):
-    """The keys could not be fetched, and none that is kept fits."""
+    """The keys could not be fetched, and no cached key has this id."""
 
 
 class JwksKeys:
@@ -56,7 +58,7 @@ class JwksKeys:
         await self._http.aclose()
 
     async def key(self, kid: str | None) -> Any:
-        """The key for a token with this id; without an id, the only key there is."""
+        """The key with this id; without an id, the issuer's only key."""
         found = self._find(kid)
         if found is None or self._age() > MAX_AGE_SECONDS:
             await self._refresh()
@@ -76,7 +78,7 @@ class JwksKeys:
         return float("inf") if self._asked_at is None else time.monotonic() - self._asked_at
 
     async def _refresh(self) -> None:
-        """Asks the issuer, unless that was done just now; joins a question that is under way."""
+        """Fetches the keys unless that was just done; joins a fetch that is in progress."""
         if self._fetching is None:
             wait = REFRESH_SECONDS if self._keys or not self._failed else FIRST_TRY_AGAIN_SECONDS
             if self._age() < wait:
@@ -94,14 +96,13 @@ class JwksKeys:
         except (httpx.HTTPError, ValueError, TypeError, KeyError, jwt.PyJWTError) as error:
             self._failed = True
             logger.warning(
-                "Token keys cannot be fetched",
-                extra={"event": "jwks_unavailable", "reason": repr(error)},
+                "jwks_unavailable", message="Could not fetch token keys", reason=repr(error)
             )
         finally:
             self._fetching = None
 
     async def _download(self) -> bytes:
-        """The document; slow and endless ones are given up."""
+        """The document; raises `ValueError` if it is too large or too slow."""
         deadline = time.monotonic() + FETCH_SECONDS
         body = b""
         async with self._http.stream("GET", self._url) as response:
@@ -113,13 +114,13 @@ class JwksKeys:
         return body
 
     def _usable(self, document: Any) -> dict[str | None, Any]:
-        """Keys of our algorithm that are meant for signatures (RFC 7517, 4.2)."""
+        """The signature keys for the configured algorithm (RFC 7517, 4.2)."""
         keys: dict[str | None, Any] = {}
         for entry in document["keys"][:MAX_KEYS]:
             try:
                 key = jwt.PyJWK(entry)
             except jwt.PyJWTError:
-                continue  # of a type that we do not know, as RFC 7517, 5 wants it
+                continue  # unknown key types are ignored (RFC 7517, 5)
             if key.algorithm_name == self._algorithm and key.public_key_use in {None, "sig"}:
                 keys[key.key_id] = key.key
         if not keys:

@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens (JWT) with one pinned algorithm.
+"""Authentication: bearer tokens (JWT) with one pinned algorithm.
 
 HS256 uses the shared secret of development; RS256 and ES256 the issuer's keys (`api.auth.jwks`).
 What a principal may do beyond the own cart is `Principal.administers`.
@@ -21,7 +21,7 @@ _SCHEME = "bearer"
 
 
 class _Claims(BaseModel):
-    """The claims that we read; the others are the issuer's business."""
+    """The claims that are read; all others are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -33,7 +33,7 @@ class _Claims(BaseModel):
 
 
 class Principal(BaseModel):
-    """Who a request speaks for."""
+    """The authenticated user of a request."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,7 +49,7 @@ class Principal(BaseModel):
 
     @property
     def administers_all(self) -> bool:
-        """Whether the principal is an admin of the service as a whole."""
+        """Whether the principal is an admin of all stores."""
         return ADMIN in self.roles and ALL_STORES in self.store_ids
 
 
@@ -65,7 +65,7 @@ class Authenticator:
         self._secret = settings.jwt_secret.get_secret_value()
         self._keys: JwksKeys | None = None
         if settings.jwt_algorithm is not JwtAlgorithm.HS256 and settings.jwt_jwks_url:
-            self._keys = JwksKeys(settings.jwt_jwks_url, self._algorithm, transport=transport)
+            self._keys = JwksKeys(str(settings.jwt_jwks_url), self._algorithm, transport=transport)
 
     async def close(self) -> None:
         if self._keys is not None:
@@ -91,7 +91,7 @@ class Authenticator:
                 algorithms=[self._algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
-                # An `iat` in the future refuses nothing (RFC 7519, 4.1.6): clocks differ.
+                # An `iat` in the future is accepted (RFC 7519, 4.1.6): clocks differ.
                 options={"require": ["exp", "iss", "aud", "sub"], "verify_iat": False},
             )
             return _Claims.model_validate(payload)
@@ -114,7 +114,7 @@ class Authenticator:
         return await self._keys.key(header.get("kid"))
 
 
-# What PyJWT lets through for a token whose parts are no sensible JSON.
+# Raised by PyJWT for a token whose parts are not the JSON that it expects.
 _GARBAGE = (ValueError, TypeError, AttributeError, RecursionError)
 
 

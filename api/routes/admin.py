@@ -10,19 +10,18 @@ from adapters.mongo.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
-from api.routes.operations import BASE_PATH
+from api.responses import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import CartList, EntityId, Time
-from models.cart import AvailabilityStatus
-from models.changes import cart_fields
+from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Admin"], route_class=CartRoute, responses=docs.PROTECTED
 )
 
-Page = Annotated[int, Query(ge=1, le=1_000_000, description="From 1.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="Carts on a page.")]
+Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, from 1.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Carts per page.")]
 
 
 @router.get(
@@ -33,7 +32,7 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Carts on a page.")]
     responses={
         200: docs.described(
             CartList,
-            "A page of carts, the newest first.",
+            "A page of carts, newest first.",
             page={
                 "data": {"carts": [docs.CART_EXAMPLE], "totalCount": 150, "totalPages": 15},
                 "success": True,
@@ -54,16 +53,16 @@ async def list_carts(
     user_id: Annotated[EntityId | None, Query(alias="userId")] = None,
     product_id: Annotated[EntityId | None, Query(alias="productId")] = None,
     availability: Annotated[
-        AvailabilityStatus | None, Query(description="Carts with such a line.")
+        AvailabilityStatus | None, Query(description="Only carts with such a line.")
     ] = None,
     updated_from: Annotated[
-        Time | None, Query(alias="updatedFrom", description="Changed at this time or later.")
+        Time | None, Query(alias="updatedFrom", description="Only carts changed since this time.")
     ] = None,
     updated_to: Annotated[
-        Time | None, Query(alias="updatedTo", description="Changed before this time.")
+        Time | None, Query(alias="updatedTo", description="Only carts changed before this time.")
     ] = None,
 ) -> Response:
-    """For admins of the store. Filters are joined by "and"."""
+    """For admins of the store. A cart must match all given filters."""
     if not call.principal.administers(store_id):
         raise forbidden()
     where = CartFilter(user_id, product_id, availability, updated_from, updated_to)

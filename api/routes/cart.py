@@ -1,4 +1,4 @@
-"""A shopper's own cart in a store: add an item, read it, clear it."""
+"""The user's cart in a store: add an item, get it, clear it."""
 
 from http import HTTPStatus
 
@@ -11,17 +11,17 @@ from api.performing import (
     IfMatch,
     IfNoneMatch,
     KeyHeader,
-    given_key,
-    operation,
+    RequestKey,
+    common_fields,
     perform,
+    request_key,
 )
 from api.reading import own_cart
-from api.routes.operations import BASE_PATH
+from api.responses import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
-from models.cart import CartView
-from models.messages import AddItemInput, ClearCartInput
-from workflows import ids
+from models.cart import CartKey, CartView
+from models.operations import AddItem, ClearCart
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
 
@@ -33,11 +33,11 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     status_code=HTTPStatus.CREATED,
     response_class=Response,
     responses={
-        201: docs.changed(CartView, "Added: the cart.", docs.ETAG, cart=docs.CART_EXAMPLE)
+        201: docs.changed(CartView, "The cart with the item.", docs.ETAG, cart=docs.CART_EXAMPLE)
         | {"links": docs.CART_LINKS},
         200: docs.described(
             InsufficientStock,
-            "Too few units: nothing was changed.",
+            "Not enough stock; nothing was changed.",
             docs.IDEMPOTENCY_KEY,
             example={
                 "message": "Insufficient stock. Only 1 available.",
@@ -64,34 +64,30 @@ async def add_item(
     idempotency_key: KeyHeader = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Reserves the units and adds them to the shopper's cart, which is created when there is none.
+    """Reserves the units and adds them to your cart. Creates the cart if there is none.
 
-    Quantities of a product that is in the cart already add up. The same key and the same body are
-    answered alike for ever, and done once.
+    If the product is already in the cart, its quantities add up. A repeated request with the same
+    key and body gets the same response and adds nothing.
     """
-    call.trace.fields.update(productId=body.product_id, quantity=body.quantity)
-
-    async def build(key: str) -> AddItemInput:
-        return add_item_input(store_id, key, body, call, if_match)
-
-    key = given_key(request, idempotency_key, body.idempotency_key)
-    return await perform(call, key, build)
+    call.context.fields.update(productId=body.product_id, quantity=body.quantity)
+    key = request_key(call, request, idempotency_key, body.idempotency_key)
+    return await perform(call, add_item_of(call, store_id, body, key, if_match), key)
 
 
 @router.delete(
     "/{storeId}/store",
     operation_id="clearCart",
-    summary="Clear the own cart",
+    summary="Clear your cart",
     response_class=Response,
     responses={
         200: docs.changed(
             Done,
-            "The cart is gone, and its units are free.",
+            "The cart was deleted and its units released.",
             example={"message": "Cart cleared"},
         ),
         **docs.MUTATION,
         400: docs.BAD_STORE_ID,
-        404: docs.message("There is no cart.", "Cart not found"),
+        404: docs.message("You have no cart in this store.", "Cart not found"),
     },
 )
 async def clear_cart(
@@ -102,58 +98,40 @@ async def clear_cart(
     idempotency_key: KeyHeader = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Deletes the shopper's cart and gives all its units back."""
+    """Deletes your cart and releases its units."""
 
-    async def build(key: str) -> ClearCartInput:
-        common = operation(
-            call,
-            ids.CLEAR_CART,
-            store_id=store_id,
-            user_id=call.principal.user_id,
-            key=key,
-            asked={},
-            if_match=if_match,
-        )
-        return ClearCartInput(**common, reason="user")
-
-    key = given_key(request, idempotency_key)
-    return await perform(call, key, build)
+    key = request_key(call, request, idempotency_key)
+    cart = CartKey(store_id, call.principal.user_id)
+    common = common_fields(call, ClearCart, cart, key=key, if_match=if_match, requested={})
+    return await perform(call, ClearCart(**common, reason="user"), key)
 
 
 @router.get(
     "/{storeId}/store",
     operation_id="getCart",
-    summary="Read the own cart",
+    summary="Get your cart",
     response_class=Response,
     responses={
         **docs.CART_READ,
         400: docs.BAD_STORE_ID,
-        404: docs.message("There is no cart.", "Cart not found"),
+        404: docs.message("You have no cart in this store.", "Cart not found"),
     },
 )
 async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:
-    """The shopper's cart in a store. Each line shows whether there are still units for it."""
-    cart = await own_cart(call.state, store_id, call.principal.user_id)
+    """Returns your cart in a store. Each line shows whether it is in stock."""
+    cart = await own_cart(call.state, CartKey(store_id, call.principal.user_id))
     return unless_known(cart, if_none_match)
 
 
-def add_item_input(
-    store_id: str, key: str, body: AddItemBody, call: Call, if_match: str | None
-) -> AddItemInput:
-    """What the saga is given; the fingerprint is of what was sent, in one spelling."""
+def add_item_of(
+    call: Call, store_id: str, body: AddItemBody, key: RequestKey, if_match: str | None
+) -> AddItem:
+    """The operation of a request to add an item."""
     principal = call.principal
-    asked = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
-    common = operation(
-        call,
-        ids.ADD_ITEM,
-        store_id=store_id,
-        user_id=principal.user_id,
-        key=key,
-        asked=asked,
-        if_match=if_match,
-    )
-    return AddItemInput(
-        **common,
+    requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
+    cart = CartKey(store_id, principal.user_id)
+    return AddItem(
+        **common_fields(call, AddItem, cart, key=key, if_match=if_match, requested=requested),
         product_id=body.product_id,
         product_title=body.product_title,
         product_images=tuple(body.product_image or ()),

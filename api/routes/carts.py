@@ -1,10 +1,9 @@
-"""Carts by their own id, for their shoppers and for the admins of their stores."""
+"""Carts by id, for their users and for the admins of their stores."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from adapters.mongo.carts import CartOwner
 from api import openapi as docs
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
@@ -13,12 +12,13 @@ from api.performing import (
     IfMatch,
     IfNoneMatch,
     KeyHeader,
-    given_key,
-    operation,
+    RequestKey,
+    common_fields,
     perform,
+    request_key,
 )
 from api.reading import shown_cart
-from api.routes.operations import BASE_PATH
+from api.responses import BASE_PATH
 from api.routing import CartRoute
 from api.schemas import (
     CART_ID_PATTERN,
@@ -28,11 +28,8 @@ from api.schemas import (
     RemoveItemBody,
     UpdateQuantityBody,
 )
-from models.cart import CartView
-from models.messages import RemoveItemInput, UpdateQuantityInput
-from workflows import ids
-
-AnyOwner = TypeVar("AnyOwner", bound=CartOwner)
+from models.cart import CartKey, CartView
+from models.operations import RemoveItem, UpdateQuantity
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Carts"], route_class=CartRoute, responses=docs.PROTECTED
@@ -43,19 +40,19 @@ CartId = Annotated[
     Path(
         alias="id",
         pattern=CART_ID_PATTERN,
-        description="The cart's own id.",
+        description="The cart's id.",
         examples=["507f1f77bcf86cd799439013"],
     ),
 ]
 _BAD_ID = ("id", "id must be 24 hexadecimal digits")
 _REMOVED = docs.changed(
     Done,
-    "The product is out of the cart, and its units are free.",
+    "The item was removed and its units released.",
     example={"message": "Item removed from cart"},
 )
 _NOT_THERE = docs.described(
     Problem,
-    "There is no such cart of this user or of the admin's stores, or the product is not in it.",
+    "No cart with this id that the user may access, or the product is not in it.",
     cart={"message": "Cart not found"},
     item={"message": "Item not found in cart"},
 )
@@ -64,25 +61,24 @@ _NOT_THERE = docs.described(
 @router.get(
     "/{id}",
     operation_id="getCartById",
-    summary="Read a cart by its id",
+    summary="Get a cart by id",
     response_class=Response,
     responses={
         **docs.CART_READ,
         400: docs.validation_failed(id=_BAD_ID),
-        404: docs.message(
-            "There is no such cart of this user, or of the admin's stores.", "Cart not found"
-        ),
+        404: docs.message("No cart with this id that the user may access.", "Cart not found"),
     },
 )
 async def get_cart_by_id(
     cart_id: CartId, call: CallDep, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """For its shopper, and for admins of its store. Each line shows whether there are still units
-    for it."""
-    owner = _allowed(call, await call.state.carts.owner(cart_id.lower()))
-    if owner.cart is not None:
-        call.link_to_saga(owner.store_id, owner.user_id)
-    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
+    """For the cart's user and for admins of its store. Each line shows whether it is in stock."""
+    owner = await call.state.carts.owner(cart_id.lower())
+    key = _allowed(call, owner.key if owner else None)
+    cart = owner.cart if owner else None
+    if cart is not None:
+        call.link_to_saga(key.store_id, key.user_id)
+    return unless_known(await shown_cart(call.state, cart), if_none_match)
 
 
 @router.put(
@@ -93,7 +89,7 @@ async def get_cart_by_id(
     responses={
         200: docs.changed(
             CartView,
-            "The cart; unchanged if the item had this quantity already.",
+            "The cart; unchanged if the item already had this quantity.",
             docs.ETAG,
             cart=docs.CART_EXAMPLE,
         ),
@@ -120,23 +116,21 @@ async def update_quantity(
     idempotency_key: KeyHeader = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Reserves what is more, or gives back what is less."""
-    call.trace.fields.update(productId=body.product_id, quantity=body.quantity)
+    """Reserves additional units, or releases the difference."""
+    call.context.fields.update(productId=body.product_id, quantity=body.quantity)
 
-    async def build(key: str) -> UpdateQuantityInput:
-        asked = {"id": cart_id, **body.model_dump(by_alias=True)}
-        common = await _operation(
-            call,
-            ids.UPDATE_QUANTITY,
-            cart_id=cart_id,
-            key=key,
-            asked=asked,
-            if_match=if_match,
-        )
-        return UpdateQuantityInput(**common, product_id=body.product_id, quantity=body.quantity)
-
-    key = given_key(request, idempotency_key)
-    return await perform(call, key, build)
+    cart = await _cart(call, cart_id)
+    key = request_key(call, request, idempotency_key)
+    requested = {"id": cart_id, **body.model_dump(by_alias=True)}
+    operation = UpdateQuantity(
+        **common_fields(
+            call, UpdateQuantity, cart, key=key, if_match=if_match, requested=requested
+        ),
+        cart_id=cart_id.lower(),
+        product_id=body.product_id,
+        quantity=body.quantity,
+    )
+    return await perform(call, operation, key)
 
 
 @router.delete(
@@ -159,25 +153,27 @@ async def remove_item(
     body: RemoveItemBody | None = None,
     product_id: Annotated[
         EntityId | None,
-        Query(alias="productId", description="Instead of a body, which some clients cannot send."),
+        Query(alias="productId", description="Replaces the body, which some clients cannot send."),
     ] = None,
     idempotency_key: KeyHeader = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Takes a product out of the cart and gives its units back; the cart may be empty then."""
+    """Removes a product from the cart and releases its units. The cart may be empty then."""
     named = {name for name in (body.product_id if body else None, product_id) if name is not None}
     if not named:
         raise ApiError(invalid(("productId", f"{label('productId')} is required")))
     if len(named) > 1:
         message = "productId must be the same in the body and the query"
         raise ApiError(invalid(("productId", message)))
-    return await _remove(call, cart_id, named.pop(), given_key(request, idempotency_key), if_match)
+    return await _remove(
+        call, cart_id, named.pop(), request_key(call, request, idempotency_key), if_match
+    )
 
 
 @router.delete(
     "/{id}/items/{productId}",
     operation_id="removeItemByPath",
-    summary="Remove an item, named in the path",
+    summary="Remove an item by path",
     response_class=Response,
     responses={
         200: _REMOVED,
@@ -195,47 +191,36 @@ async def remove_item_by_path(
     idempotency_key: KeyHeader = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """The same without a body."""
-    return await _remove(call, cart_id, product_id, given_key(request, idempotency_key), if_match)
+    """Same as `DELETE /{id}`, without a body."""
+    return await _remove(
+        call, cart_id, product_id, request_key(call, request, idempotency_key), if_match
+    )
 
 
 async def _remove(
-    call: Call, cart_id: str, product_id: str, key: str | None, if_match: str | None
+    call: Call, cart_id: str, product_id: str, key: RequestKey, if_match: str | None
 ) -> Response:
-    call.trace.fields.update(productId=product_id)
-
-    async def build(used: str) -> RemoveItemInput:
-        asked = {"id": cart_id, "productId": product_id}
-        common = await _operation(
-            call, ids.REMOVE_ITEM, cart_id=cart_id, key=used, asked=asked, if_match=if_match
-        )
-        return RemoveItemInput(**common, product_id=product_id)
-
-    return await perform(call, key, build)
-
-
-async def _operation(
-    call: Call, name: str, *, cart_id: str, key: str, asked: dict[str, Any], if_match: str | None
-) -> dict[str, Any]:
-    """The common fields of an operation on a cart by its id, and that id.
-
-    A cart that is gone still has its operations: a repeated key is answered as it was.
-    """
-    owner = _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts))
-    common = operation(
-        call,
-        name,
-        store_id=owner.store_id,
-        user_id=owner.user_id,
-        key=key,
-        asked=asked,
-        if_match=if_match,
+    call.context.fields.update(productId=product_id)
+    cart = await _cart(call, cart_id)
+    requested = {"id": cart_id, "productId": product_id}
+    operation = RemoveItem(
+        **common_fields(call, RemoveItem, cart, key=key, if_match=if_match, requested=requested),
+        cart_id=cart_id.lower(),
+        product_id=product_id,
     )
-    return common | {"cart_id": cart_id.lower()}
+    return await perform(call, operation, key)
 
 
-def _allowed(call: Call, owner: AnyOwner | None) -> AnyOwner:
-    """Whose cart it is; 404 for a stranger, exactly as for a cart that does not exist."""
+async def _cart(call: Call, cart_id: str) -> CartKey:
+    """The cart's owner, if the caller may change it.
+
+    Operations outlive their cart: a repeated key gets its earlier response.
+    """
+    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts))
+
+
+def _allowed(call: Call, owner: CartKey | None) -> CartKey:
+    """The owner; raises 404 if the caller may not access it, as for a cart that does not exist."""
     principal = call.principal
     if owner is None or (
         owner.user_id != principal.user_id and not principal.administers(owner.store_id)

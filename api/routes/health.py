@@ -1,4 +1,4 @@
-"""Health, for people, load balancers and orchestrators. Needs no token."""
+"""Health, for load balancers and orchestrators. No token is required."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from models.wire import timestamp, to_json
 router = APIRouter(prefix="/health", tags=["Health"])
 
 ESSENTIAL = ("mongodb", "temporal")
-"""Without these nothing can be changed; without the others the service is only slower or later."""
+"""Every change needs these. Without the other systems, the service is slower or delayed."""
 
 _EXAMPLE = {
     "status": "healthy",
@@ -34,23 +34,23 @@ _DOWN = {"services": _EXAMPLE["services"] | {"mongodb": "disconnected"}}  # type
 @router.get(
     "",
     operation_id="health",
-    summary="The state of the service and of all that it needs",
+    summary="Get the health of the service and its dependencies",
     response_class=Response,
     responses={
         200: docs.described(
             Health,
-            "Healthy, or degraded: Redis, Kafka or the Inventory Service is away.",
+            "Healthy, or degraded: Redis, Kafka or the Inventory Service is unavailable.",
             example=_EXAMPLE,
         ),
         503: docs.described(
             Health,
-            "Unhealthy: MongoDB or Temporal is away.",
+            "Unhealthy: MongoDB or Temporal is unavailable.",
             example=_EXAMPLE | _DOWN | {"status": "unhealthy"},
         ),
     },
 )
 async def health(request: Request, state: StateDep) -> Response:
-    """Asks all systems at once and answers within two seconds."""
+    """Checks all systems concurrently and answers within two seconds."""
     alive = await state.health.check()
     if not all(alive[name] for name in ESSENTIAL):
         status = "unhealthy"
@@ -68,24 +68,24 @@ async def health(request: Request, state: StateDep) -> Response:
 @router.get(
     "/live",
     operation_id="live",
-    summary="Whether the process runs",
+    summary="Check that the process is running",
     response_class=Response,
-    responses={200: docs.described(Liveness, "It does.", example={"status": "alive"})},
+    responses={200: docs.described(Liveness, "It is running.", example={"status": "alive"})},
 )
 async def live() -> Response:
-    """Never asks another system: a restart would not bring those back."""
+    """Checks no other system, because a restart would not help it."""
     return _answer({"status": "alive"}, ok=True)
 
 
 @router.get(
     "/ready",
     operation_id="ready",
-    summary="Whether requests can be served",
+    summary="Check that requests can be served",
     response_class=Response,
     responses={
         200: docs.described(
             Readiness,
-            "They can.",
+            "Requests can be served.",
             example={
                 "status": "ready",
                 "services": {"mongodb": "connected", "temporal": "connected"},
@@ -93,7 +93,7 @@ async def live() -> Response:
         ),
         503: docs.described(
             Readiness,
-            "MongoDB or Temporal is away.",
+            "MongoDB or Temporal is unavailable.",
             example={
                 "status": "not ready",
                 "services": {"mongodb": "connected", "temporal": "disconnected"},
@@ -102,7 +102,7 @@ async def live() -> Response:
     },
 )
 async def ready(state: StateDep) -> Response:
-    """Asks only the systems without which nothing can be changed."""
+    """Checks only the systems that every change needs."""
     alive = await state.health.check(*ESSENTIAL)
     ok = all(alive.values())
     services = {name: _word(name, up) for name, up in alive.items()}

@@ -1,4 +1,4 @@
-"""The log level of the whole service, for its admins."""
+"""The log level of all processes, for admins of all stores."""
 
 from http import HTTPStatus
 
@@ -18,12 +18,12 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
 @router.post(
     "/admin/log-level",
     operation_id="setLogLevel",
-    summary="Change the log level for a while",
+    summary="Change the log level temporarily",
     response_class=Response,
     responses={
         200: docs.described(
             LogLevelSet,
-            "Every process logs at this level within a second or two, until then.",
+            "Every process logs at this level within two seconds, until the given time.",
             example={"level": "debug", "ttlSeconds": 900, "until": "2026-01-27T10:45:00.000Z"},
         ),
         400: docs.validation_failed(
@@ -33,7 +33,7 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
         403: docs.message("Not an admin of all stores.", "Administrators of all stores only"),
         415: docs.NOT_JSON,
         503: docs.message(
-            "Redis is away, by which processes are told; nothing was changed.",
+            "Redis, which distributes the level, is unavailable; nothing was changed.",
             "Log level cannot be passed on now; try again",
             docs.RETRY_AFTER,
             code="redis_unavailable",
@@ -41,19 +41,17 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
     },
 )
 async def set_log_level(body: LogLevelBody, call: CallDep) -> Response:
-    """For admins of all stores. It goes back by itself; a later request replaces it."""
+    """For admins of all stores. The level expires by itself; a later request replaces it."""
     principal = call.principal
     if not principal.administers_all:
         raise forbidden("all stores")
-    asked = await call.state.log_levels.ask(body.level, seconds=body.ttl_seconds)
+    override = await call.state.log_levels.override(body.level, seconds=body.ttl_seconds)
     audit.warning(
-        "Log level set",
-        extra={
-            "event": "log_level_set",
-            "userId": principal.user_id,
-            "logLevel": body.level,
-            "until": timestamp(asked.until),
-        },
+        "log_level_set",
+        message="Log level set",
+        userId=principal.user_id,
+        logLevel=body.level,
+        until=timestamp(override.until),
     )
-    answer = {"level": body.level, "ttlSeconds": body.ttl_seconds, "until": asked.until}
+    answer = {"level": body.level, "ttlSeconds": body.ttl_seconds, "until": override.until}
     return Answer(HTTPStatus.OK, to_json(answer)).response()

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: no part of the public API, and not for whoever comes from outside."""
+"""`/metrics` for Prometheus. Not part of the public API, and not to be exposed to the outside."""
 
 from fastapi import APIRouter, Response
 
@@ -9,5 +9,5 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/metrics")
 def metrics() -> Response:
-    """In a thread: requests do not wait while the text is made."""
+    """Runs in a thread, so that other requests do not wait for it."""
     return Response(page(), media_type=CONTENT_TYPE)

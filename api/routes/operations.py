@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Response
@@ -10,16 +10,13 @@ from temporalio.client import WorkflowFailureError
 
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
-from api.errors import RETRY_AFTER, Answer, abort_answer, failure_answer, not_found
-from api.outcomes import Ended, committed, ended
-from api.reading import show_committed
+from api.errors import Answer, failure_answer, not_found
+from api.outcomes import answer_to
+from api.responses import BASE_PATH
 from api.routing import CartRoute
-from api.schemas import Accepted, OperationStatus
+from api.schemas import OperationStatus
 from api.state import ApiState
-from models.operation import Operation
-from models.wire import to_json
-
-BASE_PATH = "/api/v1/cart"
+from models.documents import OperationRecord
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Operations"], route_class=CartRoute, responses=docs.PROTECTED
@@ -28,14 +25,6 @@ router = APIRouter(
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
 _WHAT = "Operation"
-
-
-def accepted(store_id: str, operation_id: str) -> Response:
-    """202: it goes on, and can be asked for."""
-    body = Accepted(message="Cart operation accepted", operation_id=operation_id)
-    location = f"{BASE_PATH}/{store_id}/operations/{operation_id}"
-    headers = {"Location": location, **RETRY_AFTER}
-    return Answer(HTTPStatus.ACCEPTED, to_json(body), headers).response()
 
 
 @router.get(
@@ -97,16 +86,19 @@ async def get_operation(
         raise not_found(_WHAT)
     principal, state = call.principal, call.state
     user_id = None if principal.administers(store_id) else principal.user_id
-    record = await state.carts.latest_record(operation_id)
+    record = await state.operations.latest_record(operation_id)
     if record is not None and (
         record.store_id != store_id or user_id not in {None, record.user_id}
     ):
         raise not_found(_WHAT)
-    end = await _end(state, store_id, operation_id, user_id, record)
     owner = record.user_id if record is not None else user_id
     if owner is not None:
         call.link_to_saga(store_id, owner)
-    return Answer(HTTPStatus.OK, _body(operation_id, end)).response()
+    status, answer = await _end(state, store_id, operation_id, owner, record)
+    body: dict[str, Any] = {"operationId": operation_id, "status": status}
+    if answer is not None:
+        body["answer"] = {"status": answer.status, "body": orjson.Fragment(answer.body)}
+    return Answer(HTTPStatus.OK, orjson.dumps(body)).response()
 
 
 async def _end(
@@ -114,27 +106,23 @@ async def _end(
     store_id: str,
     operation_id: str,
     user_id: str | None,
-    record: Operation | None,
-) -> Ended | None:
-    """How it ended; None while it runs. Aborted tries may be followed by a running one."""
-    if record is not None and record.answer is not None:
-        await show_committed(state, record)
-        return committed(record.answer)
-    owner = record.user_id if record is not None else user_id
+    record: OperationRecord | None,
+) -> tuple[str, Answer | None]:
+    """The operation's status, and its answer unless it is pending.
+
+    A try that was rejected or aborted may be followed by a running one, so Temporal is asked.
+    """
+    if record is not None and record.state == "committed":
+        result = record.result().model_copy(update={"answer": record.answer})
+        return result.outcome.status, await answer_to(state, result)
     try:
-        result = await state.gateway.find(store_id, operation_id, user_id=owner)
+        found = await state.gateway.find(store_id, operation_id, user_id=user_id)
+        if found is None:
+            return "pending", None
     except KeyError:
         if record is None:
             raise not_found(_WHAT) from None
-        return Ended("aborted", abort_answer(record.reason))
+        found = record.result()
     except WorkflowFailureError as error:
-        return Ended("aborted", failure_answer(error))
-    return None if result is None else await ended(state.carts, result)
-
-
-def _body(operation_id: str, end: Ended | None) -> bytes:
-    """The answer's text goes in as it is, byte for byte."""
-    if end is None:
-        return to_json({"operationId": operation_id, "status": "pending"})
-    answer = {"status": end.answer.status, "body": orjson.Fragment(end.answer.body)}
-    return to_json({"operationId": operation_id, "status": end.status, "answer": answer})
+        return "aborted", failure_answer(error)
+    return found.outcome.status, await answer_to(state, found)

@@ -1,29 +1,31 @@
-"""`cart dlq`: messages that could not be used, and what to do about them.
+"""`cart dlq`: dead letters, which are messages that could not be processed.
 
-The topic is only ever appended to: a letter that was replayed or dropped stays there with a note,
-and `--all` shows it again. `choosing` tells which letters are meant, `letters` does something with
-them, `show` prints.
+The topic is append-only: replaying or dropping a letter appends a note, and `list --all` still
+shows the letter. `letters` reads and filters letters, and acts on them.
 """
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
-VALUE_CHARACTERS = 2000
+from adapters.kafka.dead_letters import DeadLetters, Letter
+from cli.console import show
+from cli.dlq.letters import Act, LetterChoice, LetterFilter, all_letters, by_id, for_each
+from cli.options import AsJson, DryRun, Why, grouped
+from cli.tables import Column, Table
+from cli.texts import brief
+from settings import load_settings
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Letters, by their ids.")]
-Topic = Annotated[str | None, typer.Option(help="Only those that came from this topic.")]
-Error = Annotated[str | None, typer.Option(help="Only those with this error.")]
-Key = Annotated[str | None, typer.Option(help="Only those with this key, mostly a cart's id.")]
-Since = Annotated[str | None, typer.Option(help="Only those parked since, as 2026-01-27T10:30.")]
-Everything = Annotated[bool, typer.Option("--all", help="All that wait, without any filter.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+VALUE_CHARACTERS = 2000
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    group = typer.Typer(no_args_is_help=True, help="Look after events that could not be used.")
+    group = typer.Typer(
+        no_args_is_help=True, help="List, replay or drop events that could not be processed."
+    )
     group.command("list")(list_letters)
     group.command("show")(show_letter)
     group.command("replay")(replay)
@@ -31,27 +33,31 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="dlq")
 
 
+@grouped
 def list_letters(
     *,
-    topic: Topic = None,
-    error: Error = None,
-    key: Key = None,
-    since: Since = None,
+    which: LetterFilter,
     resolved: Annotated[
-        bool, typer.Option("--all", help="Also those that were replayed or dropped.")
+        bool, typer.Option("--all", help="Include letters that were replayed or dropped.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show at most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters to show.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the letters, the latest last, and count them by topic and error."""
-    from cli.dlq.choosing import matching  # noqa: PLC0415
-    from cli.dlq.letters import all_letters  # noqa: PLC0415
-    from cli.dlq.show import show_list  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
-    chosen = matching(all_letters(load_settings()), topic=topic, error=error, key=key, since=since)
-    found = [letter for letter in chosen if resolved or letter.resolution is None]
-    show_list(found, limit, as_json)
+    """List letters, the latest last, with counts by topic and error."""
+    found = [
+        letter
+        for letter in all_letters(load_settings())
+        if which.matches(letter) and (resolved or letter.resolution is None)
+    ]
+    shown = [_as_dict(letter) for letter in found[-limit:]]
+    more = f", the latest {limit} shown" if len(found) > limit else ""
+    show(
+        {"count": len(found), "counts": _counts(found), "letters": shown},
+        *([_table(shown)] if shown else []),
+        *_count_lines(found),
+        f"{len(found)} letters{more}",
+        as_json=as_json,
+    )
 
 
 def show_letter(
@@ -59,73 +65,104 @@ def show_letter(
     as_json: AsJson = False,
 ) -> None:
     """Show one letter with its message."""
-    from cli.console import output, print_json  # noqa: PLC0415
-    from cli.dlq.choosing import by_id  # noqa: PLC0415
-    from cli.dlq.letters import all_letters  # noqa: PLC0415
-    from cli.dlq.show import as_dict  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
     [letter] = by_id(all_letters(load_settings()), [letter_id])
-    fields = as_dict(letter) | {
+    document = _as_dict(letter) | {
         "headers": {name: value.decode(errors="replace") for name, value in letter.headers},
         "value": letter.value.decode(errors="replace")[:VALUE_CHARACTERS],
     }
-    if as_json:
-        print_json(fields)
-        return
-    console = output()
-    for name, value in fields.items():
-        console.print(f"{name + ':':<14} {value}", soft_wrap=True)
+    lines = (
+        f"{name + ':':<16} {'-' if value is None else value}" for name, value in document.items()
+    )
+    show(document, *lines, as_json=as_json)
 
 
-def replay(
-    *,
-    ids: Ids = None,
-    topic: Topic = None,
-    error: Error = None,
-    key: Key = None,
-    since: Since = None,
-    everything: Everything = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Send messages again to the topic they came from; each has its effect at most once."""
-    from cli.dlq.choosing import choose  # noqa: PLC0415
-    from cli.dlq.letters import all_letters, for_each  # noqa: PLC0415
-    from cli.dlq.show import report  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
-
-    settings = load_settings()
-    found = all_letters(settings)
-    chosen = choose(found, ids, everything, topic=topic, error=error, key=key, since=since)
-    whole = [letter for letter in chosen if letter.is_whole]
-    cut = [letter for letter in chosen if not letter.is_whole]
-    if not dry_run:
-        for_each(settings, whole, lambda dead_letters, letter: dead_letters.replay(letter))
-    report("replayed", whole, dry_run, as_json, left=cut)
+@grouped
+def replay(*, which: LetterChoice, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Send messages again to the topic they came from; each takes effect at most once."""
+    _resolve("replayed", which, DeadLetters.replay, dry_run=dry_run, as_json=as_json, whole=True)
 
 
+@grouped
 def drop(
-    *,
-    ids: Ids = None,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    topic: Topic = None,
-    error: Error = None,
-    key: Key = None,
-    since: Since = None,
-    everything: Everything = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    *, which: LetterChoice, reason: Why, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
-    """Note that nothing is to be done about letters, and why."""
-    from cli.dlq.choosing import choose  # noqa: PLC0415
-    from cli.dlq.letters import all_letters, for_each  # noqa: PLC0415
-    from cli.dlq.show import report  # noqa: PLC0415
-    from settings import load_settings  # noqa: PLC0415
+    """Mark letters as dropped, with the reason; their messages are never replayed."""
 
+    async def act(letters: DeadLetters, letter: Letter) -> None:
+        await letters.drop(letter, reason)
+
+    _resolve("dropped", which, act, dry_run=dry_run, as_json=as_json)
+
+
+def _resolve(
+    done: str, which: LetterChoice, act: Act, *, dry_run: bool, as_json: bool, whole: bool = False
+) -> None:
+    """Does something with each letter that is chosen; with `whole` only with complete ones."""
     settings = load_settings()
-    found = all_letters(settings)
-    chosen = choose(found, ids, everything, topic=topic, error=error, key=key, since=since)
+    chosen = which.choose(all_letters(settings))
+    cut = [letter for letter in chosen if whole and not letter.is_whole]
+    taken = [letter for letter in chosen if letter.is_whole or not whole]
     if not dry_run:
-        for_each(settings, chosen, lambda dead_letters, letter: dead_letters.drop(letter, reason))
-    report("dropped", chosen, dry_run, as_json)
+        for_each(settings, taken, act)
+    show(
+        {
+            "dryRun": dry_run,
+            done: [letter.id for letter in taken],
+            "counts": _counts(taken),
+            "tooLarge": [letter.id for letter in cut],
+        },
+        *_count_lines(taken),
+        *(
+            f"{letter.id} is too large to be replayed; the message is in "
+            f"{letter.topic}/{letter.partition} at offset {letter.offset}"
+            for letter in cut
+        ),
+        f"{len(taken)} {'would be ' if dry_run else ''}{done}",
+        as_json=as_json,
+    )
+
+
+def _as_dict(letter: Letter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "key": None if letter.key is None else letter.key.decode(errors="replace"),
+        "size": letter.size,
+        "error": letter.error,
+        "detail": letter.detail,
+        "parkedAt": letter.parked_at,
+        "resolution": letter.resolution,
+        "resolvedAt": letter.resolved_at,
+        "resolvedBecause": letter.resolved_because,
+    }
+
+
+def _table(letters: Iterable[dict[str, Any]]) -> Table:
+    return Table(
+        letters,
+        ("id", lambda letter: letter["id"]),
+        (Column("parked", spare=2), lambda letter: letter["parkedAt"]),
+        (Column("topic", spare=1), lambda letter: letter["topic"]),
+        ("key", lambda letter: letter["key"]),
+        ("error", _error),
+        (Column("detail", prose=True), lambda letter: brief(letter["detail"])),
+    )
+
+
+def _error(letter: dict[str, Any]) -> str:
+    resolution = f" ({letter['resolution']})" if letter["resolution"] else ""
+    return f"{letter['error']}{resolution}"
+
+
+def _counts(letters: Iterable[Letter]) -> list[dict[str, Any]]:
+    counted = Counter((letter.topic, letter.error) for letter in letters)
+    return [
+        {"topic": topic, "error": error, "count": count}
+        for (topic, error), count in sorted(counted.items())
+    ]
+
+
+def _count_lines(letters: Iterable[Letter]) -> list[str]:
+    return [f"{row['count']} {row['error']} from {row['topic']}" for row in _counts(letters)]

@@ -1,4 +1,4 @@
-"""All checks, at the same time, each for a bounded time."""
+"""All checks, run at the same time, each with a time limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -7,21 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import holds, kafka, mongodb, redis, services, settings_check, temporal
-from cli.doctor.findings import Finding, Report
+from cli.doctor import (
+    kafka,
+    mongodb,
+    redis,
+    reservations,
+    services,
+    settings_check,
+    temporal,
+    worker,
+)
+from cli.doctor.results import CheckReport, CheckResult
 from settings import Settings
 
 CHECK_SECONDS = 2.0
-# For a check that was told to end to do so; one that does not is left behind.
+# For a cancelled check to end; one that does not is abandoned.
 GRACE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Check:
-    """`part` names the check when it raises or does not end; `advice` is for then."""
+    """`part` and `advice` are reported when the check raises or exceeds its time."""
 
     part: str
-    run: Callable[[Settings, Report], Awaitable[None]]
+    run: Callable[[Settings, CheckReport], Awaitable[None]]
     advice: str = "check that it runs and can be reached from here"
 
 
@@ -34,11 +43,12 @@ CHECKS = (
     Check(kafka.KAFKA, kafka.check_kafka),
     Check(services.INVENTORY, services.check_inventory),
 )
-# The order in which they are shown; what one check says comes in any order.
+# The order in which results are shown.
 PARTS = (
     settings_check.PART,
     services.API,
-    temporal.WORKER,
+    worker.WORKER,
+    worker.VERSION,
     temporal.TEMPORAL,
     temporal.ATTRIBUTES,
     temporal.WEB_UI,
@@ -46,7 +56,7 @@ PARTS = (
     mongodb.INDEXES,
     mongodb.TRANSACTIONS,
     mongodb.PENDING,
-    holds.PART,
+    reservations.PART,
     redis.PART,
     kafka.KAFKA,
     kafka.KAFKA_TOPICS,
@@ -57,15 +67,15 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, in the order of `PARTS`; `hanging` when a name look-up is still going on,
-    which nothing but the end of the process can stop."""
+    """The results in the order of `PARTS`. While `hanging`, a name lookup is running that only the
+    end of the process can stop."""
 
-    findings: list[Finding]
+    results: list[CheckResult]
     hanging: bool
 
 
 class _Lookups(ThreadPoolExecutor):
-    """asyncio looks names up in threads; this tells whether one is still at it."""
+    """The threads in which asyncio looks up names."""
 
     def __init__(self) -> None:
         super().__init__(thread_name_prefix="doctor")
@@ -79,39 +89,40 @@ class _Lookups(ThreadPoolExecutor):
 
     @property
     def busy(self) -> bool:
+        """Whether a lookup is still running."""
         return bool(self._unfinished)
 
 
 def examine(settings: Settings, checks: Sequence[Check] = CHECKS) -> Examination:
-    """Runs the checks, and takes no longer than they may."""
+    """Runs the checks, within their time limit."""
     loop = asyncio.new_event_loop()
     lookups = _Lookups()
     loop.set_default_executor(lookups)
     try:
-        findings = loop.run_until_complete(_examine(settings, checks))
+        results = loop.run_until_complete(_examine(settings, checks))
     finally:
-        loop.close()  # not `asyncio.run`, which waits for look-ups
+        loop.close()  # not `asyncio.run`, which waits for lookups
     return Examination(
-        sorted(findings, key=lambda finding: PARTS.index(finding.part)), hanging=lookups.busy
+        sorted(results, key=lambda result: PARTS.index(result.part)), hanging=lookups.busy
     )
 
 
-async def _examine(settings: Settings, checks: Sequence[Check]) -> list[Finding]:
-    reports = [Report() for _ in checks]
+async def _examine(settings: Settings, checks: Sequence[Check]) -> list[CheckResult]:
+    reports = [CheckReport() for _ in checks]
     tasks = [
         asyncio.ensure_future(check.run(settings, report))
         for check, report in zip(checks, reports, strict=True)
     ]
-    await asyncio.sleep(0)  # the time begins when all have made their clients
+    await asyncio.sleep(0)  # the time starts when all have created their clients
     _, late = await asyncio.wait(tasks, timeout=CHECK_SECONDS)
     await _end(late)
-    await _end(asyncio.all_tasks() - {asyncio.current_task()})  # what clients left behind
+    await _end(asyncio.all_tasks() - {asyncio.current_task()})  # left by clients
     for check, report, task in zip(checks, reports, tasks, strict=True):
         if task in late:
             report.failed(check.part, f"no answer within {CHECK_SECONDS:g} s", check.advice)
         elif (error := task.exception()) is not None:
             report.failed(check.part, f"{type(error).__name__}: {reason(error)}", check.advice)
-    return [finding for report in reports for finding in report.findings]
+    return [result for report in reports for result in report.results]
 
 
 async def _end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:

@@ -1,11 +1,11 @@
-"""Kafka: whether a broker answers, whether it has our topics, and whether anybody consumes."""
+"""Kafka: whether a broker answers, has our topics, and has consumers in our group."""
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from adapters.kafka.publisher import connection_options
 from cli.console import reason
-from cli.doctor.findings import Report, start_or_check
+from cli.doctor.results import CheckReport, start_or_check
 from models.events import TOPICS
 from settings import Settings
 
@@ -15,8 +15,8 @@ CONSUMER = "consumer"
 TIMEOUT_MS = 1_500
 
 
-async def check_kafka(settings: Settings, report: Report) -> None:
-    """A broker gives its metadata, every topic is in it, and our group has members."""
+async def check_kafka(settings: Settings, report: CheckReport) -> None:
+    """A broker answers, every topic exists, and our consumer group has members."""
     where = ", ".join(settings.kafka)
     admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=TIMEOUT_MS)
     try:
@@ -26,7 +26,7 @@ async def check_kafka(settings: Settings, report: Report) -> None:
     except (KafkaError, OSError) as error:
         report.failed(
             KAFKA,
-            f"does not answer at {where} ({_why(error)})",
+            f"does not answer at {where} ({reason(error)})",
             start_or_check("KAFKA_BROKERS", is_set=settings.kafka_brokers is not None),
         )
         return
@@ -37,29 +37,22 @@ async def check_kafka(settings: Settings, report: Report) -> None:
     if missing:
         report.failed(KAFKA_TOPICS, f"missing: {', '.join(missing)}", "run `cart setup`")
     else:
-        report.ok(KAFKA_TOPICS, f"all {len(TOPICS)} are there")
+        report.ok(KAFKA_TOPICS, f"all {len(TOPICS)} exist")
     _consumer(settings.kafka_group_id, members, report)
 
 
 async def _members(admin: AIOKafkaAdminClient, group_id: str) -> int:
-    """How many members a consumer group has; 0 where nobody has heard of it."""
+    """The number of members of a consumer group; 0 for an unknown group."""
     [answer] = await admin.describe_consumer_groups([group_id])
     return sum(len(group["members"]) for group in answer.to_object()["groups"])
 
 
-def _consumer(group_id: str, members: int, report: Report) -> None:
+def _consumer(group_id: str, members: int, report: CheckReport) -> None:
     if members:
         report.ok(CONSUMER, f"{members} in group {group_id!r}")
         return
     report.failed(
         CONSUMER,
-        f"nobody is in group {group_id!r}: events of other services wait",
+        f"group {group_id!r} has no members: events of other services wait",
         "start `python consumer.py` (`make run` does); see KAFKA_GROUP_ID",
     )
-
-
-def _why(error: Exception) -> str:
-    text = reason(error)
-    if "Unable to bootstrap" in text or "KafkaConnectionError" in text:
-        return "no broker can be reached"
-    return text

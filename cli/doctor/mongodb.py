@@ -1,9 +1,7 @@
-"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, what the
-records of operations say is still to be done, and what the watch over holds has found."""
+"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, pending
+effects, and the latest comparison of reservations."""
 
 import asyncio
-import errno
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +12,10 @@ from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeou
 
 from adapters.mongo.client import DOCUMENTS
 from cli.console import reason, without_login
-from cli.doctor.findings import Report, start_or_check
-from cli.doctor.holds import check_holds
-from models.operation import Operation
+from cli.doctor.reservations import check_reservations
+from cli.doctor.results import CheckReport, start_or_check
+from cli.times import stamp
+from models.documents import OperationRecord
 from settings import Settings
 
 MONGODB = "MongoDB"
@@ -24,11 +23,11 @@ TRANSACTIONS = "MongoDB transactions"
 INDEXES = "MongoDB indexes"
 PENDING = "pending effects"
 
-# Together less than the time of a check. Finding a primary is timed by its own option, because a
-# `pymongo.timeout` around it would take that option's place.
+# Together less than the time of a check. Finding a primary has an option of its own, because a
+# `pymongo.timeout` around it would replace that option.
 SELECTION_MS = 1_000
 COMMANDS_SECONDS = 0.8
-# A process killed inside a transaction blocks its cart for as long as this.
+# A process that is killed inside a transaction blocks its cart for this long.
 TRANSACTION_SECONDS = 5
 PENDING_AFTER = timedelta(seconds=60)
 _UNSET = object()
@@ -38,8 +37,8 @@ Client = AsyncMongoClient[dict[str, Any]]
 Database = AsyncDatabase[dict[str, Any]]
 
 
-async def check_mongodb(settings: Settings, report: Report) -> None:
-    """Everything about MongoDB over one client, with the service's own URI."""
+async def check_mongodb(settings: Settings, report: CheckReport) -> None:
+    """All checks of MongoDB, over one client with the service's own URI."""
     uri = settings.mongodb.get_secret_value()
     where = without_login(uri)
     client: Client = AsyncMongoClient(
@@ -58,7 +57,7 @@ async def check_mongodb(settings: Settings, report: Report) -> None:
                 _transactions(client, report),
                 _indexes(database, report),
                 _pending(database, report),
-                check_holds(database, report),
+                check_reservations(database, report),
             )
     except PyMongoError as error:
         report.failed(MONGODB, f"{where}: {reason(error)}", _advice(settings))
@@ -66,11 +65,11 @@ async def check_mongodb(settings: Settings, report: Report) -> None:
         await client.close()
 
 
-async def _primary(client: Client, settings: Settings, where: str, report: Report) -> bool:
+async def _primary(client: Client, settings: Settings, where: str, report: CheckReport) -> bool:
     try:
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
-        what, advice = _no_primary(client, settings, where, str(error))
+        what, advice = _no_primary(client, settings, where, error)
         report.failed(MONGODB, what, advice)
         return False
     except OperationFailure as error:
@@ -87,39 +86,36 @@ async def _primary(client: Client, settings: Settings, where: str, report: Repor
     return True
 
 
-# The driver keeps only the text of the system's error.
-_REFUSED = re.compile(rf"refused|\[Errno {errno.ECONNREFUSED}\]")
 _NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
 _DIRECT = "take directConnection out of MONGODB_URI"
 
 
-def _no_primary(client: Client, settings: Settings, where: str, error: str) -> tuple[str, str]:
-    """Why no primary was found, from what the driver has seen of the servers."""
+def _no_primary(
+    client: Client, settings: Settings, where: str, error: ServerSelectionTimeoutError
+) -> tuple[str, str]:
+    """Why no primary was found, by the driver's view of the servers, and what to do."""
     servers = client.topology_description.server_descriptions().values()
     kinds = {server.server_type_name for server in servers}
     if "RSGhost" in kinds:
         return f"{where} is a replica set that was never initiated", "run rs.initiate() once"
     if kinds & {"RSSecondary", "RSArbiter", "RSOther"}:
         return f"{where} has no primary", "see rs.status(): a majority of the members must be up"
-    if "Standalone" in kinds or not kinds or "belongs to a set named" in error:
+    if "Standalone" in kinds or not kinds or "belongs to a set named" in str(error):
         name = settings.mongodb_replica_set
         return (
             f"{where} is not a member of the replica set {name!r}",
             f"{_NO_REPLICA_SET}; its name is MONGODB_REPLICA_SET",
         )
-    why = "connection refused" if _REFUSED.search(error) else "no answer in time"
-    return f"does not answer at {where} ({why})", _advice(settings)
+    return f"does not answer at {where} ({reason(error)})", _advice(settings)
 
 
 def _advice(settings: Settings) -> str:
     return start_or_check("MONGODB_URI", is_set=settings.mongodb_uri is not None)
 
 
-async def _transactions(client: Client, report: Report) -> None:
+async def _transactions(client: Client, report: CheckReport) -> None:
     name = "transactionLifetimeLimitSeconds"
-    set_it = (
-        f"start mongod with --setParameter {name}={TRANSACTION_SECONDS} (setParameter works too)"
-    )
+    set_it = f"start mongod with --setParameter {name}={TRANSACTION_SECONDS}, or run setParameter"
     try:
         seconds = (await client.admin.command({"getParameter": 1, name: 1}))[name]
     except OperationFailure as error:
@@ -127,13 +123,13 @@ async def _transactions(client: Client, report: Report) -> None:
         report.warn(TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
         return
     if seconds > TRANSACTION_SECONDS:
-        what = f"{name}={seconds}: a worker that dies inside one blocks its cart for so long"
+        what = f"{name}={seconds}: a worker that dies in a transaction blocks its cart for so long"
         report.warn(TRANSACTIONS, what, set_it)
     else:
         report.ok(TRANSACTIONS, f"{name}={seconds}")
 
 
-async def _indexes(database: Database, report: Report) -> None:
+async def _indexes(database: Database, report: CheckReport) -> None:
     missing, different, count = [], [], 0
     for document in DOCUMENTS:
         collection = document.Settings.name
@@ -149,9 +145,9 @@ async def _indexes(database: Database, report: Report) -> None:
         report.failed(INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
     if different:
         advice = "drop it and run `cart setup`"
-        report.failed(INDEXES, f"not as they should be: {', '.join(different)}", advice)
+        report.failed(INDEXES, f"different from the code: {', '.join(different)}", advice)
     if not missing and not different:
-        report.ok(INDEXES, f"all {count} are there")
+        report.ok(INDEXES, f"all {count} exist")
 
 
 def _is_same(index: IndexModel, there: Any) -> bool:
@@ -162,18 +158,18 @@ def _is_same(index: IndexModel, there: Any) -> bool:
     )
 
 
-async def _pending(database: Database, report: Report) -> None:
+async def _pending(database: Database, report: CheckReport) -> None:
     old = {"pending": True, "at": {"$lt": datetime.now(UTC) - PENDING_AFTER}}
-    collection = database[Operation.Settings.name]
+    collection = database[OperationRecord.Settings.name]
     count = await collection.count_documents(old)
     if not count:
         report.ok(PENDING, f"none older than {PENDING_AFTER.seconds} s")
         return
     oldest = await collection.find_one(old, {"at": 1}, sort=[("at", 1)])
-    since = f", the oldest since {oldest['at']:%Y-%m-%d %H:%M:%S} UTC" if oldest else ""
+    since = f", the oldest since {stamp(oldest['at'])} UTC" if oldest else ""
     report.warn(
         PENDING,
         f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
-        f"stock to give back that are older than {PENDING_AFTER.seconds} s{since}",
-        "see that Kafka, the inventory and the worker are up; they are done then, in order",
+        f"units to release that are older than {PENDING_AFTER.seconds} s{since}",
+        "check Kafka, the inventory and the worker; pending effects are then done in order",
     )

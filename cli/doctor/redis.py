@@ -1,4 +1,4 @@
-"""Redis: whether it answers. Without it carts are read from MongoDB and everything goes on."""
+"""Redis: whether it answers. Without it the service reads carts from MongoDB."""
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -6,15 +6,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
 from cli.console import reason, without_login
-from cli.doctor.findings import Report, start_or_check
+from cli.doctor.results import CheckReport, start_or_check
 from settings import Settings
 
 PART = "Redis"
 TIMEOUT_SECONDS = 1.5
 
 
-async def check_redis(settings: Settings, report: Report) -> None:
-    """Answers a ping."""
+async def check_redis(settings: Settings, report: CheckReport) -> None:
+    """Redis answers a ping."""
     url = settings.redis.get_secret_value()
     where = without_login(url)
     client: Redis = Redis.from_url(

@@ -1,8 +1,8 @@
-"""A saga's steps, with their times, as its event history tells them."""
+"""The steps of a saga with their times, read from its event history."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,18 +12,30 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowHistory
 
-_CLOSING = (
-    "workflow_execution_completed_event_attributes",
-    "workflow_execution_failed_event_attributes",
-    "workflow_execution_canceled_event_attributes",
-    "workflow_execution_terminated_event_attributes",
-    "workflow_execution_continued_as_new_event_attributes",
-)
+from models.wire import to_milliseconds
+
+TERMINATED = "terminated"
+
+# Events by the name of their attributes, as they are shown.
+_STEP_ENDS = ("activity_task_completed", "activity_task_failed", "activity_task_timed_out")
+_EVENTS = {
+    "workflow_execution_started": "started",
+    "workflow_execution_signaled": "signal",
+    "workflow_execution_cancel_requested": "cancellation requested",
+    "workflow_task_timed_out": "worker lost",
+    "workflow_task_failed": "workflow task failed",
+    "workflow_execution_completed": "completed",
+    "workflow_execution_failed": "failed",
+    "workflow_execution_timed_out": "timed out",
+    "workflow_execution_canceled": "canceled",
+    "workflow_execution_terminated": TERMINATED,
+    "workflow_execution_continued_as_new": "continued_as_new",
+}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Something that happened: a step (with its tries and how long it took), or what was said."""
+class HistoryEntry:
+    """A step, with its duration and tries, or another event of the run."""
 
     at: datetime
     what: str
@@ -33,30 +45,41 @@ class Entry:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "at": self.at,
-            "what": self.what,
-            "seconds": self.seconds,
-            "tries": self.tries,
-            "note": self.note,
-        }
+        return asdict(self)
 
 
-def entries(history: WorkflowHistory) -> list[Entry]:
-    """What happened, in its order."""
+def entries(history: WorkflowHistory) -> list[HistoryEntry]:
+    """Steps and events in the order of their times."""
     scheduled: dict[int, HistoryEvent] = {}
-    told = _local_steps(history.events)
+    found = _local_steps(history.events)
     for event in history.events:
-        if event.HasField("activity_task_scheduled_event_attributes"):
+        field = event.WhichOneof("attributes") or ""
+        kind = field.removesuffix("_event_attributes")
+        at = _time(event.event_time)
+        if kind == "activity_task_scheduled":
             scheduled[event.event_id] = event
-        told += _entries(event, scheduled)
-    return sorted(told, key=lambda entry: entry.at)
+        elif kind in _STEP_ENDS:
+            attributes = getattr(event, field)
+            note = "timed out" if kind == "activity_task_timed_out" else _failure(attributes)
+            found.append(_step(scheduled[attributes.scheduled_event_id], at, note))
+        elif kind in _EVENTS:
+            what, note = _described(kind, getattr(event, field))
+            found.append(HistoryEntry(at, what, note=note))
+    return sorted(found, key=lambda entry: entry.at)
 
 
-def pending_steps(activities: "list[PendingActivityInfo]") -> list[Entry]:
-    """Steps that are being tried, which the history does not know yet."""
+def started_at(history: WorkflowHistory) -> datetime:
+    """When the saga started, which identifies its record: the same in every try, in milliseconds.
+
+    Visibility has the start of the run, which is another moment.
+    """
+    return to_milliseconds(_time(history.events[0].event_time))
+
+
+def pending_steps(activities: Iterable[PendingActivityInfo]) -> list[HistoryEntry]:
+    """Steps that are being tried, which are not in the history yet."""
     return [
-        Entry(
+        HistoryEntry(
             at=_time(activity.scheduled_time),
             what=activity.activity_type.name,
             tries=activity.attempt,
@@ -68,64 +91,49 @@ def pending_steps(activities: "list[PendingActivityInfo]") -> list[Entry]:
     ]
 
 
-def _entries(event: HistoryEvent, scheduled: dict[int, HistoryEvent]) -> Iterator[Entry]:
-    at = _time(event.event_time)
-    if event.HasField("workflow_execution_started_event_attributes"):
-        yield Entry(at, "started")
-    elif event.HasField("activity_task_completed_event_attributes"):
-        done = event.activity_task_completed_event_attributes
-        yield _step(scheduled[done.scheduled_event_id], at, "")
-    elif event.HasField("activity_task_failed_event_attributes"):
-        failed = event.activity_task_failed_event_attributes
-        yield _step(scheduled[failed.scheduled_event_id], at, failed.failure.message)
-    elif event.HasField("activity_task_timed_out_event_attributes"):
-        late = event.activity_task_timed_out_event_attributes
-        yield _step(scheduled[late.scheduled_event_id], at, "timed out")
-    elif event.HasField("workflow_execution_signaled_event_attributes"):
-        signal = event.workflow_execution_signaled_event_attributes
-        said = ", ".join(str(word) for word in _decoded(signal.input) if word)
-        yield Entry(at, f"signal {signal.signal_name}", note=said)
-    elif event.HasField("workflow_execution_cancel_requested_event_attributes"):
-        yield Entry(at, "cancellation asked for")
-    elif event.HasField("workflow_task_timed_out_event_attributes"):
-        yield Entry(at, "worker lost", note="its workflow task timed out and is tried again")
-    elif event.HasField("workflow_task_failed_event_attributes"):
-        failure = event.workflow_task_failed_event_attributes.failure.message
-        yield Entry(at, "workflow task failed", note=failure)
-    else:
-        yield from (
-            Entry(at, name.removeprefix("workflow_execution_").partition("_event")[0])
-            for name in _CLOSING
-            if event.HasField(name)  # type: ignore[arg-type]
-        )
+def _described(kind: str, attributes: Any) -> tuple[str, str]:
+    """An event's name and note."""
+    what = _EVENTS[kind]
+    if kind == "workflow_execution_signaled":
+        words = ", ".join(str(word) for word in _decoded(attributes.input) if word)
+        return f"{what} {attributes.signal_name}", words
+    if kind == "workflow_execution_terminated":
+        return what, f"by {attributes.identity or 'unknown'}: {attributes.reason or 'no reason'}"
+    if kind == "workflow_task_timed_out":
+        return what, "its workflow task timed out and is tried again"
+    return what, _failure(attributes)
 
 
-def _local_steps(events: Sequence[HistoryEvent]) -> list[Entry]:
-    """Local activities leave a marker each, written when their workflow task ends.
+def _failure(attributes: Any) -> str:
+    return attributes.failure.message if hasattr(attributes, "failure") else ""
 
-    What it has of times is when the step began, and the workflow's own clock, which does not run
-    while a step is tried again. So a step is taken to last until the next one began, or the task
-    ended.
+
+def _local_steps(events: Sequence[HistoryEvent]) -> list[HistoryEntry]:
+    """Steps that ran as local activities.
+
+    Each leaves a marker when its workflow task ends, with the time at which the step began and the
+    workflow's own clock, which stands still while a step is retried. So a step is taken to last
+    until the next one began or the task ended.
     """
-    told = [
+    marks = [
         (event, mark)
         for event in events
         if event.HasField("marker_recorded_event_attributes")
         for mark in _decoded(event.marker_recorded_event_attributes.details.get("data"))
     ]
     steps = []
-    for event, mark in told:
-        began = _marked(mark)
+    for event, mark in marks:
+        began = _began(mark)
         later = [
-            _marked(other)
-            for its_event, other in told
+            _began(other)
+            for its_event, other in marks
             if _task(its_event) == _task(event)
             and other["activation_index"] > mark["activation_index"]
-            and _marked(other) > began
+            and _began(other) > began
         ]
         ended = min(later, default=max(_time(event.event_time), began))
         steps.append(
-            Entry(
+            HistoryEntry(
                 at=began,
                 what=str(mark["activity_type"]),
                 seconds=round((ended - began).total_seconds(), 4),
@@ -140,14 +148,14 @@ def _task(event: HistoryEvent) -> int:
     return event.marker_recorded_event_attributes.workflow_task_completed_event_id
 
 
-def _marked(mark: dict[str, Any]) -> datetime:
+def _began(mark: dict[str, Any]) -> datetime:
     began = mark["original_schedule_time"]
     return datetime.fromtimestamp(began["seconds"] + began["nanos"] / 1e9, UTC)
 
 
-def _step(scheduled: HistoryEvent, ended: datetime, note: str) -> Entry:
+def _step(scheduled: HistoryEvent, ended: datetime, note: str) -> HistoryEntry:
     began = _time(scheduled.event_time)
-    return Entry(
+    return HistoryEntry(
         at=began,
         what=scheduled.activity_task_scheduled_event_attributes.activity_type.name,
         seconds=round((ended - began).total_seconds(), 4),

@@ -1,7 +1,7 @@
-"""Relays and what is pending, as operators see them."""
+"""Relays, as Temporal and MongoDB know them together."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +10,14 @@ from temporalio.common import SearchAttributeKey
 
 from adapters.mongo.outbox import Waiting
 from cli.console import CliError
-from cli.ops.desk import Desk
-from cli.ops.exits import Exit
-from models.operation import Operation, shard_key
-from models.relays import RelayKind
+from cli.ops.connections import Connections
+from cli.ops.exit_codes import ExitCode
+from models.effects import EffectKind
+from models.errors import DependencyUnavailable
 from workflows import ids
 from workflows.gateway import RPC_TIMEOUT
 
-Relay = tuple[RelayKind, int]
+RelayId = tuple[EffectKind, int]
 """Kind and shard."""
 
 _RUNNING = f"WorkflowType = '{ids.RELAY}' AND ExecutionStatus = 'Running'"
@@ -27,11 +27,14 @@ RELAYS_MAX = 1000
 
 @dataclass(frozen=True)
 class RelayState:
-    """A relay, and what is pending for it. `says` is what it shows as its current details."""
+    """A relay and its pending effects; `effects` is None while MongoDB does not answer.
 
-    kind: RelayKind
+    `says` are the current details of its workflow.
+    """
+
+    kind: EffectKind
     shard: int
-    effects: int
+    effects: int | None
     oldest: datetime | None
     running: bool
     attention: bool
@@ -56,137 +59,96 @@ class RelayState:
 
 
 @dataclass(frozen=True)
-class PendingEffect:
-    """One effect that is still to be done."""
+class RelayOverview:
+    """All relays that run or have something pending, those that have waited longest first.
 
-    id: str
-    kind: str
-    what: str
-    store_id: str
-    user_id: str
-    operation_id: str
-    run_id: str
-    relay: Relay
-    since: datetime
+    With `away`, the error of MongoDB, only the running ones are known.
+    """
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "effectId": self.id,
-            "kind": self.kind,
-            "what": self.what,
-            "storeId": self.store_id,
-            "userId": self.user_id,
-            "operationId": self.operation_id,
-            "runId": self.run_id,
-            "relay": f"{self.relay[0]}/{self.relay[1]}",
-            "since": self.since,
-        }
+    relays: list[RelayState]
+    away: DependencyUnavailable | None = None
 
 
-@dataclass
-class _Known:
-    waiting: dict[Relay, Waiting] = field(default_factory=dict)
-    running: dict[Relay, bool] = field(default_factory=dict)  # -> needs attention
-
-
-async def relay_states(desk: Desk) -> list[RelayState]:
-    """All relays that run or should, the longest waiting first."""
-    known = _Known()
-    for waiting in await desk.outbox.waiting(desk.settings.relay_shards):
-        known.waiting[waiting.kind, waiting.shard] = waiting
+async def overview(connections: Connections) -> RelayOverview:
+    """Asks MongoDB for what is pending, and Temporal for the relays that run."""
+    away: DependencyUnavailable | None = None
+    waiting: dict[RelayId, Waiting] = {}
+    try:
+        for one in await connections.outbox.waiting(connections.settings.relay_shards):
+            waiting[one.kind, one.shard] = one
+    except DependencyUnavailable as error:
+        away = error
     attention = SearchAttributeKey.for_bool(ids.ATTENTION)
-    runs = desk.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
+    running: dict[RelayId, bool] = {}  # whether it needs attention
+    runs = connections.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
     async for run in runs:
         relay = parse_relay(run.id)
         if relay is not None:
-            known.running[relay] = bool(run.typed_search_attributes.get(attention))
-    relays = [*known.waiting, *(relay for relay in known.running if relay not in known.waiting)]
-    return [await _state(desk, relay, known) for relay in relays]
+            running[relay] = bool(run.typed_search_attributes.get(attention))
+    relays = []
+    for relay in [*waiting, *(relay for relay in running if relay not in waiting)]:
+        found = waiting.get(relay)
+        workflow_id = ids.relay_workflow_id(*relay)
+        relays.append(
+            RelayState(
+                kind=relay[0],
+                shard=relay[1],
+                effects=found.effects if found else None if away else 0,
+                oldest=found.oldest if found else None,
+                running=relay in running,
+                attention=running.get(relay, False),
+                url=connections.pages.workflow(workflow_id),
+                says=await details(connections, workflow_id) if relay in running else "",
+            )
+        )
+    return RelayOverview(relays, away)
 
 
-async def _state(desk: Desk, relay: Relay, known: _Known) -> RelayState:
-    waiting = known.waiting.get(relay)
-    workflow_id = ids.relay_workflow_id(*relay)
-    return RelayState(
-        kind=relay[0],
-        shard=relay[1],
-        effects=waiting.effects if waiting else 0,
-        oldest=waiting.oldest if waiting else None,
-        running=relay in known.running,
-        attention=known.running.get(relay, False),
-        url=desk.pages.workflow(workflow_id),
-        says=await details(desk, workflow_id) if relay in known.running else "",
-    )
-
-
-async def details(desk: Desk, workflow_id: str, run_id: str | None = None) -> str:
-    """What a workflow shows as its current details; empty when no worker answers."""
-    handle = desk.temporal.get_workflow_handle(workflow_id, run_id=run_id)
+async def details(connections: Connections, workflow_id: str, run_id: str | None = None) -> str:
+    """The current details of a workflow; empty when no worker answers."""
+    handle = connections.temporal.get_workflow_handle(workflow_id, run_id=run_id)
     try:
         metadata: WorkflowMetadata = await handle.query(
             _METADATA, result_type=WorkflowMetadata, rpc_timeout=RPC_TIMEOUT
         )
-    except Exception:  # whatever hinders the worker: there is nothing to show
+    except Exception:  # whatever the worker's failure is, there are no details to show
         return ""
     return metadata.current_details.replace("**", "").replace("`", "")
 
 
-def pending_effects(desk: Desk, records: list[Operation]) -> list[PendingEffect]:
-    """The pending effects of records, one by one."""
-    return [
-        PendingEffect(
-            id=effect.id,
-            kind=effect.kind,
-            what=effect.topic
-            if effect.kind == "event"
-            else f"{effect.quantity} x {effect.product_id}",
-            store_id=record.store_id,
-            user_id=record.user_id,
-            operation_id=record.operation_id,
-            run_id=record.id,
-            relay=relay_of(
-                desk,
-                RelayKind.EVENTS if effect.kind == "event" else RelayKind.RELEASES,
-                record.store_id,
-                record.user_id,
-            ),
-            since=record.at,
-        )
-        for record in records
-        for effect in record.effects
-        if effect.done_at is None
-    ]
+def parse_relay(text: str) -> RelayId | None:
+    """`event/3` or `relay/event/3`."""
+    matched = re.fullmatch(rf"(?:relay/)?({'|'.join(EffectKind)})/(\d{{1,6}})", text)
+    return (EffectKind(matched[1]), int(matched[2])) if matched else None
 
 
-def relay_of(desk: Desk, kind: RelayKind, store_id: str, user_id: str) -> Relay:
-    """The relay of a cart."""
-    return kind, shard_key(store_id, user_id) % desk.settings.relay_shards
+async def choose_relays(
+    connections: Connections, names: list[str], *, every: bool
+) -> list[RelayId]:
+    """The named relays, or with `every` all that run or have something pending.
 
-
-def parse_relay(text: str) -> Relay | None:
-    """`events/3` or `relay/events/3`."""
-    matched = re.fullmatch(r"(?:relay/)?(events|releases)/(\d{1,6})", text)
-    return (RelayKind(matched[1]), int(matched[2])) if matched else None
-
-
-async def choose_relays(desk: Desk, names: list[str], *, every: bool) -> list[Relay]:
-    """The relays that are named, or (`every`) all that run or have something pending."""
+    Raises `CliError` for a name that is no relay, and `DependencyUnavailable` when not every relay
+    is known.
+    """
     if every == bool(names):
         raise CliError(
-            "name relays (events/3), or give --all for those that run or have something pending",
-            exit_code=Exit.USAGE,
+            "name relays (event/3), or give --all for those that run or have something pending",
+            exit_code=ExitCode.USAGE,
         )
     if every:
-        return [(state.kind, state.shard) for state in await relay_states(desk)]
+        known = await overview(connections)
+        if known.away:
+            raise known.away
+        return [(state.kind, state.shard) for state in known.relays]
     chosen = []
+    shards = connections.settings.relay_shards
     for name in names:
         relay = parse_relay(name)
-        if relay is None or relay[1] >= desk.settings.relay_shards:
+        if relay is None or relay[1] >= shards:
             raise CliError(
-                f"{name!r} is no relay: events/N or releases/N, "
-                f"N from 0 to {desk.settings.relay_shards - 1} (RELAY_SHARDS - 1)",
-                exit_code=Exit.USAGE,
+                f"{name!r} is no relay: event/N or release/N, "
+                f"N from 0 to {shards - 1} (RELAY_SHARDS - 1)",
+                exit_code=ExitCode.USAGE,
             )
         chosen.append(relay)
     return chosen

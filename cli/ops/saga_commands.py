@@ -1,286 +1,180 @@
 """`cart ops list`, `show`, `wait` and `abort`."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
-from cli.ops.exits import Exit
-from cli.ops.options import (
-    AsJson,
-    By,
-    Confirm,
-    DryRun,
-    Reason,
-    Saga,
-    Timeout,
-    Watch,
-    age,
-    operator,
-)
-
-if TYPE_CHECKING:
-    from cli.ops.desk import Desk
-    from cli.ops.ends import Ended
-    from cli.ops.sagas import Saga as FoundSaga
-    from cli.ops.sagas import SagaFilter
+from cli.console import CliError, show
+from cli.ops.advice import advice
+from cli.ops.confirmation import confirmed
+from cli.ops.connections import Connections, with_connections
+from cli.ops.exit_codes import ExitCode
+from cli.ops.filters import RunState, SagaFilter, SagaQuery
+from cli.ops.lookup import find_saga
+from cli.ops.report import collect
+from cli.ops.sagas import SagaSummary, find_sagas
+from cli.ops.views import end_table, report_page, saga_table
+from cli.ops.waiting import SagaEnd, wait_for_end
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, grouped, operator
+from models.outcomes import Outcome
+from workflows import ids
+from workflows.gateway import RPC_TIMEOUT
 
 WAIT_SECONDS = 60.0
 ABORT_SECONDS = 30.0
 MANY_MAX = 500
 
-Store = Annotated[str | None, typer.Option(help="Of this store.")]
-User = Annotated[str | None, typer.Option(help="Of this user.")]
-Product = Annotated[str | None, typer.Option(help="About this product.")]
-Operation = Annotated[
-    str | None, typer.Option(help="AddItem, UpdateQuantity, RemoveItem, ClearCart, …")
-]
-Outcome = Annotated[
-    str | None,
-    typer.Option(
-        help="committed, rejected, aborted, replayed, unchanged, running or failed.",
-        autocompletion=lambda: [*OUTCOMES],
+SagaName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SAGA",
+        help="STORE/USER (the cart's latest), or the id of a run, operation or saga.",
     ),
 ]
-Order = Annotated[str | None, typer.Option(help="Brought about by this order.")]
-Attention = Annotated[bool, typer.Option("--attention", help="Only what needs attention.")]
-OlderThan = Annotated[str | None, typer.Option(help="Started so long ago or longer: 90s, 5m, 2h.")]
-NewerThan = Annotated[str | None, typer.Option(help="Started within this time.")]
-
-OUTCOMES = ("committed", "rejected", "aborted", "replayed", "unchanged", "running", "failed")
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")]
 
 
 def register(group: typer.Typer) -> None:
     """Adds the commands of this module."""
     group.command("list")(list_sagas)
-    group.command("show")(show)
+    group.command("show")(show_saga)
     group.command("wait")(wait)
     group.command("abort")(abort)
 
 
+@grouped
 def list_sagas(
     *,
-    store: Store = None,
-    user: User = None,
-    product: Product = None,
-    operation: Operation = None,
-    outcome: Outcome = None,
-    order: Order = None,
-    attention: Attention = False,
-    older_than: OlderThan = None,
-    newer_than: NewerThan = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    which: SagaQuery,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most sagas to list.")] = 20,
     as_json: AsJson = False,
     watch: Watch = False,
 ) -> None:
     """List sagas, the latest first."""
-    from datetime import UTC, datetime  # noqa: PLC0415
 
-    from cli.console import output, print_json  # noqa: PLC0415
-    from cli.ops.desk import at_desk  # noqa: PLC0415
-    from cli.ops.sagas import count_sagas, find_sagas  # noqa: PLC0415
-    from cli.ops.tables import saga_table  # noqa: PLC0415
-
-    where = _filter(
-        store=store,
-        user=user,
-        product=product,
-        operation=operation,
-        outcome=outcome,
-        order=order,
-        attention=attention,
-        older_than=older_than,
-        newer_than=newer_than,
-    )
-
-    async def work(desk: "Desk") -> Exit:
+    async def work(connections: Connections) -> ExitCode:
         now = datetime.now(UTC)
-        query = where.query(now)
-        sagas = await find_sagas(desk, query, limit=limit)
-        count = len(sagas) if len(sagas) < limit else await count_sagas(desk, query)
-        if as_json:
-            print_json(
-                {
-                    "count": count,
-                    "query": query,
-                    "url": desk.pages.query(query),
-                    "sagas": [saga.as_dict(now) for saga in sagas],
-                }
-            )
-            return Exit.OK
-        console = output()
-        if watch:
-            console.clear()
-        console.print(saga_table(sagas, now))
-        console.print(
-            f"{len(sagas)} of {count} sagas; in the Web UI:",
-            desk.pages.query(query),
-            soft_wrap=True,
+        query = which.query(now)
+        sagas = await find_sagas(connections, query, limit=limit)
+        count = len(sagas)
+        if count == limit:
+            counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
+            count = counted.count
+        url = connections.pages.query(query)
+        show(
+            {
+                "count": count,
+                "query": query,
+                "url": url,
+                "sagas": [saga.as_dict(now) for saga in sagas],
+            },
+            saga_table(sagas, now),
+            f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
+            as_json=as_json,
+            clear=watch,
         )
-        return Exit.OK
+        return ExitCode.OK
 
-    at_desk(work, watch=watch)
-
-
-def show(saga: Saga, *, as_json: AsJson = False, watch: Watch = False) -> None:
-    """Show a saga: steps with times, cart and holds, what is pending, what to do next."""
-    from cli.console import output, print_json  # noqa: PLC0415
-    from cli.ops.desk import at_desk  # noqa: PLC0415
-    from cli.ops.dossier import collect  # noqa: PLC0415
-    from cli.ops.sagas import find_saga  # noqa: PLC0415
-    from cli.ops.tables import print_dossier  # noqa: PLC0415
-
-    async def work(desk: "Desk") -> Exit:
-        dossier = await collect(desk, await find_saga(desk, saga))
-        if as_json:
-            print_json(dossier.as_dict())
-            return Exit.OK
-        console = output()
-        if watch:
-            console.clear()
-        print_dossier(console, dossier)
-        return Exit.OK
-
-    at_desk(work, watch=watch)
+    with_connections(work, watch=watch)
 
 
-def wait(saga: Saga, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = False) -> None:
-    """Wait for a saga's end; exits 0 when it has committed, 5 when it ended otherwise, 4 when it
-    has not ended in time."""
-    from cli.ops.desk import at_desk  # noqa: PLC0415
-    from cli.ops.ends import print_ends, wait_for_end  # noqa: PLC0415
-    from cli.ops.sagas import find_saga  # noqa: PLC0415
+def show_saga(saga: SagaName, *, as_json: AsJson = False, watch: Watch = False) -> None:
+    """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
 
-    async def work(desk: "Desk") -> Exit:
-        ended = await wait_for_end(desk, await find_saga(desk, saga), seconds=timeout)
-        print_ends([ended], as_json=as_json)
-        if ended.running:
-            return Exit.NOT_YET
-        return Exit.OK if ended.changed_as_asked else Exit.OTHERWISE
+    async def work(connections: Connections) -> ExitCode:
+        report = await collect(connections, await find_saga(connections, saga))
+        report.next = advice(report, deadline=connections.settings.lock_ttl)
+        show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
+        return ExitCode.OK
 
-    at_desk(work)
+    with_connections(work, watch=watch)
 
 
+def wait(saga: SagaName, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = False) -> None:
+    """Wait for a saga's end; exits 0 when it committed, 5 when it ended otherwise, 4 when it has
+    not ended in time."""
+
+    async def work(connections: Connections) -> ExitCode:
+        found = await find_saga(connections, saga)
+        end = await wait_for_end(connections, found, seconds=timeout)
+        _show_ends([end], as_json=as_json)
+        if end.running:
+            return ExitCode.NOT_YET
+        return ExitCode.OK if end.changed_as_asked else ExitCode.OTHERWISE
+
+    with_connections(work)
+
+
+@grouped
 def abort(
     saga: Annotated[
         str | None,
-        typer.Argument(metavar="[SAGA]", help="One saga, as for `show`; or give a filter."),
+        typer.Argument(metavar="SAGA", help="One saga, as for `show`; or give a filter."),
     ] = None,
     *,
-    reason: Reason,
+    which: SagaFilter,
+    reason: Why,
     by: By = None,
     timeout: Timeout = ABORT_SECONDS,
-    store: Store = None,
-    user: User = None,
-    product: Product = None,
-    operation: Operation = None,
-    older_than: OlderThan = None,
-    attention: Attention = False,
     dry_run: DryRun = False,
     confirm: Confirm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for the undo of one running saga, or of all that a filter finds, and wait for the end.
+    """Undo one running saga, or all that a filter finds, and wait for the end.
 
-    A saga that has committed is not undone: this exits 5. Inside a step it hears of it after some
-    seconds.
+    A saga that has committed is not undone: this exits 5. A saga in the middle of a step reacts
+    after some seconds.
     """
-    from cli.console import CliError  # noqa: PLC0415
-    from cli.ops.desk import at_desk  # noqa: PLC0415
-
     who = operator(by)
-    where = _filter(
-        store=store,
-        user=user,
-        product=product,
-        operation=operation,
-        outcome="running",
-        attention=attention,
-        older_than=older_than,
-    )
-    filtered = any((store, user, product, operation, attention, older_than))
-    if (saga is None) is not filtered:
-        raise CliError("name one saga, or give a filter, not both", exit_code=Exit.USAGE)
+    if (saga is None) is (which == SagaFilter()):
+        raise CliError("name one saga, or give a filter, not both", exit_code=ExitCode.USAGE)
 
-    async def work(desk: "Desk") -> Exit:
-        from cli.ops.many import agreed  # noqa: PLC0415
-        from cli.ops.sagas import find_saga  # noqa: PLC0415
+    async def one(connections: Connections, target: SagaSummary) -> SagaEnd:
+        with suppress(KeyError):  # it has ended meanwhile, which the wait reports
+            await connections.gateway.abort(
+                target.workflow_id, target.run_id, reason=reason, by=who
+            )
+        return await wait_for_end(connections, target, seconds=timeout)
 
-        sagas = [await find_saga(desk, saga)] if saga else await _running(desk, where)
-        if not sagas or dry_run or (saga is None and confirm is None):
-            _show_targets(sagas, as_json=as_json and (dry_run or not sagas))
+    async def work(connections: Connections) -> ExitCode:
+        now = datetime.now(UTC)
+        if saga:
+            targets = [await find_saga(connections, saga)]
+        else:
+            query = SagaQuery(**vars(which), outcome=RunState.RUNNING).query(now)
+            targets = await find_sagas(connections, query, limit=MANY_MAX)
+        if not targets or dry_run or (saga is None and confirm is None):
+            show(
+                {"count": len(targets), "sagas": [target.as_dict(now) for target in targets]},
+                saga_table(targets, now),
+                f"{len(targets)} sagas",
+                as_json=as_json and (dry_run or not targets),
+            )
         if dry_run:
-            return Exit.OK
-        if saga is None and not agreed("abort", len(sagas), "sagas", confirm):
-            return Exit.NOT_CONFIRMED
-        if not sagas:
-            return Exit.OK
-        return await _abort(desk, sagas, reason, who, timeout, as_json=as_json)
+            return ExitCode.OK
+        if saga is None and not confirmed("abort", len(targets), "sagas", confirm):
+            return ExitCode.NOT_CONFIRMED
+        if not targets:
+            return ExitCode.OK
+        ends = await asyncio.gather(*(one(connections, target) for target in targets))
+        _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
+        if any(end.running for end in ends):
+            return ExitCode.NOT_YET
+        aborted = all(end.state is Outcome.ABORTED for end in ends)
+        return ExitCode.OK if aborted else ExitCode.OTHERWISE
 
-    at_desk(work)
-
-
-async def _abort(
-    desk: "Desk",
-    sagas: "list[FoundSaga]",
-    reason: str,
-    by: str,
-    timeout: float,
-    *,
-    as_json: bool,
-) -> Exit:
-    from cli.ops.ends import print_ends, wait_for_end  # noqa: PLC0415
-
-    async def one(saga: "FoundSaga") -> "Ended":
-        with suppress(KeyError):  # it has ended meanwhile, and that is told
-            await desk.gateway.abort(saga.workflow_id, saga.run_id, reason=reason, by=by)
-        return await wait_for_end(desk, saga, seconds=timeout)
-
-    ends = await asyncio.gather(*(one(saga) for saga in sagas))
-    print_ends(ends, as_json=as_json, action="abort", by=by, reason=reason)
-    if any(ended.running for ended in ends):
-        return Exit.NOT_YET
-    return Exit.OK if all(ended.outcome == "aborted" for ended in ends) else Exit.OTHERWISE
+    with_connections(work)
 
 
-async def _running(desk: "Desk", where: "SagaFilter") -> "list[FoundSaga]":
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from cli.ops.sagas import find_sagas  # noqa: PLC0415
-
-    return await find_sagas(desk, where.query(datetime.now(UTC)), limit=MANY_MAX)
-
-
-def _show_targets(sagas: "list[FoundSaga]", *, as_json: bool) -> None:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from cli.console import output, print_json  # noqa: PLC0415
-    from cli.ops.tables import saga_table  # noqa: PLC0415
-
-    now = datetime.now(UTC)
-    if as_json:
-        print_json({"count": len(sagas), "sagas": [saga.as_dict(now) for saga in sagas]})
-        return
-    console = output()
-    console.print(saga_table(sagas, now))
-    console.print(f"{len(sagas)} sagas")
-
-
-def _filter(
-    *,
-    outcome: str | None,
-    older_than: str | None,
-    newer_than: str | None = None,
-    **exact: Any,
-) -> "SagaFilter":
-    from cli.ops.sagas import End, SagaFilter  # noqa: PLC0415
-
-    if outcome is not None and outcome not in OUTCOMES:
-        raise typer.BadParameter(f"--outcome must be one of {', '.join(OUTCOMES)}")
-    return SagaFilter(
-        outcome=End(outcome) if outcome else None,
-        older_than=age(older_than),
-        newer_than=age(newer_than),
-        **exact,
+def _show_ends(ends: Sequence[SagaEnd], *, as_json: bool, **action: str) -> None:
+    """Each saga with its end; `action` is what was done, by whom and why."""
+    show(
+        {**action, "sagas": [end.as_dict() for end in ends]},
+        end_table(ends),
+        *(end.saga.url for end in ends),
+        as_json=as_json,
     )

@@ -1,12 +1,16 @@
-"""What needs somebody: sagas and relays that wait, effects nobody does, failures, held stores."""
+"""What needs an operator: waiting or failed sagas, blocked effects and relays, paused stores."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cli.ops.desk import Desk
-from cli.ops.relays import RelayState, relay_states
-from cli.ops.sagas import End, SagaFilter, find_sagas
+from cli.console import unavailable
+from cli.ops.connections import Connections
+from cli.ops.filters import RunState, SagaQuery
+from cli.ops.relays import RelayState, overview
+from cli.ops.sagas import SagaSummary, find_sagas
+from cli.texts import brief
+from models.errors import DependencyUnavailable
 
 LONG = timedelta(seconds=60)
 LATELY = timedelta(days=1)
@@ -14,8 +18,8 @@ SAGAS_MAX = 100
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that does not go on by itself, or not soon."""
+class StuckItem:
+    """Something that does not continue by itself, or not soon, and what to do about it."""
 
     kind: str
     name: str
@@ -26,78 +30,81 @@ class Problem:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "what": self.what,
-            "advice": self.advice,
-            "since": self.since,
-            "url": self.url,
-        }
+        return asdict(self)
 
 
-async def problems(desk: Desk) -> list[Problem]:
-    """All of them; nothing when all is well."""
+async def stuck_items(connections: Connections) -> list[StuckItem]:
+    """All of them; empty when everything works. A MongoDB that does not answer is one too."""
     now = datetime.now(UTC)
-    return [
-        *await _sagas(desk, now),
-        *(problem for state in await relay_states(desk) if (problem := _relay(state, now))),
-        *await _holds(desk),
-    ]
+    found = await _sagas(connections, now)
+    known = await overview(connections)
+    away = known.away
+    found += [item for relay in known.relays if (item := _relay(relay, now))]
+    try:
+        found += await _paused_stores(connections) if away is None else []
+    except DependencyUnavailable as error:
+        away = error
+    if away is not None:
+        what = f"{unavailable(away)}; pending effects and paused stores are unknown"
+        found.insert(0, StuckItem("dependency", away.dependency, what, "`cart doctor`"))
+    return found
 
 
-async def _sagas(desk: Desk, now: datetime) -> list[Problem]:
-    long = timedelta(seconds=desk.settings.lock_ttl) + LONG
+async def _sagas(connections: Connections, now: datetime) -> list[StuckItem]:
+    late = timedelta(seconds=connections.settings.lock_ttl) + LONG
     found = {
         saga.run_id: saga
-        for query in (
-            SagaFilter(outcome=End.RUNNING, attention=True).query(now),
-            SagaFilter(outcome=End.RUNNING, older_than=long).query(now),
-            SagaFilter(outcome=End.FAILED, newer_than=LATELY).query(now),
+        for where in (
+            SagaQuery(outcome=RunState.RUNNING, attention=True),
+            SagaQuery(outcome=RunState.RUNNING, older_than=late),
+            SagaQuery(outcome=RunState.FAILED, newer_than=LATELY),
+            SagaQuery(outcome=RunState.TERMINATED, newer_than=LATELY),
         )
-        for saga in await find_sagas(desk, query, limit=SAGAS_MAX)
+        for saga in await find_sagas(connections, where.query(now), limit=SAGAS_MAX)
     }
-    told = []
-    for saga in found.values():
-        cart = f"{saga.store_id}/{saga.user_id}"
-        if saga.attention:
-            what = f"{saga.operation} on {cart} waits for MongoDB to settle it"
-            advice = f"`cart doctor`; `cart ops show {cart}`"
-        elif saga.running:
-            what = f"{saga.operation} on {cart} has not ended"
-            advice = f"`cart doctor`; `cart ops show {cart}`; `cart ops abort {cart} --reason …`"
-        else:
-            what = f"{saga.operation} on {cart} failed"
-            advice = f"`cart ops show {saga.run_id}`"
-        told.append(Problem("saga", saga.run_id, what, advice, saga.started_at, saga.url))
-    return told
+    return [_saga(saga) for saga in found.values()]
 
 
-def _relay(relay: RelayState, now: datetime) -> Problem | None:
+def _saga(saga: SagaSummary) -> StuckItem:
+    advice = f"`cart doctor`; `cart ops show {saga.cart}`"
+    if saga.attention and saga.running:
+        what = "waits for MongoDB to settle it"
+    elif saga.running:
+        what = "has not ended"
+        advice += f"; `cart ops abort {saga.cart} --reason WHY`"
+    else:
+        what = "failed" if saga.state is RunState.FAILED else "was terminated"
+        advice = f"`cart ops show {saga.run_id}`"
+    what = f"{saga.operation} on {saga.cart} {what}"
+    return StuckItem("saga", saga.run_id, what, advice, saga.started_at, saga.url)
+
+
+def _relay(relay: RelayState, now: datetime) -> StuckItem | None:
     if relay.running and relay.attention:
-        what = f"relay {relay.name} does not get on, {relay.effects} pending: {relay.says}"
+        pending = "an unknown number" if relay.effects is None else relay.effects
+        what = f"relay {relay.name} is not progressing, {pending} pending: {brief(relay.says)}"
         advice = (
             f"`cart ops resume {relay.name}`"
             if "paused by" in relay.says
             else f"`cart doctor`; then `cart ops retry {relay.name}`; a refused effect: "
-            "`cart ops skip EFFECT --reason …`"
+            "`cart ops skip EFFECT --reason WHY`"
         )
     elif not relay.running and relay.oldest is not None and relay.oldest < now - LONG:
         what = f"{relay.effects} {relay.name} effects are pending, and no relay runs"
-        advice = f"`cart doctor` (is there a worker?); `cart ops retry {relay.name}` starts it"
+        advice = f"`cart doctor` (is a worker running?); `cart ops retry {relay.name}` starts it"
     else:
         return None
-    return Problem("relay", relay.name, what, advice, relay.oldest, relay.url)
+    return StuckItem("relay", relay.name, what, advice, relay.oldest, relay.url)
 
 
-async def _holds(desk: Desk) -> list[Problem]:
+async def _paused_stores(connections: Connections) -> list[StuckItem]:
     return [
-        Problem(
+        StuckItem(
             "intake",
             hold.store_id,
-            f"store {hold.store_id} takes no changes: {hold.by}, {hold.reason}",
+            f"changes of store {hold.store_id} are paused by {hold.by}: {hold.reason}",
             f"`cart ops release-intake --store {hold.store_id}`",
             hold.at,
         )
-        for hold in await desk.intake.active()
+        for hold in await connections.intake.active()
     ]

@@ -1,8 +1,7 @@
-"""`python3 rootfs.py VENV ROOT`: makes the root of an image that holds a virtual environment and
-what it needs to run, and nothing else.
+"""`python3 rootfs.py VENV ROOT`: creates the root of a minimal image for a virtual environment.
 
-That is the interpreter and its library, every shared library that a file in them loads, the
-authorities' certificates and an unprivileged user. Works where Python is in /usr/local as in /usr.
+It contains the environment, the interpreter and its library, the shared libraries that they load,
+the CA certificates and an unprivileged user. Python may be installed in /usr or /usr/local.
 """
 
 import compileall
@@ -18,10 +17,10 @@ USER = "cart:x:10001:10001::/tmp:"
 COPIED = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/os-release",
-    # So that a scanner knows which versions the copied libraries have.
+    # Vulnerability scanners read the versions of the copied libraries here.
     "/var/lib/dpkg/status",
 )
-# Of Python's own library: what no service imports.
+# Parts of the standard library that the service does not import.
 LEFT_OUT = (
     "__pycache__",
     "ensurepip",
@@ -35,14 +34,14 @@ LEFT_OUT = (
     "turtledemo",
     "config-*",
 )
-# Sources that come along in the SDK's package; only the library made of them is loaded.
+# Sources in the SDK's wheel; only the compiled library is loaded.
 UNUSED = ("temporalio/bridge/sdk-core", "temporalio/bridge/src")
 
 
 def main(venv: Path, root: Path) -> None:
-    """Writes the tree to `root`, which must not exist."""
+    """Writes the files to `root`, which must not exist."""
     library = Path(sysconfig.get_path("stdlib"))
-    # The linker finds libraries by these names, wherever the distribution keeps them.
+    # The linker searches these folders, wherever the distribution keeps its libraries.
     for name in ("lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -64,7 +63,7 @@ def main(venv: Path, root: Path) -> None:
     (root / "tmp").mkdir()
     (root / "tmp").chmod(0o1777)
     for folder in (library, venv):
-        # Never compared with the source's time, which an image does not keep for certain.
+        # Not compared with the source's time, which images do not preserve reliably.
         compileall.compile_dir(
             str(root / folder.relative_to("/")),
             stripdir=str(root),
@@ -79,32 +78,32 @@ def main(venv: Path, root: Path) -> None:
 
 
 def tree(folder: Path, root: Path, ignore: Callable[..., set[str]]) -> None:
-    """Copies a folder to the same place in the root."""
+    """Copies a folder to the same path in the root."""
     shutil.copytree(folder, root / folder.relative_to("/"), symlinks=True, ignore=ignore)
 
 
 def copy(file: Path, root: Path, *, follow: bool = False) -> None:
-    """Copies a file, or a link as what it points to if `follow`, to the same place in the root."""
+    """Copies a file to the same path in the root; with `follow`, a link's target."""
     target = root / file.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(file, target, follow_symlinks=follow)
 
 
 def links(path: Path) -> Iterator[Path]:
-    """The path, and what it points to if it is a link, to the end."""
+    """The path and, if it is a link, all targets of the chain."""
     yield path
     if path.is_symlink():
         yield from links(path.parent / path.readlink())
 
 
 def loaded(files: Iterable[Path]) -> Iterator[Path]:
-    """The shared libraries that these files load, themselves or by another one."""
+    """The shared libraries that these files load, directly or indirectly."""
     for file in files:
         listed = subprocess.run(["ldd", str(file)], check=False, capture_output=True, text=True)
         for line in listed.stdout.splitlines():
             # A line is "NAME => PATH (ADDRESS)", or "PATH (ADDRESS)" for the loader.
             name = line.split("=>")[-1].split("(")[0].strip()
-            # What a wheel brings itself is copied with it.
+            # Libraries inside wheels are copied with the environment.
             if name.startswith("/") and not name.startswith("/opt/"):
                 yield Path(name)
 

@@ -1,4 +1,5 @@
-"""The bench: what a durable cart operation costs, as ratios to the same work without its promises.
+"""Benchmarks: what a durable cart operation costs, as ratios to the same work without durability.
 
-`cart bench` runs it against a local stack of its own. Nothing of the service imports it.
+`cart bench` measures the ratios. `events`, `observing` and `upkeep` are run by hand. Each starts a
+local stack of its own.
 """

@@ -1,10 +1,9 @@
-"""The leanest HTTP/1.1 client that does: one kept-alive connection, requests made beforehand.
+"""A minimal HTTP/1.1 client: one kept-alive connection, and requests that are built beforehand.
 
-A full client costs about as much as the reads that are measured with it.
+A full client would cost about as much as the reads that are measured with it.
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any, Self
 
 import orjson
@@ -28,11 +27,11 @@ def request(method: str, path: str, *, token: str = "", body: Any = None) -> byt
 
 
 class UnexpectedAnswer(Exception):
-    """The service answered something that makes a measurement worthless."""
+    """The service returned a status that makes the measurement worthless."""
 
 
 class RawClient:
-    """One connection to a port of this machine, as an async context manager."""
+    """One connection to a local port, as an async context manager."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -40,35 +39,22 @@ class RawClient:
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
-        await self._connect()
+        self._reader, self._writer = await asyncio.open_connection(LOCALHOST, self._port)
         return self
 
-    async def _connect(self) -> None:
-        self._reader, self._writer = await asyncio.open_connection(LOCALHOST, self._port)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
     async def send(self, request: bytes, *, expect: int = 200) -> bytes:
-        """The body of the answer; raises `UnexpectedAnswer` for another status."""
-        if self._reader.at_eof():  # the server closes what is idle for a few seconds
+        """The body of the response; raises `UnexpectedAnswer` for another status."""
+        if self._reader.at_eof():  # the server closes connections that are idle for seconds
             self._writer.close()
-            await self._connect()
+            await self.__aenter__()
         self._writer.write(request)
         head = await self._reader.readuntil(_END_OF_HEAD)
-        body = await self._reader.readexactly(_content_length(head))
+        length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
+        body = await self._reader.readexactly(int(length))
         status = int(head[9:12])
         if status != expect:
             raise UnexpectedAnswer(f"{status} instead of {expect}: {body.decode()[:300]}")
         return body
-
-
-def _content_length(head: bytes) -> int:
-    lowered = head.lower()
-    begin = lowered.index(_LENGTH) + len(_LENGTH)
-    return int(lowered[begin : lowered.index(b"\r\n", begin)])

@@ -2,12 +2,18 @@
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
 
-if TYPE_CHECKING:
-    from dev.bench.suite import Figures, Size
+from cli.console import CliError, output, print_json
+from dev.bench import report, suite
+from dev.bench.client import UnexpectedAnswer
+from dev.bench.rig import rig
+from dev.stack.process import StackError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,21 +34,13 @@ def bench(
     ] = None,
 ) -> None:
     """Measure the ratios, on a local stack of its own."""
-    import uvloop  # noqa: PLC0415
-
-    from cli.console import CliError, output, print_json  # noqa: PLC0415
-    from dev.bench import plot as picture  # noqa: PLC0415
-    from dev.bench import report, suite  # noqa: PLC0415
-    from dev.bench.client import UnexpectedAnswer  # noqa: PLC0415
-    from dev.stack.process import StackError  # noqa: PLC0415
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers, as Ctrl-C does
     try:
         figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL, production=production))
     except (StackError, UnexpectedAnswer) as error:
         raise CliError(str(error)) from None
     if plot is not None:
-        picture.write(figures, plot)
+        report.draw(figures, plot)
     if as_json:
         print_json(report.as_json(figures))
         return
@@ -51,16 +49,10 @@ def bench(
     console.print(report.detail_table(figures))
 
 
-async def _run(size: "Size", *, production: bool) -> "Figures":
-    """The measurement, with its progress on standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    from dev.bench import suite  # noqa: PLC0415
-    from dev.bench.rig import rig  # noqa: PLC0415
-
+async def _run(size: suite.Size, *, production: bool) -> suite.Figures:
+    """Measures, with progress on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting the servers", total=suite.ticks(size))
+        task = progress.add_task("starting the servers", total=size.ticks)
         async with rig(lambda _: None, production=production) as running:
             progress.update(task, description="measuring")
             figures = await suite.measure(running, size, lambda: progress.advance(task))

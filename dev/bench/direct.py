@@ -1,7 +1,7 @@
-"""The same steps as the saga's, in process and one after the other, as a service without Temporal
-would do them: a lock in Redis, reserve, one transaction, cache, event, unlock.
+"""The steps of an add in process, as a service without Temporal would run them: a lock in Redis,
+reserve, one transaction, cache, event, unlock.
 
-It keeps none of the saga's promises: whatever dies in the middle leaves what it has done so far.
+A crash leaves the steps so far in place: nothing completes or undoes them.
 """
 
 from datetime import UTC, datetime
@@ -11,12 +11,15 @@ from redis.asyncio import Redis
 
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
-from adapters.mongo.carts import CartStore
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
-from models.messages import AddItemInput, AddLine, SagaRun
-from models.operation import Answer, Operation
-from models.steps import CommitChange, ReserveHold
+from models.cart import cart_json
+from models.documents import OperationRecord
+from models.effects import EventEffect
+from models.operations import AddItem
+from models.outcomes import Outcome
+from models.steps import PersistCart, ReserveInventory
 from settings import Settings
 from workflows import ids
 
@@ -33,12 +36,12 @@ class DirectAdd:
         self,
         settings: Settings,
         *,
-        carts: CartStore,
+        operations: OperationStore,
         inventory: InventoryClient,
         cache: CartCache,
         events: EventPublisher,
     ) -> None:
-        self._carts = carts
+        self._operations = operations
         self._inventory = inventory
         self._cache = cache
         self._events = events
@@ -50,8 +53,8 @@ class DirectAdd:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def add(self, request: AddItemInput) -> Operation:
-        """The record of the add, with its answer; raises `RuntimeError` when it cannot be done."""
+    async def add(self, request: AddItem) -> OperationRecord:
+        """Returns the record of the add with its answer; raises `RuntimeError` if it fails."""
         key, token = f"lock:{request.store_id}:{request.user_id}", uuid4().hex
         if not await self._redis.set(key, token, nx=True, px=self._lock_ms):
             raise RuntimeError("the cart is busy")
@@ -60,57 +63,41 @@ class DirectAdd:
         finally:
             await self._unlock(keys=[key], args=[token])
 
-    async def _steps(self, request: AddItemInput) -> Operation:
+    async def _steps(self, request: AddItem) -> OperationRecord:
         started_at = datetime.now(UTC)
-        run = SagaRun(
+        saga = ids.saga_run(
             run_id=str(uuid4()),
-            saga_id=ids.saga_id(started_at, request.user_id, request.product_id),
             started_at=started_at,
-            operation=ids.ADD_ITEM,
+            operation=request.name,
             operation_id=request.operation_id,
+            subject=request.subject,
             fingerprint=request.fingerprint,
             store_id=request.store_id,
             user_id=request.user_id,
         )
         hold = await self._inventory.reserve(
-            ReserveHold(
+            ReserveInventory(
                 store_id=request.store_id,
                 product_id=request.product_id,
                 user_id=request.user_id,
-                saga_id=run.saga_id,
+                saga_id=saga.saga_id,
                 quantity=request.quantity,
             )
         )
         if not hold.granted:
             raise RuntimeError("insufficient stock")
-        pivot = await self._carts.commit(
-            CommitChange(
-                run=run,
-                policy=request.policy,
-                change=AddLine(request=request),
-            )
-        )
-        changed = pivot.new
-        if changed is None or changed.cart is None:
-            raise RuntimeError("the cart was changed meanwhile")
-        await self._cache.put(
-            request.store_id,
-            request.user_id,
-            created_at=changed.cart.created_at,
-            version=changed.version,
-            body=changed.body,
-        )
-        await self._events.publish([e for e in pivot.record.effects if e.kind == "event"])
-        return pivot.record
+        result = await self._operations.persist(PersistCart(saga=saga, operation=request))
+        if result.outcome is not Outcome.COMMITTED:
+            raise RuntimeError(f"the add ended {result.outcome}")
+        record, cart = await self._operations.decision(saga)
+        if cart is None:
+            raise RuntimeError("the cart is gone")
+        body = cart_json(cart.id, cart)
+        await self._cache.put(request.key, version=cart.version, body=body)
+        await self._events.publish([e for e in record.effects if isinstance(e, EventEffect)])
+        return record
 
-    async def note(self, record: Operation) -> None:
-        """Marks the events as published, so that no relay does it again. Not part of the add."""
-        done = tuple(effect.id for effect in record.effects)
+    async def note(self, record: OperationRecord) -> None:
+        """Marks the events as published, so that no relay publishes them. Not part of the add."""
+        done = [effect.id for effect in record.effects]
         await self._outbox.mark_done(record.id, done, datetime.now(UTC))
-
-
-def answer_of(record: Operation) -> Answer:
-    """The answer for the client."""
-    if record.answer is None:
-        raise RuntimeError(f"run {record.id} has no answer")
-    return record.answer

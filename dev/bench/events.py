@@ -1,84 +1,77 @@
-"""How fast events are taken in, and how fast those that could not be sent follow: by hand.
+"""How fast the consumer handles events, and how fast events follow after a broker outage.
 
-`python -m dev.bench.events [--rounds 10] [--orders 200] [--outage 300]`
+`python -m dev.bench.events [--rounds 10] [--orders 200] [--outage 300] [--production]`
 
-On a local stack of its own. First completed orders through the consumer, and the same number of the
-same sagas by the gateway from here, in turns, each as many at once; the ratio is that of a round.
-Then adds while the broker is there, adds while it is dead, and the time in which it has all their
-events when it is back. Exit code 1 when an event is missing or out of order.
+First, completed orders through the consumer and the same number of the same sagas started from
+here, in turns and equally concurrent; the ratio is that of a round. Then adds with the broker up,
+adds with it down, and the time until it has their events after its return. Exit code 1 if an event
+is missing or out of order.
 """
 
 import argparse
 import asyncio
 import logging
-import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from pymongo import AsyncMongoClient
-from pymongo.asynchronous.collection import AsyncCollection
 
 from adapters.kafka.publisher import connection_options
 from adapters.kafka.topics import records
 from adapters.redis.answers import AnswerInbox
 from dev.bench.client import RawClient
-from dev.bench.contenders import PRODUCTS, STORE, add_request, fill_shelves, new_user, token_of
-from dev.bench.rig import environment
-from dev.bench.upkeep import plant
+from dev.bench.data import (
+    CREATED,
+    PRODUCTS,
+    STORE,
+    Document,
+    add_request,
+    new_user,
+    plant,
+    set_stock,
+    token_of,
+)
+from dev.bench.measure import compared
+from dev.bench.rig import local_stack
 from dev.stack.stack import Stack
+from models.documents import Cart, OperationRecord
 from models.events import CART_ITEM_ADDED, ORDER_COMPLETED
 from models.incoming import OrderCompleted
-from settings import Settings, load_settings
+from settings import Settings
 from workflows.event_handler import AT_ONCE, FIRST_PAUSE, PASSING
 from workflows.event_operations import clear_for_order
 from workflows.gateway import CartGateway, connect, policy_of
 
-BUYERS, CARTS_OF_ONE = 16, 12
+SHOPPERS, CARTS_PER_SHOPPER = 16, 12
 LIVE_SECONDS = 30.0
-LOOK_SECONDS = 0.02
-_CREATED = 201
-IN_TIME_SECONDS = 900.0
-Document = dict[str, Any]
+POLL_SECONDS = 0.02
+TIMEOUT_SECONDS = 900.0
+PENDING: Document = {"pending": True}
 Orders = list[OrderCompleted]
-Tell = Callable[[Orders], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The running stack, what it stores, and a gateway as the consumer has one."""
+class EventBench:
+    """The running stack, a gateway like the consumer's, and a producer."""
 
     settings: Settings
     stack: Stack
-    carts: AsyncCollection[Document]
-    operations: AsyncCollection[Document]
     gateway: CartGateway
     producer: AIOKafkaProducer
 
-    async def until(self, query: Document, count: int) -> float:
-        """Waits for so many records; when there were (`time.perf_counter()`)."""
-        deadline = time.perf_counter() + IN_TIME_SECONDS
-        while await self.operations.count_documents(query) != count:
-            if time.perf_counter() > deadline:
-                raise TimeoutError(f"not {count} of {query}")
-            await asyncio.sleep(LOOK_SECONDS)
-        return time.perf_counter()
-
     async def orders(self, count: int) -> Orders:
-        """Carts with three lines in a store of their own, of which all is ordered."""
+        """Orders of all lines of new carts in a new store."""
         store = f"bench-{uuid4().hex[:8]}"
         await plant(self.settings, store, count, datetime.now(UTC) + timedelta(days=30))
+        carts = Cart.get_pymongo_collection().find({"storeId": store}, {"userId": 1})
         return [
             OrderCompleted(
                 cart_id=str(cart["_id"]),
@@ -86,16 +79,16 @@ class Bench:
                 store_id=store,
                 order_id=uuid4().hex,
             )
-            async for cart in self.carts.find({"storeId": store}, {"userId": 1})
+            async for cart in carts
         ]
 
-    async def rate(self, orders: Orders, tell: Tell) -> float:
-        """Orders a second, from the first one told to the last one's commit."""
+    async def rate(self, orders: Orders, start: Callable[[Orders], Awaitable[None]]) -> float:
+        """Orders per second, from the first start to the last commit."""
         committed = {"storeId": orders[0].store_id, "state": "committed"}
-        began = time.perf_counter()
-        done, _ = await asyncio.gather(self.until(committed, len(orders)), tell(orders))
-        await self.until({"pending": True}, 0)  # so that the next one has the machine
-        return len(orders) / (done - began)
+        begin = time.perf_counter()
+        done, _ = await asyncio.gather(until(committed, len(orders)), start(orders))
+        await until(PENDING, 0)  # the next measurement must have the machine to itself
+        return len(orders) / (done - begin)
 
     async def by_consumer(self, orders: Orders) -> None:
         for order in orders:
@@ -104,10 +97,10 @@ class Bench:
         await self.producer.flush()
 
     async def by_gateway(self, orders: Orders) -> None:
-        """As many at once as the consumer takes, and again what a busy machine has not taken."""
+        """Starts as many concurrent sagas as the consumer, with its retries."""
         policy, waiting = policy_of(self.settings), list(orders)
 
-        async def line() -> None:
+        async def start() -> None:
             while waiting:
                 order = waiting.pop()
                 try:
@@ -116,99 +109,95 @@ class Bench:
                     waiting.append(order)
                     await asyncio.sleep(FIRST_PAUSE)
 
-        await asyncio.gather(*(line() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(start() for _ in range(AT_ONCE)))
+
+
+async def until(query: Document, count: int) -> float:
+    """Waits for so many operation records; returns the time (`time.perf_counter()`)."""
+    deadline = time.perf_counter() + TIMEOUT_SECONDS
+    while await OperationRecord.get_pymongo_collection().count_documents(query) != count:
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"not {count} of {query}")
+        await asyncio.sleep(POLL_SECONDS)
+    return time.perf_counter()
 
 
 @asynccontextmanager
-async def bench(*, production: bool) -> AsyncIterator[Bench]:
-    """Everything on a stack of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="cart-events-") as folder,
-        environment(Path(folder), production=production),
-    ):
-        settings = load_settings()
-        async with Stack(settings, echo=print, production=production) as stack:
-            inbox = AnswerInbox(settings.redis)
-            inbox.open()
-            gateway = CartGateway(
-                await connect(settings),
-                task_queue=settings.temporal_task_queue,
-                lock_wait_seconds=settings.cart_lock_wait_seconds,
-                inbox=inbox,
-                fallback_seconds=settings.answer_fallback_ms / 1000,
-            )
-            mongo = AsyncMongoClient[Document](settings.mongodb.get_secret_value())
-            producer = AIOKafkaProducer(**connection_options(settings))
-            await producer.start()
-            database = mongo.get_default_database("cart-service")
-            try:
-                yield Bench(
-                    settings, stack, database["carts"], database["operations"], gateway, producer
-                )
-            finally:
-                await producer.stop()
-                await inbox.close()
-                await mongo.close()
+async def bench(*, production: bool) -> AsyncIterator[EventBench]:
+    """A stack of its own, with a gateway and a producer."""
+    async with local_stack(production=production) as stack:
+        settings = stack.settings
+        inbox = AnswerInbox(settings.redis)
+        inbox.open()
+        gateway = CartGateway(
+            await connect(settings),
+            task_queue=settings.temporal_task_queue,
+            lock_wait_seconds=settings.cart_lock_wait_seconds,
+            inbox=inbox,
+            fallback_seconds=settings.answer_fallback_ms / 1000,
+        )
+        producer = AIOKafkaProducer(**connection_options(settings))
+        await producer.start()
+        try:
+            yield EventBench(settings, stack, gateway, producer)
+        finally:
+            await producer.stop()
+            await inbox.close()
 
 
-async def consume(bench: Bench, rounds: int, count: int) -> None:
-    """Both ways in turns; the first round only warms them up."""
-    ways = (bench.by_consumer, bench.by_gateway)
+async def consume(bench: EventBench, rounds: int, count: int) -> None:
+    """Consumer and gateway in turns; the first round only warms them up."""
+    starts = (bench.by_consumer, bench.by_gateway)
     rates: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
-        for way in (0, 1) if number % 2 else (1, 0):
-            rate = await bench.rate(await bench.orders(count), ways[way])
+        for index in (0, 1) if number % 2 else (1, 0):
+            rate = await bench.rate(await bench.orders(count), starts[index])
             if number:
-                rates[way].append(rate)
+                rates[index].append(rate)
         if number:
             print(
-                f"round {number}: {rates[0][-1]:.1f} consumed, {rates[1][-1]:.1f} started here",
+                f"round {number}: {rates[0][-1]:.1f} by the consumer, {rates[1][-1]:.1f} by the "
+                "gateway",
                 flush=True,
             )
-    ratios = sorted(one / other for one, other in zip(*rates, strict=True))
-    low, high = ratios[len(ratios) // 4], ratios[-len(ratios) // 4]
-    print(
-        f"orders a second, {AT_ONCE} at once: {statistics.median(rates[0]):.1f} by the consumer, "
-        f"{statistics.median(rates[1]):.1f} by the gateway; ratio {statistics.median(ratios):.2f} "
-        f"(half of the rounds {low:.2f} to {high:.2f})"
-    )
+    print(f"orders per second by consumer and gateway, {AT_ONCE} at once: {compared(*rates)}")
 
 
-async def outage(bench: Bench, seconds: float) -> bool:
-    """Whether all events that were made while the broker was dead followed, in order."""
-    await fill_shelves(bench.settings)
-    buyers = [Buyer(bench.settings) for _ in range(BUYERS)]
-    await shop(buyers, LIVE_SECONDS / 3)
-    began, adds = time.perf_counter(), await shop(buyers, LIVE_SECONDS)
-    done = await bench.until({"pending": True}, 0)
-    live = adds / (done - began)
-    print(f"with the broker: {live:.1f} events a second, {BUYERS} buyers at once")
+async def outage(bench: EventBench, seconds: float) -> bool:
+    """Whether all events of adds during an outage of the broker followed, in order."""
+    await set_stock(bench.settings)
+    shoppers = [Shopper(bench.settings) for _ in range(SHOPPERS)]
+    await shop(shoppers, LIVE_SECONDS / 3)
+    begin, adds = time.perf_counter(), await shop(shoppers, LIVE_SECONDS)
+    live = adds / (await until(PENDING, 0) - begin)
+    print(f"broker up: {live:.1f} events per second, {SHOPPERS} shoppers at once")
     await bench.stack.kill("kafka", restart=False)
     since = datetime.now(UTC)
-    made = await shop(buyers, seconds)
-    left = await bench.operations.count_documents({"pending": True})
-    print(f"without it for {seconds:.0f} s: {made / seconds:.1f} adds a second, {left} events wait")
-    # The stand-in mixes offsets up when somebody publishes before its topics are made.
+    made = await shop(shoppers, seconds)
+    left = await OperationRecord.get_pymongo_collection().count_documents(PENDING)
+    print(f"down for {seconds:.0f} s: {made / seconds:.1f} adds per second, {left} events pending")
+    # Tansu confuses offsets if an event is published before its topics are created.
     bench.stack.pause("worker")
     await bench.stack.start_again("kafka")
     bench.stack.resume("worker")
     back = time.perf_counter()
-    rate = left / (await bench.until({"pending": True}, 0) - back)
-    print(f"back again: {rate:.1f} events a second, {rate / live:.1f} times as many as live")
-    wrong = [line async for line in not_as_committed(bench, since)]
-    print("\n".join(wrong) or f"the events of all {made} adds are there, each cart's in order")
+    rate = left / (await until(PENDING, 0) - back)
+    print(f"up again: {rate:.1f} events per second, {rate / live:.1f} times the rate before")
+    wrong = [line async for line in misordered(bench.settings, since)]
+    print("\n".join(wrong) or f"all events of {made} adds were published, in order for each cart")
     return not wrong
 
 
-async def not_as_committed(bench: Bench, since: datetime) -> AsyncIterator[str]:
-    """Carts whose events since then are not those of their changes, or in another order."""
+async def misordered(settings: Settings, since: datetime) -> AsyncIterator[str]:
+    """Carts whose events since then differ from their changes, or are in another order."""
     wanted: dict[str, list[int]] = defaultdict(list)
     query = {"storeId": STORE, "state": "committed", "at": {"$gte": since}}
-    async for stored in bench.operations.find(query, sort=[("version", 1)]):
-        wanted[stored["cartId"]].append(stored["version"])
+    stored = OperationRecord.get_pymongo_collection().find(query, sort=[("version", 1)])
+    async for record in stored:
+        wanted[record["cartId"]].append(record["version"])
     found: dict[str, list[int]] = defaultdict(list)
-    async for record in records(bench.settings, CART_ITEM_ADDED):
-        event = orjson.loads(record.value or b"{}")
+    async for message in records(settings, CART_ITEM_ADDED):
+        event = orjson.loads(message.value or b"{}")
         cart_id, version = event["cartId"], event["version"]
         if version in wanted[cart_id] and version not in found[cart_id]:
             found[cart_id].append(version)
@@ -217,32 +206,33 @@ async def not_as_committed(bench: Bench, since: datetime) -> AsyncIterator[str]:
             yield f"cart {cart_id} has the events {found[cart_id]}, not {versions}"
 
 
-class Buyer:
-    """Adds to its carts in turns, one add after the other."""
+class Shopper:
+    """Adds to several carts in turn, one add after the other."""
 
     def __init__(self, settings: Settings) -> None:
         self._port = settings.port
-        tokens = [token_of(settings, new_user()) for _ in range(CARTS_OF_ONE)]
-        self._tokens, self._products = cycle(tokens), cycle(range(PRODUCTS))
+        self._tokens = cycle([token_of(settings, new_user()) for _ in range(CARTS_PER_SHOPPER)])
+        self._products = cycle(range(PRODUCTS))
 
     async def adds(self, until: float) -> int:
+        """The number of adds until a time."""
         done = 0
         async with RawClient(self._port) as client:
             while time.perf_counter() < until:
                 product = f"product-{next(self._products)}"
-                await client.send(add_request(product, token=next(self._tokens)), expect=_CREATED)
+                await client.send(add_request(product, token=next(self._tokens)), expect=CREATED)
                 done += 1
         return done
 
 
-async def shop(buyers: list[Buyer], seconds: float) -> int:
-    """How many adds all of them did in that time."""
-    until = time.perf_counter() + seconds
-    return sum(await asyncio.gather(*(buyer.adds(until) for buyer in buyers)))
+async def shop(shoppers: list[Shopper], seconds: float) -> int:
+    """The number of adds of all shoppers in that time."""
+    end = time.perf_counter() + seconds
+    return sum(await asyncio.gather(*(shopper.adds(end) for shopper in shoppers)))
 
 
 async def main(rounds: int, orders: int, seconds: float, *, production: bool) -> bool:
-    """Whether nothing was lost or out of order."""
+    """Whether no event was lost or out of order."""
     async with bench(production=production) as running:
         if rounds:
             await consume(running, rounds, orders)
@@ -256,6 +246,6 @@ if __name__ == "__main__":
     parser.add_argument("--outage", type=float, default=300, help="seconds")
     parser.add_argument("--production", action="store_true", help="PostgreSQL and Apache Kafka")
     given = parser.parse_args()
-    logging.disable(logging.ERROR)  # what is busy, or dead on purpose, would be told each time
+    logging.disable(logging.ERROR)  # errors of busy or stopped servers are expected
     good = asyncio.run(main(given.rounds, given.orders, given.outage, production=given.production))
     sys.exit(0 if good else 1)

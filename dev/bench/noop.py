@@ -1,16 +1,46 @@
-"""The yardstick: a workflow that does nothing. It takes nothing and answers nothing."""
+"""An empty workflow, and `python -m dev.bench.noop`: a worker for it, set up like the service's."""
 
+import logging
+
+import uvloop
 from temporalio import workflow
+from temporalio.worker import Worker
 
-NOOP = "Noop"
+from logs import configure_logging
+from process import stop_event
+from settings import Settings, load_settings
+from worker import workflow_runner
+from workflows.gateway import connect
+
 NOOP_QUEUE = "bench-noop"
-WORKER_STARTED = "noop_worker_started"  # the event of the worker's log line
+WORKER_STARTED = "noop_worker_started"  # the event of a log line
+
+logger = logging.getLogger("dev.bench.noop")
 
 
-@workflow.defn(name=NOOP)
+@workflow.defn(name="Noop")
 class NoopWorkflow:
-    """Starts, and is done."""
+    """Starts and completes."""
 
     @workflow.run
     async def run(self) -> None:
         return
+
+
+async def run_worker(settings: Settings) -> None:
+    """Runs until a signal."""
+    stopping = stop_event()
+    async with Worker(
+        await connect(settings),
+        task_queue=NOOP_QUEUE,
+        workflows=[NoopWorkflow],
+        workflow_runner=workflow_runner(),
+    ):
+        logger.info("Empty worker started", extra={"event": WORKER_STARTED})
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    loaded = load_settings()
+    configure_logging(loaded.log_level)
+    uvloop.run(run_worker(loaded))

@@ -1,12 +1,11 @@
-"""`python -m dev.bench.noop_app`: the API's stack (server, middleware, tokens, strict JSON, bodies)
-around other insides: an empty workflow, the plain add, and nothing at all.
+"""`python -m dev.bench.noop_app`: the API's server, middleware and validation with other routes: an
+empty workflow, an add without a workflow, and no work.
 """
 
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -18,31 +17,24 @@ from temporalio.client import Client
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
+from adapters.mongo.operations import OperationStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, add_error_handlers
 from api.middleware import RequestMiddleware
+from api.performing import request_key
 from api.routes import health
-from api.routes.cart import add_item_input
+from api.routes.cart import add_item_of
 from api.routing import CartRoute
 from api.schemas import AddItemBody
 from api.state import open_state
-from dev.bench.direct import DirectAdd, answer_of
+from dev.bench.direct import DirectAdd
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
 from logs import configure_logging
 from settings import Settings, load_settings
 from workflows.gateway import connect
-
-
-@dataclass(frozen=True, slots=True)
-class BenchState:
-    """What the routes work with, beside the API's own state."""
-
-    temporal: Client
-    direct: DirectAdd
-
 
 router = APIRouter(route_class=CartRoute)
 
@@ -52,7 +44,8 @@ async def noop(
     *, store_id: StoreId, body: AddItemBody, request: Request, call: CallDep
 ) -> Response:
     """Starts an empty workflow and waits for its result."""
-    handle = await _state(request).temporal.start_workflow(
+    temporal: Client = request.app.state.temporal
+    handle = await temporal.start_workflow(
         NoopWorkflow.run, id=f"noop/{uuid4().hex}", task_queue=NOOP_QUEUE
     )
     await handle.result()
@@ -64,28 +57,31 @@ async def direct(
     *, store_id: StoreId, body: AddItemBody, request: Request, call: CallDep
 ) -> Response:
     """Adds an item without a workflow."""
-    adder = _state(request).direct
-    record = await adder.add(add_item_input(store_id, uuid4().hex, body, call, None))
-    stored = answer_of(record)
-    response = Answer(stored.status, stored.body.encode()).response()
+    adder: DirectAdd = request.app.state.direct
+    key = request_key(call, request, None)
+    record = await adder.add(add_item_of(call, store_id, body, key, None))
+    if record.answer is None:
+        raise RuntimeError(f"record {record.id} has no answer")
+    response = Answer(record.answer.status, record.answer.body.encode()).response()
     response.background = BackgroundTask(adder.note, record)
     return response
 
 
 @router.get("/empty/{storeId}/store", response_class=Response)
 async def empty(store_id: StoreId, call: CallDep) -> Response:
-    """Does nothing for a caller with a token."""
+    """An empty route for a caller with a token."""
     return Answer(HTTPStatus.OK, b"{}").response()
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application, set up as the API is."""
+    """The application, with the setup of the API."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             app.state.api = await stack.enter_async_context(open_state(settings))
-            app.state.bench = await _open(settings, stack)
+            app.state.temporal = await connect(settings)
+            app.state.direct = await _open(settings, stack)
             yield
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
@@ -96,26 +92,23 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _open(settings: Settings, stack: AsyncExitStack) -> BenchState:
+async def _open(settings: Settings, stack: AsyncExitStack) -> DirectAdd:
     carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
-    stack.push_async_callback(carts.close)
+    redis = RedisPool(settings.redis)
     inventory = InventoryClient(
         settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
     )
-    stack.push_async_callback(inventory.close)
-    redis = RedisPool(settings.redis)
-    stack.push_async_callback(redis.close)
-    cache = CartCache(redis, ttl_seconds=settings.cart_cache_ttl)
     events = EventPublisher(settings)
-    stack.push_async_callback(events.close)
-    adder = DirectAdd(settings, carts=carts, inventory=inventory, cache=cache, events=events)
-    stack.push_async_callback(adder.close)
-    return BenchState(await connect(settings), adder)
-
-
-def _state(request: Request) -> BenchState:
-    state: BenchState = request.app.state.bench
-    return state
+    direct = DirectAdd(
+        settings,
+        operations=OperationStore(carts.client),
+        inventory=inventory,
+        cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+        events=events,
+    )
+    for opened in (carts, inventory, redis, events, direct):
+        stack.push_async_callback(opened.close)
+    return direct
 
 
 def main() -> None:

@@ -1,28 +1,27 @@
-"""What the figures should be, and how they are shown: as JSON, a table, a picture."""
+"""The targets of the ratios, and the output: JSON, tables, and a picture."""
 
+import operator
+from io import StringIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.console import Console
 from rich.table import Table
 
 from dev.bench.suite import Figures
 
+_COMPARE = {"≤": operator.le, "≥": operator.ge, "=": operator.eq}
+
 
 class Target(NamedTuple):
-    """The bound of a ratio: at most, at least, or exactly."""
+    """The bound of a ratio."""
 
     sign: str
     bound: float
     means: str
 
     def met(self, value: float) -> bool:
-        """Whether a figure is within the bound."""
-        match self.sign:
-            case "≤":
-                return value <= self.bound
-            case "≥":
-                return value >= self.bound
-            case _:
-                return value == self.bound
+        return bool(_COMPARE[self.sign](value, self.bound))
 
 
 TARGETS = {
@@ -45,14 +44,14 @@ TARGETS = {
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
-    """The ratios by name, and the figures behind them; times are in milliseconds."""
+    """The ratios by name, and the details behind them; times are in milliseconds."""
     spread = {name: list(bounds) for name, bounds in figures.spread.items()}
     ratios = {name: float(figures.ratios[name]) for name in TARGETS}
     return {**ratios, "details": {**figures.details, "spread": spread}}
 
 
 def ratio_table(figures: Figures) -> Table:
-    """Each ratio beside its target."""
+    """Each ratio with its target."""
     table = Table("figure", "what it is", title="Ratios")
     for column in ("ratio", "spread", "target", ""):
         table.add_column(column, justify="right")
@@ -70,8 +69,15 @@ def ratio_table(figures: Figures) -> Table:
     return table
 
 
+def draw(figures: Figures, path: Path) -> None:
+    """Writes the table of ratios as an SVG."""
+    console = Console(record=True, width=140, file=StringIO())
+    console.print(ratio_table(figures))
+    console.save_svg(str(path), title="cart bench")
+
+
 def detail_table(figures: Figures) -> Table:
-    """The times behind the ratios; they say as much about the machine as about the service."""
+    """The times behind the ratios; they depend on the machine."""
     table = Table("what", title="Times on this machine")
     for column in ("p50 ms", "p99 ms", "n"):
         table.add_column(column, justify="right")

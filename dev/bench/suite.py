@@ -1,4 +1,4 @@
-"""The whole run: what is measured against what, in which order, and how often."""
+"""The measurements of `cart bench`, in order."""
 
 import asyncio
 import statistics
@@ -7,175 +7,149 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from dev.bench.changes import MANY, PAGE, Changes
 from dev.bench.client import RawClient
-from dev.bench.contenders import PRODUCTS, Contenders, repeat
-from dev.bench.rig import Rig
-from dev.bench.rounds import (
-    SETTLE_SECONDS,
+from dev.bench.data import set_stock
+from dev.bench.measure import (
     Prepare,
     Samples,
     Tick,
     interleaved,
+    settled_time,
     throughput,
-    timed,
     without_collector,
 )
+from dev.bench.operations import Operations
+from dev.bench.rig import Rig
 
 AT_ONCE = (1, 8, 32)
-_RECOVERY_SECONDS = 2.0  # of the breakers, and of whoever listens
+PATHS = {"add": "/api/v1/cart", "noop": "/noop"}
+_RECOVERY_SECONDS = 2.0  # until breakers close and clients have reconnected
+_WARM_UP = 5  # adds at the start of a phase
+# Ratios of two operations' medians.
+RATIOS = {
+    "add_over_noop_p50": ("add", "noop"),
+    "saga_over_noop_p50": ("saga_result", "noop_result"),
+    "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
+    "answer_over_direct": ("add", "direct"),
+    "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
+    "read_over_empty": ("read", "empty"),
+    "update_over_add": ("update", "add"),
+    "remove_over_add": ("remove", "add"),
+    "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
+}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured; `phases` of an outage are healthy and down in turns."""
+    """How much is measured. An outage alternates `phases` of a server being up and down."""
 
-    rounds: int
-    seconds: float
-    warm_up: int
-    blocks: int
-    block_seconds: float
-    phases: int
-    phase_operations: int
+    rounds: int = 150
+    seconds: float = 90
+    warm_up: int = 20
+    blocks: int = 5
+    block_seconds: float = 1.5
+    phases: int = 3
+    phase_operations: int = 25
+
+    @property
+    def ticks(self) -> int:
+        """The number of ticks of a run, for a progress bar."""
+        blocks = self.blocks * len(AT_ONCE) * len(PATHS)
+        phases = 2 * (2 * self.phases + 1)
+        return self.rounds + self.warm_up + blocks + phases * self.phase_operations
 
 
-FULL = Size(
-    rounds=150,
-    seconds=90,
-    warm_up=20,
-    blocks=5,
-    block_seconds=1.5,
-    phases=3,
-    phase_operations=25,
-)
-QUICK = Size(
-    rounds=40,
-    seconds=14,
-    warm_up=8,
-    blocks=2,
-    block_seconds=0.6,
-    phases=1,
-    phase_operations=10,
-)
+FULL = Size()
+QUICK = Size(40, 14, 8, blocks=2, block_seconds=0.6, phases=1, phase_operations=10)
 
 
 @dataclass
 class Figures:
-    """What came out: ratios, how far they spread over parts of the run, and what they are of."""
+    """Ratios, their spread over parts of the run, and the times behind them."""
 
     ratios: dict[str, float] = field(default_factory=dict)
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     def compare(self, name: str, of: Samples, to: Samples) -> None:
-        """Sets the ratio of two medians."""
+        """Sets a ratio of two medians."""
         self.ratios[name] = of.p50 / to.p50
         parts = [a.p50 / b.p50 for a, b in zip(of.parts(), to.parts(), strict=True)]
         self.spread[name] = (min(parts), max(parts))
 
     def detail(self, name: str, samples: Samples) -> None:
-        """Keeps the times behind a ratio, in milliseconds."""
+        """Keeps the times of an operation, in milliseconds."""
         self.details[name] = {"p50": samples.p50, "p99": samples.p99, "n": len(samples.times)}
 
 
-def ticks(size: Size) -> int:
-    """How many ticks a run makes, for a display of its progress."""
-    blocks = size.blocks * len(AT_ONCE) * 2
-    return size.rounds + size.warm_up + blocks + 2 * (2 * size.phases + 1) * size.phase_operations
-
-
 async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
-    """Runs everything on a running stack."""
+    """Runs all measurements."""
     figures = Figures()
-    async with RawClient(rig.port) as api, RawClient(rig.bench_port) as bench:
-        contenders = Contenders(rig, api, bench)
-        await contenders.stock()
-        changes = Changes(contenders, api)
-        await _latencies(contenders, changes, size, tick, figures)
-        await _throughputs(rig, contenders, size, tick, figures)
-        saga, noop = await contenders.transitions()
-        figures.ratios["transitions_per_operation"] = float(saga)
-        figures.details["noop_transitions"] = noop
-        for name in ("update", "remove"):
-            figures.ratios[f"transitions_per_{name}"] = float(await changes.transitions(name))
+    await set_stock(rig.settings)
+    async with RawClient(rig.settings.port) as api, RawClient(rig.bench_port) as bench:
+        operations = Operations(rig, api, bench)
+        await _latencies(operations, size, tick, figures)
+        await _throughputs(rig, operations, size, tick, figures)
+        for name in ("operation", "update", "remove"):
+            figures.ratios[f"transitions_per_{name}"] = float(await operations.transitions(name))
+        figures.details["noop_transitions"] = await operations.noop_transitions()
         for server in ("kafka", "redis"):
-            healthy, down = await _outage(rig, contenders.add, server, size, tick)
+            healthy, down = await _outage(rig, operations.add, server, size, tick)
             figures.detail(f"{server}_healthy", healthy)
             figures.detail(f"{server}_down", down)
             figures.compare(f"add_{server}_down_over_healthy", down, healthy)
     return figures
 
 
-async def _latencies(
-    contenders: Contenders,
-    changes: Changes,
-    size: Size,
-    tick: Tick,
-    figures: Figures,
-) -> None:
-    # Of a product that no add takes: each drops what is cached of its stock.
-    reader, _ = await contenders.cart_with(1, first=PRODUCTS)
-    runners: Mapping[str, Prepare] = {
-        "add": contenders.add,
-        "update": changes.update,
-        "remove": changes.remove,
-        "noop": contenders.noop,
-        "direct": contenders.direct,
-        "saga_result": contenders.saga_result,
-        "noop_result": contenders.noop_result,
-        "add_to_1_line": await contenders.add_to_cart_of(1),
-        "add_to_100_lines": await contenders.add_to_cart_of(100),
-        "two_to_one_cart": contenders.adds(carts=1),
-        "two_to_two_carts": contenders.adds(carts=2),
-        "read": contenders.read(reader),
-        "live": contenders.live(),
-        "empty": contenders.empty(reader),
-        "page_of_100": await changes.admin_page(carts=PAGE),
-        "page_of_100000": await changes.admin_page(carts=MANY),
+async def _latencies(operations: Operations, size: Size, tick: Tick, figures: Figures) -> None:
+    prepares: Mapping[str, Prepare] = {
+        "add": operations.add,
+        "update": operations.update,
+        "remove": operations.remove,
+        "noop": operations.noop,
+        "direct": operations.direct,
+        "saga_result": operations.saga_result,
+        "noop_result": operations.noop_result,
+        "add_to_1_line": await operations.add_to_cart_of(1),
+        "add_to_100_lines": await operations.add_to_cart_of(100),
+        "two_to_one_cart": operations.adds(carts=1),
+        "two_to_two_carts": operations.adds(carts=2),
+        **await operations.reads(),
+        "page_of_100": await operations.admin_page(carts=100),
+        "page_of_100000": await operations.admin_page(carts=100_000),
     }
     samples = await interleaved(
-        runners, rounds=size.rounds, warm_up=size.warm_up, seconds=size.seconds, tick=tick
+        prepares, rounds=size.rounds, warm_up=size.warm_up, seconds=size.seconds, tick=tick
     )
     for name, taken in samples.items():
         figures.detail(name, taken)
-    for ratio, (of, to) in {
-        "add_over_noop_p50": ("add", "noop"),
-        "saga_over_noop_p50": ("saga_result", "noop_result"),
-        "back_to_back_over_add": ("two_to_one_cart", "two_to_two_carts"),
-        "answer_over_direct": ("add", "direct"),
-        "cart_100_over_1": ("add_to_100_lines", "add_to_1_line"),
-        "read_over_empty": ("read", "empty"),
-        "update_over_add": ("update", "add"),
-        "remove_over_add": ("remove", "add"),
-        "admin_page_100000_over_100": ("page_of_100000", "page_of_100"),
-    }.items():
+    for ratio, (of, to) in RATIOS.items():
         figures.compare(ratio, samples[of], samples[to])
 
 
 async def _throughputs(
-    rig: Rig, contenders: Contenders, size: Size, tick: Tick, figures: Figures
+    rig: Rig, operations: Operations, size: Size, tick: Tick, figures: Figures
 ) -> None:
     rates: dict[tuple[str, int], list[float]] = {}
     async with AsyncExitStack() as opened:
         clients = {
             name: [await opened.enter_async_context(RawClient(port)) for _ in range(max(AT_ONCE))]
-            for name, port in (("add", rig.port), ("noop", rig.bench_port))
+            for name, port in (("add", rig.settings.port), ("noop", rig.bench_port))
         }
-        paths = {"add": "/api/v1/cart", "noop": "/noop"}
         with without_collector():
             for block in range(size.blocks):
                 for at_once in AT_ONCE:
-                    for name in sorted(paths, reverse=bool(block % 2)):
-                        lines = [
-                            contenders.line(client, paths[name])
+                    for name in sorted(PATHS, reverse=bool(block % 2)):
+                        await asyncio.sleep(0.2)
+                        repeated = [
+                            operations.repeated(client, PATHS[name])
                             for client in clients[name][:at_once]
                         ]
-                        await asyncio.sleep(0.2)
-                        rate = await throughput(lines, size.block_seconds)
+                        rate = await throughput(repeated, size.block_seconds)
                         rates.setdefault((name, at_once), []).append(rate)
                         tick()
     figures.details["throughput"] = {
-        name: {str(n): statistics.median(rates[name, n]) for n in AT_ONCE} for name in paths
+        name: {str(n): statistics.median(rates[name, n]) for n in AT_ONCE} for name in PATHS
     }
     top = max(AT_ONCE)
     parts = [a / b for a, b in zip(rates["add", top], rates["noop", top], strict=True)]
@@ -186,16 +160,15 @@ async def _throughputs(
 async def _outage(
     rig: Rig, add: Prepare, server: str, size: Size, tick: Tick
 ) -> tuple[Samples, Samples]:
-    """Adds while a server is there, in turns with adds while it is down."""
+    """Adds while a server is up, alternating with adds while it is down."""
     healthy, down = Samples(), Samples()
 
     async def phase(samples: Samples) -> None:
-        await repeat(add, 5, pause=SETTLE_SECONDS)
+        for _ in range(_WARM_UP):
+            await settled_time(add)
         with without_collector():
             for _ in range(size.phase_operations):
-                operation = await add()
-                await asyncio.sleep(SETTLE_SECONDS)
-                samples.times.append(await timed(operation))
+                samples.times.append(await settled_time(add))
                 tick()
 
     await phase(healthy)

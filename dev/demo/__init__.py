@@ -1,18 +1,24 @@
-"""`cart demo`: a shopper's day against the running service.
+"""`cart demo`: a scripted shopping session against the running service.
 
-`steps` has the steps in order: what people do (`shopper`), what other services tell (`others`) and
-what the service does by itself (`upkeep`). `day` is one run, `walk` sends the requests and compares
-the answers, `show` prints.
+`script` has the steps in order, `actions` what happens without a request, `session` sends the
+requests, `steps` compares responses with what is expected, and `display` prints.
 """
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from cli.console import CliError, output, print_json
+from dev.demo.display import show_end, show_step, summary
+from dev.demo.script import run_script
+from dev.demo.session import open_session
+from settings import Environment, load_settings
+
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Adds the command of this module."""
     app.command()(demo)
 
 
@@ -21,29 +27,22 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
     Exits 1 unless every answer is what it should be.
     """
-    from cli.console import CliError, output  # noqa: PLC0415
-    from dev.demo.day import run_day  # noqa: PLC0415
-    from dev.demo.show import print_summary_json, show_beginning, show_end, show_step  # noqa: PLC0415
-    from dev.demo.steps import STEPS  # noqa: PLC0415
-    from settings import Environment, load_settings  # noqa: PLC0415
-
     settings = load_settings()
     if settings.environment is Environment.PRODUCTION:
         raise CliError("cart demo sets stock and fills carts: not with ENVIRONMENT=production")
     console = output()
 
-    async def walk() -> bool:
-        async with run_day(settings) as day:
+    async def run() -> bool:
+        async with open_session(settings) as session:
             if not as_json:
-                show_beginning(console, day)
-            async for step in day.take(STEPS):
-                if not as_json:
-                    show_step(console, step)
+                session.on_step = partial(show_step, console)
+                console.print(f"Demo against {settings.api_url}, store {session.store}\n")
+            await session.run(run_script)
             if as_json:
-                print_summary_json(day)
+                print_json(summary(session))
             else:
-                show_end(console, day)
-            return day.went_well
+                show_end(console, session)
+            return session.succeeded
 
-    if not asyncio.run(walk()):
+    if not asyncio.run(run()):
         raise typer.Exit(1)

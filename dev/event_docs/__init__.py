@@ -1,5 +1,5 @@
-"""The documents about events, made from the models: `python -m dev.event_docs`.
+"""The documents about events, generated from the models: `python -m dev.event_docs`.
 
-`asyncapi.py` makes docs/asyncapi.json, `page.py` docs/events.md, and `compatibility.py` says what a
-new version of the first would break. The examples stand in `catalog.py`.
+`asyncapi.py` generates docs/asyncapi.json, `page.py` docs/events.md. `compatibility.py` finds
+breaking changes between two versions of the former. `catalog.py` lists the events with examples.
 """

@@ -1,6 +1,6 @@
-"""Writes docs/asyncapi.json and docs/events.md; refuses a change that breaks who uses the events.
+"""`python -m dev.event_docs [--breaking]`: writes docs/asyncapi.json and docs/events.md.
 
-`python -m dev.event_docs [--breaking]`. Exit code 1 when it was refused.
+Refuses changes that break consumers or producers of the events, with exit code 1.
 """
 
 import json
@@ -15,16 +15,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main(arguments: list[str]) -> int:
-    """`--breaking` writes them all the same: for what was never released."""
+    """Writes the documents. `--breaking` allows breaking changes, for unreleased events."""
     path = DOCS / "asyncapi.json"
-    now = document()
+    current = document()
     if path.exists() and "--breaking" not in arguments:
-        broken = breaking_changes(json.loads(path.read_text()), now)
+        broken = breaking_changes(json.loads(path.read_text()), current)
         if broken:
             lines = "\n  ".join(broken)
-            sys.stderr.write(f"Refused, for this breaks who uses the events:\n  {lines}\n")
+            sys.stderr.write(f"Refused: these changes break users of the events:\n  {lines}\n")
             return 1
-    path.write_text(json.dumps(now, indent=2) + "\n")
+    path.write_text(json.dumps(current, indent=2) + "\n")
     (DOCS / "events.md").write_text(page())
     return 0
 

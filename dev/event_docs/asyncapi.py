@@ -16,21 +16,21 @@ PARTITIONS = 3
 _SCHEMAS = "#/components/schemas/{model}"
 
 _DESCRIPTION = """\
-What the cart service tells others about carts, and what it acts on. The value of a message is JSON,
-its key the cart's id, which keeps the events of a cart in order; the headers are those of
-CloudEvents 1.0 in binary mode. Delivery is at least once: `eventId` is the same on every delivery
-of an event, and `version` is one more with each change of a cart. Where the service traces, the
-header `traceparent` names the trace of the change, however late its event was sent. New fields may
-come at any time; none goes, and none changes its type."""
+The events that the cart service publishes and consumes. The value of a message is JSON. Its key is
+the cart's id, which keeps the events of a cart in order. Its headers are those of CloudEvents 1.0
+in binary mode. Delivery is at least once: `eventId` is the same on every delivery of an event, and
+`version` increases by one with each change of a cart. If tracing is on, the header `traceparent`
+identifies the trace of the change, even if the event is sent later. Fields may be added at any
+time; they are not removed, and their types do not change."""
 
 DEAD_LETTER = """\
-A message that can never have its effect, as it was received: key, value and headers. `cart dlq`
-lists, replays and drops them; what was replayed or dropped is noted in the topic by a message
-without a value, whose header `dlq-resolves` names the letter."""
+A message that can never take effect, as received: key, value and headers. `cart dlq` lists,
+replays and drops them. A message without a value records that a dead letter was replayed or
+dropped; its header `dlq-resolves` names the dead letter."""
 
 
 def document() -> dict[str, Any]:
-    """The document, as plain values."""
+    """The document, as JSON values."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -44,7 +44,7 @@ def document() -> dict[str, Any]:
             "kafka": {
                 "host": "127.0.0.1:9092",
                 "protocol": "kafka",
-                "description": "The local stack's broker; elsewhere what `KAFKA_BROKERS` says.",
+                "description": "The local stack's broker. Other deployments use `KAFKA_BROKERS`.",
             }
         },
         "channels": {
@@ -76,8 +76,20 @@ def document() -> dict[str, Any]:
     }
 
 
+def inlined(node: Any, document: dict[str, Any]) -> Any:
+    """A schema of the document with the targets of its references in their place."""
+    if isinstance(node, list):
+        return [inlined(one, document) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = document["components"]["schemas"][node["$ref"].rpartition("/")[2]]
+        return inlined(target, document)
+    return {name: inlined(value, document) for name, value in node.items()}
+
+
 def summary(event: Documented) -> str:
-    """What the model says of itself."""
+    """The docstring of the event's model."""
     return cleandoc(event.model.__doc__ or "")
 
 
@@ -118,7 +130,7 @@ def _message(event: Documented) -> dict[str, Any]:
 
 
 def example_headers(event: Documented) -> dict[str, str]:
-    """What an example's headers are; its key is the example's cart."""
+    """The headers of an event's example."""
     published = event.model.model_validate(event.example)
     assert isinstance(published, events.CartEvent)  # noqa: S101 (only those have headers)
     effect = events.event_effect(event.topic, published)
@@ -133,7 +145,7 @@ def _schemas() -> dict[str, Any]:
             optional=TRACE_HEADERS,
         ),
         "DeadLetterHeaders": _headers(
-            DEAD_LETTER_HEADERS, "Beside the headers of the message itself."
+            DEAD_LETTER_HEADERS, "Added to the headers of the original message."
         ),
     }
     for event in EVENTS:

@@ -1,4 +1,4 @@
-"""Every event there is: its topic, its model, who sends it, and an example."""
+"""The events: topic, model, direction and an example."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +17,7 @@ TIME = "2026-01-27T10:30:00.000Z"
 
 @dataclass(frozen=True)
 class Documented:
-    """`send`: this service publishes it; `receive`: it acts on it."""
+    """`send`: this service publishes the event; `receive`: it consumes the event."""
 
     topic: str
     model: type[BaseModel]
@@ -30,119 +30,74 @@ class Documented:
         return self.model.__name__
 
 
-def _published(subject: str, version: int, **more: Any) -> dict[str, Any]:
-    return {
+def _sent(topic: str, model: type[BaseModel], version: int, fields: dict[str, Any]) -> Documented:
+    example = {
         "eventId": "0f8fad5b-d9cb-569f-a165-70867728950e",
         "cartId": CART_ID,
         "userId": USER_ID,
         "storeId": STORE_ID,
-        "sagaId": f"cart-1769509800000-{USER_ID}-{subject}",
+        "sagaId": f"cart-1769509800000-{USER_ID}-{fields.get('productId', 'ClearCart')}",
         "version": version,
         "currency": "USD",
         "timestamp": TIME,
-        **more,
     }
+    return Documented(topic, model, "send", example | fields)
 
 
+def _received(topic: str, model: type[BaseModel], example: dict[str, Any]) -> Documented:
+    return Documented(topic, model, "receive", example)
+
+
+_ORDERED = {"reason": "order_completed", "orderId": ORDER_ID}
+_TWO, _THREE = ({"productId": PRODUCT_ID, "quantity": quantity} for quantity in (2, 3))
 EVENTS = (
-    Documented(
+    _sent(
         events.CART_ITEM_ADDED,
         events.CartItemAdded,
-        "send",
-        _published(
-            PRODUCT_ID,
-            2,
-            productId=PRODUCT_ID,
-            quantity=2,
-            lineQuantity=3,
-            productPrice=79.99,
-            totalPrice=239.97,
-        ),
+        2,
+        _TWO | {"lineQuantity": 3, "productPrice": 79.99, "totalPrice": 239.97},
     ),
-    Documented(
+    _sent(
         events.CART_ITEM_UPDATED,
         events.CartItemUpdated,
-        "send",
-        _published(
-            PRODUCT_ID,
-            3,
-            productId=PRODUCT_ID,
-            quantity=1,
-            previousQuantity=3,
-            productPrice=79.99,
-            totalPrice=79.99,
-            reason="user",
-            orderId=None,
-        ),
+        3,
+        {"productId": PRODUCT_ID, "quantity": 1, "previousQuantity": 3}
+        | {"productPrice": 79.99, "totalPrice": 79.99, "reason": "user", "orderId": None},
     ),
-    Documented(
+    _sent(
         events.CART_ITEM_REMOVED,
         events.CartItemRemoved,
-        "send",
-        _published(
-            PRODUCT_ID,
-            4,
-            productId=PRODUCT_ID,
-            quantity=1,
-            totalPrice=0.0,
-            reason="order_completed",
-            orderId=ORDER_ID,
-        ),
+        4,
+        {"productId": PRODUCT_ID, "quantity": 1, "totalPrice": 0.0, **_ORDERED},
     ),
-    Documented(
-        events.CART_CLEARED,
-        events.CartCleared,
-        "send",
-        _published(
-            "ClearCart",
-            5,
-            reason="order_completed",
-            orderId=ORDER_ID,
-            items=[{"productId": PRODUCT_ID, "quantity": 3}],
-        ),
-    ),
-    Documented(
+    _sent(events.CART_CLEARED, events.CartCleared, 5, {**_ORDERED, "items": [_THREE]}),
+    _received(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,
-        "receive",
-        {
-            "cartId": CART_ID,
-            "userId": USER_ID,
-            "storeId": STORE_ID,
-            "orderId": ORDER_ID,
-            "items": [{"productId": PRODUCT_ID, "quantity": 2}],
-        },
+        {"cartId": CART_ID, "userId": USER_ID, "storeId": STORE_ID, "orderId": ORDER_ID}
+        | {"items": [_TWO]},
     ),
-    Documented(
+    _received(
         events.CART_ITEM_OUT_OF_STOCK,
         incoming.OutOfStock,
-        "receive",
-        {
-            "eventId": "inventory-check-123",
-            "cartId": CART_ID,
-            "unavailableItems": [{"productId": PRODUCT_ID, "reason": "Out of stock"}],
-        },
+        {"eventId": "inventory-check-123", "cartId": CART_ID}
+        | {"unavailableItems": [{"productId": PRODUCT_ID, "reason": "Out of stock"}]},
     ),
-    Documented(
+    _received(
         events.INVENTORY_BACK_IN_STOCK,
         incoming.BackInStock,
-        "receive",
-        {
-            "eventId": "inventory-restock-7",
-            "productId": PRODUCT_ID,
-            "storeId": STORE_ID,
-            "timestamp": TIME,
-        },
+        {"eventId": "inventory-restock-7", "productId": PRODUCT_ID}
+        | {"storeId": STORE_ID, "timestamp": TIME},
     ),
 )
 
 CLOUD_EVENT_HEADERS = {
-    "ce_specversion": "Version of CloudEvents.",
+    "ce_specversion": "The CloudEvents version.",
     "ce_id": "The event's id, `eventId`.",
-    "ce_type": "The event's name, which is the topic's.",
-    "ce_source": "Who says it.",
+    "ce_type": "The event's name, equal to the topic.",
+    "ce_source": "The service that sends the event.",
     "ce_time": "The event's `timestamp`.",
-    "content-type": "Of the value.",
+    "content-type": "The media type of the value.",
 }
 
 TRACE_HEADERS = {
@@ -150,13 +105,13 @@ TRACE_HEADERS = {
 }
 
 DEAD_LETTER_HEADERS = {
-    "dlq-topic": "The topic that the message was read from.",
+    "dlq-topic": "The topic of the original message.",
     "dlq-partition": "Its partition.",
     "dlq-offset": "Its offset.",
     "dlq-timestamp": "Its time, in milliseconds.",
-    "dlq-size": "Bytes of the original; of one that is too large only the beginning is kept.",
-    "dlq-error": "Why it is here, a stable code.",
-    "dlq-detail": "The same, for people.",
-    "dlq-time": "When it was parked.",
+    "dlq-size": "The size of the original in bytes; a message that is too large is truncated.",
+    "dlq-error": "The reason, as a stable code.",
+    "dlq-detail": "The reason in words.",
+    "dlq-time": "When the message was parked.",
 }
-"""A letter has the headers of its message beside these."""
+"""A dead letter also has the headers of the original message."""

@@ -1,16 +1,17 @@
-"""What a new AsyncAPI document would break for those who wrote their programs by the old one."""
+"""Breaking changes between two versions of the AsyncAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
+
+from dev.event_docs.asyncapi import inlined
 
 Schema = dict[str, Any]
 
 
 def breaking_changes(before: Schema, after: Schema) -> list[str]:
-    """One line for each: topics and fields that are gone, types that are others.
+    """One line for each removed topic, removed field or changed type.
 
-    Who reads an event may count on each field that was always there; who writes one need not give
-    more fields than before.
+    Consumers rely on the required fields of an event. Producers must not need more fields.
     """
     return list(_of_document(before, after))
 
@@ -27,86 +28,51 @@ def _of_document(before: Schema, after: Schema) -> Iterator[str]:
         received = operation["action"] == "receive"
         [message] = before["channels"][topic]["messages"]
         for part in ("payload", "headers"):
-            old, new = (_part(document, message, part) for document in (before, after))
-            if old is not None:
-                where = topic if part == "payload" else f"{topic} {part}"
-                yield from _of_schema(where, _Side(before, old), _Side(after, new or {}), received)
+            old, new = (
+                inlined(document["components"]["messages"].get(message, {}).get(part, {}), document)
+                for document in (before, after)
+            )
+            where = topic if part == "payload" else f"{topic} {part}"
+            yield from _of_fields(where, old, new, received)
 
 
-class _Side:
-    """A schema in its document."""
-
-    def __init__(self, document: Schema, schema: Schema) -> None:
-        self._document = document
-        self.schema = _resolved(document, schema)
-
-    @property
-    def fields(self) -> Schema:
-        """The properties by name."""
-        found: Schema = self.schema.get("properties", {})
-        return found
-
-    @property
-    def required(self) -> set[str]:
-        return set(self.schema.get("required", ()))
-
-    def __getitem__(self, name: str) -> "_Side":
-        return _Side(self._document, self.fields[name])
-
-    @property
-    def variants(self) -> "list[_Side]":
-        """What the value may be: one thing, or one of several."""
-        if "anyOf" not in self.schema:
-            return [self]
-        return [_Side(self._document, one) for one in self.schema["anyOf"]]
-
-    @property
-    def types(self) -> set[str]:
-        """`string (date-time)`, `array`, `null`, and so on."""
-        return {_type(variant.schema) for variant in self.variants}
-
-    @property
-    def items(self) -> "_Side | None":
-        """What an array has in it."""
-        arrays = (variant.schema for variant in self.variants if "items" in variant.schema)
-        found = next(arrays, None)
-        return _Side(self._document, found["items"]) if found else None
-
-
-def _of_schema(where: str, old: _Side, new: _Side, received: bool) -> Iterator[str]:
+def _of_fields(where: str, old: Schema, new: Schema, received: bool) -> Iterator[str]:
+    before, after = (schema.get("properties", {}) for schema in (old, new))
+    needed, needs = (set(schema.get("required", ())) for schema in (old, new))
     if received:
-        for name in sorted(new.required - old.required):
+        for name in sorted(needs - needed):
             yield f"{where}: {name} is required now"
-    for name in old.fields:
+    for name in before:
         field = f"{where}: {name}"
-        if name not in new.fields:
+        if name not in after:
             yield f"{field} is gone"
             continue
-        if not received and name in old.required - new.required:
+        if not received and name in needed - needs:
             yield f"{field} may be missing now"
-        yield from _of_value(field, old[name], new[name], received)
+        yield from _of_value(field, before[name], after[name], received)
 
 
-def _of_value(field: str, old: _Side, new: _Side, received: bool) -> Iterator[str]:
-    # A reader must understand all that may come, a writer may go on as before.
-    unknown = old.types - new.types if received else new.types - old.types
+def _of_value(field: str, old: Schema, new: Schema, received: bool) -> Iterator[str]:
+    before, after = _types(old), _types(new)
+    # A consumer must know every type that may arrive; a producer may still send the old types.
+    unknown = before - after if received else after - before
     if unknown:
-        yield f"{field} was {_names(old.types)}, is {_names(new.types)}"
-    elif old.items is not None and new.items is not None:
-        yield from _of_value(f"{field}[]", old.items, new.items, received)
-    elif old.fields:
-        yield from _of_schema(field, old, new, received)
+        yield f"{field} was {_names(before)}, is {_names(after)}"
+    elif (item := _items(old)) is not None and (new_item := _items(new)) is not None:
+        yield from _of_value(f"{field}[]", item, new_item, received)
+    elif "properties" in old:
+        yield from _of_fields(field, old, new, received)
 
 
-def _part(document: Schema, message: str, part: str) -> Schema | None:
-    found: Schema | None = document["components"]["messages"].get(message, {}).get(part)
-    return found
+def _items(schema: Schema) -> Schema | None:
+    """The schema of an array's items."""
+    arrays = (one for one in schema.get("anyOf", [schema]) if "items" in one)
+    return next((array["items"] for array in arrays), None)
 
 
-def _resolved(document: Schema, schema: Schema) -> Schema:
-    while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return schema
+def _types(schema: Schema) -> set[str]:
+    """The types of the alternatives: `string (date-time)`, `array`, `null`, and so on."""
+    return {_type(one) for one in schema.get("anyOf", [schema])}
 
 
 def _type(schema: Schema) -> str:

@@ -1,5 +1,5 @@
-"""The reference Inventory Service: a stand-in that implements the documented inventory contract.
+"""The reference Inventory Service: implements the documented inventory contract for development.
 
-It exists so that the whole system runs and can be tested; an installation replaces it by its own
-service and points `INVENTORY_SERVICE_URL` there. `python -m inventory` starts it.
+An installation uses its own service and sets `INVENTORY_SERVICE_URL`. `python -m inventory` starts
+the reference service.
 """

@@ -1,4 +1,4 @@
-"""`python -m inventory`: the reference service on HOST and INVENTORY_PORT."""
+"""`python -m inventory`: runs the reference service on HOST and INVENTORY_PORT."""
 
 import socket
 import sys
@@ -7,7 +7,7 @@ from contextlib import suppress
 import uvicorn
 from fastapi import FastAPI
 
-from dev.inventory_service.app import create_app, stop_waiting
+from dev.inventory_service.app import create_app, stop_delays
 from dev.inventory_service.store import CALL_SECONDS
 from logs import configure_logging
 from settings import SettingsError, load_settings
@@ -16,19 +16,19 @@ _START_FAILED = 3
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, except that at a shutdown no injected fault is waited for."""
+    """A server that ends the delays of injected faults when it shuts down."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        stop_waiting(self._app)
+        stop_delays(self._app)
         await super().shutdown(sockets)
 
 
 def main() -> None:
-    """Serves until SIGINT or SIGTERM; requests under way are finished first."""
+    """Serves until SIGINT or SIGTERM; completes open requests first."""
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -45,7 +45,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # A call takes at most CALL_SECONDS, twice that when it is delivered twice.
+        # A call takes at most CALL_SECONDS; the fault "duplicate" runs it twice.
         timeout_graceful_shutdown=int(2 * CALL_SECONDS) + 1,
     )
     server = _Server(config, app)

@@ -1,6 +1,6 @@
-"""The HTTP side: routes of the contract, errors, health, and what happens at start and stop.
+"""The application: routes of the contract, health and fault injection; start and stop.
 
-What is not here: any rule about stock (`store.py`).
+`store.py` has the rules about stock.
 """
 
 import asyncio
@@ -8,15 +8,15 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from dev.inventory_service.errors import add_error_handlers
 from dev.inventory_service.faults import Fault, FaultAction, FaultList, FaultQueueFullError, Faults
 from dev.inventory_service.mongo import StoreUnavailableError
-from dev.inventory_service.responses import answer
+from dev.inventory_service.responses import add_error_handlers, answer
 from dev.inventory_service.schemas import (
     EntityId,
     HealthAnswer,
@@ -45,21 +45,21 @@ _PREPARE_AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes work with."""
+    """The state of the routes."""
 
     store: Store
     faults: Faults
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects when it is started, not here."""
+    """The application; it connects at its start."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = Parts(Store(settings.mongodb.get_secret_value()), Faults())
         app.state.parts = parts
         preparing = asyncio.create_task(_prepare(parts.store))
-        # Requests may come as soon as the database is ready, and without it they get their 503.
+        # Accepts requests once the database is ready, or with 503 until it is.
         await asyncio.wait({preparing}, timeout=_PREPARE_AGAIN_SECONDS)
         try:
             with tracing(settings, "inventory"):
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Reference Inventory Service",
-        description="A stand-in that implements the inventory contract.",
+        description="Implements the inventory contract, for development.",
         version="1",
         telemetry=REQUEST_SPANS,
         lifespan=lifespan,
@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _document_without_422(app: FastAPI) -> None:
-    """FastAPI documents its own validation answer, which this service never gives (it is 400)."""
+    """Removes FastAPI's 422: this service returns 400 for invalid requests."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _document_without_422(app: FastAPI) -> None:
 
 
 async def _prepare(store: Store) -> None:
-    """Once MongoDB can be reached; until then health says that it cannot."""
+    """Prepares the store, as soon as MongoDB can be reached."""
     while True:
         try:
             await store.prepare()
@@ -114,8 +114,8 @@ async def _prepare(store: Store) -> None:
             return
 
 
-def stop_waiting(app: FastAPI) -> None:
-    """Ends the waits of injected faults, so that they do not hold up the end of the process."""
+def stop_delays(app: FastAPI) -> None:
+    """Ends the delays of injected faults."""
     parts = getattr(app.state, "parts", None)
     if parts is not None:
         parts.faults.stop()
@@ -126,7 +126,7 @@ def _parts(request: Request) -> Parts:
 
 
 def _answers(models: dict[int, type[BaseModel]]) -> dict[int | str, dict[str, Any]]:
-    """For the documentation alone; the routes write their answers themselves."""
+    """Responses for OpenAPI; the routes serialize them themselves."""
     return {status: {"model": model} for status, model in models.items()}
 
 
@@ -143,25 +143,16 @@ fault_routes = APIRouter(
 
 @inventory_routes.post("/reserve", responses=_answers({200: ReserveAnswer, 409: ReserveAnswer}))
 async def reserve(body: ReserveRequest, request: Request) -> Response:
-    """Holds units for a user's cart, or answers 409 with how many there are."""
+    """Holds units for a user's cart, or returns 409 with the units available."""
     parts = _parts(request)
-
-    async def work() -> Response:
-        outcome = await parts.store.reserve(body)
-        return answer(outcome, 200 if outcome.success else 409)
-
-    return await parts.faults.around(FaultAction.RESERVE, work)
+    return await parts.faults.around(FaultAction.RESERVE, partial(parts.store.reserve, body))
 
 
 @inventory_routes.post("/release", responses=_answers({200: ReleaseAnswer}))
 async def release(body: ReleaseRequest, request: Request) -> Response:
     """Undoes a saga's reserve, or frees units that the user holds."""
     parts = _parts(request)
-
-    async def work() -> Response:
-        return answer(await parts.store.release(body))
-
-    return await parts.faults.around(FaultAction.RELEASE, work)
+    return await parts.faults.around(FaultAction.RELEASE, partial(parts.store.release, body))
 
 
 @inventory_routes.get("/check/{productId}", responses=_answers({200: StockAnswer}))
@@ -172,11 +163,8 @@ async def check(
 ) -> Response:
     """The units of a product."""
     parts = _parts(request)
-
-    async def work() -> Response:
-        return answer(await parts.store.check(query.store_id, product_id))
-
-    return await parts.faults.around(FaultAction.CHECK, work)
+    check_stock = partial(parts.store.check, query.store_id, product_id)
+    return await parts.faults.around(FaultAction.CHECK, check_stock)
 
 
 @inventory_routes.put("/stock/{productId}", responses=_answers({200: StockAnswer}))
@@ -186,20 +174,20 @@ async def set_stock(
     body: StockRequest,
     request: Request,
 ) -> Response:
-    """Sets what is available of a product; held and sold stay."""
+    """Sets the available units of a product; held and sold do not change."""
     store = _parts(request).store
     return answer(await store.set_stock(query.store_id, product_id, body.available))
 
 
 @inventory_routes.get("/reservations", responses=_answers({200: ReservationsPage}))
 async def reservations(query: Annotated[ReservationsQuery, Query()], request: Request) -> Response:
-    """What is held now, by user and product, a page at a time."""
+    """A page of the units held, by user and product."""
     return answer(await _parts(request).store.reservations(query))
 
 
 @health_routes.get("/health", responses=_answers({200: HealthAnswer, 503: HealthAnswer}))
 async def health(request: Request) -> Response:
-    """Whether MongoDB answers, which is all that this service needs."""
+    """Whether MongoDB can be reached."""
     try:
         await _parts(request).store.ping()
     except StoreUnavailableError:
@@ -220,13 +208,13 @@ async def add_fault(fault: Fault, request: Request) -> Response:
 
 @fault_routes.get("", responses=_answers({200: FaultList}))
 async def list_faults(request: Request) -> Response:
-    """What is queued and not consumed yet."""
+    """Lists the faults in the queue."""
     return answer(FaultList(faults=_parts(request).faults.left()))
 
 
 @fault_routes.delete("", responses=_answers({200: FaultList}))
 async def clear_faults(request: Request) -> Response:
-    """Forgets all queued faults."""
+    """Clears the queue."""
     faults = _parts(request).faults
     faults.clear()
     return answer(FaultList(faults=faults.left()))

@@ -1,11 +1,12 @@
-"""Faults on request, for tests of whoever calls the inventory; never on unless it is asked for.
+"""Fault injection, for tests of clients of the inventory.
 
-A fault is queued for the next calls of one action and consumed by them, in the order queued. What
-is not here: the routes under `/faults` (`app.py`), which exist only with `INVENTORY_FAULTS`.
+A fault is queued for the next calls of one action, which consume it in the order of the queue. The
+routes under `/faults` (`app.py`) exist only with `INVENTORY_FAULTS`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
@@ -25,15 +26,15 @@ class FaultAction(StrEnum):
 
 
 class FaultKind(StrEnum):
-    ERROR = "error"  # 500, nothing done
-    DELAY = "delay"  # done after `seconds`
-    REFUSE = "refuse"  # reserve: 409 as for no stock; others: 503; nothing done
-    COMMIT_THEN_TIMEOUT = "commit_then_timeout"  # done at once; after `seconds` a 500
-    DUPLICATE = "duplicate"  # delivered twice; the answer is the second delivery's
+    ERROR = "error"  # 500, no effect
+    DELAY = "delay"  # runs after `seconds`
+    REFUSE = "refuse"  # reserve: 409 as for no stock; others: 503; no effect
+    COMMIT_THEN_TIMEOUT = "commit_then_timeout"  # runs immediately; 500 after `seconds`
+    DUPLICATE = "duplicate"  # runs twice; returns the second response
 
 
 class Fault(BaseModel):
-    """What happens to the next `times` calls of `action`."""
+    """A fault of the next `times` calls of `action`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,46 +49,46 @@ class FaultList(BaseModel):
 
 
 class FaultQueueFullError(Exception):
-    """There are `MAX_QUEUED` faults already."""
+    """The queue has `MAX_QUEUED` faults."""
 
 
 class Faults:
-    """The queue of faults; empty unless a test fills it."""
+    """The queue of faults."""
 
     def __init__(self) -> None:
         self._queue: list[Fault] = []
         self._stopping = asyncio.Event()
 
     def add(self, fault: Fault) -> None:
-        """Queues `fault` behind those of its action, or raises `FaultQueueFullError`."""
+        """Appends a fault to the queue; raises `FaultQueueFullError`."""
         if len(self._queue) >= MAX_QUEUED:
             raise FaultQueueFullError
         self._queue.append(fault.model_copy())
 
     def clear(self) -> None:
-        """Forgets what is queued; a call that is being delayed stays so."""
+        """Clears the queue; does not affect a call that is being delayed."""
         self._queue.clear()
 
     def left(self) -> list[Fault]:
-        """What is still queued, each with the calls that are left of it."""
+        """The queue, each fault with its remaining `times`."""
         return list(self._queue)
 
     def stop(self) -> None:
-        """Ends all waits, now and later: the process is about to end."""
+        """Ends all delays, current and future."""
         self._stopping.set()
 
     async def around(
-        self, action: FaultAction, work: Callable[[], Awaitable[Response]]
+        self, action: FaultAction, work: Callable[[], Awaitable[BaseModel]]
     ) -> Response:
-        """Does `work`, or what the next fault queued for `action` makes of it."""
+        """Runs `work` with the next fault queued for `action`, and returns the response."""
         fault = self._take(action) if self._queue else None
         if fault is None:
-            return await work()
+            return answer(await work())
         if fault.fault is FaultKind.ERROR:
             return _injected(500)
         if fault.fault is FaultKind.REFUSE:
             if action is FaultAction.RESERVE:
-                return answer(ReserveAnswer(success=False, available=0), 409)
+                return answer(ReserveAnswer(success=False, available=0))
             return _injected(503)
         if fault.fault is FaultKind.COMMIT_THEN_TIMEOUT:
             await work()
@@ -97,7 +98,7 @@ class Faults:
             await self._wait(fault.seconds)
         else:
             await work()
-        return await work()
+        return answer(await work())
 
     def _take(self, action: FaultAction) -> Fault | None:
         for index, fault in enumerate(self._queue):
@@ -109,11 +110,9 @@ class Faults:
         return None
 
     async def _wait(self, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        except TimeoutError:
-            pass
 
 
 def _injected(status: int) -> Response:

@@ -1,7 +1,7 @@
-"""One asyncio lock per key, kept only while somebody holds it or waits for it.
+"""One asyncio lock per key, kept only while it is held or waited for.
 
-A courtesy, never a guarantee: it spares the database the conflicts of requests of this process on
-the same product. What keeps the numbers right is the transaction.
+An optimization: it avoids write conflicts between requests of this process on one product. The
+transactions guarantee correct numbers.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class _Entry:
 
 
 class KeyedLocks:
-    """Locks by key; there are never more of them than requests under way."""
+    """Locks by key; never more than there are open requests."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -27,7 +27,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: str, seconds: float) -> AsyncIterator[None]:
-        """Holds `key`'s lock inside the block; `TimeoutError` after waiting `seconds` for it."""
+        """Holds the lock of `key`; raises `TimeoutError` after waiting for `seconds`."""
         entry = self._entries.setdefault(key, _Entry())
         entry.users += 1
         try:

@@ -1,7 +1,4 @@
-"""The connection to MongoDB: bounded calls and transactions, collections, indexes, warm-up.
-
-What is not here: what the documents mean (`store.py`).
-"""
+"""The connection to MongoDB: time limits, transactions, collections, indexes, warm-up."""
 
 import asyncio
 import logging
@@ -22,20 +19,20 @@ DATABASE = "inventory"
 WARM_CONNECTIONS = 16
 MAX_CONNECTIONS = 100
 CLOSE_SECONDS = 1.0
-_NAMESPACE_EXISTS = 48  # error code of MongoDB: somebody else has created it meanwhile
+_NAMESPACE_EXISTS = 48  # error code: another process has created it
 
 T = TypeVar("T")
 
 
 class StoreUnavailableError(Exception):
-    """MongoDB did not answer in time; whether the action happened is unknown. Safe to repeat."""
+    """MongoDB did not answer in time. The outcome is unknown; repeating is safe."""
 
 
 class Mongo:
-    """One client, the two collections, and a limit on how long any call may take."""
+    """A client with two collections and a time limit for every call."""
 
     def __init__(self, uri: str, *, call_seconds: float) -> None:
-        """`uri` must lead to a replica set, since transactions need one."""
+        """`uri` must be that of a replica set, because transactions need one."""
         self._seconds = call_seconds
         self._reachable = True
         self._client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -55,7 +52,7 @@ class Mongo:
         self.actions = database["actions"]
 
     async def prepare(self) -> None:
-        """Creates collections and indexes where they are missing, and opens connections."""
+        """Creates missing collections and indexes, and opens connections."""
         async with self.bounded():
             for collection in (self.stock, self.actions):
                 try:
@@ -71,24 +68,24 @@ class Mongo:
             )
 
     async def close(self) -> None:
-        """Closes the connections, and does not wait long for the driver's monitors to end.
+        """Closes the connections, without waiting for the driver's monitors.
 
-        After an outage a monitor may sit in a heartbeat of ten seconds (seen with pymongo 4.20).
+        After an outage, a monitor may wait ten seconds for a heartbeat (pymongo 4.20).
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._client.close()
 
     async def ping(self) -> None:
-        """Raises `StoreUnavailableError` when no primary answers."""
+        """Raises `StoreUnavailableError` if no primary answers."""
         async with self.bounded():
             await self._client.admin.command("ping")
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
-        """Gives the block `call_seconds`; what the driver raises becomes `StoreUnavailableError`.
+        """Limits the block to `call_seconds`; raises `StoreUnavailableError` for driver errors.
 
-        Duplicate keys pass: they are answers, not failures.
+        `DuplicateKeyError` is passed on: it is a result, not a failure.
         """
         try:
             with pymongo.timeout(self._seconds):
@@ -103,15 +100,15 @@ class Mongo:
             logger.info("MongoDB answers again", extra={"event": "inventory.store_available"})
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """Runs `work` in a transaction and commits, unless `work` has aborted it.
+        """Runs `work` in a transaction and commits it, unless `work` has aborted it.
 
-        Write conflicts and lost commits are retried by the driver, within the caller's `bounded`.
+        The driver retries write conflicts and lost commits, within the caller's `bounded`.
         """
         async with self._client.start_session() as session:
             return await session.with_transaction(work)
 
     def _note_failure(self, error: Exception) -> None:
-        """Once for an outage, however many calls it fails; always for what is no outage."""
+        """Logs an outage once, and every other error."""
         event = {"event": "inventory.store_unavailable"}
         if isinstance(error, OperationFailure) and not error.timeout:
             logger.error("MongoDB refused a command", exc_info=error, extra=event)

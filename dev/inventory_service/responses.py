@@ -1,10 +1,64 @@
-"""Models as HTTP answers, written once and directly: FastAPI would validate and copy them again."""
+"""Responses of the contract: models as JSON, and errors in their documented form."""
 
-from fastapi import Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from dev.inventory_service.mongo import StoreUnavailableError
+from dev.inventory_service.schemas import FieldProblem, Problem, ReserveAnswer, ValidationProblem
+
+_BAD_REQUEST = 400
 
 
-def answer(model: BaseModel, status: int = 200) -> Response:
-    """`model` as JSON with its camelCase names; fields that nobody has set are left out."""
+def answer(model: BaseModel, status: int | None = None) -> Response:
+    """A model as JSON with its camelCase names, without unset fields.
+
+    The status defaults to 200, or 409 for a reserve that is refused. FastAPI's own serialization
+    would validate and copy the model again.
+    """
+    if status is None:
+        status = 409 if isinstance(model, ReserveAnswer) and not model.success else 200
     body = model.model_dump_json(by_alias=True, exclude_unset=True)
     return Response(body, status, media_type="application/json")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Replaces the error bodies of the framework."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StoreUnavailableError, _unavailable)
+    app.add_exception_handler(HTTPException, _refused)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 (registered for this class)
+    return _validation_failed(
+        [FieldProblem(field=_field(item["loc"]), message=item["msg"]) for item in error.errors()]
+    )
+
+
+async def _unavailable(_: Request, __: Exception) -> Response:
+    response = answer(Problem(message="The inventory's database cannot be used"), 503)
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """Errors of the framework: unknown paths, wrong methods, unreadable bodies."""
+    assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class)
+    if error.status_code == _BAD_REQUEST:
+        return _validation_failed([FieldProblem(field="body", message=error.detail)])
+    response = answer(Problem(message=error.detail), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _validation_failed(details: list[FieldProblem]) -> Response:
+    problem = ValidationProblem(error="Validation failed", details=details)
+    return answer(problem, _BAD_REQUEST)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`("body", "storeId")` -> `storeId`; `body` for the whole body or invalid JSON."""
+    names = [str(part) for part in location[1:] if isinstance(part, str)]
+    return ".".join(names) or str(location[0])

@@ -1,8 +1,7 @@
-"""What travels over HTTP: one strict model for each request and each answer.
+"""Requests and responses: one strict model each, except those of fault injection (`faults.py`).
 
-JSON names are camelCase; unknown fields are refused and nothing is coerced, so `"1"`, `1.0` and
-`true` are not quantities. What is not here: rules that need the stock (`store.py`), and the fault
-injection's own models (`faults.py`).
+JSON names are camelCase. Unknown fields are refused and nothing is coerced: `"1"`, `1.0` and `true`
+are not quantities.
 """
 
 from typing import Annotated, Literal
@@ -10,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-# The reason of an undo: with no reserve to undo, it is recorded and moves nothing.
+# The reason of an undo. Without a reserve to undo, it is recorded and releases nothing.
 SAGA_ABORTED = "saga_aborted"
-# The reason that books what was held as sold instead of making it available again.
+# The reason that books held units as sold instead of making them available again.
 ORDER_COMPLETED = "order_completed"
 
 PAGE_DEFAULT = 100
@@ -22,7 +21,7 @@ _ID_CHARACTERS = "[A-Za-z0-9_-]{1,64}"
 EntityId = Annotated[str, Field(pattern=f"^{_ID_CHARACTERS}$")]
 SagaId = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
-# Far below 2^63, so that no sum of stock and holds can overflow in the database.
+# Far below 2^63: no sum of stock and holds can overflow in the database.
 Available = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -37,7 +36,7 @@ class _Model(BaseModel):
 
 
 class _Action(_Model):
-    """What identifies an action: it is idempotent by store, product and saga."""
+    """An action; it is idempotent by store, product and saga."""
 
     store_id: EntityId
     product_id: EntityId
@@ -64,19 +63,19 @@ class StoreQuery(_Model):
 
 
 class ReservationsQuery(_Model):
-    # Query parameters arrive as text, so `limit` has to be read from it.
+    # Query parameters are text; `limit` is parsed.
     model_config = ConfigDict(strict=False)
 
     store_id: EntityId
     user_id: EntityId | None = None
     product_id: EntityId | None = None
-    # The last row of the page before, `user~product`; clients hand it back as they got it.
+    # The last row of the previous page, `user~product`; opaque to clients.
     cursor: Annotated[str | None, Field(pattern=f"^{_ID_CHARACTERS}~{_ID_CHARACTERS}$")] = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
 
 
 class ReserveAnswer(_Model):
-    """200 when `success`, else 409; `message` says why when it is not for lack of stock."""
+    """200 if `success`, else 409; `message` is the reason if it is not lack of stock."""
 
     success: bool
     available: int
@@ -90,7 +89,7 @@ class ReleaseAnswer(_Model):
 
 
 class StockAnswer(_Model):
-    """Units of one product; their sum changes only when the stock is set."""
+    """Units of one product; their sum changes only when stock is set."""
 
     available: int
     held: int
@@ -104,7 +103,7 @@ class Reservation(_Model):
 
 
 class ReservationsPage(_Model):
-    """Ordered by user and product; `cursor` asks for the next page and is null on the last."""
+    """Ordered by user and product; `cursor` is that of the next page, null on the last."""
 
     reservations: list[Reservation]
     cursor: str | None

@@ -1,7 +1,6 @@
 """Stock and holds in MongoDB: every reserve and release is one short transaction.
 
-What is not here: HTTP, the limits of the fields (`schemas.py`), and what the documents look like
-(`documents.py`).
+`documents.py` describes the documents.
 """
 
 import asyncio
@@ -42,40 +41,29 @@ from dev.inventory_service.schemas import (
     StockAnswer,
 )
 
-CALL_SECONDS = 2.0  # for one call altogether: waiting for its turn, the transaction, its retries
+CALL_SECONDS = 2.0  # for one call, with the wait for its lock, the transaction and retries
 ALREADY_RELEASED = "This saga has already released the product"
 _MAJORITY_LAG_SECONDS = 0.005
 
 
 class Store:
-    """The inventory of all stores. Any number of processes may use one database at once.
+    """The inventory of all stores. Any number of processes can use one database.
 
-    Every method raises `StoreUnavailableError` when MongoDB does not answer in time.
+    Every method raises `StoreUnavailableError` if MongoDB does not answer in time.
     """
 
     def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
-        """`uri` must lead to a replica set; `call_seconds` is the most that any call may take."""
-        self._mongo = Mongo(uri, call_seconds=call_seconds)
+        """`uri` must be that of a replica set; `call_seconds` limits every call."""
+        self._mongo = mongo = Mongo(uri, call_seconds=call_seconds)
         self._locks = KeyedLocks()
         self._seconds = call_seconds
-
-    async def prepare(self) -> None:
-        """Creates collections and indexes where they are missing, and opens connections."""
-        await self._mongo.prepare()
-
-    async def close(self) -> None:
-        """Closes the connections; the store cannot be used any more."""
-        await self._mongo.close()
-
-    async def ping(self) -> None:
-        """Asks for a sign of life of the primary."""
-        await self._mongo.ping()
+        self.prepare, self.close, self.ping = mongo.prepare, mongo.close, mongo.ping
 
     async def reserve(self, request: ReserveRequest) -> ReserveAnswer:
-        """Moves `quantity` from available to held, all of it or nothing.
+        """Moves `quantity` from available to held, all or nothing.
 
-        A repeat of a reserve that succeeded changes nothing and succeeds; after its saga's release
-        it is refused. A refusal for lack of stock leaves no trace, so a repeat is a new try.
+        A repeat of a successful reserve changes nothing and succeeds; after the saga's release it
+        is refused. A refusal for lack of stock is not recorded: a repeat is a new attempt.
         """
         product = product_key(request.store_id, request.product_id)
         async with self._turn(product):
@@ -86,16 +74,16 @@ class Store:
                     answer = await self._repeated(request, product)
                 if answer is not None:
                     return answer
-                # What the insert ran into is committed, though not yet on a majority.
+                # The conflicting document is committed, but not on a majority yet.
                 await asyncio.sleep(_MAJORITY_LAG_SECONDS)
 
     async def release(self, request: ReleaseRequest) -> ReleaseAnswer:
-        """Takes units out of a user's holding and says how many.
+        """Releases units of a user's holding, never more than the user holds; returns how many.
 
-        A saga that reserved the product gets exactly that undone, whatever `quantity` says. Without
-        a reserve, an undo moves nothing, and any other reason frees up to `quantity` of what the
-        user holds, whichever sagas reserved it. Never more than the user holds. Either way the
-        saga can no longer reserve, and a repeat gets the same answer.
+        If the saga reserved the product, exactly its reserve is undone, regardless of `quantity`.
+        Otherwise an undo releases nothing, and any other reason releases up to `quantity` of the
+        user's units, whichever sagas reserved them. Afterwards the saga can no longer reserve, and
+        a repeat returns the same response.
         """
         product = product_key(request.store_id, request.product_id)
         async with self._turn(product):
@@ -103,13 +91,13 @@ class Store:
         return ReleaseAnswer(success=True, released=released)
 
     async def check(self, store_id: str, product_id: str) -> StockAnswer:
-        """The product's units; zeros for a product nobody has stocked."""
+        """The product's units; zeros for an unknown product."""
         async with self._mongo.bounded():
             found = await self._mongo.stock.find_one({"_id": product_key(store_id, product_id)})
         return stock_answer(found)
 
     async def set_stock(self, store_id: str, product_id: str, available: int) -> StockAnswer:
-        """Sets what is available; held and sold stay as they are."""
+        """Sets the available units; held and sold do not change."""
         async with self._mongo.bounded():
             found = await self._mongo.stock.find_one_and_update(
                 {"_id": product_key(store_id, product_id)},
@@ -120,7 +108,7 @@ class Store:
         return stock_answer(found)
 
     async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
-        """One page of what is held now, ordered by user and product."""
+        """A page of the units held, ordered by user and product."""
         async with self._mongo.bounded():
             actions = self._mongo.actions.find(
                 reservations_filter(query),
@@ -138,14 +126,14 @@ class Store:
 
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
-        """This process's turn on a product, and the time limit; waiting for the turn counts."""
+        """Locks a product within this process; the time limit includes the wait."""
         async with self._mongo.bounded(), self._locks.hold(product, self._seconds):
             yield
 
     async def _reserve(
         self, request: ReserveRequest, product: str, session: AsyncClientSession
     ) -> ReserveAnswer:
-        """Inside a transaction; with its commit these are the three round trips of a reserve."""
+        """Runs in a transaction; a reserve takes three round trips with the commit."""
         reservation_id = uuid.uuid4().hex
         await self._mongo.actions.insert_one(
             new_action(request, product)
@@ -173,7 +161,7 @@ class Store:
         )
 
     async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:
-        """The answer to a reserve whose saga was here before; None: not on a majority yet."""
+        """The response to a repeated reserve; None if the first is not on a majority yet."""
         action, stock = await asyncio.gather(
             self._mongo.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
             self._mongo.stock.find_one({"_id": product}),
@@ -190,7 +178,7 @@ class Store:
     async def _release(
         self, request: ReleaseRequest, product: str, session: AsyncClientSession
     ) -> int:
-        """Inside a transaction; with its commit these are five round trips at most."""
+        """Runs in a transaction; a release takes up to five round trips with the commit."""
         action, held = await self._action_and_holding(request, product, session)
         if action is not None and action["state"] == "released":
             return int(action["released"])
@@ -221,11 +209,11 @@ class Store:
     async def _action_and_holding(
         self, request: ReleaseRequest, product: str, session: AsyncClientSession
     ) -> tuple[Document | None, int]:
-        """The saga's action, if any, and what the user whom it concerns holds of the product."""
+        """The saga's action, if any, and the units that its user holds of the product."""
         action = await self._mongo.actions.find_one(
             {"_id": f"{product}/{request.saga_id}"}, session=session
         )
-        # Whoever is named now: an undo takes from the user for whom the saga reserved.
+        # An undo releases units of the user of the reserve, whatever the request names.
         user_id = action["userId"] if action else request.user_id
         rows = await self._mongo.actions.aggregate(
             holding_pipeline(request, user_id), session=session

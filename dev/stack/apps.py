@@ -1,7 +1,4 @@
-"""This project's own processes, as the local stack runs them: from the source tree, one of each.
-
-To add one, write its function and name it in `APPS`.
-"""
+"""The processes of this project in the local stack, run from the source tree."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,13 +9,13 @@ from dev.stack.servers import http_probe
 from settings import LOCALHOST, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-_WORKER_STARTED = '"event":"worker_started"'
-_CONSUMER_STARTED = '"event":"consumer_started"'
-# An app that drains for 10 s, then inventory, then the servers (5 s): within 20 s in all.
+# 10 s of draining, then the inventory, then the servers (5 s): less than 20 s in total.
 _DRAIN, _INVENTORY_GRACE = 11.5, 2.0
+_LOG_BYTES = 1 << 20
 
 _SERVERS = frozenset({"temporal", "mongodb", "redis", "kafka"})
 Environment = Mapping[str, str]
+Probe = Callable[[Process], Awaitable[bool]]
 
 
 def inventory(settings: Settings, env: Environment) -> ProcessSpec:
@@ -36,43 +33,34 @@ def inventory(settings: Settings, env: Environment) -> ProcessSpec:
 
 
 def worker(settings: Settings, env: Environment) -> ProcessSpec:
-    return _for_sagas(
-        "worker", _WORKER_STARTED, env, shown_as=f"task queue {settings.temporal_task_queue}"
-    )
+    queue = f"task queue {settings.temporal_task_queue}"
+    return _service("worker", ["worker.py"], logged('"event":"worker_started"'), queue, env)
 
 
 def consumer(settings: Settings, env: Environment) -> ProcessSpec:
-    return _for_sagas(
-        "consumer", _CONSUMER_STARTED, env, shown_as=f"group {settings.kafka_group_id}"
-    )
+    group = f"group {settings.kafka_group_id}"
+    return _service("consumer", ["consumer.py"], logged('"event":"consumer_started"'), group, env)
 
 
-def _for_sagas(name: str, started: str, env: Environment, *, shown_as: str) -> ProcessSpec:
-    """A process that starts or runs sagas, and drains; its log tells that it is up."""
+def api(settings: Settings, env: Environment) -> ProcessSpec:
+    probe = http_probe(f"{settings.api_url}/health/ready")
+    return _service("api", ["-m", "api"], probe, f"{settings.host}:{settings.port}", env)
+
+
+def _service(
+    name: str, arguments: list[str], probe: Probe, shown_as: str, env: Environment
+) -> ProcessSpec:
+    """A process that starts or runs sagas and drains before its end."""
     return ProcessSpec(
         name=name,
-        argv=(sys.executable, f"{name}.py"),
-        probe=_logged(started),
+        argv=(sys.executable, *arguments),
+        probe=probe,
         needs=_SERVERS,
-        outlived_by=frozenset({"inventory"}),  # sagas that finish meanwhile still need it
+        outlived_by=frozenset({"inventory"}),  # sagas that finish during the drain need it
         env=env,
         cwd=ROOT,
         stop_grace=_DRAIN,
         shown_as=shown_as,
-    )
-
-
-def api(settings: Settings, env: Environment) -> ProcessSpec:
-    return ProcessSpec(
-        name="api",
-        argv=(sys.executable, "-m", "api"),
-        probe=http_probe(f"{settings.api_url}/health/ready"),
-        needs=_SERVERS,
-        outlived_by=frozenset({"inventory"}),  # sagas that finish meanwhile still need it
-        env=env,
-        cwd=ROOT,
-        stop_grace=_DRAIN,
-        shown_as=f"{settings.host}:{settings.port}",
     )
 
 
@@ -84,8 +72,10 @@ APPS: Mapping[str, Callable[[Settings, Environment], ProcessSpec]] = {
 }
 
 
-def _logged(text: str) -> Callable[[Process], Awaitable[bool]]:
-    async def written(process: Process) -> bool:
-        return text in process.output(limit=1 << 20)
+def logged(text: str) -> Probe:
+    """A probe that succeeds once the process has logged a text."""
 
-    return written
+    async def probe(process: Process) -> bool:
+        return text in process.output(limit=_LOG_BYTES)
+
+    return probe

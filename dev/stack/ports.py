@@ -1,4 +1,4 @@
-"""Which ports the local stack listens on, whether they are free, and free ones for tests.
+"""The ports of the local stack: checks whether they are free, and free ports for tests.
 
 Everything listens on 127.0.0.1 only.
 """
@@ -25,18 +25,17 @@ PORT_SETTINGS = (
     "CONSUMER_METRICS_PORT",
 )
 _CONNECT_TIMEOUT = 0.5  # seconds
-# Where tests look for ports: below what Linux (32768) and macOS (49152) give to outgoing
-# connections. A port from that range may be taken by any client while a test keeps its server
-# down, or a client that tries to reconnect to it may even reach itself.
+# Below the range that Linux (from 32768) and macOS (from 49152) use for outgoing connections. A
+# client could take a port of that range while a test keeps its server down, or connect to itself.
 _TEST_PORTS = range(15_000, 32_000)
-# What this process has asked for, until it ends: a server under test is down now and then, and
-# no other run of tests on this machine may take its port meanwhile.
+# Held until this process ends: while a server under test is down, no other test run on this
+# machine may take its port.
 _leases: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
 class PortUse:
-    """A port, the part of the stack that wants it, and the setting that moves it."""
+    """A port, the part of the stack that listens on it, and the setting that changes it."""
 
     port: int
     part: str
@@ -44,7 +43,7 @@ class PortUse:
 
 
 def check_ports(uses: Iterable[PortUse]) -> None:
-    """Raises `StackError` for the ports that are wanted twice or taken, all of them at once."""
+    """Raises `StackError` naming all ports that are taken or used twice."""
     wanted = list(uses)
     problems = [
         f"port {one.port} is wanted by {one.part} and by {other.part}: "
@@ -62,30 +61,30 @@ def check_ports(uses: Iterable[PortUse]) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1 and nobody answers there."""
+    """Whether a server can listen on this port of 127.0.0.1 and none does."""
     with socket.socket() as server:
-        # As servers do: what a closed connection leaves behind for a minute is no obstacle.
+        # As servers do: a closed connection in TIME_WAIT does not block the port.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((LOCALHOST, port))
             server.listen(1)
         except OSError:
             return False
-    # BSD and macOS allow the bind although somebody listens on all interfaces.
+    # BSD and macOS allow the bind although a server listens on all interfaces.
     with socket.socket() as client:
         client.settimeout(_CONNECT_TIMEOUT)
         return client.connect_ex((LOCALHOST, port)) != 0
 
 
 def free_ports() -> dict[str, int]:
-    """A free port for each of the port settings, by the setting's name; see `more_free_ports`."""
+    """A free port for each port setting, by name; see `more_free_ports`."""
     return dict(zip(PORT_SETTINGS, more_free_ports(len(PORT_SETTINGS)), strict=True))
 
 
 def more_free_ports(count: int, beside: Collection[int] = ()) -> list[int]:
-    """So many free ports, none of them `beside`: those that are meant for something else.
+    """`count` free ports, none of them in `beside`.
 
-    They are this process's until it ends: whoever asks here, in whatever process, gets others.
+    They are reserved until this process ends: later calls, in any process, return other ports.
     """
     low, high = _TEST_PORTS.start, min(_TEST_PORTS.stop, _first_outgoing_port())
     tried = random.sample(range(low, high), high - low)
@@ -94,9 +93,9 @@ def more_free_ports(count: int, beside: Collection[int] = ()) -> list[int]:
 
 
 def _lease(port: int) -> bool:
-    """Takes the UDP port of that number, which no server here listens on, as a mark.
+    """Reserves a port by binding the UDP port of the same number, which no server uses.
 
-    The system gives it to one process alone and takes it back when that one ends, however.
+    The system allows one process to bind it and frees it when that process ends.
     """
     mark = socket.socket(type=socket.SOCK_DGRAM)
     try:

@@ -1,6 +1,6 @@
-"""One supervised process: what it is (`ProcessSpec`) and the running thing (`Process`).
+"""One supervised process: its specification (`ProcessSpec`) and its state (`Process`).
 
-What is not in here: when it is started, started again and stopped, which is the supervisor's part.
+`supervisor` decides when it is started, restarted and stopped.
 """
 
 import asyncio
@@ -8,30 +8,59 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard.py")
-LOG_LIMIT = 20 * 1024 * 1024  # bytes; a longer log is set aside as `.1`, replacing the one before
+LOG_LIMIT = 20 * 1024 * 1024  # bytes; a longer log is moved to `.1`
 TAIL_LINES, TAIL_WIDTH = 15, 300
 _TAIL_BYTES = 16 * 1024
 
 
+DISK_PROBE = 64  # MiB that must be free: MongoDB does not start with less
+
+
 class StackError(Exception):
-    """The local stack, or one part of it, cannot run; the text says why and what to do."""
+    """The local stack, or a part of it, cannot run; the text says why and what to do."""
+
+    exit_code = 1
+
+
+class FolderError(StackError):
+    """A folder cannot be written to."""
+
+    exit_code = 2
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"cannot write to {folder}: {error.strerror or error}. "
+            "Free space or change its permissions, or set LOCAL_DIR to another folder"
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Makes a folder if it is missing; raises `FolderError` if it takes no more files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for _ in range(DISK_PROBE):
+                file.write(bytes(1 << 20))
+    except OSError as error:
+        raise FolderError(folder, error) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     """A process to run.
 
-    `probe` answers whether it is ready now; any exception it raises means "not yet". `after` runs
-    once after each start, before the process counts as ready. `before` runs before the first
-    start. `needs` names the processes that must be ready first and are stopped later, `outlived_by`
-    those that are only stopped later. `diagnose` turns its last output
-    into an advice for the user, if it knows one. Times are in seconds.
+    `probe` returns whether it is ready; an exception means "not yet". `before` runs before the
+    first start, `after` after each start, before the process counts as ready. `needs` names the
+    processes that must be ready before its start and are stopped after it, `outlived_by` those
+    that are only stopped after it. `diagnose` derives advice from its last output, or returns None.
+    Times are in seconds.
     """
 
     name: str
@@ -51,7 +80,7 @@ class ProcessSpec:
 
 
 class Process:
-    """A spec's process, over all its starts. `ready` is set while it is up and answering."""
+    """A process across its starts. `ready` is set while it is up and its probe succeeds."""
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
         self.spec = spec
@@ -65,13 +94,13 @@ class Process:
         self.starts = 0
         self.killed_on_purpose = False
         self._child: asyncio.subprocess.Process | None = None
-        self._pipe: int | None = None  # the guard's: open as long as we live
+        self._pipe: int | None = None  # held open for the guard
         self._log_start = 0
         self._started = 0.0
 
     @property
     def pid(self) -> int:
-        """The pid of the running process; raises `StackError` when there is none."""
+        """The pid of the running process; raises `StackError` if it is not running."""
         if self._child is None or self._child.returncode is not None:
             raise StackError(f"{self.name} is not running")
         return self._child.pid
@@ -82,11 +111,11 @@ class Process:
 
     @property
     def age(self) -> float:
-        """Seconds since it was last started."""
+        """Seconds since the last start."""
         return time.monotonic() - self._started
 
     async def spawn(self) -> None:
-        """Starts it in a session of its own, its output going to the log."""
+        """Starts it in a new session; its output goes to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.bound_log()
         self.close_pipe()
@@ -117,7 +146,7 @@ class Process:
         self.exited.clear()
 
     async def wait(self) -> int:
-        """Waits for its end; the exit code, or minus the signal that ended it."""
+        """Waits for its end; returns the exit code, or minus the signal that ended it."""
         if self._child is None:
             return 0
         code = await self._child.wait()
@@ -127,22 +156,22 @@ class Process:
         return code
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the process; one that is gone is fine."""
+        """Sends a signal; ignored if the process has ended."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to it and everything in its process group."""
+        """Sends SIGKILL to its process group."""
         if self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self.signal(signal.SIGKILL)  # its session may not be its own yet
+            self.signal(signal.SIGKILL)  # it may not have its own session yet
 
     async def terminate(self) -> bool:
-        """Asks it to end and kills it after its grace; false if it had to be killed."""
+        """Sends SIGTERM, and SIGKILL after `stop_grace`; false if it had to be killed."""
         self.signal(signal.SIGTERM)
-        self.signal(signal.SIGCONT)  # a paused process hears nothing before this
+        self.signal(signal.SIGCONT)  # a paused process handles SIGTERM only after SIGCONT
         try:
             async with asyncio.timeout(self.spec.stop_grace):
                 await self.wait()
@@ -153,7 +182,7 @@ class Process:
         return True
 
     def output(self, limit: int = _TAIL_BYTES) -> str:
-        """The end of what it wrote since it was last started."""
+        """The end of its output since the last start; `limit` is in bytes."""
         try:
             with self.log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -163,12 +192,12 @@ class Process:
             return ""
 
     def tail(self, lines: int = TAIL_LINES) -> list[str]:
-        """Its last log lines since it was last started, each cut to a readable length."""
+        """Its last lines since the last start, cut to `TAIL_WIDTH` characters."""
         written = [line for line in self.output().splitlines() if line.strip()][-lines:]
         return [line if len(line) <= TAIL_WIDTH else f"{line[:TAIL_WIDTH]}…" for line in written]
 
     def bound_log(self) -> None:
-        """Sets a log that has grown too long aside; the process goes on writing to its file."""
+        """Moves a log longer than `LOG_LIMIT` to `.1`; the process continues in the same file."""
         try:
             if self.log.stat().st_size <= LOG_LIMIT:
                 return
@@ -178,7 +207,7 @@ class Process:
         with self.log.open("rb") as source, old.open("wb") as target:
             source.seek(-LOG_LIMIT, os.SEEK_END)
             target.write(source.read(LOG_LIMIT))
-        os.truncate(self.log, 0)  # it writes in append mode, so its next line stands at the start
+        os.truncate(self.log, 0)  # opened in append mode: writing continues at the start
         self._log_start = 0
 
     def close_pipe(self) -> None:
@@ -188,7 +217,7 @@ class Process:
 
 
 def describe_exit(code: int) -> str:
-    """An exit code of `asyncio.subprocess` in words."""
+    """Describes an exit code of `asyncio.subprocess`."""
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"ended by {signal.Signals(-code).name}"

@@ -1,8 +1,7 @@
-"""The four servers of the local stack, each from its wheel: how they start and when they are ready.
+"""The servers of the local stack from their wheels: command lines and probes.
 
-All listen on 127.0.0.1 only and keep their data in a folder each, but for Kafka's stand-in, which
-keeps nothing over a restart. What is not in here: when a part is replaced by an address setting
-(`stack`), and what the service needs on the servers (`cli.provision`).
+All listen on 127.0.0.1 only. Each keeps its data in its own folder, except Tansu, which replaces
+Kafka and keeps its data in memory.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from dev.stack.process import Process, ProcessSpec, StackError
 from settings import LOCALHOST, Settings
 from workflows.ids import SEARCH_ATTRIBUTES
 
-# The dev server has one history shard; at its default of 20 polls a second every hop takes 50 ms.
+# The dev server has one history shard: with 20 polls a second, the default, every hop takes 50 ms.
 # With the default of four partitions of a task queue, the tail is seconds under load.
 TEMPORAL_DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": 5000,
@@ -32,24 +31,24 @@ TEMPORAL_DYNAMIC_CONFIG = {
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
 }
-# Without these two a file costs twice the latency and half the throughput of memory.
+# Without these two, a file has twice the latency and half the throughput of memory.
 TEMPORAL_SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
-_NO_CONFIG = ("--disable-config-file", "--disable-config-env")  # those are for its clients
+_NO_CONFIG = ("--disable-config-file", "--disable-config-env")  # they are for its clients
 MONGODB_PARAMETERS = {
-    # A process killed inside a transaction blocks whoever wants the same documents that long.
+    # A process killed inside a transaction blocks its documents for this long.
     "transactionLifetimeLimitSeconds": 5,
-    "shutdownTimeoutMillisForSignaledShutdown": 100,  # there is no other member to wait for
+    "shutdownTimeoutMillisForSignaledShutdown": 100,  # there is no other member
     "diagnosticDataCollectionEnabled": "false",
-    "ttlMonitorSleepSecs": 5,  # instead of 60: who tries retention out sees it
+    "ttlMonitorSleepSecs": 5,  # default: 60
 }
 _CLIENT_TIMEOUT_MS = 2000
 _NOT_YET_INITIALIZED = 94
-# What a server may see of the environment: several read variables that are meant for us.
+# Variables that servers receive. Several servers would read variables meant for this service.
 _PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 
 
 def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
-    """Temporal's dev server with its Web UI; `namespace` is made if it is not `default`."""
+    """Temporal's dev server with its Web UI; creates `namespace`."""
     flags = [
         *("--ip", LOCALHOST, "--port", str(settings.temporal_port)),
         *("--ui-port", str(settings.temporal_ui_port), "--ui-disable-news-fetch"),
@@ -62,7 +61,7 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
         flags += ["--dynamic-config-value", f"{key}={value}"]
     for name, kind in SEARCH_ATTRIBUTES.items():
         flags += ["--search-attribute", f"{name}={kind}"]
-    # The Web UI asks the server, so that this answers when both are up.
+    # The Web UI forwards the request: it succeeds once both are up.
     url = f"http://{LOCALHOST}:{settings.temporal_ui_port}/api/v1/namespaces/{namespace}"
     return ProcessSpec(
         name="temporal",
@@ -75,14 +74,14 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
 
 
 def mongodb(settings: Settings, data: Path) -> ProcessSpec:
-    """A replica set of one, because transactions need one."""
+    """A replica set of one member, because transactions need a replica set."""
     address = f"{LOCALHOST}:{settings.mongodb_port}"
     name = settings.mongodb_replica_set
     flags = [
         *("--dbpath", str(folder_of(data, "mongodb")), "--port", str(settings.mongodb_port)),
         *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", name, "--quiet"),
         *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
-        # The default sets 300 MB of disk aside for the journal before the first write.
+        # By default, the journal allocates 300 MB at the start.
         *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"),
     ]
     for key, value in MONGODB_PARAMETERS.items():
@@ -107,9 +106,9 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
 
 
 def redis(settings: Settings, data: Path) -> ProcessSpec:
-    """Valkey (or Redis); what it holds survives a restart, up to the last second of a crash."""
+    """Valkey or Redis; keeps its data, except for up to a second before a crash."""
     folder = folder_of(data, "redis")
-    config = folder / "redis.conf"  # a file, so that the password is not in the process list
+    config = folder / "redis.conf"  # a file keeps the password out of the process list
     password = settings.redis_password.get_secret_value() if settings.redis_password else ""
     escaped = password.replace("\\", "\\\\").replace('"', '\\"')
     lines = [
@@ -144,9 +143,9 @@ def kafka(
     advertised: str,
     create_topics: Callable[[], Awaitable[None]],
 ) -> ProcessSpec:
-    """Tansu, in memory: it comes back empty, so the topics are made after each start.
+    """Tansu, in memory: it is empty after a restart, so the topics are created after each start.
 
-    `advertised` is the address that clients are told.
+    `advertised` is the address that the broker gives to its clients.
     """
     url = f"tcp://{LOCALHOST}:{settings.kafka_port}"
     flags = ("--listener-url", url, "--advertised-listener-url", f"tcp://{advertised}")
@@ -164,32 +163,32 @@ def kafka(
 
 @cache
 def shared_tls() -> ssl.SSLContext:
-    """For clients that live shortly: httpx makes one for each, in 20 ms, even for plain HTTP."""
+    """One context for short-lived clients: httpx would create one for each, in 20 ms."""
     return httpx.create_ssl_context()
 
 
 def http_probe(url: str) -> Callable[[Process], Awaitable[bool]]:
-    """Ready when a GET of this URL answers 200."""
+    """A probe that succeeds when a GET of this URL returns 200."""
 
     async def answers(_: Process) -> bool:
         async with httpx.AsyncClient(trust_env=False, timeout=2, verify=shared_tls()) as client:
             answer = await client.get(url)
         if answer.status_code != httpx.codes.OK:
-            raise StackNotReady(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+            raise StackNotReady(f"{url} returned {answer.status_code}: {answer.text[:200]}")
         return True
 
     return answers
 
 
 async def listens(port: int) -> bool:
-    """True when somebody does; before that aiokafka would log an error for each try."""
+    """True once a server listens; aiokafka would log an error for each attempt before that."""
     _reader, writer = await asyncio.open_connection(LOCALHOST, port)
     writer.close()
     return True
 
 
 class StackNotReady(Exception):
-    """A part answers, but not yet that it is ready."""
+    """A part responds but is not ready."""
 
 
 def _direct(address: str) -> AsyncMongoClient[dict[str, Any]]:
@@ -205,7 +204,7 @@ def _direct(address: str) -> AsyncMongoClient[dict[str, Any]]:
 async def _configure_replica_set(
     client: AsyncMongoClient[dict[str, Any]], name: str, address: str
 ) -> None:
-    """Makes the replica set, or tells an existing one the port it listens on now."""
+    """Creates the replica set, or changes the address of an existing one."""
     try:
         config = (await client.admin.command("replSetGetConfig"))["config"]
     except OperationFailure as error:
@@ -226,12 +225,12 @@ async def _configure_replica_set(
 
 
 def folder_of(data: Path, name: str) -> Path:
-    """A server's own folder."""
+    """A server's folder, created if it is missing."""
     folder = data / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def server_environment() -> Mapping[str, str]:
-    """What a server may see of ours."""
+    """The part of the environment that servers receive."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

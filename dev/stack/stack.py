@@ -1,9 +1,9 @@
-"""The local stack: which parts run here, what they need, and a handle on each for tests.
+"""The local stack: which parts it starts, and a handle on each for tests.
 
 A part whose address is set (`MONGODB_URI`, `REDIS_URL` or `REDIS_HOST`, `KAFKA_BROKERS`,
-`TEMPORAL_ADDRESS` or a profile that has one, `INVENTORY_SERVICE_URL`) is somebody else's and is not
-started. Tests and the bench can have the servers of production (`dev.stack.production`) in place
-of their stand-ins. What is not in here: what is printed around it (`dev.run`).
+`TEMPORAL_ADDRESS` or a profile that has one, `INVENTORY_SERVICE_URL`) is external and not started.
+Tests and the bench can use the servers of production (`dev.stack.production`). `dev.run` has the
+commands.
 """
 
 import asyncio
@@ -11,20 +11,21 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
+from cli.provision import create_topics, set_up
 from dev.stack import apps, servers
 from dev.stack.ports import PORT_SETTINGS, PortUse, check_ports
-from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.process import FolderError, Process, ProcessSpec, StackError, check_folder
 from dev.stack.production import servers as production
 from dev.stack.supervisor import Echo, Supervisor, wait_until_ready
 from settings import LOCALHOST, Settings
@@ -32,16 +33,28 @@ from settings import LOCALHOST, Settings
 SERVERS = ("temporal", "mongodb", "redis", "kafka")
 APPS = tuple(apps.APPS)
 SETUP_SECONDS = 60
+METRICS_PORTS = ("WORKER_METRICS_PORT", "CONSUMER_METRICS_PORT")
+# The ports of each part: a name to show, and the setting.
+_PORTS: dict[str, list[tuple[str, str]]] = {
+    "temporal": [("Temporal", "TEMPORAL_PORT"), ("Temporal Web UI", "TEMPORAL_UI_PORT")],
+    "mongodb": [("MongoDB", "MONGODB_PORT")],
+    "redis": [("Redis", "REDIS_PORT")],
+    "kafka": [("Kafka", "KAFKA_PORT")],
+    "inventory": [("inventory", "INVENTORY_PORT")],
+    "api": [("API", "PORT")],
+    "worker": [("the worker's metrics", "WORKER_METRICS_PORT")],
+    "consumer": [("the consumer's metrics", "CONSUMER_METRICS_PORT")],
+}
 
 
 class Stack:
     """The local stack of one `LOCAL_DIR`, as an async context manager.
 
-    `env` is the environment of the service's processes (default: ours). `parts` limits what is
-    started; a part that is neither started nor external is taken to run already. `only_once` names
-    processes that are not started again when they die. With `production`, Temporal runs on
-    PostgreSQL, whose data ends with the stack, and Kafka is Apache's. `kafka_advertised` is the
-    address that Kafka's clients are told, if it is not the broker's own.
+    `env` is the environment of the service's processes (default: that of this process). `parts`
+    limits what is started; a part that is neither started nor external is assumed to run already.
+    Processes in `only_once` are not restarted. With `production`, Temporal runs on PostgreSQL,
+    whose data is deleted at the end, and Kafka is Apache Kafka. `kafka_advertised` is the address
+    that the broker gives to its clients (default: its own).
     """
 
     def __init__(
@@ -74,8 +87,8 @@ class Stack:
     # Running it
 
     def reset(self) -> None:
-        """Clears the data of the servers."""
-        with self._locked():
+        """Deletes the data of the servers; raises `StackError`."""
+        with self._locked(), _writing_to(self.local_dir):
             for name in SERVERS:
                 folder = self.local_dir / "data" / name
                 if folder.exists():
@@ -89,18 +102,18 @@ class Stack:
             for name, address in self.external.items():
                 if name in self._asked:
                     self._echo(f"  {name:<10} external         {address}")
-            self._supervisor = Supervisor(
-                self._specs(), log_dir=self.local_dir / "logs", echo=self._echo
-            )
+            with _writing_to(self.local_dir):
+                specs = self._specs()
+            self._supervisor = Supervisor(specs, log_dir=self.local_dir / "logs", echo=self._echo)
             await self._supervisor.start()
             if set(SERVERS) <= set(self._asked):
-                await self._set_up()  # no process of ours may have waited for it
+                await self._set_up()  # already done if a process of the service was started
         except BaseException:
             await self.stop()
             raise
 
     async def wait(self) -> None:
-        """Waits until it cannot go on; then all is stopped and `StackError` raised."""
+        """Waits until a part fails for good; then stops all parts and raises `StackError`."""
         await self._running.wait()
 
     async def stop(self) -> None:
@@ -109,7 +122,7 @@ class Stack:
         self._held.close()
 
     def kill_all(self) -> None:
-        """SIGKILL to every process, without waiting."""
+        """Sends SIGKILL to every process, without waiting."""
         if self._supervisor is not None:
             self._supervisor.kill_all()
 
@@ -117,12 +130,7 @@ class Stack:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     # For tests: one process
@@ -131,7 +139,7 @@ class Stack:
         return self._running.process(name)
 
     async def kill(self, name: str, *, restart: bool | None = None) -> None:
-        """SIGKILL; returns when it is gone. With `restart=False` it is down until `start_again`."""
+        """Sends SIGKILL and waits; `restart=False` keeps it down until `start_again`."""
         process = self.process(name)
         if restart is not None:
             process.restart = restart
@@ -140,7 +148,7 @@ class Stack:
         await process.exited.wait()
 
     async def start_again(self, name: str, *, timeout: float = 60) -> None:
-        """Starts a process that was left down and waits until it is ready."""
+        """Starts a process that was kept down and waits until it is ready."""
         process = self.process(name)
         if process.running:
             raise StackError(f"{name} is running")
@@ -149,17 +157,17 @@ class Stack:
         await wait_until_ready(process, timeout)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
+        """Sends SIGSTOP: the process keeps its connections and does not respond."""
         self.process(name).signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
         self.process(name).signal(signal.SIGCONT)
 
     async def wait_ready(self, name: str, *, timeout: float = 60) -> None:
-        """Waits until it is up and answers."""
+        """Waits until it is up and its probe succeeds."""
         await wait_until_ready(self.process(name), timeout)
 
-    # What it is made of
+    # Its parts
 
     @property
     def _running(self) -> Supervisor:
@@ -168,8 +176,7 @@ class Stack:
         return self._supervisor
 
     def _specs(self) -> list[ProcessSpec]:
-        data = self.local_dir / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        data = servers.folder_of(self.local_dir, "data")
         make: dict[str, Callable[[], Iterable[ProcessSpec]]] = {
             "temporal": lambda: self._temporal(data),
             "mongodb": lambda: [servers.mongodb(self.settings, data)],
@@ -180,15 +187,11 @@ class Stack:
         for name, app in apps.APPS.items():
             if name in self._parts:
                 spec = app(self.settings, self.env)
-                everything = spec.needs.issuperset(SERVERS)
-                specs.append(replace(spec, before=self._set_up if everything else None))
+                needs_all = spec.needs.issuperset(SERVERS)
+                specs.append(replace(spec, before=self._set_up if needs_all else None))
         started = {spec.name for spec in specs}
         return [
-            replace(
-                spec,
-                needs=spec.needs & started,
-                restart=spec.name not in self._only_once,
-            )
+            replace(spec, needs=spec.needs & started, restart=spec.name not in self._only_once)
             for spec in specs
         ]
 
@@ -196,53 +199,39 @@ class Stack:
         namespace = _temporal_config(self._given).get("namespace") or "default"
         if not self._production:
             return [servers.temporal(self.settings, data, namespace)]
-        # Not in `data`: the folders above that may be closed to the user that PostgreSQL runs as.
+        # Not in `data`: its parent folders may not be accessible to the user of PostgreSQL.
         database = self._held.enter_context(
             TemporaryDirectory(prefix="cart-postgresql-", ignore_cleanup_errors=True)
         )
         return production.temporal(self.settings, data, Path(database), namespace)
 
     def _kafka(self, data: Path) -> ProcessSpec:
-        if not self._production:
-            advertised = self._kafka_advertised
-            return servers.kafka(self.settings, data, advertised, self._create_topics)
-        return production.kafka(self.settings, data, self._kafka_advertised)
+        if self._production:
+            return production.kafka(self.settings, data, self._kafka_advertised)
+        create = partial(create_topics, self.settings)
+        return servers.kafka(self.settings, data, self._kafka_advertised, create)
 
     def _ports(self) -> list[PortUse]:
-        uses = {
-            "temporal": [
-                PortUse(self.settings.temporal_port, "Temporal", "TEMPORAL_PORT"),
-                PortUse(self.settings.temporal_ui_port, "Temporal Web UI", "TEMPORAL_UI_PORT"),
-            ],
-            "mongodb": [PortUse(self.settings.mongodb_port, "MongoDB", "MONGODB_PORT")],
-            "redis": [PortUse(self.settings.redis_port, "Redis", "REDIS_PORT")],
-            "kafka": [PortUse(self.settings.kafka_port, "Kafka", "KAFKA_PORT")],
-            "inventory": [PortUse(self.settings.inventory_port, "inventory", "INVENTORY_PORT")],
-            "api": [PortUse(self.settings.port, "API", "PORT")],
-            "worker": self._metrics_port("worker", self.settings.worker_metrics_port),
-            "consumer": self._metrics_port("consumer", self.settings.consumer_metrics_port),
-        }
-        return [use for name in self._parts for use in uses.get(name, [])]
-
-    def _metrics_port(self, name: str, port: int) -> list[PortUse]:
-        if not self.settings.enable_metrics or not port:
-            return []
-        return [PortUse(port, f"the {name}'s metrics", f"{name.upper()}_METRICS_PORT")]
+        uses = [
+            PortUse(getattr(self.settings, setting.lower()), shown, setting)
+            for name in self._parts
+            for shown, setting in _PORTS[name]
+        ]
+        unused = set() if self.settings.enable_metrics else set(METRICS_PORTS)
+        return [use for use in uses if use.port and use.setting not in unused]
 
     def _environment(self) -> dict[str, str]:
-        """The environment of our processes: complete, so that none reads another `.env`."""
+        """The environment of the service's processes; it replaces any `.env` file."""
         env = dict(self._given)
         for name in PORT_SETTINGS:
             env[name] = str(getattr(self.settings, name.lower()))
         return env | {"CART_ENV_FILE": "", "PYTHONUNBUFFERED": "1"}
 
     async def _set_up(self) -> None:
-        """Makes what the service needs on the servers, once, when they are ready."""
+        """Creates what the service needs on the servers, once, when they are ready."""
         async with self._setting_up:
             if self._is_set_up:
                 return
-            from cli.provision import set_up  # noqa: PLC0415 (imports what only it needs)
-
             try:
                 async with asyncio.timeout(SETUP_SECONDS):
                     await set_up(self.settings)
@@ -251,16 +240,12 @@ class Stack:
                 raise StackError(f"the servers could not be set up: {reason}") from error
             self._is_set_up = True
 
-    async def _create_topics(self) -> None:
-        from cli.provision import create_topics  # noqa: PLC0415
-
-        await create_topics(self.settings)
-
     def _locked(self) -> ExitStack:
-        """Holds `LOCAL_DIR`; raises `StackError` when another stack has it."""
-        self.local_dir.mkdir(parents=True, exist_ok=True)
+        """Locks `LOCAL_DIR`; raises `StackError` if another stack uses it or it is not writable."""
+        check_folder(self.local_dir)
         held = ExitStack()
-        file = held.enter_context((self.local_dir / "lock").open("w"))
+        with _writing_to(self.local_dir):
+            file = held.enter_context((self.local_dir / "lock").open("w"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -271,8 +256,17 @@ class Stack:
         return held
 
 
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Raises `FolderError` in place of an `OSError` of the block."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(Path(error.filename or folder), error) from None
+
+
 def external_parts(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
-    """The parts that run elsewhere, with an address to show (no credentials)."""
+    """The parts that run elsewhere, with their address without credentials."""
     found = {}
     temporal = _temporal_config(env).get("target_host")
     if temporal:
@@ -284,12 +278,12 @@ def external_parts(settings: Settings, env: Mapping[str, str]) -> dict[str, str]
     if settings.kafka_brokers:
         found["kafka"] = ",".join(settings.kafka_brokers)
     if settings.inventory_service_url:
-        found["inventory"] = settings.inventory_service_url
+        found["inventory"] = settings.inventory
     return found
 
 
 def _temporal_config(env: Mapping[str, str]) -> ClientConnectConfig:
-    """What Temporal's own variables and configuration file say."""
+    """The settings in Temporal's own variables and configuration file."""
     try:
         return ClientConfig.load_client_connect_config(override_env_vars=env)
     except RuntimeError as error:

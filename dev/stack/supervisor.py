@@ -1,34 +1,43 @@
-"""Starts processes in the order they need each other, keeps them running, stops them all.
+"""Starts processes in the order of their needs, restarts them, and stops them.
 
-A process that dies before it was ever ready, or that keeps failing, stops everything with a
-`StackError`; one that was ready before is started again. Nothing in here knows what the processes
-are: see `servers` and `apps`.
+A process that ends before it was ever ready, or that keeps failing, stops all processes with a
+`StackError`. A process that has been ready before is restarted.
+
+Not Honcho, because it starts all processes at once and stops all when one ends.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from dev.stack.process import Process, ProcessSpec, StackError, describe_exit
+from dev.stack.process import (
+    FolderError,
+    Process,
+    ProcessSpec,
+    StackError,
+    check_folder,
+    describe_exit,
+)
 
 Echo = Callable[[str], None]
 
-PROBE_EVERY = 0.05  # seconds between two looks at whether a process is ready
+PROBE_EVERY = 0.05  # seconds between two probes
 PROBE_TIMEOUT = 5.0
-STEADY_AFTER = 5.0  # a process that lives this long after it was ready has not failed quickly
-QUICK_FAILURES = 6  # so many in a row and it is given up
+STEADY_AFTER = 5.0  # an end this long after it was ready is not a quick failure
+QUICK_FAILURES = 6  # consecutive ones after which the stack gives up
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LOG_CHECK_EVERY = 30.0
-# Somebody ended it from outside (or the kernel did, short of memory): not its own failure.
+# Ended from outside, for example by the kernel when memory is short: not a failure of its own.
 _ENDED_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 
 
 class Supervisor:
-    """Runs a fixed set of processes; `echo` gets a line for everything worth saying.
+    """Runs a fixed set of processes; `echo` receives a line for each change of state.
 
-    One event loop, from its main thread (on Linux the processes die with the thread that started
-    them). `start`, then `wait` for as long as it should run, then `stop`.
+    Must be used from the main thread: on Linux the processes die with the thread that started
+    them. Call `start`, then `wait`, then `stop`.
     """
 
     def __init__(self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo) -> None:
@@ -38,9 +47,9 @@ class Supervisor:
         self._failed: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Starts everything and returns when all of it is ready.
+        """Starts all processes and returns when they are ready.
 
-        Raises `StackError`, with everything stopped again, when one part cannot start.
+        Raises `StackError`, with all processes stopped, if one cannot start.
         """
         self._failed = asyncio.get_running_loop().create_future()
         for process in self.processes.values():
@@ -58,7 +67,7 @@ class Supervisor:
             all_ready.cancel()
 
     async def wait(self) -> None:
-        """Waits until the processes cannot be kept running; stops them and raises `StackError`."""
+        """Waits until a process fails for good; stops all of them and raises `StackError`."""
         if self._failed is None:
             raise RuntimeError("start() comes first")
         try:
@@ -68,7 +77,7 @@ class Supervisor:
             raise
 
     async def stop(self) -> None:
-        """Ends every process, those that others need last; bounded, whatever they do."""
+        """Stops every process within its `stop_grace`, those that others need last."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -76,10 +85,10 @@ class Supervisor:
         for level in self._levels():
             await asyncio.gather(*(self._stop_one(process) for process in level))
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
-            self._failed.exception()  # retrieved: it was raised, or nobody waits any more
+            self._failed.exception()  # marks it as retrieved
 
     def kill_all(self) -> None:
-        """SIGKILL to everything, without waiting."""
+        """Sends SIGKILL to every process, without waiting."""
         for process in self.processes.values():
             process.kill()
 
@@ -106,13 +115,16 @@ class Supervisor:
             self._failed.set_exception(error)
 
     async def _supervise(self, process: Process) -> None:
-        """One process for as long as the supervisor runs."""
+        """Runs one process until the supervisor stops."""
         quick_failures = 0
         while True:
             await self._wait_for_needs(process)
             if process.spec.before is not None and process.starts == 0:
                 await process.spec.before()
-            reason = await self._start_once(process)
+            try:
+                reason = await self._start_once(process)
+            except OSError as error:  # its log cannot be written, or its program is missing
+                raise self._error(process, f"could not be started: {error}") from None
             if reason is None:
                 self._say(process, "ready", f"{process.age:5.1f} s   {process.spec.shown_as}")
                 process.ready.set()
@@ -133,7 +145,7 @@ class Supervisor:
     async def _wait_for_needs(self, process: Process) -> None:
         for name in process.spec.needs:
             needed = self.processes[name]
-            # One that somebody keeps down on purpose is not waited for once it has been there.
+            # After the first start, a process that is kept down on purpose is not waited for.
             if process.starts == 0 or needed.restart:
                 await needed.ready.wait()
 
@@ -141,7 +153,7 @@ class Supervisor:
         return all(self.processes[name].ready.is_set() for name in process.spec.needs)
 
     async def _start_once(self, process: Process) -> str | None:
-        """Starts it and waits until it is ready; the reason if it does not get there."""
+        """Starts it and waits until it is ready; returns the reason if it fails."""
         await process.spawn()
         seen: list[str] = []
         becoming = asyncio.ensure_future(self._become_ready(process, seen))
@@ -167,7 +179,7 @@ class Supervisor:
         finally:
             for task in (becoming, ending):
                 task.cancel()
-            await asyncio.wait({becoming, ending})  # not gather: our own cancellation must pass
+            await asyncio.wait({becoming, ending})  # not gather: a cancellation must propagate
 
     async def _become_ready(self, process: Process, seen: list[str]) -> None:
         async with asyncio.timeout(process.spec.deadline):
@@ -176,7 +188,7 @@ class Supervisor:
                 await process.spec.after()
 
     async def _pause(self, process: Process, reason: str, quick_failures: int) -> None:
-        """Before it is started again: backing off, or until somebody asks for it."""
+        """Waits before a restart: a growing pause, or `start_again` if it does not restart."""
         if not process.restart:
             if not process.killed_on_purpose:
                 self._say(process, "died", f"{reason}; it is left down", process.tail())
@@ -200,27 +212,30 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOG_CHECK_EVERY)
             for process in self.processes.values():
-                process.bound_log()
+                try:
+                    process.bound_log()
+                except OSError as error:
+                    self._say(process, "log", f"could not be shortened: {error}")
 
-    def _levels(self) -> list[list[Process]]:
-        """What nobody needs first, then what only those needed, and so on."""
-        left = dict(self.processes)
-        levels = []
-        while left:
-            needed = {
-                name
-                for process in left.values()
-                for name in process.spec.needs | process.spec.outlived_by
-            }
-            level = [process for name, process in left.items() if name not in needed]
-            levels.append(level or list(left.values()))
-            for process in levels[-1]:
-                del left[process.name]
-        return levels
+    def _levels(self) -> Iterator[list[Process]]:
+        """The order of stopping: a process stops after all that need it."""
+        order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(self.processes, ()))
+        for name, process in self.processes.items():
+            for needed in process.spec.needs | process.spec.outlived_by:
+                order.add(needed, name)
+        order.prepare()
+        while order.is_active():
+            names = order.get_ready()
+            yield [self.processes[name] for name in names if name in self.processes]
+            order.done(*names)
 
     def _error(self, process: Process, reason: str) -> StackError:
         advice = process.spec.diagnose and process.spec.diagnose(process.output())
         lines = [f"{process.name} {reason}", *([advice] if advice else [])]
+        try:
+            check_folder(process.log.parent)
+        except FolderError as unwritable:
+            return unwritable
         tail = process.tail()
         if tail:
             lines += [f"its last lines ({process.log}):", *(f"    {line}" for line in tail)]
@@ -234,7 +249,7 @@ class Supervisor:
 
 
 async def _probe_until_ready(process: Process, seen: list[str]) -> None:
-    """Probes until the answer is yes; `seen` gets what the probes failed with."""
+    """Probes until it is ready; `seen` receives the latest error of a probe."""
     while True:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
@@ -242,13 +257,13 @@ async def _probe_until_ready(process: Process, seen: list[str]) -> None:
                     return
         except StackError:
             raise
-        except Exception as error:  # whatever it is, it means "not yet"
+        except Exception as error:  # any error means "not yet"
             seen[:] = [f"{type(error).__name__}: {error}"[:200]]
         await asyncio.sleep(PROBE_EVERY)
 
 
 async def wait_until_ready(process: Process, timeout: float = 60) -> None:
-    """Waits until a supervised process is up and answers its probe, also after a pause."""
+    """Waits until a process is up and its probe succeeds, also after a pause."""
     async with asyncio.timeout(timeout):
         await process.ready.wait()
         await _probe_until_ready(process, [])

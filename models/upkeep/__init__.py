@@ -1,1 +1,1 @@
-"""Data of the workflows that schedules start, under the names of `workflows.upkeep`."""
+"""Data of the scheduled workflows (`workflows.upkeep`)."""

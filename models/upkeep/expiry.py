@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from models.messages import Message
+from models.message import Message
 
 
 class ExpiryInput(Message):
-    """A pass over the carts that have expired by the start of the pass.
+    """A pass over the carts that expired before the start of the pass.
 
-    All of it is carried from one run to the next: the start, the ids of the carts that were left,
-    and how many were cleared.
+    The fields are carried from one run to the next: the start of the pass, the ids of the carts
+    left to the next pass, and the number of cleared carts.
     """
 
     before: datetime | None = None
@@ -18,7 +18,7 @@ class ExpiryInput(Message):
 
 
 class ExpiryPage(Message):
-    """Clear the next carts that expired before `before`, at most `limit`, besides those `left`."""
+    """Clear at most `limit` carts that expired before `before`, except those in `left`."""
 
     before: datetime
     left: tuple[str, ...]
@@ -26,10 +26,10 @@ class ExpiryPage(Message):
 
 
 class ExpiredPage(Message):
-    """What became of a page: carts that are gone, and ids of those that are not.
+    """The result of a page: the number of carts `found` and `cleared`.
 
-    A cart is left because it was touched meanwhile, or because it was busy; then the next pass has
-    it. Of `undecided` ones a system that did not answer is to blame; the next page has them again.
+    `left` has the ids of carts that were changed meanwhile or were busy; they are left to the next
+    pass. `undecided` carts failed because a system did not answer; the next page has them again.
     """
 
     found: int
@@ -39,7 +39,7 @@ class ExpiredPage(Message):
 
 
 class ExpiryResult(Message):
-    """What a pass came to: carts cleared, and carts left to the next."""
+    """The result of a pass: the number of carts cleared, and of carts left to the next pass."""
 
     cleared: int
     left: int

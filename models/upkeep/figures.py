@@ -1,4 +1,4 @@
-"""The figures of the business: one document, made anew by the clock."""
+"""Business figures: one document, which a schedule replaces."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ WINDOW_DAYS = 30
 
 
 class EndedCarts(BaseModel):
-    """How carts ended: an order took them, nobody came back, or their user cleared them."""
+    """Ended carts by how they ended: by an order, by expiry, or cleared by the user."""
 
     ordered: int = 0
     expired: int = 0
@@ -21,17 +21,17 @@ class EndedCarts(BaseModel):
 
     @property
     def total(self) -> int:
-        """All that ended."""
+        """The number of ended carts."""
         return self.ordered + self.expired + self.cleared
 
 
 class BusinessFigures(Document):
-    """What all carts come to at `at`, and how those of the last `window_days` ended.
+    """The totals of all carts at `at`, and how the carts of the last `window_days` ended.
 
-    `items_total` (`cart.items.total`): units in all carts. `value_total` (`cart.value.total`): what
-    they cost, by currency. `abandonment_rate` (`cart.abandonment.rate`) and `conversion_rate`
-    (`cart.conversion.rate`): of the carts that ended, those that expired and those that became
-    orders, in percent; None when none has ended. The rest was cleared by its users.
+    `items_total` (`cart.items.total`) counts units. `value_total` (`cart.value.total`) is currency
+    -> price of all units. `abandonment_rate` (`cart.abandonment.rate`) and `conversion_rate`
+    (`cart.conversion.rate`) are the expired and the ordered carts in percent of the ended ones;
+    None when none ended.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -51,5 +51,5 @@ class BusinessFigures(Document):
 
 
 def rate(part: int, whole: int) -> float | None:
-    """In percent, with two digits."""
+    """`part` of `whole` in percent, with two digits; None of 0."""
     return round(100 * part / whole, 2) if whole else None

@@ -1,7 +1,7 @@
-"""Reconciling: what is compared of a cart, what is drift, and the messages of a run over all carts.
+"""Reconciling: the comparison of a cart and its reservations, and the messages of a run.
 
-Everything here is plain data. A drift that is seen from outside is only a suspicion; it is one when
-it is seen under the cart's lock (`workflows.repair_cart`).
+A difference that is found without the cart's lock is only a suspicion. It is a drift when it is
+found under the lock (`workflows.repair_cart`).
 """
 
 from collections.abc import Collection
@@ -10,36 +10,42 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from models.messages import Drift, DriftKind, Message, SagaRun
+from models.drift import Drift, DriftKind
+from models.message import Message
 
 DEFAULT_LIMIT = 500
-"""Most carts that one run repairs, or reports."""
+"""Most carts that one run reports or repairs."""
 
 
-class Held(BaseModel):
-    """What a user holds of a product, as the inventory says."""
+CART_RESERVATION = "cart"
+"""The type of this service's reservations. Reservations of other types are ignored."""
+
+
+class ReservedUnits(BaseModel):
+    """The units of a product that are reserved for a user."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     user_id: str
     product_id: str
     quantity: int
+    reservation_type: str = CART_RESERVATION
 
 
-class HeldPage(BaseModel):
-    """One page of the inventory's list; `cursor` asks for the next, and is None on the last."""
+class ReservationPage(BaseModel):
+    """A page of the inventory's reservations. `cursor` is the next page's, None on the last."""
 
-    reservations: tuple[Held, ...]
+    reservations: tuple[ReservedUnits, ...]
     cursor: str | None
 
 
 def hold_drifts(
     lines: dict[str, int], held: dict[str, int], *, unsettled: Collection[str], reserving: bool
 ) -> list[Drift]:
-    """Where the units in a cart and the units held for it differ (each product id -> units).
+    """The differences of a cart's units and its reserved units (both product id -> units).
 
-    Of the products in `unsettled` a release is still to be done, so nothing can be said of them.
-    While reservation is switched off, lines need no hold.
+    Skips the products in `unsettled`, which have pending releases. Without `reserving`, lines need
+    no reservation.
     """
     drifts = []
     for product_id in sorted((lines.keys() | held.keys()) - {*unsettled}):
@@ -60,22 +66,23 @@ def hold_drifts(
 
 
 class ExamineCart(Message):
-    """Compare what is stored about the cart of `run`; only under its lock is the answer drift."""
+    """Compare what the systems store about a cart. Must run under the cart's lock."""
 
-    run: SagaRun
+    store_id: str
+    user_id: str
     stuck_before: datetime
     reserving: bool
     caching: bool
 
 
 class Examined(Message):
-    """What was found."""
+    """The drifts of a cart."""
 
     drifts: tuple[Drift, ...]
 
 
 class ForgetCached(Message):
-    """Forget what is cached of a cart."""
+    """Delete a cart from the cache."""
 
     store_id: str
     user_id: str
@@ -85,8 +92,8 @@ class ForgetCached(Message):
 
 
 class Position(Message):
-    """How far a run is: the store, the last user that was looked at, and the inventory's cursor of
-    the page on which the next user is."""
+    """The position of a run: the store, the last compared user (empty: none), and the inventory's
+    cursor of the page with the next user."""
 
     store_id: str
     user_id: str = ""
@@ -94,19 +101,23 @@ class Position(Message):
 
 
 class Finding(Message):
-    """A drift, whose cart it is in, and the saga that has seen it under the cart's lock."""
+    """A drift, its cart, and the record id of the saga that found it under the cart's lock.
+
+    `seen_at` is when the watch first found it.
+    """
 
     store_id: str
     user_id: str
-    run_id: str
+    record_id: str
     drift: Drift
+    seen_at: datetime | None = None
 
 
 class Report(Message):
-    """What a run came to.
+    """The result of a run.
 
-    `suspected` carts looked wrong from outside; of these the drifts are in `findings`, and `busy`
-    ones could not be looked at. `capped`: it has stopped at its limit.
+    `suspected` carts differed without the lock. `findings` are their drifts under the lock, and
+    `busy` carts could not be checked. `capped` means that the run stopped at its limit.
     """
 
     fix: bool
@@ -119,9 +130,9 @@ class Report(Message):
 
 
 class ReconcileInput(Message):
-    """Compare a store's carts, or (None) all, and with `fix` repair them, at most `limit`.
+    """Compare the carts of a store or (None) of all stores; with `fix` repair at most `limit`.
 
-    The rest is carried from one run to the next.
+    `position` and `report` are carried from one run to the next.
     """
 
     store_id: str | None = None
@@ -132,7 +143,7 @@ class ReconcileInput(Message):
 
 
 class ScanPage(Message):
-    """Compare the next carts, of a store or (None) of all; `position` None is the beginning."""
+    """Compare the next carts of a store or (None) of all; `position` None is the beginning."""
 
     store_id: str | None
     position: Position | None
@@ -140,14 +151,14 @@ class ScanPage(Message):
 
 
 class Suspect(Message):
-    """A cart that looks wrong from outside."""
+    """A cart that differs without its lock."""
 
     store_id: str
     user_id: str
 
 
 class Scanned(Message):
-    """What a page came to; `next` None at the end. So many `stores` ended on it."""
+    """The result of a page: `stores` is the number of completed stores, `next` None at the end."""
 
     carts: int
     suspects: tuple[Suspect, ...]
@@ -156,7 +167,7 @@ class Scanned(Message):
 
 
 class LookAgain(Message):
-    """Look at carts again, each under its lock; `name` names the run that asks."""
+    """Check carts again, each under its lock. `name` identifies the requesting run."""
 
     suspects: tuple[Suspect, ...]
     name: str
@@ -166,7 +177,7 @@ class LookAgain(Message):
 
 
 class LookedAgain(Message):
-    """What was drift, and how many carts could not be looked at."""
+    """The drifts, and the number of carts that could not be checked."""
 
     findings: tuple[Finding, ...]
     busy: int

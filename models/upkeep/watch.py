@@ -1,4 +1,4 @@
-"""The watch over holds: how far it is, and what it has found."""
+"""The state of the watch over reservations: its position and findings."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from beanie import Document
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from models.messages import DriftKind
+from models.drift import DriftKind
 from models.upkeep.reconcile import Finding, Position
 
 HOLDS = "holds"
@@ -15,8 +15,7 @@ _camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class WatchPass(BaseModel):
-    """A pass over all carts, in one look or in several: when it began, and how many it has
-    compared."""
+    """A pass over all carts in one or more looks: its start and the number of compared carts."""
 
     model_config = _camel
 
@@ -25,11 +24,11 @@ class WatchPass(BaseModel):
 
 
 class HoldWatch(Document):
-    """What was known when the look that began at `at` had ended.
+    """The state after the look that began at `at`.
 
-    `last` is the pass that this look was of, which goes on at `position`, or has ended when there
-    is none; `whole` is the last pass that has ended. `more`: too much looked wrong to look at all
-    of it.
+    `last` is the current pass, which continues at `position`, or has ended when that is None.
+    `whole` is the latest pass that has ended. `more` means that a look had too many suspects to
+    check all of them.
     """
 
     model_config = _camel

@@ -1,1 +1,1 @@
-"""The API keeps its contract: schemathesis, the document against the last release, and the docs."""
+"""Tests of the API's contract: schemathesis, the last release's document, and docs/api.md."""

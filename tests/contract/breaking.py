@@ -1,9 +1,9 @@
-"""`python -m tests.contract.breaking OLD NEW`: what a client of one OpenAPI document would miss in
-another, one line each; exit code 1 when there is anything.
+"""`python -m tests.contract.breaking OLD NEW`: the breaking changes between two OpenAPI documents.
 
-A request that was right must stay right, so what requests may have can only grow. What a client
-reads must stay there and of its kind, so what answers may have can only shrink. Limits of answers
-are not compared: clients read values, they do not check them.
+Prints a line for each; exit code 1 if there is one. A valid request must stay valid, so requests
+may only get more fields, values and room. A field that clients read must stay and keep its type, so
+responses may only get fewer values. Limits of responses are not compared, since clients do not
+check them.
 """
 
 import json
@@ -22,7 +22,7 @@ _EXACT = ("pattern", "format", "multipleOf")
 
 
 def breaks(old: Json, new: Json) -> list[str]:
-    """Every break, as `POST /path, where: what`."""
+    """All breaking changes, as `POST /path, where: what`."""
     found = []
     for path, item in old["paths"].items():
         for method in _METHODS:
@@ -85,10 +85,10 @@ def _contents(
 def _schema(
     was: Json, now: Json, where: str, side: Side, documents: tuple[Json, Json]
 ) -> Iterator[str]:
-    """The breaks between two schemas, each of its own document.
+    """The breaking changes between two schemas, each of its own document.
 
-    Of alternatives each that a request had must be taken by one of now, and each that an answer
-    has now must be one that was.
+    Each old alternative of a request must match a new one; each new alternative of a response must
+    match an old one.
     """
     before, after = _variants(was, documents[0]), _variants(now, documents[1])
     if len(before) == len(after) == 1:
@@ -99,11 +99,11 @@ def _schema(
         pairs = ((one, taker) if side == "request" else (taker, one) for taker in takers)
         if all(any(True for _ in _plain(*pair, where, side, documents)) for pair in pairs):
             kind = one.get("type", one.get("const", one.get("enum", "any")))
-            yield f"{where}: {kind} is {'not taken any more' if side == 'request' else 'new'}"
+            yield f"{where}: {kind} is {'no longer accepted' if side == 'request' else 'new'}"
 
 
 def _variants(schema: Json, document: Json) -> list[Json]:
-    """What a schema allows, one of them at a time, with references followed."""
+    """The alternatives of a schema, with references resolved."""
     while "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     parts = schema.get("anyOf") or schema.get("oneOf")
@@ -144,7 +144,7 @@ def _values(was: Json, now: Json, where: str, side: Side) -> Iterator[str]:
         return
     for value in given:
         if value not in allowed:
-            yield f"{where}: {value!r} is {'not taken any more' if side == 'request' else 'new'}"
+            yield f"{where}: {value!r} is {'no longer accepted' if side == 'request' else 'new'}"
 
 
 def _enumerated(schema: Json) -> list[Any] | None:
@@ -186,7 +186,7 @@ def _fields(
 
 
 def main() -> int:
-    """Exit code 0 when the second document keeps what the first promised."""
+    """Exit code 0 if the second document has no breaking change."""
     old, new = (json.loads(Path(name).read_text()) for name in sys.argv[1:])
     found = breaks(old, new)
     sys.stdout.write("".join(f"{line}\n" for line in found))

@@ -1,9 +1,8 @@
 """`python -m tests.contract.fuzz --cases 50000`: schemathesis against the running service.
 
-Rounds of schemathesis, each with another seed, until so many cases were tried; a line after each,
-and at the end how often each operation was answered with which status. Exit code 1 when a check
-failed or a request was answered with 5xx. The test suite runs one round.
-What is not in here: what is checked (`schemathesis.toml`, `hooks`).
+Runs rounds of schemathesis, each with another seed, for a number of cases. Prints a line after each
+round, and at the end a table of operations and statuses. Exit code 1 when a check failed or a
+request got 5xx. The test suite runs one round. `schemathesis.toml` and `hooks` have the checks.
 """
 
 import argparse
@@ -42,7 +41,7 @@ LANES = 2  # processes of schemathesis at once
 
 @dataclass
 class Round:
-    """What one run of schemathesis came to, or several."""
+    """The result of one or several runs of schemathesis."""
 
     cases: int = 0
     failures: int = 0
@@ -51,7 +50,7 @@ class Round:
 
     @property
     def unavailable(self) -> int:
-        """How many requests were answered with 503."""
+        """The number of 503 responses."""
         return sum(times for label, times in self.statuses.items() if label.endswith(" 503"))
 
     def __str__(self) -> str:
@@ -59,7 +58,7 @@ class Round:
         codes = sorted({label.rsplit(" ", 1)[1] for label in self.statuses})
         operations = sorted({label.rsplit(" ", 1)[0] for label in self.statuses})
         lines = [
-            f"{self.cases} cases, {self.failures} failures, {self.unavailable} times 503",
+            f"{self.cases} cases, {self.failures} failures, {self.unavailable} of them 503",
             "",
             f"| operation | {' | '.join(codes)} |",
             f"|---|{'---:|' * len(codes)}",
@@ -71,9 +70,9 @@ class Round:
 
 
 async def prepare(settings: Settings, folder: Path) -> dict[str, str]:
-    """Stores with stock and carts, whose ids stand beside the configuration in `folder`.
+    """Makes stores with stock and carts, and writes their ids and the configuration to `folder`.
 
-    Returns what schemathesis needs in its environment.
+    Returns the environment for schemathesis.
     """
     stores = [f"fuzz-{uuid4().hex[:8]}" for _ in range(STORES)]
     products = [f"product-{number}" for number in range(PRODUCTS)]
@@ -126,7 +125,7 @@ async def _add(
 async def run_round(
     settings: Settings, env: dict[str, str], folder: Path, *, examples: int, seed: int
 ) -> Round:
-    """One run of schemathesis: so many examples for each operation and phase."""
+    """Runs schemathesis with `examples` examples for each operation and phase."""
     report, statuses = folder / "report.json", folder / "statuses.json"
     process = await asyncio.create_subprocess_exec(
         *(
@@ -159,7 +158,7 @@ async def run_round(
 
 
 async def fuzz(cases: int, seed: int) -> bool:
-    """Whether all rounds found nothing, and no request was answered with 5xx."""
+    """Whether all checks passed and no request got 5xx."""
     begun = time.monotonic()
     total = Round()
     seeds = count(seed)
@@ -176,7 +175,7 @@ async def fuzz(cases: int, seed: int) -> bool:
             left = elapsed * max(0, cases - total.cases) / total.cases / 60
             _say(
                 f"seed {chosen}: {total.cases} of {cases} cases, {total.failures} failures, "
-                f"{total.unavailable} times 503, {elapsed:.0f} s, about {left:.0f} min left"
+                f"{total.unavailable} of them 503, {elapsed:.0f} s, about {left:.0f} min left"
             )
             if one.failures:
                 _say(one.output)
@@ -200,7 +199,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Exit code 0 when nothing was found."""
+    """Exit code 0 when all checks passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.contract.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=1)

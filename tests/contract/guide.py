@@ -1,9 +1,9 @@
-"""`docs/api.md` by running it: its `curl` lines are sent, and their answers written below them.
+"""Runs the examples of `docs/api.md`: sends its `curl` lines, and compares or writes the responses.
 
-A `bash` block that is a `curl -i` line is a request, the `http` block after it its answer. What is
-another one each time (ids, times) is replaced by a fixed value, so that the page changes only when
-the service does. `python -m tests.contract.guide` writes the page anew on a stack of its own;
-`test_guide` compares. What is not in here: the words and the requests, which the page has.
+A `bash` block with a `curl -i` line is a request, the next `http` block its response. Ids and times
+are replaced by fixed values, so that the page changes only with the service.
+`python -m tests.contract.guide` writes the responses, on a stack of its own; `test_guide` compares
+them.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ _OPERATION_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _TIME = re.compile(r'"(\w+)": "\d{4}-\d\d-\d\dT[\d:.]+Z"')
 _AMOUNT = re.compile(r'"amount ([^"]+)"')
 _RELEASE = re.compile(r'"version": "[^"]+"')
-"""Of the service; a cart's version is a number."""
+"""The version of the service is a string; that of a cart is a number."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A request of the page, and what the page says that it answers."""
+    """A request of the page, and the response on the page."""
 
     curl: str
     slow: bool
@@ -57,13 +57,13 @@ class Example:
 
     @property
     def operation(self) -> str:
-        """`GET /path`, with names in the place of variables."""
+        """`GET /path`, with the names of variables."""
         method, url, _, _ = parse(self.curl)
         return f"{method} {urlsplit(url).path}"
 
 
 def examples(page: str) -> list[Example]:
-    """All of the page, in its order."""
+    """All examples of the page, in order."""
     return [
         Example(found["curl"], found["slow"] is not None, found["answer"])
         for found in _EXAMPLE.finditer(page)
@@ -92,11 +92,11 @@ def parse(curl: str) -> tuple[str, str, dict[str, str], str | None]:
 
 @dataclass
 class Walk:
-    """The requests of the page against a running service, in a store of their own."""
+    """Sends the requests of the page to a running service, in a store of its own."""
 
     shop: Shop
     known: dict[str, str] = field(default_factory=dict)
-    """The values of the page's variables: tokens, and what the latest answers had."""
+    """The values of the page's variables: tokens, and fields of the last responses."""
 
     _slow: Example | None = None
 
@@ -106,10 +106,10 @@ class Walk:
         self.known["TOKEN"] = mint_token(settings, user="demo-user", name="Demo User")
         self.known["ADMIN"] = mint_token(settings, user="boss", role="admin", store=store)
         self.known["OPERATOR"] = mint_token(settings, user="operator", role="admin")
-        self.known["OTHER"] = mint_token(settings, user="somebody-else")
+        self.known["OTHER"] = mint_token(settings, user="another-user")
 
     async def answer(self, example: Example) -> str:
-        """What the request is answered now, as the page would show it."""
+        """The response to a request, as the page shows it."""
         if example.slow:
             self._slow = example
             patience = self.shop.world.settings.operation_wait_seconds
@@ -120,7 +120,7 @@ class Walk:
         return self._shown(response)
 
     async def _ended(self, example: Example) -> httpx.Response:
-        """Once it has committed; what was too slow for the inventory's timeout is tried again."""
+        """Waits until the operation has committed; repeats one that timed out at the inventory."""
         response = await self._send(example)
         if response.json()["status"] == "aborted" and self._slow is not None:
             await self._send(self._slow)
@@ -128,7 +128,7 @@ class Walk:
         return response
 
     async def _send(self, example: Example) -> httpx.Response:
-        # In quotes for the shell a variable may stand inside a word.
+        # The shell also replaces a variable inside of a quoted word.
         line = Template(example.curl.replace(STORE, self.shop.store_id)).safe_substitute(
             {name: value.replace('"', r"\"") for name, value in self.known.items()}
         )
@@ -140,9 +140,9 @@ class Walk:
         return response
 
     def _note(self, response: httpx.Response) -> None:
-        """Keeps what later requests name."""
+        """Keeps the values that later requests use."""
         if "idempotent-replayed" in response.headers:
-            return  # of a cart that may be gone
+            return  # its cart may be gone
         if "etag" in response.headers:
             self.known["ETAG"] = response.headers["etag"]
         if response.status_code == HTTPStatus.NOT_MODIFIED:
@@ -159,13 +159,13 @@ class Walk:
             f"{name}: {response.headers[name]}" for name in _SHOWN if name in response.headers
         ]
         if response.content:
-            # Amounts keep their two digits, which no float would.
+            # As text, since a float would lose the two decimals.
             body = json.loads(response.text, parse_float="amount {}".format)
             lines += ["", _AMOUNT.sub(r"\1", json.dumps(body, indent=2))]
         return self._settled("\n".join(lines) + "\n")
 
     def _settled(self, text: str) -> str:
-        """The text without what is another one each time."""
+        """The text with fixed values for ids and times."""
         text = text.replace(self.shop.store_id, STORE)
         text = _CART_ID.sub("507f1f77bcf86cd799439013", text)
         text = _OPERATION_ID.sub("9f86d081884c7d659a2feaa0c55ad015", text)
@@ -179,7 +179,7 @@ def _fixed_time(found: re.Match[str]) -> str:
 
 
 async def rewritten(page: str, shop: Shop) -> str:
-    """The page with the answers of now."""
+    """The page with the present responses."""
     walk = Walk(shop)
     await walk.prepare()
     parts, end = [], 0
@@ -190,7 +190,7 @@ async def rewritten(page: str, shop: Shop) -> str:
 
 
 async def write() -> None:
-    """Writes the page anew."""
+    """Writes the page with the present responses."""
     with (
         tempfile.TemporaryDirectory(prefix="cart-docs-") as temporary,
         settings_of_its_own(Path(temporary)) as settings,

@@ -1,6 +1,6 @@
-"""What schemathesis cannot know from the document: rules across fields, and answers of the state.
+"""Hooks for schemathesis: rules across fields, and responses that depend on the stored state.
 
-Imported by schemathesis' own process, by the name in `schemathesis.toml`.
+The schemathesis process imports this module by its name in `schemathesis.toml`.
 """
 
 import atexit
@@ -17,11 +17,11 @@ import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
 STATUSES_FILE = "CART_FUZZ_STATUSES"
-"""The variable that names the file for how often each operation was answered with each status."""
+"""The variable with the name of the file for the counts of statuses by operation."""
 
 _NOT_ITS_FORM = {404, 409, 412, 422, 503}
-"""No such cart or product, busy, changed by others, a key of another request, and a call that took
-too long on a busy machine, which `tests.contract.fuzz` counts."""
+"""Statuses that depend on the stored state or on a busy machine, for any valid request;
+`tests.contract.fuzz` counts the 503."""
 _PATIENCE_SECONDS = 60
 _INTEGERS = {"quantity", "ttlSeconds"}
 _HELD = ("already holds", "already has", "Cart must not be worth")
@@ -31,23 +31,23 @@ _statuses: Counter[str] = Counter()
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
-    """Lets a valid request keep the rules that JSON Schema cannot state."""
+    """Changes a valid request so that it keeps the rules that JSON Schema cannot express."""
     if not _is_valid(case):
         return
     if case.path == "/api/v1/cart/{storeId}/store" and case.headers:
-        # With it an add needs a cart that is there, and then nothing would ever make one.
+        # With If-Match an add needs a cart, so that no request would create one.
         case.headers.pop("If-Match", None)
     if not isinstance(case.body, dict):
-        # The product to remove is named in the body or in the query.
+        # The product to remove is in the body or in the query.
         if case.operation.label == "DELETE /api/v1/cart/{id}":
             case.query = {"productId": "product-0"} | (case.query or {})
         return
-    # What is said twice must be said alike.
+    # A value that is given twice must be equal.
     if "productId" in (case.query or {}):
         case.query["productId"] = case.body["productId"]
     if "Idempotency-Key" in (case.headers or {}):
         case.body.pop("idempotencyKey", None)
-    # To JSON Schema 2.0 is an integer; the contract wants it without a fraction.
+    # 2.0 is an integer in JSON Schema; the contract requires it without a fraction.
     for name in _INTEGERS & case.body.keys():
         value = case.body[name]
         if isinstance(value, float):
@@ -56,9 +56,9 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def after_call(_: HookContext, case: Case[Any], response: Response) -> None:
-    """Counts the answer, and waits for the end of what was only accepted.
+    """Counts the status, and waits for the end of an operation that was accepted with 202.
 
-    The checks take any 2xx for done, and look at once whether what was deleted is gone.
+    The checks take any 2xx for the end of an operation.
     """
     _statuses[f"{case.operation.label} {response.status_code}"] += 1
     if response.status_code == requests.codes.accepted:
@@ -73,11 +73,13 @@ def after_call(_: HookContext, case: Case[Any], response: Response) -> None:
 
 @schemathesis.check
 def valid_data_is_accepted(_: CheckContext, response: Response, case: Case[Any]) -> None:
-    """A valid request is refused for what is stored, never for its form."""
+    """A valid request is only refused because of the stored state."""
     if not _is_valid(case) or response.status_code < 400 or response.status_code in _NOT_ITS_FORM:
         return
-    assert response.status_code == 400, "no other answer can be given to a valid request"
-    assert _is_about_state(response.json()), "a valid request is not called invalid"
+    assert response.status_code == 400, (
+        "a valid request got a status that the stored state does not explain"
+    )
+    assert _is_about_state(response.json()), "a valid request was refused as invalid"
 
 
 def _is_valid(case: Case[Any]) -> bool:
@@ -85,7 +87,7 @@ def _is_valid(case: Case[Any]) -> bool:
 
 
 def _is_about_state(body: dict[str, Any]) -> bool:
-    """Whether a 400 is for too few units, or for what the cart holds already."""
+    """Whether a 400 is about too few units, or about the contents of the cart."""
     if body.get("code") == "insufficient_stock":
         return True
     details = body.get("details", [])

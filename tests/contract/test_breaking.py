@@ -1,4 +1,4 @@
-"""The document keeps what the last release promised, and each kind of break is noticed."""
+"""The OpenAPI document has no breaking change since the last release; each kind is detected."""
 
 import copy
 import json
@@ -89,7 +89,7 @@ BREAKS: list[tuple[str, Any, str]] = [
     (
         "paths/~carts/post/parameters/1/schema/enum",
         ["a"],
-        POST + "query kind: 'b' is not taken any more",
+        POST + "query kind: 'b' is no longer accepted",
     ),
     ("paths/~carts/post/requestBody/required", True, POST + "body: required now"),
     ("paths/~carts/post/requestBody/content", {}, POST + "body, application/json: removed"),
@@ -113,7 +113,7 @@ BREAKS: list[tuple[str, Any, str]] = [
     (
         "components/schemas/Item/properties/image",
         {"type": "string"},
-        POST + "body.image: null is not taken any more",
+        POST + "body.image: null is no longer accepted",
     ),
     ("paths/~carts/post/responses/404", None, POST + "answer 404: removed"),
     (
@@ -189,17 +189,19 @@ def _put_at(part: Any, path: list[str], value: Any) -> None:
 
 
 @pytest.mark.parametrize(("where", "value", "what"), BREAKS)
-def test_each_kind_of_break_is_noticed(where: str, value: Any, what: str) -> None:
+def test_each_kind_of_breaking_change_is_detected(where: str, value: Any, what: str) -> None:
     assert what in breaks(DOCUMENT, changed(where, value))
 
 
 @pytest.mark.parametrize(("where", "value"), KEPT)
-def test_what_no_client_misses_is_no_break(where: str, value: Any) -> None:
+def test_a_compatible_change_is_no_breaking_change(where: str, value: Any) -> None:
     assert breaks(DOCUMENT, changed(where, value)) == []
 
 
-def test_nothing_that_was_released_is_broken(project_root: Path) -> None:
+def test_the_document_has_no_breaking_change_since_the_last_release(project_root: Path) -> None:
     docs = project_root / "docs"
     released = json.loads((docs / "openapi.released.json").read_text())
     now = json.loads((docs / "openapi.json").read_text())
-    assert breaks(released, now) == [], "a break needs a new major version: `make release-openapi`"
+    assert breaks(released, now) == [], (
+        "a breaking change needs a new major version: `make release-openapi`"
+    )

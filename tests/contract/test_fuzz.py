@@ -1,4 +1,4 @@
-"""Whatever a client sends, it is answered as the document says."""
+"""Random valid and invalid requests get responses that the OpenAPI document allows."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.contract.fuzz import prepare, run_round
 from tests.support.shop import World
 
 EXAMPLES = 20
-MUST_BE_SEEN = (
+EXPECTED_SUCCESSES = (
     "POST /api/v1/cart/{storeId}/store 201",
     "PUT /api/v1/cart/{id} 200",
     "DELETE /api/v1/cart/{id} 200",
@@ -19,10 +19,10 @@ MUST_BE_SEEN = (
 )
 
 
-async def test_all_answers_are_as_the_document_says(world: World, tmp_path: Path) -> None:
+async def test_all_responses_conform_to_the_document(world: World, tmp_path: Path) -> None:
     env = await prepare(world.settings, tmp_path)
     one = await run_round(world.settings, env, tmp_path, examples=EXAMPLES, seed=1)
     assert not one.failures, one.output
-    # Nothing is proved by requests that are all refused.
-    assert [label for label in MUST_BE_SEEN if not one.statuses[label]] == [], str(one)
+    # Each operation must have succeeded at least once.
+    assert [label for label in EXPECTED_SUCCESSES if not one.statuses[label]] == [], str(one)
     assert one.cases > 500, str(one)

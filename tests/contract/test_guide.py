@@ -1,17 +1,16 @@
-"""What `docs/api.md` says is what the service answers."""
+"""The examples of `docs/api.md` show the responses of the service."""
 
 import json
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from api.errors import UNAVAILABLE, Answer, abort_answer, refusal_answer
-from models.messages import Refusal, RefusalCode
+from api.errors import ABORTS, Answer, abort_answer, refusal_answer
+from models.operations import AddItem, UpdateQuantity
+from models.outcomes import Refusal, RefusalCode
 from tests.contract.guide import PAGE, examples, rewritten
 from tests.support.shop import Shop
-from workflows import ids
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +18,11 @@ def page() -> str:
     return PAGE.read_text()
 
 
-async def test_every_answer_on_the_page_is_the_one_of_now(page: str, shop: Shop) -> None:
-    assert await rewritten(page, shop) == page, "run `make docs`, and look at what has changed"
+async def test_every_example_shows_the_present_response(page: str, shop: Shop) -> None:
+    assert await rewritten(page, shop) == page, "run `make docs`, and review the difference"
 
 
-def test_every_route_has_its_example(page: str, project_root: Path) -> None:
+def test_every_route_has_an_example(page: str, project_root: Path) -> None:
     document = json.loads((project_root / "docs" / "openapi.json").read_text())
     shown = [example.operation for example in examples(page)]
     for path, item in document["paths"].items():
@@ -33,7 +32,7 @@ def test_every_route_has_its_example(page: str, project_root: Path) -> None:
             assert any(wanted.fullmatch(one) for one in shown), f"{method} {path}"
 
 
-def test_the_table_of_errors_has_every_code(page: str) -> None:
+def test_the_table_of_errors_lists_every_code(page: str) -> None:
     table = page.partition("## Errors")[2]
     listed = {
         (int(row[1]), code or None)
@@ -42,10 +41,10 @@ def test_the_table_of_errors_has_every_code(page: str) -> None:
     }
     refusals = [
         refusal_answer(operation, Refusal(code=code))
-        for code in get_args(RefusalCode)
-        for operation in (ids.ADD_ITEM, ids.UPDATE_QUANTITY)
+        for code in RefusalCode
+        for operation in (AddItem.name, UpdateQuantity.name)
     ]
-    for answer in (*refusals, *map(abort_answer, UNAVAILABLE)):
+    for answer in (*refusals, *map(abort_answer, ABORTS)):
         assert (answer.status, _code(answer)) in listed
 
 

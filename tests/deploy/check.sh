@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# `make check-deploy`: builds the image, starts all of docker-compose.yml, walks a shopper's day through
-# it, and sees each process end as it should. Prints what it measured.
+# `make check-deploy`: builds the image, starts docker-compose.yml, runs the demo, and checks that each
+# process stops in time. Prints its measurements.
 #
 #   tests/deploy/check.sh               with a container engine and the real servers' images
 #   tests/deploy/check.sh --stand-ins   without either: as root on Debian, with an engine of its own
 #                                       from Debian's packages and the local stack's servers
 #
-# WORK (default: a new folder under /tmp) keeps what --stand-ins makes, for the next time.
+# WORK (default: a new folder under /tmp) keeps the builds of --stand-ins for the next run.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 BIN=${BIN:-$PWD/.venv/bin}
@@ -57,7 +57,7 @@ start_to_ready() {
     docker start cart-check-api-1
     until curl --silent --fail --output /dev/null http://127.0.0.1:4007/health/ready; do sleep 0.05; done
     echo "API ready $(since "$start") after the start of its container"
-    # What a machine that does other things at once does not change.
+    # Independent of the load of the machine.
     local process
     process=/proc/$(docker inspect --format '{{.State.Pid}}' cart-check-api-1)/stat
     [ ! -e "$process" ] || awk '{ print "of which on a processor: " ($14 + $15) / 100 " s" }' "$process"
@@ -118,7 +118,7 @@ built() {
         --secret "id=pip.conf,src=$WORK/pip.conf" --file "$file" --tag "$tag" "$@" .
 }
 
-# In a network and among mounts and processes of its own, all of which end with it.
+# In its own network, mount and process namespaces, which end with it.
 inside() {
     ip link set lo up
     export PATH="$WORK/engine/usr/sbin:$WORK/engine/usr/bin:$PATH"

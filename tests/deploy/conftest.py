@@ -1,4 +1,4 @@
-"""A Prometheus beside the session's stack, for all tests here that ask for it."""
+"""A Prometheus that scrapes the session's stack."""
 
 from collections.abc import AsyncIterator
 
@@ -10,9 +10,9 @@ from tests.deploy.prometheus import Prometheus, prometheus
 
 
 @pytest.fixture(scope="package")
-async def seen(
+async def running_prometheus(
     stack: Stack, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Prometheus]:
-    """It runs beside the stack while it is looked at; it asks every process all the time."""
+    """A Prometheus for the tests of this folder; it scrapes every process each second."""
     async with prometheus(settings, tmp_path_factory.mktemp("prometheus")) as running:
         yield running

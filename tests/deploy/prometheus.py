@@ -1,4 +1,4 @@
-"""A real Prometheus with the project's rules, which scrapes the processes of a running stack."""
+"""A Prometheus with the rules of the project, which scrapes the processes of a running stack."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -20,18 +20,18 @@ from tests.support.waiting import eventually
 
 FOLDER = ROOT / "deploy/prometheus"
 EVERY = "1s"
-# What the rules look back over, and here.
+# The range of each rule -> its range in these tests.
 SHORTER = {"[30s]": "[5s]", "[1m]": "[10s]", "[2m]": "[15s]"}
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """What it answers."""
+    """A client of a running Prometheus."""
 
     http: httpx.AsyncClient
 
     async def ask(self, path: str, **parameters: str) -> Any:
-        """The data of an answer of its API; it must be a success."""
+        """The data of a response of its API, which must be a success without warnings."""
         answer = await self.http.get(f"/api/v1/{path}", params=parameters)
         assert answer.status_code == 200, f"{parameters}: {answer.text}"
         body = answer.json()
@@ -40,7 +40,7 @@ class Prometheus:
         return body["data"]
 
     async def alerts(self) -> set[str]:
-        """Those that fire."""
+        """The names of the alerts that fire."""
         found = (await self.ask("alerts"))["alerts"]
         return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
 
@@ -68,7 +68,7 @@ def targets(settings: Settings, port: int) -> dict[str, int]:
 
 
 def configuration(settings: Settings, port: int) -> dict[str, Any]:
-    """That of the project, with this machine's addresses and shorter times."""
+    """The project's configuration with local addresses and shorter intervals."""
     config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     here = targets(settings, port)
@@ -83,8 +83,8 @@ def configuration(settings: Settings, port: int) -> dict[str, Any]:
     return config
 
 
-def impatient_rules() -> dict[str, Any]:
-    """Those of the project; what lasts for a second is told, and soon forgotten."""
+def rules_with_short_times() -> dict[str, Any]:
+    """The rules of the project with shorter ranges, and alerts after a second."""
     text = (FOLDER / "alerts.yml").read_text()
     for usual, short in SHORTER.items():
         text = text.replace(usual, short)
@@ -98,10 +98,10 @@ def impatient_rules() -> dict[str, Any]:
 
 @asynccontextmanager
 async def prometheus(settings: Settings, folder: Path) -> AsyncIterator[Prometheus]:
-    """Runs for as long as the block, on this machine only."""
+    """Runs a Prometheus on the loopback interface."""
     port = free_ports()["PORT"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(settings, port)))
-    (folder / "alerts.yml").write_text(yaml.safe_dump(impatient_rules()))
+    (folder / "alerts.yml").write_text(yaml.safe_dump(rules_with_short_times()))
     url = f"http://{LOCALHOST}:{port}"
     spec = ProcessSpec(
         name="prometheus",

@@ -1,4 +1,4 @@
-"""The queries of rules and dashboards, and whether what they ask for exists."""
+"""The queries of rules and dashboards, and the metrics and labels that they use."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from telemetry.metrics import CATALOG
 from tests.deploy.tools import ROOT
 
 DASHBOARDS = ROOT / "deploy/grafana/dashboards"
-# What Grafana puts in.
+# Variables that Grafana replaces.
 VARIABLES = {"$__rate_interval": "1m", "$__range": "1h"}
 
 _TEXT = re.compile(r'"[^"]*"')
@@ -25,7 +25,7 @@ _NAME = re.compile(r"\b([a-zA-Z_][\w:]*)\b(?!\s*\()")
 _WORDS = {"and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring"}
 _HISTOGRAM = ("_bucket", "_count", "_sum")
 
-# Prometheus's own, and those of each Python process.
+# Metrics of Prometheus and of each Python process.
 OTHERS = {
     "up",
     "ALERTS",
@@ -33,13 +33,13 @@ OTHERS = {
     "process_resident_memory_bytes",
     "process_start_time_seconds",
 }
-# What rules record, with its labels.
+# Metrics that rules record, with their labels.
 RECORDED = {"cart:dependency_down": {"dependency"}, "cart:request_errors:ratio": {"window"}}
 EVERYWHERE = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 
 
 def rules() -> list[dict[str, Any]]:
-    """Those of deploy/prometheus."""
+    """The rules in deploy/prometheus."""
     text = (ROOT / "deploy/prometheus/alerts.yml").read_text()
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
 
@@ -49,7 +49,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def panels() -> Iterator[tuple[str, str, str]]:
-    """Dashboard, title of a panel, and one of its queries as Grafana sends it."""
+    """(dashboard, title of a panel, query), with the query as Grafana sends it."""
     for file in sorted(DASHBOARDS.glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", ()):
@@ -60,13 +60,13 @@ def panels() -> Iterator[tuple[str, str, str]]:
 
 
 def names(query: str) -> set[str]:
-    """The metrics that a query asks for."""
+    """The metrics in a query."""
     bare = _LABELS.sub("", _DURATION.sub("", _SELECTED.sub("", _TEXT.sub("", query))))
     return {name for name in _NAME.findall(bare) if name not in _WORDS}
 
 
 def labels(query: str) -> set[str]:
-    """The labels by which it chooses and groups."""
+    """The labels in the selectors and groupings of a query."""
     without_text = _TEXT.sub('""', query)
     chosen = [name for part in _SELECTED.findall(without_text) for name in _MATCHER.findall(part)]
     grouped = [name.strip() for part in _LABELS.findall(without_text) for name in part.split(",")]
@@ -74,7 +74,7 @@ def labels(query: str) -> set[str]:
 
 
 def shown() -> dict[str, set[str]]:
-    """What the service shows, by the name at `/metrics`, with its labels."""
+    """Name at `/metrics` -> labels, for each metric of the service."""
     found: dict[str, set[str]] = {}
     for metric in CATALOG.values():
         attributes = {name.replace(".", "_") for name in metric.attributes}
@@ -84,9 +84,9 @@ def shown() -> dict[str, set[str]]:
 
 
 def unknown(query: str) -> list[str]:
-    """The names and labels in a query that nobody shows.
+    """The metrics and labels in a query that the service does not show.
 
-    Temporal's are known only when the service runs: `test_prometheus` looks at them.
+    `test_prometheus` checks the metrics of Temporal's SDK, which only a running service has.
     """
     known = shown() | RECORDED
     wanted = names(query)
@@ -99,5 +99,5 @@ def unknown(query: str) -> list[str]:
 
 
 def of_temporal(queries: Collection[str]) -> set[str]:
-    """The metrics of Temporal's SDK that these ask for."""
+    """The metrics of Temporal's SDK in these queries."""
     return {name for query in queries for name in names(query) if name.startswith("temporal_")}

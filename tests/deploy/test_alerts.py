@@ -1,5 +1,5 @@
-"""deploy/prometheus: each alert fires within a minute of its fault, alone, and is silent else; each
-can be acted on, and asks for metrics that exist."""
+"""deploy/prometheus: each alert fires alone within a minute of its fault, has a runbook entry, and
+uses metrics that exist."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ IN_A_TEXT = re.compile(r"\$labels\.(\w+)")
 
 
 def firing(case: Case) -> list[dict[str, Any]]:
-    """The samples of `ALERTS` that there must be."""
+    """The expected samples of `ALERTS`."""
     labels = {**case.labels, "severity": case.severity}
     return [sample(case.alert, labels), *(sample(name, more) for name, more in case.also.items())]
 
@@ -31,12 +31,12 @@ def sample(alert: str, labels: Any) -> dict[str, Any]:
 
 
 def asked(at: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """What fires at a time."""
+    """A check of the alerts that fire at a time."""
     return {"expr": 'ALERTS{alertstate="firing"}', "eval_time": at, "exp_samples": samples}
 
 
 def promtool(tmp_path: Path, *groups: dict[str, Any]) -> None:
-    """Lets it evaluate the rules on the series of each group."""
+    """Evaluates the rules on the series of each group; fails on a difference."""
     file = tmp_path / "test.yml"
     whole = {
         "rule_files": [str(PROMETHEUS / "alerts.yml")],
@@ -49,16 +49,16 @@ def promtool(tmp_path: Path, *groups: dict[str, Any]) -> None:
 
 
 def group(series: Mapping[str, str], tests: list[dict[str, Any]]) -> dict[str, Any]:
-    """A test of promtool's."""
+    """A test group of promtool."""
     inputs = [{"series": name, "values": values} for name, values in series.items()]
     return {"interval": EVERY, "input_series": inputs, "promql_expr_test": tests}
 
 
 @needs("promtool")
-def test_promtool_understands_the_rules_and_the_configurations(tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules_and_the_configurations(tmp_path: Path) -> None:
     done = run("promtool", "check", "rules", str(PROMETHEUS / "alerts.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
-    # Debian's cannot look for pods; the rest of it is understood.
+    # Debian's build has no discovery of pods.
     text = (PROMETHEUS / "kubernetes.yml").read_text()
     without_pods = tmp_path / "kubernetes.yml"
     without_pods.write_text(text.replace("    kubernetes_sd_configs: [{role: pod}]\n", ""))
@@ -68,7 +68,7 @@ def test_promtool_understands_the_rules_and_the_configurations(tmp_path: Path) -
 
 
 @needs("promtool")
-def test_a_fault_is_named_within_a_minute_and_nothing_else_is(tmp_path: Path) -> None:
+def test_each_fault_fires_its_alert_within_a_minute_and_no_other(tmp_path: Path) -> None:
     promtool(
         tmp_path,
         *(
@@ -79,7 +79,7 @@ def test_a_fault_is_named_within_a_minute_and_nothing_else_is(tmp_path: Path) ->
 
 
 @needs("promtool")
-def test_nothing_is_said_when_all_is_well_nor_when_nobody_shops(tmp_path: Path) -> None:
+def test_no_alert_fires_in_normal_operation_or_without_traffic(tmp_path: Path) -> None:
     quiet = {name: values for name, values in WELL.items() if name.startswith("up{")}
     silent = [asked(f"{minute}m", []) for minute in range(1, 11)]
     promtool(tmp_path, group(WELL, silent), group(quiet, silent))
@@ -90,7 +90,7 @@ def test_each_alert_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_somebody_can_act_on_it(rule: dict[str, Any]) -> None:
+def test_each_alert_has_a_severity_texts_and_a_runbook_entry(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning"}
     texts = rule["annotations"]
     assert set(texts) == {"summary", "description", "runbook_url"}
@@ -102,15 +102,15 @@ def test_somebody_can_act_on_it(rule: dict[str, Any]) -> None:
     assert set(IN_A_TEXT.findall(" ".join(texts.values()))) <= known
 
 
-def test_the_runbook_has_no_alert_that_is_none() -> None:
+def test_the_runbook_describes_exactly_the_alerts() -> None:
     described = set(re.findall(r"^### (Cart\w+)$", RUNBOOK, re.MULTILINE))
     assert described == {rule["alert"] for rule in alerts()}
 
 
-def test_what_rules_record_is_known() -> None:
+def test_the_recorded_metrics_are_known() -> None:
     assert {rule["record"] for rule in rules() if "record" in rule} == set(RECORDED)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
-def test_it_asks_for_metrics_that_exist(rule: dict[str, Any]) -> None:
+def test_each_rule_uses_metrics_that_exist(rule: dict[str, Any]) -> None:
     assert unknown(rule["expr"]) == []

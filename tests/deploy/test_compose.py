@@ -1,4 +1,4 @@
-"""The two compose files: read by Compose itself, then what they promise."""
+"""The two compose files, read by Docker Compose."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ GRACE_SECONDS = {"20s": 20}
 
 
 def services(file: str, *profiles: str) -> dict[str, Any]:
-    """The services of these profiles, as Compose understands them."""
+    """The services of these profiles, as Docker Compose resolves them."""
     chosen = [word for profile in profiles for word in ("--profile", profile)]
     done = run("docker-compose", "--file", file, *chosen, "config", "--format", "json")
     assert not done.stderr, done.stderr
@@ -26,7 +26,7 @@ def services(file: str, *profiles: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=FILES)
 def each(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Every service of a file."""
+    """All services of a file."""
     return services(request.param, "*")
 
 
@@ -38,13 +38,13 @@ def test_images_are_pinned_and_name_no_registry(each: dict[str, Any]) -> None:
         assert "." not in image.split("/")[0], f"{name} names a registry"
 
 
-def test_ports_are_open_on_this_machine_only(each: dict[str, Any]) -> None:
+def test_ports_are_published_on_the_loopback_interface_only(each: dict[str, Any]) -> None:
     for name, service in each.items():
         for port in service.get("ports", []):
             assert port["host_ip"] == "127.0.0.1", name
 
 
-def test_every_service_is_limited(each: dict[str, Any]) -> None:
+def test_every_service_has_limits_and_no_privileges(each: dict[str, Any]) -> None:
     for name, service in each.items():
         limits = service["deploy"]["resources"]["limits"]
         assert limits["cpus"], name
@@ -63,7 +63,7 @@ def test_without_a_profile_only_the_servers_start() -> None:
     assert {"prometheus", "grafana"} <= set(servers)
 
 
-def test_our_processes_cannot_write_and_are_given_known_settings() -> None:
+def test_our_services_have_a_read_only_filesystem_and_known_settings() -> None:
     found = services(FILES[0], "*")
     for name in OURS | {"cart"}:
         service = found[name]
@@ -71,7 +71,7 @@ def test_our_processes_cannot_write_and_are_given_known_settings() -> None:
         assert set(service["environment"]) <= KNOWN, name
 
 
-def test_our_processes_wait_for_the_set_up_and_the_set_up_for_its_servers() -> None:
+def test_our_services_wait_for_setup_and_setup_for_its_servers() -> None:
     found = services(FILES[0], "*")
     for name in OURS - {"setup", "inventory"}:
         assert (
@@ -80,13 +80,13 @@ def test_our_processes_wait_for_the_set_up_and_the_set_up_for_its_servers() -> N
     assert set(found["setup"]["depends_on"]) == {"mongodb", "kafka", "temporal-namespace"}
 
 
-def test_our_processes_are_given_time_to_drain() -> None:
+def test_our_services_have_time_to_drain() -> None:
     found = services(FILES[0], "*")
     for name, seconds in DRAINS.items():
         assert GRACE_SECONDS[found[name]["stop_grace_period"]] > seconds, name
 
 
-def test_the_servers_for_tests_keep_nothing_and_leave_the_others_ports_alone() -> None:
+def test_the_servers_for_tests_keep_no_data_and_use_other_ports() -> None:
     test, usual = services(FILES[1], "*"), services(FILES[0], "*")
     taken = {port["published"] for service in usual.values() for port in service.get("ports", [])}
     for name, service in test.items():
@@ -95,6 +95,6 @@ def test_the_servers_for_tests_keep_nothing_and_leave_the_others_ports_alone() -
         assert not kept, name
 
 
-def test_its_temporal_is_set_as_the_one_that_the_tests_run_on() -> None:
+def test_temporal_has_the_dynamic_config_of_the_tests() -> None:
     given = yaml.safe_load((ROOT / "deploy/temporal/dynamic-config.yaml").read_text())
     assert {key: one["value"] for key, [one] in given.items()}.items() <= dynamic_config().items()

@@ -1,4 +1,4 @@
-"""deploy/grafana: the files are what `boards` says, and ask for metrics that exist."""
+"""deploy/grafana: the dashboards are current, and use metrics that exist."""
 
 import json
 
@@ -6,12 +6,11 @@ import pytest
 import yaml
 
 from dev.grafana.__main__ import FOLDER, files
-from dev.grafana.boards import BOARDS
 from tests.deploy.queries import panels, unknown
 from tests.deploy.tools import ROOT
 
 
-def test_the_files_are_current() -> None:
+def test_the_dashboards_are_current() -> None:
     written = {file: file.read_text() for file in FOLDER.iterdir()}
     assert written == files(), "python -m dev.grafana"
 
@@ -20,12 +19,12 @@ def test_the_files_are_current() -> None:
     ("title", "query"),
     [(f"{board}: {title}", query) for board, title, query in panels()],
 )
-def test_a_panel_asks_for_metrics_that_exist(title: str, query: str) -> None:
+def test_each_panel_uses_metrics_that_exist(title: str, query: str) -> None:
     assert unknown(query) == [], title
 
 
-@pytest.mark.parametrize("name", [board.name for board in BOARDS])
-def test_no_panel_covers_another(name: str) -> None:
+@pytest.mark.parametrize("name", [file.stem for file in files()])
+def test_panels_do_not_overlap(name: str) -> None:
     covered: set[tuple[int, int]] = set()
     for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]:
         at = panel["gridPos"]
@@ -39,7 +38,7 @@ def test_no_panel_covers_another(name: str) -> None:
         covered |= cells
 
 
-def test_compose_hands_them_to_grafana() -> None:
+def test_compose_mounts_the_dashboards_into_grafana() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     mounts = dict(
         volume.removesuffix(":ro").split(":")

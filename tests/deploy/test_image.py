@@ -1,4 +1,4 @@
-"""deploy/Dockerfile and what goes into it; `make check-deploy` builds it."""
+"""deploy/Dockerfile and its build context; `make check-deploy` builds it."""
 
 import re
 import tomllib
@@ -18,12 +18,12 @@ DEVELOPMENT = {"dev", "inventory.py"}
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint_finds_no_problem() -> None:
     done = run("hadolint", "deploy/Dockerfile")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_image_has_all_that_the_wheel_has() -> None:
+def test_the_build_context_has_all_files_of_the_wheel() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
     lines = (ROOT / ".dockerignore").read_text().splitlines()
@@ -41,7 +41,7 @@ def test_the_wheel_has_every_module_of_the_service_and_nothing_for_developers() 
     assert wheel == (packages | modules) - DEVELOPMENT - {"tests"}
 
 
-def test_what_builds_the_wheel_is_of_the_versions_that_development_has() -> None:
+def test_all_lock_files_have_the_same_versions() -> None:
     locks = {
         name: set(re.findall(r"^[\w.-]+==[^ \\]+", (ROOT / name).read_text(), re.MULTILINE))
         for name in ("requirements-build.lock", "requirements.lock", "requirements-dev.lock")
@@ -50,5 +50,5 @@ def test_what_builds_the_wheel_is_of_the_versions_that_development_has() -> None
     assert locks["requirements.lock"] <= locks["requirements-dev.lock"]
 
 
-def test_the_health_check_looks_where_the_heart_beats() -> None:
+def test_the_health_check_reads_the_heartbeat_file() -> None:
     assert DOCKERFILE.count("/tmp/heartbeat") == 2

@@ -1,5 +1,4 @@
-"""deploy/k8s: each overlay is built by kustomize and validated against Kubernetes' own schema; then
-what it promises."""
+"""deploy/k8s: each overlay is built by kustomize and validated against Kubernetes' schema."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def settings_of(resources: Resources) -> dict[str, str]:
     return data
 
 
-def test_they_are_what_kubernetes_understands(tmp_path: Path) -> None:
+def test_each_overlay_is_valid(tmp_path: Path) -> None:
     manifests = []
     for overlay in OVERLAYS:
         manifests.append(tmp_path / f"{overlay.replace('/', '-')}.yaml")
@@ -63,7 +62,7 @@ def test_they_are_what_kubernetes_understands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_its_settings_are_ours_and_none_is_a_secret(overlay: str) -> None:
+def test_settings_are_known_and_secrets_are_not_among_them(overlay: str) -> None:
     given = set(settings_of(built(overlay)))
     assert not given - KNOWN
     assert not given & SECRET
@@ -73,7 +72,7 @@ def test_its_settings_are_ours_and_none_is_a_secret(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_its_settings_can_be_used(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_overlay_has_valid_settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in KNOWN | {"NODE_ENV"}:
         monkeypatch.delenv(name, raising=False)
     for name, value in {**SECRETS, **settings_of(built(overlay))}.items():
@@ -82,10 +81,10 @@ def test_its_settings_can_be_used(overlay: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_its_pods_may_do_nothing_they_need_not(overlay: str) -> None:
+def test_pods_have_no_needless_privileges(overlay: str) -> None:
     for name, pod in pods(built(overlay)):
         assert pod["automountServiceAccountToken"] is False, name
-        # Else a Service named redis would set REDIS_PORT to a URL.
+        # Otherwise a Service named redis would set REDIS_PORT to a URL.
         assert pod["enableServiceLinks"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -101,7 +100,7 @@ def test_its_pods_may_do_nothing_they_need_not(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_its_processes_are_watched_and_given_time_to_drain(overlay: str) -> None:
+def test_pods_have_probes_and_time_to_drain(overlay: str) -> None:
     suffix = overlay.partition("/")[2] or ("blue" if overlay == "prod" else "")
     for process in DRAINS:
         name = f"cart-{process}-{suffix}".rstrip("-")
@@ -116,7 +115,7 @@ def test_its_processes_are_watched_and_given_time_to_drain(overlay: str) -> None
     ("overlay", "level", "fewest", "most"),
     [("dev", "debug", 1, 1), ("staging", "info", 2, 3), ("prod", "warn", 5, 20)],
 )
-def test_how_many_there_are_and_how_much_they_log(
+def test_each_overlay_has_its_replicas_and_log_level(
     overlay: str, level: str, fewest: int, most: int
 ) -> None:
     resources = built(overlay)
@@ -128,7 +127,7 @@ def test_how_many_there_are_and_how_much_they_log(
     for deployment in of_kind(resources, "Deployment"):
         name = deployment["metadata"]["name"]
         if "consumer" in name:
-            # More than partitions would have nothing to do.
+            # More consumers than partitions would be idle.
             assert min(fewest, PARTITIONS) <= deployment["spec"]["replicas"] <= PARTITIONS
         elif overlay == "dev":
             assert deployment["spec"]["replicas"] == 1
@@ -137,7 +136,7 @@ def test_how_many_there_are_and_how_much_they_log(
             assert (scaled[name]["minReplicas"], scaled[name]["maxReplicas"]) == (fewest, most)
 
 
-def test_requests_go_to_the_live_slot_and_its_canary_alone() -> None:
+def test_requests_reach_only_the_live_slot_and_the_canary() -> None:
     selector = named(built("prod"), "Service", "cart-api")["spec"]["selector"]
     slots = {}
     for overlay in ("prod/blue", "prod/green", "prod/canary"):
@@ -149,10 +148,12 @@ def test_requests_go_to_the_live_slot_and_its_canary_alone() -> None:
         "cart-api-blue",
         "cart-api-canary",
     }
-    assert named(built("prod"), "Deployment", "cart-api-blue"), "the live slot is applied with it"
+    assert named(built("prod"), "Deployment", "cart-api-blue"), (
+        "the overlay must apply the live slot"
+    )
 
 
-def test_no_deployment_of_production_takes_another_ones_pods() -> None:
+def test_production_deployments_do_not_select_pods_of_another() -> None:
     deployments = [
         deployment
         for overlay in ("prod/blue", "prod/green", "prod/canary")
@@ -169,7 +170,7 @@ def test_no_deployment_of_production_takes_another_ones_pods() -> None:
 
 
 @pytest.mark.parametrize("overlay", ["prod/blue", "prod/green", "prod/canary"])
-def test_the_version_of_its_workers_is_that_of_its_image(overlay: str) -> None:
+def test_workers_have_the_version_of_their_image(overlay: str) -> None:
     suffix = overlay.partition("/")[2]
     worker = named(built(overlay), "Deployment", f"cart-worker-{suffix}")
     (container,) = worker["spec"]["template"]["spec"]["containers"]
@@ -178,11 +179,11 @@ def test_the_version_of_its_workers_is_that_of_its_image(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["dev", "staging"])
-def test_where_pods_are_rolled_over_workers_have_no_versions(overlay: str) -> None:
+def test_workers_in_rolling_deployments_have_no_version(overlay: str) -> None:
     assert "TEMPORAL_WORKER_BUILD_ID" not in settings_of(built(overlay))
 
 
-def test_a_monitoring_of_your_own_is_handed_rules_and_dashboards() -> None:
+def test_rules_and_dashboards_are_shipped_as_config_maps() -> None:
     dashboards = {file.name for file in (ROOT / "deploy/grafana/dashboards").iterdir()}
     for folder, shipped in (
         ("deploy/prometheus", {"alerts.yml", "kubernetes.yml"}),

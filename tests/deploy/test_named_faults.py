@@ -1,7 +1,7 @@
-"""Faults that break no process: each is told by an alert of a real Prometheus within a minute, and
-put right by the runbook's commands.
+"""Faults that stop no process: each fires an alert within a minute, and the commands of the runbook
+repair it.
 
-Those of processes and servers stand in `test_prometheus` and tests/integration/test_outages.
+`test_prometheus` and tests/integration/test_outages.py have the outages of processes and servers.
 """
 
 import asyncio
@@ -13,14 +13,15 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from models.messages import ReleaseEffect
-from models.operation import shard_key
+from models.cart import CartKey
+from models.documents import shard_key
+from models.effects import ReleaseEffect
 from settings import Settings
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.tools import needs
-from tests.support.carts import hold, insist, record
+from tests.support.carts import add_until_committed, hold, operation_record
 from tests.support.commands import cart
-from tests.support.drift import look_now, nothing_drifts
+from tests.support.drift import repair_all_drift, trigger_hold_watch
 from tests.support.events import other_services
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
@@ -29,89 +30,93 @@ pytestmark = needs("prometheus")
 SECONDS = 60
 
 
-async def told_by_the_doctor(part: str) -> dict[str, str]:
-    """What it says of a part."""
+async def doctor_finding(part: str) -> dict[str, str]:
+    """The finding of `cart doctor` about a part."""
     ran = await cart("doctor", "--json")
     [finding] = [one for one in ran.json["checks"] if one["part"] == part]
     return dict(finding)
 
 
-async def test_a_leaked_hold(seen: Prometheus, shop: Shop) -> None:
-    await nothing_drifts()
+async def test_a_leaked_hold_is_reported_and_repaired_by_reconcile(
+    running_prometheus: Prometheus, shop: Shop
+) -> None:
+    await repair_all_drift()
     await shop.stock("headphones", 10)
-    await insist(shop.buyer())
+    await add_until_committed(shop.buyer())
 
-    async def well() -> None:
-        assert (await told_by_the_doctor("holds"))["state"] == "ok"
+    async def no_drift() -> None:
+        assert (await doctor_finding("holds"))["state"] == "ok"
 
-    await look_now(shop.world)
-    await eventually(well, timeout=SECONDS)
-    await seen.is_over("CartDrift")
+    await trigger_hold_watch(shop.world)
+    await eventually(no_drift, timeout=SECONDS)
+    await running_prometheus.is_over("CartDrift")
 
     began = time.monotonic()
-    await hold(shop, "nobody", "headphones", 3)
+    await hold(shop, "no-cart", "headphones", 3)
 
     async def named() -> None:
-        told = await told_by_the_doctor("holds")
-        leak = f"{shop.store_id}/nobody, headphones: 3 held, 0 in the cart (a leaked hold"
-        assert (told["state"], leak in told["what"]) == ("failed", True), told
-        assert f"`cart reconcile --store {shop.store_id}`" in told["advice"]
+        finding = await doctor_finding("holds")
+        leak = f"{shop.store_id}/no-cart, headphones: 3 held, 0 in the cart (a leaked hold"
+        assert (finding["state"], leak in finding["what"]) == ("failed", True), finding
+        assert f"`cart reconcile --store {shop.store_id}`" in finding["advice"]
 
     await eventually(named, timeout=SECONDS)
-    await seen.fires("CartDrift")
+    await running_prometheus.fires("CartDrift")
     assert time.monotonic() - began < SECONDS
 
     ran = await cart("reconcile", "--store", shop.store_id, "--fix")
     assert ran.code == 0, ran.output
-    await look_now(shop.world)
-    await eventually(well, timeout=SECONDS)
-    await seen.is_over("CartDrift")
+    await trigger_hold_watch(shop.world)
+    await eventually(no_drift, timeout=SECONDS)
+    await running_prometheus.is_over("CartDrift")
     await shop.assert_consistent()
     ran = await cart("doctor")
     assert ran.code == 0, ran.output
 
 
-async def test_a_paused_relay(seen: Prometheus, shop: Shop) -> None:
+async def test_a_paused_relay_is_reported_until_it_is_resumed(
+    running_prometheus: Prometheus, shop: Shop
+) -> None:
     user = f"user-{uuid4().hex[:12]}"
-    relay = f"releases/{shard_key(shop.store_id, user) % shop.world.settings.relay_shards}"
+    relay = f"releases/{shard_key(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards}"
     assert (await cart("ops", "pause", relay, "--reason", "a test says so")).code == 0
     effect = ReleaseEffect(
         id=str(uuid4()), product_id="lamp", quantity=1, saga_id="undone", reason="saga_aborted"
     )
     old = datetime.now(UTC) - timedelta(seconds=30)
-    await record(
+    await operation_record(
         shop, user_id=user, state="aborted", pending=True, effects=[effect], at=old
     ).insert()
-    await seen.fires("CartRelayBehind")
+    await running_prometheus.fires("CartRelayBehind")
     assert [one for one in await shop.records() if one.pending]
 
     assert (await cart("ops", "resume", relay)).code == 0
-    await seen.is_over("CartRelayBehind")
+    await running_prometheus.is_over("CartRelayBehind")
     assert not [one for one in await shop.records() if one.pending]
 
 
-async def test_a_consumer_that_gets_nowhere(
-    seen: Prometheus, shop: Shop, settings: Settings
+async def test_a_stuck_consumer_is_reported_until_the_cart_is_free(
+    running_prometheus: Prometheus, shop: Shop, settings: Settings
 ) -> None:
-    """Its event is of a cart that somebody else does not let go of."""
+    """Its event is about a cart whose workflow id another workflow has."""
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
-    await insist(buyer)
+    await add_until_committed(buyer)
     cart_of_buyer = await buyer.cart()
     assert cart_of_buyer is not None
 
-    async def taken() -> Any:
+    async def cart_taken() -> Any:
         return await shop.world.temporal.start_workflow(
-            "Nobody", id=buyer.workflow_id, task_queue=f"nobody-{uuid4().hex}"
+            "Unknown", id=buyer.workflow_id, task_queue=f"unused-{uuid4().hex}"
         )
 
-    holder = await eventually(taken)
+    holder = await eventually(cart_taken)
     async with other_services(settings) as others:
         await others.order(buyer, str(cart_of_buyer.id))
-    await seen.fires("CartConsumerStuck")
+    await running_prometheus.fires("CartConsumerStuck")
 
-    await holder.terminate("a test says so")
-    await seen.is_over("CartConsumerStuck")
+    await holder.terminate("for a test")
+    await running_prometheus.is_over("CartConsumerStuck")
 
     async def done() -> None:
         assert await shop.units("headphones") == (9, 0, 1)
@@ -119,16 +124,18 @@ async def test_a_consumer_that_gets_nowhere(
     await eventually(done, timeout=SECONDS)
 
 
-async def test_tokens_of_another_secret(seen: Prometheus, shop: Shop) -> None:
+async def test_tokens_with_a_wrong_secret_are_reported(
+    running_prometheus: Prometheus, shop: Shop
+) -> None:
     await shop.stock("headphones", 10)
     wrong = shop.world.settings.model_copy(update={"jwt_secret": SecretStr("another" * 8)})
     stranger = Shop(replace(shop.world, settings=wrong), shop.store_id).buyer()
 
-    async def told() -> None:
+    async def reported() -> None:
         answers = await asyncio.gather(*(stranger.get() for _ in range(10)))
         assert {answer.status_code for answer in answers} == {401}
-        assert "CartTokensRefused" in await seen.alerts()
+        assert "CartTokensRefused" in await running_prometheus.alerts()
 
-    await eventually(told, timeout=SECONDS, interval=0.5)
-    await insist(shop.buyer())
-    await seen.is_over("CartTokensRefused")
+    await eventually(reported, timeout=SECONDS, interval=0.5)
+    await add_until_committed(shop.buyer())
+    await running_prometheus.is_over("CartTokensRefused")

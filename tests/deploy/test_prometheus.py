@@ -1,4 +1,4 @@
-"""Rules and dashboards in a real Prometheus, which scrapes the running service; real faults."""
+"""Rules and dashboards in a Prometheus that scrapes the running service, with outages."""
 
 from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
@@ -13,13 +13,13 @@ from tests.support.waiting import eventually
 
 pytestmark = needs("prometheus")
 
-# The SDK shows these from their first step on, and nothing here makes a run fail.
-WHEN_IT_HAPPENS = {"temporal_workflow_failed_total"}
+# The SDK shows these only after their first event, which no test causes.
+NOT_YET_SHOWN = {"temporal_workflow_failed_total"}
 
 
-async def test_every_process_is_seen(seen: Prometheus, settings: Settings) -> None:
+async def test_every_process_is_scraped(running_prometheus: Prometheus, settings: Settings) -> None:
     async def all_up() -> None:
-        found = (await seen.ask("targets"))["activeTargets"]
+        found = (await running_prometheus.ask("targets"))["activeTargets"]
         assert {one["labels"]["job"]: one["health"] for one in found} == dict.fromkeys(
             targets(settings, 0), "up"
         ), [one["lastError"] for one in found]
@@ -27,9 +27,9 @@ async def test_every_process_is_seen(seen: Prometheus, settings: Settings) -> No
     await eventually(all_up, timeout=30)
 
 
-async def test_every_rule_is_well(seen: Prometheus) -> None:
+async def test_every_rule_is_evaluated_without_error(running_prometheus: Prometheus) -> None:
     async def evaluated() -> None:
-        groups = (await seen.ask("rules"))["groups"]
+        groups = (await running_prometheus.ask("rules"))["groups"]
         found = [rule for group in groups for rule in group["rules"]]
         assert len(found) == len(rules())
         bad = [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"]
@@ -38,42 +38,46 @@ async def test_every_rule_is_well(seen: Prometheus) -> None:
     await eventually(evaluated, timeout=30)
 
 
-async def test_every_query_of_a_dashboard_can_be_asked(seen: Prometheus) -> None:
+async def test_every_query_of_a_dashboard_is_valid(running_prometheus: Prometheus) -> None:
     for board, title, query in panels():
-        assert await seen.ask("format_query", query=query), f"{board}: {title}"
-        await seen.ask("query", query=query)
+        assert await running_prometheus.ask("format_query", query=query), f"{board}: {title}"
+        await running_prometheus.ask("query", query=query)
 
 
-async def test_a_dead_inventory_is_told_until_it_is_back(
-    seen: Prometheus, shop: Shop, stack: Stack
+async def test_an_inventory_outage_fires_its_alert_until_its_end(
+    running_prometheus: Prometheus, shop: Shop, stack: Stack
 ) -> None:
     await shop.stock("headphones", 1000)
     async with down(stack, "inventory"):
 
-        async def told() -> None:
+        async def reported() -> None:
             await shop.buyer().add()
-            assert "CartInventoryDown" in await seen.alerts()
+            assert "CartInventoryDown" in await running_prometheus.alerts()
 
-        await eventually(told, timeout=60)
+        await eventually(reported, timeout=60)
 
     async def over() -> None:
         assert (await shop.buyer().add()).status_code == 201
-        assert "CartInventoryDown" not in await seen.alerts()
+        assert "CartInventoryDown" not in await running_prometheus.alerts()
 
     await eventually(over, timeout=60)
 
 
-async def test_redis_is_missed_even_when_nobody_shops(seen: Prometheus, stack: Stack) -> None:
+async def test_a_redis_outage_fires_its_alert_without_traffic(
+    running_prometheus: Prometheus, stack: Stack
+) -> None:
     async with down(stack, "redis"):
-        await seen.fires("CartRedisDown")
-    await seen.is_over("CartRedisDown")
+        await running_prometheus.fires("CartRedisDown")
+    await running_prometheus.is_over("CartRedisDown")
 
 
-async def test_temporal_is_missed(seen: Prometheus, shop: Shop, stack: Stack) -> None:
+async def test_a_temporal_outage_fires_its_alert(
+    running_prometheus: Prometheus, shop: Shop, stack: Stack
+) -> None:
     await shop.stock("headphones", 5)
     async with down(stack, "temporal"):
-        await shop.buyer().add()  # so that what the API asks it fails too
-        await seen.fires("CartTemporalDown")
+        await shop.buyer().add()  # so that calls of the API fail too
+        await running_prometheus.fires("CartTemporalDown")
 
     async def added() -> None:
         assert (await shop.buyer().add()).status_code == 201
@@ -81,21 +85,23 @@ async def test_temporal_is_missed(seen: Prometheus, shop: Shop, stack: Stack) ->
     await eventually(added, timeout=60)
 
 
-async def test_a_poison_message_is_told(seen: Prometheus, shop: Shop, settings: Settings) -> None:
+async def test_an_unusable_message_fires_its_alert(
+    running_prometheus: Prometheus, shop: Shop, settings: Settings
+) -> None:
     async with other_services(settings) as others:
         await others.send(ORDER_COMPLETED, b"{", key=shop.store_id)
-    await seen.fires("CartEventsParked")
+    await running_prometheus.fires("CartEventsParked")
 
 
-async def test_temporals_own_metrics_have_the_names_that_are_asked_for(
-    seen: Prometheus, shop: Shop
+async def test_the_used_metrics_of_the_temporal_sdk_exist(
+    running_prometheus: Prometheus, shop: Shop
 ) -> None:
     await shop.stock("headphones", 5)
     assert (await shop.buyer().add()).status_code == 201
-    asked = of_temporal([rule["expr"] for rule in rules()] + [query for _, _, query in panels()])
+    used = of_temporal([rule["expr"] for rule in rules()] + [query for _, _, query in panels()])
 
     async def shown() -> None:
-        names = set(await seen.ask("label/__name__/values"))
-        assert asked - names <= WHEN_IT_HAPPENS
+        names = set(await running_prometheus.ask("label/__name__/values"))
+        assert used - names <= NOT_YET_SHOWN
 
     await eventually(shown, timeout=30)

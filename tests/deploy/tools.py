@@ -1,5 +1,4 @@
-"""The tools that check what is shipped, from the environment that runs the tests; and what more
-than one test must know."""
+"""Runs the tools that check the deployment files, and shared facts about the settings."""
 
 import math
 import shutil
@@ -16,7 +15,7 @@ from adapters.kafka import consumer as event_consumer
 from settings import Settings
 
 ROOT = Path(__file__).parents[2]
-# What of the environment the SDK of Temporal reads.
+# Variables that the Temporal SDK reads.
 TEMPORALS_OWN = {
     "TEMPORAL_ADDRESS",
     "TEMPORAL_API_KEY",
@@ -34,7 +33,7 @@ SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
     for name, field in Settings.model_fields.items()
     if "SecretStr" in str(field.annotation)
 }
-# Seconds from SIGTERM until a process has ended, whatever it is doing.
+# The longest time from SIGTERM to the end of a process, in seconds.
 _CLOSING = 2
 DRAINS = {
     "api": math.ceil(Settings.model_fields["operation_wait_seconds"].default) + 1 + _CLOSING,
@@ -44,7 +43,7 @@ DRAINS = {
 
 
 def needs(tool: str) -> pytest.MarkDecorator:
-    """Skips a test where there is no such tool; `.ci/run` installs them."""
+    """Skips a test without this tool; `.ci/run` installs it."""
     missing = shutil.which(tool) is None
     return pytest.mark.skipif(
         missing, reason=f"no {tool} here (Debian: apt-get install prometheus)"
@@ -52,7 +51,7 @@ def needs(tool: str) -> pytest.MarkDecorator:
 
 
 def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What a tool printed; it may have failed."""
+    """Runs a tool; the result of a failed one is returned too."""
     path = Path(sys.executable).with_name(tool)
     return subprocess.run(
         [str(path) if path.exists() else tool, *arguments],

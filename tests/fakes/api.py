@@ -1,4 +1,4 @@
-"""Fakes at the edge of the API: what its state is made of, in memory, with switches to break it."""
+"""In-memory fakes of the collaborators of the API, with switches to let them fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -13,9 +13,7 @@ from pydantic import SecretStr
 
 from adapters.inventory import Stock
 from adapters.mongo.carts import CartFilter, Owner
-from adapters.redis.answers import Announced
-from adapters.redis.cart_cache import Found
-from adapters.redis.log_levels import AskedLevel
+from adapters.redis.log_levels import LevelOverride
 from adapters.redis.rate_limits import Allowance
 from api.app import create_app
 from api.auth.tokens import Authenticator
@@ -25,16 +23,12 @@ from api.intake import Intake
 from api.limits import RateLimits
 from api.state import ApiState
 from cli.token import mint_token
-from models.cart import Cart
+from models.cart import CartKey, CartVersion
+from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
-from models.messages import (
-    AddItemInput,
-    CartOperation,
-    OperationResult,
-    Outcome,
-)
-from models.operation import Answer, Operation
+from models.operations import AddItem, CartOperation
+from models.outcomes import OperationResult, Outcome, StoredAnswer
 from settings import Settings
 from workflows.gateway import CartHandle, Started, policy_of
 from workflows.ids import cart_workflow_id
@@ -43,6 +37,7 @@ from workflows.pages import Pages
 STORE, USER = "store-1", "user-1"
 URL = f"/api/v1/cart/{STORE}/store"
 RUN_ID = "6f2d8a3e-0000-4000-8000-000000000001"
+RECORD_ID = f"{'0' * 32}-1769509800000"
 SECRET = "a-secret-for-tests-that-is-long-enough-for-hs256"
 ITEM: dict[str, Any] = {
     "productId": "507f1f77bcf86cd799439011",
@@ -57,7 +52,7 @@ Lookup = OperationResult | Exception | None
 
 
 def settings_for_tests(**changed: Any) -> Settings:
-    """Settings without the environment's."""
+    """Settings that ignore the environment."""
     return Settings(jwt_secret=SecretStr(SECRET), operation_wait_seconds=1, **changed)
 
 
@@ -66,30 +61,31 @@ def result_of(outcome: Outcome, **more: Any) -> OperationResult:
         outcome=outcome,
         operation="AddItem",
         operation_id="0" * 32,
-        run_id=RUN_ID,
+        record_id=RECORD_ID,
         saga_id="cart-1-user-1-product-1",
         **more,
     )
 
 
-def record_of(operation_id: str = "0" * 32, **changed: Any) -> Operation:
+def record_of(operation_id: str = "0" * 32, **changed: Any) -> OperationRecord:
     """A committed record of `USER`'s, unless `changed`."""
     values = {
-        "id": RUN_ID,
+        "id": RECORD_ID,
         "state": "committed",
         "operation": "AddItem",
         "operation_id": operation_id,
+        "run_id": RUN_ID,
         "saga_id": "cart-1-user-1-product-1",
         "fingerprint": "f",
         "shard_key": 1,
         "store_id": STORE,
         "user_id": USER,
-        "answer": Answer(status=201, body='{"quantity":2,"totalPrice":159.90}'),
+        "answer": StoredAnswer(status=201, body='{"quantity":2,"totalPrice":159.90}'),
         "pending": False,
         "at": datetime(2026, 1, 27, tzinfo=UTC),
     }
     # Not by its constructor, for which Beanie wants a database.
-    record: Operation = Operation.model_construct(None, **(values | changed))
+    record: OperationRecord = OperationRecord.model_construct(None, **(values | changed))
     return record
 
 
@@ -111,7 +107,7 @@ def cart_of(**changed: Any) -> Cart:
 
 @dataclass
 class FakeGateway:
-    """`outcome` is what an operation ends with; `found` what `find` knows (default: nothing)."""
+    """`outcome` is the result of each operation; `found` that of `find` (default: unknown)."""
 
     outcome: Lookup = None
     refuses: Exception | None = None
@@ -120,8 +116,8 @@ class FakeGateway:
     looked_up: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     @property
-    def added(self) -> list[AddItemInput]:
-        return [request for request in self.started if isinstance(request, AddItemInput)]
+    def added(self) -> list[AddItem]:
+        return [request for request in self.started if isinstance(request, AddItem)]
 
     async def start(self, request: CartOperation) -> Started:
         self.started.append(request)
@@ -130,11 +126,10 @@ class FakeGateway:
         run = SimpleNamespace(id=cart_workflow_id(STORE, USER), run_id=RUN_ID)
         return Started(request.operation_id, cast(CartHandle, run), request.attempt_id)
 
-    async def result(self, started: Started, *, wait_seconds: float) -> Announced | None:
+    async def result(self, started: Started, *, wait_seconds: float) -> OperationResult | None:
         assert started.operation_id
         assert wait_seconds > 0
-        result = _given(self.outcome)
-        return None if result is None else Announced(result)
+        return _given(self.outcome)
 
     async def find(
         self, store_id: str, operation_id: str, *, user_id: str | None
@@ -156,24 +151,32 @@ def _open_gate() -> asyncio.Event:
 
 
 @dataclass
-class FakeCarts:
-    """`down` makes every read fail as MongoDB's absence does.
+class FakeMongo:
+    """Carts and operation records; `down` makes every read fail as MongoDB's absence does.
 
-    A cart that is found comes when `gate` opens.
+    A cart that is found comes when `gate` opens. `reads` counts all calls, `loads` those that read
+    a user's whole cart.
     """
 
     gate: asyncio.Event = field(default_factory=_open_gate)
     carts: dict[tuple[str, str], Cart] = field(default_factory=dict)
-    records: list[Operation] = field(default_factory=list)
+    records: list[OperationRecord] = field(default_factory=list)
     down: bool = False
     reads: int = 0
+    loads: int = 0
 
-    async def cart(self, store_id: str, user_id: str) -> Cart | None:
+    async def cart(self, key: CartKey) -> Cart | None:
         self._read()
-        found = self.carts.get((store_id, user_id))
+        self.loads += 1
+        found = self.carts.get(key)
         if found is not None:
             await self.gate.wait()
         return found
+
+    async def version(self, key: CartKey) -> CartVersion | None:
+        self._read()
+        found = self.carts.get(key)
+        return CartVersion(str(found.id), found.version) if found else None
 
     async def cart_by_id(self, cart_id: str) -> Cart | None:
         self._read()
@@ -181,7 +184,7 @@ class FakeCarts:
 
     async def owner(self, cart_id: str) -> Owner | None:
         cart = await self.cart_by_id(cart_id)
-        return Owner(cart.store_id, cart.user_id, cart) if cart else None
+        return Owner(cart.key, cart) if cart else None
 
     async def store_carts(
         self, store_id: str, where: CartFilter, *, page: int, limit: int
@@ -191,16 +194,16 @@ class FakeCarts:
         carts = [cart for cart in self.carts.values() if cart.store_id == store_id]
         return carts[(page - 1) * limit : page * limit], len(carts)
 
-    async def record(self, run_id: str) -> Operation | None:
+    async def record(self, record_id: str) -> OperationRecord | None:
         self._read()
-        return next((record for record in self.records if record.id == run_id), None)
+        return next((record for record in self.records if record.id == record_id), None)
 
-    async def committed_record(self, operation_id: str) -> Operation | None:
+    async def committed_record(self, operation_id: str) -> OperationRecord | None:
         self._read()
         records = (r for r in self.records if r.operation_id == operation_id)
         return next((r for r in records if r.state == "committed"), None)
 
-    async def latest_record(self, operation_id: str) -> Operation | None:
+    async def latest_record(self, operation_id: str) -> OperationRecord | None:
         self._read()
         return next((r for r in self.records if r.operation_id == operation_id), None)
 
@@ -212,31 +215,21 @@ class FakeCarts:
 
 @dataclass
 class FakeCache:
-    """Bodies by store and user; `down` makes every call fail as Redis' absence does."""
+    """Bodies by cart and version; `down` makes every call fail as Redis' absence does."""
 
-    bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    epoch: bytes | None = None
+    bodies: dict[tuple[CartKey, int], bytes] = field(default_factory=dict)
     gets: int = 0
     down: bool = False
 
-    async def get(self, store_id: str, user_id: str) -> Found:
+    async def get(self, key: CartKey, version: CartVersion) -> bytes | None:
         self._call()
         self.gets += 1
-        return Found(self.bodies.get((store_id, user_id)), self.epoch)
+        return self.bodies.get((key, version.version))
 
-    async def put(
-        self, store_id: str, user_id: str, *, created_at: datetime, version: int, body: bytes
-    ) -> bool:
+    async def fill(self, key: CartKey, version: int, body: bytes) -> None:
         self._call()
-        assert created_at.tzinfo is not None
         assert version > 0
-        self.bodies[store_id, user_id] = body
-        return True
-
-    async def drop(self, store_id: str, user_id: str, *, at: datetime) -> None:
-        self._call()
-        assert at.tzinfo is not None
-        self.bodies.pop((store_id, user_id), None)
+        self.bodies[key, version] = body
 
     def _call(self) -> None:
         if self.down:
@@ -245,9 +238,9 @@ class FakeCache:
 
 @dataclass
 class FakeStock:
-    """The inventory and the cache before it: units by product; without an entry nobody answers.
+    """The inventory and the stock cache, with units by product.
 
-    The inventory's answers come when `gate` opens.
+    A check of a product without an entry fails; checks return once `gate` is set.
     """
 
     gate: asyncio.Event = field(default_factory=_open_gate)
@@ -276,7 +269,7 @@ class FakeStock:
 
 @dataclass
 class FakeHolds:
-    """Holds on the intake; `down` makes every call fail as MongoDB's absence does."""
+    """Paused stores; with `down` every call fails as without MongoDB."""
 
     holds: list[IntakeHold] = field(default_factory=list)
     down: bool = False
@@ -289,7 +282,7 @@ class FakeHolds:
 
 @dataclass
 class FakeLimiter:
-    """Allows so many requests to everybody; `down` makes every call fail."""
+    """Allows `left` requests in all; with `down` every call fails."""
 
     left: int = 1_000_000
     down: bool = False
@@ -305,20 +298,20 @@ class FakeLimiter:
 
 @dataclass
 class FakeLevels:
-    """Remembers what was asked for; `down` is Redis' absence."""
+    """Records the overrides; with `down` every call fails as without Redis."""
 
     asked: list[tuple[str, int]] = field(default_factory=list)
     down: bool = False
 
-    async def ask(self, level: str, *, seconds: int) -> AskedLevel:
+    async def override(self, level: str, *, seconds: int) -> LevelOverride:
         if self.down:
             raise DependencyUnavailable("redis", "down")
         self.asked.append((level, seconds))
-        return AskedLevel(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
+        return LevelOverride(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
 
 
 class FakeApi:
-    """The application over fakes, and a client that calls it as `USER`."""
+    """The application with fakes, and a client that calls it as `USER`."""
 
     def __init__(
         self,
@@ -330,7 +323,7 @@ class FakeApi:
     ) -> None:
         self.settings = settings or settings_for_tests()
         self.gateway = FakeGateway()
-        self.carts = FakeCarts()
+        self.mongo = FakeMongo()
         self.cache = FakeCache()
         self.stock = FakeStock()
         self.limiter = FakeLimiter()
@@ -342,7 +335,8 @@ class FakeApi:
             settings=self.settings,
             policy=policy_of(self.settings),
             authenticator=Authenticator(self.settings, transport=jwks),
-            carts=self.carts,
+            carts=self.mongo,
+            operations=self.mongo,
             cache=self.cache,
             availability=Availability(self.stock, self.stock),
             gateway=self.gateway,
@@ -362,14 +356,14 @@ class FakeApi:
         )
 
     def token(self, **claims: Any) -> dict[str, str]:
-        """The header of a user (`USER` unless named) of this API."""
+        """The Authorization header of a user, by default `USER`."""
         token = mint_token(self.settings, **({"user": USER} | claims))
         return {"Authorization": f"Bearer {token}"}
 
     async def post(
         self, body: Any = None, *, headers: dict[str, str] | None = None, **more: Any
     ) -> httpx.Response:
-        """Adds an item, by default a good one with a good token."""
+        """Posts an add, by default a valid one with a valid token."""
         if "content" not in more:
             more["json"] = ITEM if body is None else body
         return await self.client.post(URL, headers=self.token() | (headers or {}), **more)

@@ -1,23 +1,29 @@
-"""The fault kit: break anything at a chosen moment, and check what must hold whatever breaks.
+"""Fault tests: break a server, process or link at a chosen moment, then check the invariants.
 
-proxy              between a process under test and a server: delay, cut, reset, swallow, stall
+proxy                     TCP proxy before a server: delay, cut, reset, swallow, stall
+call_hooks                in the worker and consumer: each adapter call asks the test what to do
 worker_under_test, consumer_under_test
-                   the workers and the consumer, which ask at every step what shall happen to them
-                   (`hooks`)
-control            answers those questions: who is armed, for which cart, at which moment
-catalog            the faults and the moments by name, of sagas; `catalog_of_events` of the consumer
-inject             how each fault is done at its moment, and healed
-rig                a stack of its own with all of the above around it
-wishes, traffic    what buyers ask for over HTTP, and a ledger of what each was told
-arrivals, senders  what other services tell, and what must come of it
-lives              what the committed requests make of each cart
-observed           all that is stored, read without any code of the service
-invariants         what must be true of it, of events that were told (`invariants_of_events`) and
-                   heard (`invariants_of_arrivals`) too
-matrix             faults at moments among sagas, chosen by a seed
-heard              faults at moments of the consumer, among events of other services
-load               a hundred buyers of one product, and nothing broken
-chaos, report, plot  the matrix as a long run with a report
-storm              events among faults as a long run
-known_bad          builds with one known mistake each, which the invariants must catch
+                          the production processes with those hooks
+api_under_test            the production API, with the known bug that concerns reads
+triggers                  in the test: answers the hooks; a trigger fires at one call of one cart
+fault_catalog             faults and moments of a saga; `consumer_fault_catalog`: of the consumer
+fault_injection           applies a fault at its moment, removes it and measures the recovery
+rig                       a local stack with all of the above
+
+cart_requests             what a shopper or an event asks of a cart, and the replies
+shoppers                  simulated shoppers over HTTP, and the ledger of requests and replies
+hold_watch                triggers the watch that releases what terminated runs have reserved
+event_traffic             events of other services; `resending_producer` sends them
+
+expected_carts            the carts that the committed requests lead to
+published_events          all events that were published, from offset 0
+observed_state            all that is stored, read without code of the service
+invariants                what must be true of it; `published_event_invariants` and
+                          `incoming_event_invariants` have those about events
+
+matrix_block              one block of faults among sagas; `chaos`, `report`, `plot`: the long run
+storm_block               one block of faults among incoming events; `storm`: the long run
+load                      a hundred shoppers of one product without faults
+known_bugs                builds with one known bug each, which the invariants must detect;
+                          `known_bug_scenarios` has the sequence that shows each bug
 """

@@ -1,9 +1,9 @@
 """`python -m tests.faults.chaos --sagas 10000 --faults 500 --seed 1 --report chaos.md`
 
-The matrix of the test suite as a long run, on a stack of its own. SAGAS are what buyers ask for;
-they come to more, since a buyer first adds what it is to change. Says after each block how it
-went, and writes the report after each, so that an interrupted run has one too. Exit code 1 when
-anything was violated. The same seed and sizes make the same choices.
+The long run of the fault matrix, on a stack of its own. SAGAS is the number of requests; the number
+of sagas is higher, since a shopper first adds what it then changes. Prints a line after each block,
+and writes the report after each block, so that an interrupted run has one. Exit code 1 when an
+invariant was violated. The same seed and sizes make the same choices.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.faults.long_run import quiet_run, say, share
-from tests.faults.matrix import Block, run_block
+from tests.faults.matrix_block import MatrixBlock, run_matrix_block
 from tests.faults.plot import svg
 from tests.faults.report import markdown, percentiles
 from tests.faults.rig import running_rig
@@ -22,14 +22,14 @@ SAGAS_A_BLOCK = 300
 
 
 async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: Path) -> bool:
-    """Whether nothing was violated."""
+    """Whether all invariants held."""
     count = max(1, round(sagas / SAGAS_A_BLOCK))
-    blocks: list[Block] = []
+    blocks: list[MatrixBlock] = []
     begun = time.monotonic()
     async with running_rig(folder, lambda _: None) as rig:
         say(f"ready; {count} blocks, servers' logs in {folder / 'logs'}")
         for number in range(count):
-            block = await run_block(
+            block = await run_matrix_block(
                 rig,
                 seed=seed,
                 number=number,
@@ -46,7 +46,7 @@ async def run(sagas: int, faults: int, seed: int, report: Path | None, folder: P
     return not any(block.violations for block in blocks)
 
 
-def _progress(block: Block, count: int, elapsed: float) -> None:
+def _progress(block: MatrixBlock, count: int, elapsed: float) -> None:
     took = [hit.converged_after for hit in block.hits if hit.converged_after is not None]
     _, _, slowest = percentiles(took)
     left = elapsed / (block.number + 1) * (count - block.number - 1)
@@ -62,7 +62,7 @@ def _progress(block: Block, count: int, elapsed: float) -> None:
                 planned = hit.planned
                 say(
                     f"        hit at {hit.moment:%H:%M:%S.%f}: {planned.fault.name} for "
-                    f"{planned.seconds:g} s, {planned.moment.name}, {planned.what}, {hit.run_id}"
+                    f"{planned.seconds:g} s, {planned.moment.name}, {planned.action}, {hit.run_id}"
                 )
 
 
@@ -71,7 +71,7 @@ def _write(report: Path, text: str) -> None:
 
 
 def main() -> int:
-    """Exit code 0 when nothing was violated."""
+    """Exit code 0 when all invariants held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description=__doc__)
     parser.add_argument("--sagas", type=int, default=10_000)
     parser.add_argument("--faults", type=int, default=500)

@@ -1,7 +1,7 @@
-"""`python -m tests.faults.consumer_under_test`: the consumer, with a test's hand on it.
+"""`python -m tests.faults.consumer_under_test`: the consumer with triggers on its calls.
 
-CART_TEST_CONTROL is the test's address (`hooks`). Its calls are those of no workflow: they are told
-to the test as of `CONSUMER`.
+CART_TEST_CONTROL is the address of the test's trigger server (`call_hooks`). The consumer's calls
+belong to no workflow; they are reported with the workflow id `CONSUMER`.
 """
 
 import os
@@ -10,8 +10,8 @@ from typing import Any
 
 import consumer
 from adapters.kafka import consumer as event_consumer
-from tests.faults.hooks import Caller, Control, asking
-from tests.support.consumer_under_test import SESSION_MS, STEPS
+from tests.faults.call_hooks import CallerFields, TriggerClient, with_triggers
+from tests.support.crashing_consumer import SESSION_MS, STEPS
 
 CONSUMER = "consumer"
 
@@ -19,11 +19,11 @@ _run = consumer.run
 
 
 async def run(settings: Any) -> None:
-    """As `consumer.run`, under control."""
-    nobody: Caller = {"workflowId": CONSUMER, "workflowType": "", "runId": ""}
-    control = await Control.connect(os.environ["CART_TEST_CONTROL"], lambda: nobody)
+    """`consumer.run` with triggers."""
+    caller: CallerFields = {"workflowId": CONSUMER, "workflowType": "", "runId": ""}
+    triggers = await TriggerClient.connect(os.environ["CART_TEST_CONTROL"], lambda: caller)
     for owner, name in STEPS:
-        setattr(owner, name, asking(name, getattr(owner, name), control))
+        setattr(owner, name, with_triggers(name, getattr(owner, name), triggers))
     await _run(settings)
 
 

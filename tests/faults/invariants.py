@@ -1,9 +1,8 @@
 """What must be true when the system is quiet, whatever was broken before.
 
-Each invariant is a function from what was observed to its violations; its first line says what
-must hold. All are always checked, and all violations are reported, not only the first. Those of the
-events that are told stand in `invariants_of_events`, those of the events that are heard in
-`invariants_of_arrivals`.
+Each invariant is a function from the observed state to its violations; the first line of its
+docstring says what must hold. All invariants are checked, and all violations are reported.
+`published_event_invariants` and `incoming_event_invariants` have those about events.
 """
 
 from collections import Counter
@@ -12,23 +11,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.faults.inject import CONVERGE_SECONDS
-from tests.faults.invariants_of_arrivals import (
+from tests.faults.cart_requests import PRICES, UPDATES, CartRequest, ClientReply
+from tests.faults.expected_carts import Lines
+from tests.faults.fault_injection import CONVERGE_SECONDS
+from tests.faults.incoming_event_invariants import (
+    carts_show_the_latest_stock_news,
     every_order_has_its_effect,
+    only_unusable_events_are_parked,
     orders_are_sold,
     orders_take_effect_in_order,
-    the_last_news_is_shown,
-    what_is_unusable_is_parked,
 )
-from tests.faults.invariants_of_events import events_come_in_order, every_change_is_told
-from tests.faults.lives import Lines
-from tests.faults.observed import Found, Observed
-from tests.faults.wishes import PRICES, UPDATES, Request, Told
+from tests.faults.observed_state import Findings, ObservedState
+from tests.faults.published_event_invariants import events_come_in_order, every_change_is_published
 
 
 @dataclass(frozen=True)
 class Violation:
-    """Something that must not be; `user_id` when it is about one cart."""
+    """A violation of an invariant; `user_id` if it is about one cart."""
 
     invariant: str
     detail: str
@@ -39,109 +38,119 @@ class Violation:
         return f"{self.invariant}{whose}: {self.detail}"
 
 
-def stock_is_conserved(seen: Observed) -> Found:
-    """Available, held and sold units sum to what there was, and none is ever below zero."""
-    for product_id, initial in seen.ledger.stock.items():
-        units = seen.units[product_id]
+def stock_is_conserved(observed: ObservedState) -> Findings:
+    """Available, held and sold units add up to the initial stock, and none is below zero."""
+    for product_id, initial in observed.ledger.stock.items():
+        units = observed.units[product_id]
         if units.available + units.held + units.sold != initial:
             yield None, f"{product_id}: {units} is not {initial} in all"
         if min(units.available, units.held, units.sold) < 0:
             yield None, f"{product_id}: {units}"
 
 
-def every_hold_is_a_cart_line(seen: Observed) -> Found:
-    """For each user and product, what is held is what stands in the cart: neither without the
-    other, since no saga runs any more. So nothing is given back that was not taken out, and nothing
-    is kept that was."""
+def every_hold_is_a_cart_line(observed: ObservedState) -> Findings:
+    """For each user and product, the units held are the units in the cart."""
     lines = {
         (cart["userId"], product_id): units
-        for cart in seen.carts
+        for cart in observed.carts
         for product_id, units in _lines(cart).items()
     }
-    for key in sorted(lines.keys() | seen.holds.keys()):
-        if lines.get(key, 0) != seen.holds.get(key, 0):
+    for key in sorted(lines.keys() | observed.holds.keys()):
+        if lines.get(key, 0) != observed.holds.get(key, 0):
             user_id, product_id = key
             yield (
                 user_id,
-                f"{product_id}: {seen.holds.get(key, 0)} held, {lines.get(key, 0)} in the cart",
+                f"{product_id}: {observed.holds.get(key, 0)} held, {lines.get(key, 0)} in the cart",
             )
 
 
-def holds_are_all_held(seen: Observed) -> Found:
-    """The users' holds of a product sum to the units that the stock says are held."""
+def only_terminated_runs_need_a_repair(observed: ObservedState) -> Findings:
+    """The watch over reservations repairs only carts of which a run was terminated."""
+    terminated = {
+        record["userId"] for record in observed.records if record.get("reason") == "terminated"
+    }
+    for repair in observed.repairs:
+        if repair["userId"] not in terminated:
+            yield repair["userId"], f"repaired: {repair['answer']['body']}"
+
+
+def holds_sum_to_the_held_stock(observed: ObservedState) -> Findings:
+    """The holds of all users of a product add up to the held units of its stock."""
     held: Counter[str] = Counter()
-    for (_, product_id), quantity in seen.holds.items():
+    for (_, product_id), quantity in observed.holds.items():
         held[product_id] += quantity
-    for product_id, units in seen.units.items():
+    for product_id, units in observed.units.items():
         if held[product_id] != units.held:
             yield None, f"{product_id}: {units.held} held, {held[product_id]} by users"
 
 
-def one_operation_has_one_effect(seen: Observed) -> Found:
-    """An operation, that is a user's key, has at most one committed record."""
+def one_operation_has_one_effect(observed: ObservedState) -> Findings:
+    """An operation (a user's key) has at most one committed record, and a request."""
     committed: Counter[tuple[str, str]] = Counter(
-        (record["userId"], record["operationId"]) for record in seen.committed
+        (record["userId"], record["operationId"]) for record in observed.committed
     )
     for (user_id, operation), count in committed.items():
         if count > 1:
             yield user_id, f"operation {operation} committed {count} times"
-        if seen.request_of(operation) is None:
-            yield user_id, f"operation {operation} committed, and nobody asked for it"
+        if observed.request_of(operation) is None:
+            yield user_id, f"operation {operation} committed without a request"
 
 
-def carts_hold_what_was_committed(seen: Observed) -> Found:
+def carts_hold_what_was_committed(observed: ObservedState) -> Findings:
     """A cart's lines are what the committed requests make of them: none is lost, none counted
     twice, and what was taken out is out."""
-    found = {cart["userId"]: _lines(cart) for cart in seen.carts}
-    for user_id, lives in seen.lives.items():
-        wanted = lives[-1].lines
+    found = {cart["userId"]: _lines(cart) for cart in observed.carts}
+    for user_id, expected_carts in observed.expected_carts.items():
+        wanted = expected_carts[-1].lines
         if wanted != found.get(user_id, {}):
             yield user_id, f"{wanted} committed, {found.get(user_id)} in the cart"
-    for user_id in found.keys() - seen.lives.keys():
+    for user_id in found.keys() - observed.expected_carts.keys():
         yield user_id, "has a cart, and nothing was committed"
 
 
-def versions_have_no_gap(seen: Observed) -> Found:
+def versions_have_no_gap(observed: ObservedState) -> Findings:
     """The committed changes of a cart have the versions 1 to n, and the cart has n."""
-    versions = {str(cart["_id"]): cart["version"] for cart in seen.carts}
-    for user_id, lives in seen.lives.items():
-        for life in lives:
-            last = versions.get(life.cart_id, len(life.versions))
-            if life.versions != list(range(1, last + 1)):
-                yield user_id, f"cart {life.cart_id} of version {last} has {life.versions}"
+    versions = {str(cart["_id"]): cart["version"] for cart in observed.carts}
+    for user_id, expected_carts in observed.expected_carts.items():
+        for expected in expected_carts:
+            last = versions.get(expected.cart_id, len(expected.versions))
+            if expected.versions != list(range(1, last + 1)):
+                yield user_id, f"cart {expected.cart_id} of version {last} has {expected.versions}"
 
 
-def a_cleared_cart_starts_anew(seen: Observed) -> Found:
-    """A cart that was cleared is gone, with its lines; the user's next one has another id, and
-    there is never a next one before."""
-    carts = {cart["userId"]: str(cart["_id"]) for cart in seen.carts}
-    for user_id, lives in seen.lives.items():
-        for life in lives[:-1]:
-            if not life.is_over:
-                yield user_id, f"cart {life.cart_id} was not cleared, and has a successor"
-        wanted = None if lives[-1].is_over else lives[-1].cart_id
+def a_cleared_cart_starts_anew(observed: ObservedState) -> Findings:
+    """A cleared cart is deleted, the user's next cart has a new id, and there is none before."""
+    carts = {cart["userId"]: str(cart["_id"]) for cart in observed.carts}
+    for user_id, expected_carts in observed.expected_carts.items():
+        for expected in expected_carts[:-1]:
+            if not expected.is_cleared:
+                yield (
+                    user_id,
+                    f"cart {expected.cart_id} was not cleared, and the user has another cart",
+                )
+        wanted = None if expected_carts[-1].is_cleared else expected_carts[-1].cart_id
         if carts.get(user_id) != wanted:
             yield user_id, f"has the cart {carts.get(user_id)}, not {wanted}"
 
 
-def totals_are_exact(seen: Observed) -> Found:
-    """A cart's quantity and total are those of its lines, to the cent, with the asked prices."""
-    for cart in seen.carts:
+def totals_are_exact(observed: ObservedState) -> Findings:
+    """A cart's quantity and total are those of its lines, to the cent, at the requested prices."""
+    for cart in observed.carts:
         quantity, total = sum(_lines(cart).values()), _total(cart)
         stored = cart["totalPrice"].to_decimal()
         if (cart["quantity"], stored) != (quantity, total):
             yield cart["userId"], f"{cart['quantity']} for {stored}, not {quantity} for {total}"
 
 
-def nothing_is_left_to_do(seen: Observed) -> Found:
-    """All runs have ended and no effect is pending: it does get quiet."""
-    for left in seen.open_runs:
+def nothing_stays_pending(observed: ObservedState) -> Findings:
+    """All runs have ended, and no effect is pending."""
+    for left in observed.open_runs:
         yield None, left
 
 
-def hits_converge(seen: Observed) -> Found:
-    """A run that was hit has ended, with all it had to do, soon after the fault is over."""
-    for hit in seen.hits:
+def runs_end_soon_after_a_fault(observed: ObservedState) -> Findings:
+    """A run that was hit by a fault ends, with all its effects, soon after the fault is over."""
+    for hit in observed.hits:
         took = hit.converged_after
         if took is None or took > CONVERGE_SECONDS:
             late = "not at all" if took is None else f"after {took:.1f} s"
@@ -149,42 +158,44 @@ def hits_converge(seen: Observed) -> Found:
             yield hit.user_id, f"{planned.fault.name}, {planned.moment.name}: {late}"
 
 
-def a_2xx_is_committed(seen: Observed) -> Found:
-    """Who was told that it is done has its change committed, or had nothing to change; who was told
-    that nothing changed has none."""
-    committed = {record["operationId"] for record in seen.committed}
-    for request in seen.ledger.requests:
-        is_committed = seen.ledger.operation_id(request) in committed
-        statuses = [told.status for told in request.told]
-        done = [told for told in request.told if told.committed]
-        if not is_committed and not all(_had_it_already(request, told) for told in done):
-            yield request.user_id, f"{request.key} was told {statuses}, and is not committed"
-        if request.told and all(told.unchanged for told in request.told) and is_committed:
-            yield request.user_id, f"{request.key} was told {statuses}, and is committed"
+def replies_match_what_was_committed(observed: ObservedState) -> Findings:
+    """A request with a success reply is committed, or had nothing to change.
+
+    A request that was only refused is not committed.
+    """
+    committed = {record["operationId"] for record in observed.committed}
+    for request in observed.ledger.requests:
+        is_committed = observed.ledger.operation_id(request) in committed
+        statuses = [reply.status for reply in request.replies]
+        done = [reply for reply in request.replies if reply.committed]
+        if not is_committed and not all(_had_it_already(request, reply) for reply in done):
+            yield request.user_id, f"{request.key} was answered {statuses}, and is not committed"
+        if request.replies and all(reply.unchanged for reply in request.replies) and is_committed:
+            yield request.user_id, f"{request.key} was answered {statuses}, and is committed"
 
 
-def _had_it_already(request: Request, told: Told) -> bool:
-    """Whether an update was answered with a cart that had the quantity before."""
-    cart = told.cart
-    if request.what not in UPDATES or cart is None:
+def _had_it_already(request: CartRequest, reply: ClientReply) -> bool:
+    """Whether the reply to an update shows that the line had the quantity before."""
+    cart = reply.cart
+    if request.action not in UPDATES or cart is None:
         return False
     return _lines(cart).get(request.product_id) == request.quantity
 
 
-def one_key_has_one_answer(seen: Observed) -> Found:
-    """A key that was committed is answered with the same status and the same bytes for ever."""
-    versions = {change.request.key: change.version for change in seen.changes}
-    for request in seen.ledger.requests:
+def one_key_has_one_reply(observed: ObservedState) -> Findings:
+    """All success replies to a committed key have the same status and the same bytes."""
+    versions = {change.request.key: change.version for change in observed.changes}
+    for request in observed.ledger.requests:
         if request.key not in versions:
             continue
         answers = {
-            (told.status, told.body)
-            for told in request.told
-            # An update that had nothing to change when it was first asked for is no answer.
-            if told.committed
-            and (told.cart is None or told.cart["version"] == versions[request.key])
+            (reply.status, reply.body)
+            for reply in request.replies
+            # Without the reply to an update that had nothing to change when it was first sent.
+            if reply.committed
+            and (reply.cart is None or reply.cart["version"] == versions[request.key])
         }
-        replay = seen.replays.get(request.key)
+        replay = observed.replays.get(request.key)
         if replay is not None:
             answers.add(replay)
         if len(answers) > 1:
@@ -192,24 +203,24 @@ def one_key_has_one_answer(seen: Observed) -> Found:
             yield request.user_id, f"{request.key} was answered {shown}"
 
 
-def answers_add_up(seen: Observed) -> Found:
-    """Every answered cart has the total of its own lines, to the cent."""
-    for request in seen.ledger.requests:
-        for told in request.told:
-            if told.cart is not None:
-                total = _total(told.cart)
-                if f'"totalPrice":{total}' not in told.body.decode():
-                    shown = told.cart["totalPrice"]
+def replied_totals_are_exact(observed: ObservedState) -> Findings:
+    """Every cart in a reply has the total of its lines, to the cent."""
+    for request in observed.ledger.requests:
+        for reply in request.replies:
+            if reply.cart is not None:
+                total = _total(reply.cart)
+                if f'"totalPrice":{total}' not in reply.body.decode():
+                    shown = reply.cart["totalPrice"]
                     yield request.user_id, f"{request.key}: {shown} is not {total}"
 
 
-def every_operation_ends(seen: Observed) -> Found:
-    """What was accepted ends committed, rejected or aborted, and its own URL says so."""
-    committed = {record["operationId"] for record in seen.committed}
-    for request in seen.ledger.requests:
-        operation = seen.ledger.operation_id(request)
-        end = seen.ends[operation]
-        done = operation in committed or (request.what in UPDATES and end == "committed")
+def every_operation_ends(observed: ObservedState) -> Findings:
+    """An accepted operation ends committed, rejected or aborted, and its URL shows that."""
+    committed = {record["operationId"] for record in observed.committed}
+    for request in observed.ledger.requests:
+        operation = observed.ledger.operation_id(request)
+        end = observed.ends[operation]
+        done = operation in committed or (request.action in UPDATES and end == "committed")
         if (end == "committed") != done:
             yield request.user_id, f"{request.key} says {end}"
         elif end not in {"committed", "rejected", "aborted"} and (
@@ -218,17 +229,19 @@ def every_operation_ends(seen: Observed) -> Found:
             yield request.user_id, f"{request.key} was accepted, and is {end}"
 
 
-def reads_are_not_behind(seen: Observed) -> Found:
-    """A buyer never reads an older cart than it was answered, nor one that it was told is gone, but
-    for a TTL after Redis was cut from the writer."""
-    for read in (*seen.ledger.reads, *seen.final_reads):
-        if not read.clouded and seen.is_behind(read):
-            told = read.told.cart["version"] if read.told.cart else read.told.body
-            yield read.request.user_id, f"read {read.seen} after {read.request.key} told {told!r}"
+def reads_are_never_stale(observed: ObservedState) -> Findings:
+    """A shopper never reads a cart that is older than an earlier reply, nor a cleared cart."""
+    for read in (*observed.ledger.reads, *observed.final_reads):
+        if observed.is_stale(read):
+            reply = read.reply.cart["version"] if read.reply.cart else read.reply.body
+            yield (
+                read.request.user_id,
+                f"read {read.version} after {read.request.key} replied {reply!r}",
+            )
 
 
 def _lines(cart: dict[str, Any]) -> Lines:
-    """Product -> units, of a cart as it is stored or shown."""
+    """Product -> units, of a stored cart or a cart in a reply."""
     return {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
 
 
@@ -237,36 +250,37 @@ def _total(cart: dict[str, Any]) -> Decimal:
     return sum((Decimal(PRICES[name]) * units for name, units in lines), Decimal("0.00"))
 
 
-INVARIANTS: tuple[Callable[[Observed], Found], ...] = (
+INVARIANTS: tuple[Callable[[ObservedState], Findings], ...] = (
     stock_is_conserved,
     every_hold_is_a_cart_line,
-    holds_are_all_held,
+    only_terminated_runs_need_a_repair,
+    holds_sum_to_the_held_stock,
     one_operation_has_one_effect,
     carts_hold_what_was_committed,
     versions_have_no_gap,
     a_cleared_cart_starts_anew,
     totals_are_exact,
-    every_change_is_told,
+    every_change_is_published,
     events_come_in_order,
     every_order_has_its_effect,
     orders_take_effect_in_order,
     orders_are_sold,
-    the_last_news_is_shown,
-    what_is_unusable_is_parked,
-    nothing_is_left_to_do,
-    hits_converge,
-    a_2xx_is_committed,
-    one_key_has_one_answer,
-    answers_add_up,
+    carts_show_the_latest_stock_news,
+    only_unusable_events_are_parked,
+    nothing_stays_pending,
+    runs_end_soon_after_a_fault,
+    replies_match_what_was_committed,
+    one_key_has_one_reply,
+    replied_totals_are_exact,
     every_operation_ends,
-    reads_are_not_behind,
+    reads_are_never_stale,
 )
 
 
-def violations(seen: Observed) -> list[Violation]:
+def violations(observed: ObservedState) -> list[Violation]:
     """All violations of all invariants."""
     return [
         Violation(invariant.__name__, detail, user_id)
         for invariant in INVARIANTS
-        for user_id, detail in invariant(seen)
+        for user_id, detail in invariant(observed)
     ]

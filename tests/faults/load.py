@@ -1,8 +1,8 @@
-"""`python -m tests.faults.load --seconds 60`: a hundred buyers, ten units, all they can do.
+"""`python -m tests.faults.load --seconds 60`: a hundred shoppers compete for ten units.
 
-Each buyer adds, changes, removes and clears as fast as it is answered, all of the one product.
-Nothing is broken on purpose; when it is quiet again, every invariant is checked. Exit code 1 when
-one does not hold. The test suite runs the same for a number of wishes.
+Each shopper adds, updates, removes and clears one product, each request right after the last reply.
+There are no faults. At the end all invariants are checked. Exit code 1 when one does not hold. The
+test suite runs the same for a number of requests.
 """
 
 import argparse
@@ -16,73 +16,79 @@ from pathlib import Path
 
 import httpx
 
+from tests.faults.cart_requests import UPDATES, CartAction, CartRequest, RetryHabit
 from tests.faults.invariants import Violation, violations
 from tests.faults.long_run import quiet_run
-from tests.faults.observed import observe
-from tests.faults.rig import Rig, running_rig
-from tests.faults.traffic import RETRY_SECONDS, Ledger, buy
-from tests.faults.wishes import UPDATES, Habit, Request, What
+from tests.faults.observed_state import observe
+from tests.faults.rig import FaultRig, running_rig
+from tests.faults.shoppers import RETRY_SECONDS, Ledger, perform
 
 PRODUCT, UNITS = "rare-a", 10
 CLIENTS = 100
-_WEIGHTS = {What.ADD: 5, What.MORE: 2, What.LESS: 2, What.REMOVE: 2, What.CLEAR: 1}
+_WEIGHTS = {
+    CartAction.ADD: 5,
+    CartAction.INCREASE: 2,
+    CartAction.DECREASE: 2,
+    CartAction.REMOVE: 2,
+    CartAction.CLEAR: 1,
+}
 
 
 async def load(
-    rig: Rig, *, goes_on: Callable[[int], bool], clients: int = CLIENTS
+    rig: FaultRig, *, keep_going: Callable[[int], bool], clients: int = CLIENTS
 ) -> tuple[Counter[str], list[Violation]]:
-    """How often each wish was told what when all have had enough, and what does not hold then.
+    """Runs the buyers; returns how often each action had each status, and the violations.
 
-    `goes_on` is asked with the number of wishes that a buyer has had.
+    A buyer stops when `keep_going` returns false for the number of requests that it has made.
     """
-    ledger = Ledger(rig, is_clouded=lambda _, __: False)
+    ledger = Ledger(rig)
     await ledger.stock_up({PRODUCT: UNITS})
-    await asyncio.gather(*(_shop(ledger, f"user-{n}", goes_on) for n in range(clients)))
-    told = Counter(
-        f"{one.what} {one.status}" for request in ledger.requests for one in request.told
+    await asyncio.gather(*(_run_shopper(ledger, f"user-{n}", keep_going) for n in range(clients)))
+    replies_by_kind = Counter(
+        f"{one.action} {one.status}" for request in ledger.requests for one in request.replies
     )
-    return told, violations(await observe(rig, ledger, []))
+    return replies_by_kind, violations(await observe(rig, ledger, []))
 
 
-async def _shop(ledger: Ledger, user: str, goes_on: Callable[[int], bool]) -> None:
-    """One buyer, from one wish to the next."""
+async def _run_shopper(ledger: Ledger, user: str, keep_going: Callable[[int], bool]) -> None:
+    """Makes one request after the other for one shopper."""
     rng = random.Random(user)
     number = 0
-    while goes_on(number):
+    while keep_going(number):
         try:
             cart = await ledger.cart(user)
         except httpx.TransportError:  # too busy for now
             await asyncio.sleep(RETRY_SECONDS)
             continue
         held = cart["quantity"] if cart else 0
-        # Who has nothing can only add; a few try what cannot be done.
-        what = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0] if cart else What.ADD
+        # An empty cart only allows an add.
+        action = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0] if cart else CartAction.ADD
         some = rng.randint(1, 3)
-        request = Request(
+        request = CartRequest(
             number=number,
             user_id=user,
             product_id=PRODUCT,
-            quantity=max(1, held + (some if what is What.MORE else -some))
-            if what in UPDATES
+            quantity=max(1, held + (some if action is CartAction.INCREASE else -some))
+            if action in UPDATES
             else some,
             key=f"{user}-{number}",
-            habit=Habit.INSISTS,
-            what=what,
+            habit=RetryHabit.RETRIES,
+            action=action,
             cart_id=cart["_id"] if cart else None,
         )
-        await buy(ledger, request)
+        await perform(ledger, request)
         number += 1
 
 
 async def run(seconds: float, folder: Path) -> bool:
-    """Whether everything held."""
+    """Whether all invariants held."""
     async with running_rig(folder, lambda _: None) as rig:
         deadline = time.monotonic() + seconds
-        told, found = await load(rig, goes_on=lambda _: time.monotonic() < deadline)
+        replies_by_kind, found = await load(rig, keep_going=lambda _: time.monotonic() < deadline)
     lines = [
-        f"{CLIENTS} buyers, {UNITS} units, {seconds:g} s: {told.total()} requests, "
+        f"{CLIENTS} shoppers, {UNITS} units, {seconds:g} s: {replies_by_kind.total()} requests, "
         f"{len(found)} violations",
-        *(f"  {label:12} {times}" for label, times in sorted(told.items())),
+        *(f"  {label:12} {times}" for label, times in sorted(replies_by_kind.items())),
         *(f"  {violation}" for violation in found),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -90,7 +96,7 @@ async def run(seconds: float, folder: Path) -> bool:
 
 
 def main() -> int:
-    """Exit code 0 when everything held."""
+    """Exit code 0 when all invariants held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()

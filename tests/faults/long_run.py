@@ -1,4 +1,4 @@
-"""What the long runs have in common: shares of blocks, a folder, and nothing said but their own."""
+"""Shared by the long runs: the size of a block, output, and a folder for data and logs."""
 
 import logging
 import sys
@@ -11,21 +11,21 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 
 def share(total: int, number: int, count: int) -> int:
-    """How much of a total falls to one of so many blocks."""
+    """The share of `total` of block `number` of `count`."""
     return total * (number + 1) // count - total * number // count
 
 
 def say(text: str) -> None:
-    """A line, at once."""
+    """Prints a line, and flushes it."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def quiet_run(name: str, keep: Path | None = None) -> Iterator[Path]:
-    """A folder for the servers' data and logs: one that is kept, or one that is removed after it.
+    """A folder for the servers' data and logs: `keep`, or one that is removed afterwards.
 
-    Temporal's client would report each of its retries while a server is down on purpose.
+    Turns off the logs of this process: Temporal's client logs each retry while a server is down.
     """
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     logging.disable(logging.CRITICAL)

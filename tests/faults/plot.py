@@ -1,11 +1,11 @@
-"""The time to converge of every fault, as an SVG that reads well on light and on dark pages."""
+"""The recovery time of each fault, as an SVG for light and dark pages."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
 
-from tests.faults.inject import AIM_SECONDS, CONVERGE_SECONDS, Hit
+from tests.faults.fault_injection import AIM_SECONDS, CONVERGE_SECONDS, Hit
 
 _ROW, _TOP, _LEFT, _WIDTH, _RIGHT = 22, 64, 290, 470, 24
 _FIRST, _LAST = 0.01, 100.0  # seconds, at the ends of the axis
@@ -23,7 +23,7 @@ _STYLE = """
 
 
 def svg(hits: Sequence[Hit]) -> str:
-    """A row for each moment, a dot for each hit; those that never converged stand at the end."""
+    """A row for each moment, a dot for each hit; a hit that never recovered is at the right end."""
     rows: dict[str, list[Hit]] = defaultdict(list)
     for hit in hits:
         rows[hit.planned.moment.name].append(hit)
@@ -72,6 +72,6 @@ def _seconds(hit: Hit) -> float:
 
 
 def _x(seconds: float) -> float:
-    """A logarithmic axis: most is over at once, and what matters is the end."""
+    """Logarithmic, since most hits recover at once and the slow ones matter."""
     bounded = min(max(seconds, _FIRST), _LAST)
     return _LEFT + _WIDTH * math.log(bounded / _FIRST) / math.log(_LAST / _FIRST)

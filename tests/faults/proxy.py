@@ -1,12 +1,10 @@
-"""A TCP proxy between a process under test and one server, which misbehaves when it is told to.
+"""A TCP proxy between a process under test and one server, with faults that a test turns on.
 
-    delay     every chunk waits, in both directions
-    cut       connections are closed (FIN), new ones are closed at once
-    reset     connections are reset (RST), new ones are reset at once
-    swallow   requests go through and are done, the answers are dropped
-    stall     connections are accepted and stay open, nothing goes through: half-open
-
-What is not in here: when it does so (`catalog`).
+delay     every chunk waits, in both directions
+cut       connections are closed (FIN), new ones are closed at once
+reset     connections are reset (RST), new ones are reset at once
+swallow   requests pass, responses are dropped
+stall     connections are accepted and stay open, nothing passes: half-open
 """
 
 import asyncio
@@ -36,7 +34,7 @@ class Mode(StrEnum):
 
 
 class Proxy:
-    """Listens on `port` of this machine and passes everything on to `upstream_port`."""
+    """Listens on `port` of this machine and forwards to `upstream_port`."""
 
     def __init__(self, name: str, port: int, upstream_port: int) -> None:
         self.name = name
@@ -68,7 +66,7 @@ class Proxy:
 
     @asynccontextmanager
     async def broken(self, mode: Mode, *, delay: float = 0.0) -> AsyncIterator[None]:
-        """Misbehaves inside; afterwards it passes, on new connections where bytes were lost."""
+        """Misbehaves inside. Afterwards it resets the connections that lost bytes, and forwards."""
         self._mode, self._delay = mode, delay
         if mode in {Mode.CUT, Mode.RESET}:
             self.drop(reset=mode is Mode.RESET)
@@ -99,7 +97,7 @@ class Proxy:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
         except (OSError, TimeoutError):
-            pair.end(reset=True)  # as from a server that is not there
+            pair.end(reset=True)  # as if the server was down
         finally:
             pair.end(reset=False)
             self._pairs.discard(pair)
@@ -111,7 +109,7 @@ class Proxy:
         writer: asyncio.StreamWriter,
         dropped_in: Mode,
     ) -> None:
-        """One direction, until its end; a stall drops both directions, a swallow the answers."""
+        """Forwards one direction until its end; STALL drops both, SWALLOW only the responses."""
         while data := await reader.read(_CHUNK):
             if self._mode is Mode.DELAY:
                 await asyncio.sleep(self._delay)

@@ -1,16 +1,16 @@
-"""What a run came to, as Markdown: each fault at each moment, its hits, violations and recovery."""
+"""The Markdown report of a long run: hits, violations and recovery times by fault and moment."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.faults.inject import AIM_SECONDS, CONVERGE_SECONDS, Hit
-from tests.faults.matrix import Block
+from tests.faults.fault_injection import AIM_SECONDS, CONVERGE_SECONDS, Hit
+from tests.faults.matrix_block import MatrixBlock
 
 
 @dataclass
 class Cell:
-    """The hits of one kind, and how many violations concern their carts."""
+    """The hits in one row of a table, and how many violations concern their carts."""
 
     hits: list[Hit] = field(default_factory=list)
     violations: int = 0
@@ -31,8 +31,8 @@ def percentiles(values: Sequence[float]) -> tuple[float | None, float | None, fl
     return ordered[round(last * 0.5)], ordered[round(last * 0.99)], ordered[-1]
 
 
-def markdown(blocks: Sequence[Block], *, seed: int, command: str, plot: str) -> str:
-    """The whole report; `plot` is the name of the picture beside it."""
+def markdown(blocks: Sequence[MatrixBlock], *, seed: int, command: str, plot: str) -> str:
+    """The whole report; `plot` is the file name of the picture."""
     hits = [hit for block in blocks for hit in block.hits]
     found = [(block.number, violation) for block in blocks for violation in block.violations]
     missed = [planned for block in blocks for planned in block.missed]
@@ -54,14 +54,14 @@ def markdown(blocks: Sequence[Block], *, seed: int, command: str, plot: str) -> 
         "",
         *_table("By fault", _cells(blocks, lambda hit: hit.planned.fault.name)),
         *_table("By moment", _cells(blocks, lambda hit: hit.planned.moment.name)),
-        *_table("By operation", _cells(blocks, lambda hit: hit.planned.what)),
+        *_table("By operation", _cells(blocks, lambda hit: hit.planned.action)),
         *_table("Fault at moment", _cells(blocks, _where)),
     ]
     if found:
         lines += ["## Violations", "", *(f"- block {number}: {one}" for number, one in found), ""]
     if missed:
         names = (f"- {one.fault.name}: {one.moment.name}" for one in missed)
-        lines += ["## Faults whose moment did not come", "", *names, ""]
+        lines += ["## Faults whose moment was not reached", "", *names, ""]
     return "\n".join(lines)
 
 
@@ -74,7 +74,7 @@ def _where(hit: Hit) -> str:
     return f"{hit.planned.fault.name}, {hit.planned.moment.name}"
 
 
-def _cells(blocks: Iterable[Block], name: Callable[[Hit], str]) -> dict[str, Cell]:
+def _cells(blocks: Iterable[MatrixBlock], name: Callable[[Hit], str]) -> dict[str, Cell]:
     cells: dict[str, Cell] = defaultdict(Cell)
     for block in blocks:
         for hit in block.hits:

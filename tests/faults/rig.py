@@ -1,11 +1,11 @@
-"""A stack of its own with a proxy on every link, and two workers and a consumer that ask the test.
+"""The test rig: a local stack with a proxy on each link, and two workers and a consumer with hooks.
 
     workers -> proxy -> MongoDB, Redis, Temporal, inventory
-    api, consumer -> proxy -> the first three, each by its own
-    everybody -> proxy -> Kafka (the broker advertises the proxy's address)
-    inventory -> MongoDB, and the test's own clients: directly
+    api, consumer -> proxy -> MongoDB, Redis, Temporal (one proxy for each pair)
+    all processes -> proxy -> Kafka (the broker advertises the proxy's address)
+    inventory -> MongoDB, and the clients of the test: direct
 
-So the links of the workers, the API, the consumer and the inventory to a server fail separately.
+So each link between a process and a server can fail alone.
 """
 
 import os
@@ -25,21 +25,20 @@ from dev.stack.process import ProcessSpec
 from dev.stack.production import ENVIRONMENT as PRODUCTION
 from dev.stack.stack import Stack
 from settings import LOCALHOST, Settings, load_settings
-from tests.faults.arrivals import Arrivals
-from tests.faults.control import Controller
-from tests.faults.events import EventLog
 from tests.faults.proxy import Proxy
+from tests.faults.published_events import PublishedEvents
+from tests.faults.resending_producer import ResendingProducer
+from tests.faults.triggers import TriggerServer
 from workflows.gateway import connect
 
 WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
 API_LINKS = ("mongodb", "redis", "temporal")
 CONSUMER_LINKS = tuple(f"consumer-{name}" for name in API_LINKS)
 WORKERS = ("worker", "worker-2")
-"""Processes on one task queue, and on one set of links; the second is there only here."""
+"""The worker processes, on one task queue and one set of links."""
 LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
 
-CACHE_TTL_SECONDS = 6
-# Shorter than in production, so that what depends on them is over within a test.
+# Shorter times than in production, so that they end within a test.
 TEST_SETTINGS = {
     "CART_ENV_FILE": "",
     "ENVIRONMENT": "test",
@@ -47,37 +46,37 @@ TEST_SETTINGS = {
     "OPERATION_WAIT_SECONDS": "3",
     "INVENTORY_TIMEOUT_SECONDS": "2",
     "LOCK_TTL": "6",
-    "CART_CACHE_TTL": str(CACHE_TTL_SECONDS),
+    "ORPHAN_RELEASE_SECONDS": "1",
     "RELAY_SHARDS": "4",
 }
 
 
 @dataclass
-class Rig:
-    """The running stack, everything that can be broken in it, and eyes on what it stores."""
+class FaultRig:
+    """The running stack, with handles on all that can be broken and all that is stored."""
 
     settings: Settings
     stack: Stack
     links: Mapping[str, Proxy]
-    control: Controller
+    triggers: TriggerServer
     http: httpx.AsyncClient
     inventory: httpx.AsyncClient
     database: AsyncDatabase[dict[str, Any]]
     temporal: Client
-    events: EventLog
-    arrivals: Arrivals
+    published: PublishedEvents
+    producer: ResendingProducer
     production: bool
 
 
 class _ProxiedStack(Stack):
-    """The local stack, whose worker and API reach the servers through the proxies."""
+    """The local stack, whose processes reach the servers through the proxies."""
 
     def __init__(
         self,
         settings: Settings,
         env: Mapping[str, str],
         links: Mapping[str, Proxy],
-        control: str,
+        triggers: str,
         echo: Callable[[str], None],
         *,
         production: bool,
@@ -85,7 +84,7 @@ class _ProxiedStack(Stack):
         advertised = f"{LOCALHOST}:{links['worker-kafka'].port}"
         super().__init__(settings, env, echo, production=production, kafka_advertised=advertised)
         self._links = links
-        self._control = control
+        self._control = triggers
 
     def _specs(self) -> list[ProcessSpec]:
         specs = [self._proxied(spec) for spec in super()._specs()]
@@ -105,7 +104,8 @@ class _ProxiedStack(Stack):
                 module = "tests.faults.consumer_under_test"
                 return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
             case "api":
-                return replace(spec, env=self._addresses(spec))
+                module = "tests.faults.api_under_test"
+                return replace(spec, argv=(spec.argv[0], "-m", module), env=self._addresses(spec))
         return spec
 
     def _addresses(self, spec: ProcessSpec) -> dict[str, str]:
@@ -113,7 +113,7 @@ class _ProxiedStack(Stack):
             return f"{LOCALHOST}:{self._links[f'{spec.name}-{server}'].port}"
 
         env = dict(spec.env) | {
-            # Direct: the replica set would tell its own address, past the proxy.
+            # A direct connection, since the replica set advertises the address behind the proxy.
             "MONGODB_URI": f"mongodb://{at('mongodb')}/cart-service?directConnection=true",
             "REDIS_URL": f"redis://{at('redis')}/0",
             "TEMPORAL_ADDRESS": at("temporal"),
@@ -128,8 +128,8 @@ class _ProxiedStack(Stack):
 @asynccontextmanager
 async def running_rig(
     folder: Path, echo: Callable[[str], None], *, production: bool = False
-) -> AsyncIterator[Rig]:
-    """Starts everything on free ports with its data in `folder`, and stops it cleanly."""
+) -> AsyncIterator[FaultRig]:
+    """Starts everything on free ports with its data in `folder`, and stops it on exit."""
     servers = free_ports()
     names = (*LINKS, *CONSUMER_LINKS)
     ports = more_free_ports(len(names) + 1, beside=servers.values())
@@ -140,16 +140,16 @@ async def running_rig(
             links = {name: Proxy(name, ports.pop(), _upstream(settings, name)) for name in names}
             for link in links.values():
                 await held.enter_async_context(link)
-            control = await held.enter_async_context(Controller(ports.pop()))
+            triggers = await held.enter_async_context(TriggerServer(ports.pop()))
             stack = _ProxiedStack(
-                settings, env, links, control.address, echo, production=production
+                settings, env, links, triggers.address, echo, production=production
             )
             await held.enter_async_context(stack)
             mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
                 settings.mongodb.get_secret_value(), tz_aware=True
             )
             held.push_async_callback(mongo.close)
-            # As many as there are buyers at once; a killed API is found out by the next call.
+            # One connection for each shopper at once.
             limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
             http = await held.enter_async_context(
                 httpx.AsyncClient(
@@ -162,19 +162,19 @@ async def running_rig(
             inventory = await held.enter_async_context(
                 httpx.AsyncClient(base_url=settings.inventory, timeout=10, trust_env=False)
             )
-            arrivals = Arrivals(settings)
-            held.push_async_callback(arrivals.close)
-            yield Rig(
+            producer = ResendingProducer(settings)
+            held.push_async_callback(producer.close)
+            yield FaultRig(
                 settings=settings,
                 stack=stack,
                 links=links,
-                control=control,
+                triggers=triggers,
                 http=http,
                 inventory=inventory,
                 database=mongo.get_default_database("cart-service"),
                 temporal=await connect(settings),
-                events=EventLog(settings),
-                arrivals=arrivals,
+                published=PublishedEvents(settings),
+                producer=producer,
                 production=production,
             )
 
@@ -185,7 +185,7 @@ def _upstream(settings: Settings, link: str) -> int:
 
 
 def _environment(folder: Path, servers: Mapping[str, int]) -> dict[str, str]:
-    """Ours without any setting of the service: nothing here may reach a real server."""
+    """The environment without any setting of the service, so that no real server is reached."""
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
     kept = {
         name: value
@@ -198,7 +198,7 @@ def _environment(folder: Path, servers: Mapping[str, int]) -> dict[str, str]:
 
 @contextmanager
 def _environ(env: Mapping[str, str]) -> Iterator[None]:
-    """The environment of this process while the rig runs: clients read their own variables."""
+    """Sets the environment of this process, as clients read variables of their own."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(env)

@@ -1,8 +1,8 @@
-"""`python -m tests.faults.storm --events 5000 --faults 100 --seed 1`: events in, under faults.
+"""`python -m tests.faults.storm --events 5000 --faults 100 --seed 1`: incoming events under faults.
 
-The blocks of `heard` as a long run, on a stack of its own. Says after each how it went, and in the
-end what all of it came to. Exit code 1 when anything was violated. The same seed and sizes plan the
-same faults.
+Runs many blocks of `storm_block` on a stack of its own. Prints a line after each block, and a table
+at the end. Exit code 1 when an invariant was violated. The same seed and sizes plan the same
+faults.
 """
 
 import argparse
@@ -11,21 +11,21 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.heard import Block, run_block
 from tests.faults.long_run import quiet_run, say, share
 from tests.faults.report import percentiles
 from tests.faults.rig import running_rig
+from tests.faults.storm_block import StormBlock, run_storm_block
 
 EVENTS_A_BLOCK = 250
 
 
 async def run(events: int, faults: int, seed: int, folder: Path) -> bool:
-    """Whether nothing was violated."""
-    blocks: list[Block] = []
+    """Whether all invariants held."""
+    blocks: list[StormBlock] = []
     size = max(1, round(events / EVENTS_A_BLOCK))
     async with running_rig(folder, lambda _: None) as rig:
         for number in range(size):
-            block = await run_block(
+            block = await run_storm_block(
                 rig,
                 seed=seed,
                 number=number,
@@ -34,26 +34,26 @@ async def run(events: int, faults: int, seed: int, folder: Path) -> bool:
             )
             blocks.append(block)
             _progress(block, size)
-        assert rig.control.errors == []
+        assert rig.triggers.errors == []
     say(table(blocks))
     return not any(block.violations for block in blocks)
 
 
-def table(blocks: list[Block]) -> str:
-    """What all of it came to."""
+def table(blocks: list[StormBlock]) -> str:
+    """The totals of all blocks, as a table."""
     count = sum((block.count for block in blocks), Counter[str]())
     hits = [hit for block in blocks for hit in block.hits]
     took = [hit.converged_after for hit in hits if hit.converged_after is not None]
     shown = [f"{value or 0:.1f}" for value in percentiles(took)]
     lines = [
-        f"{count.total()} events in, {len(hits)} faults "
+        f"{count.total()} events, {len(hits)} faults "
         f"({sum(len(block.missed) for block in blocks)} missed), "
         f"{sum(len(block.violations) for block in blocks)} violations, "
         f"{sum(block.took for block in blocks):.0f} s",
         *(f"  {kind:20} {times:6}" for kind, times in sorted(count.items())),
-        f"  {'orders beside an add':20} {sum(block.racing for block in blocks):6}",
-        "  from the end of a fault until all that was sent before it has had its effect: "
-        f"p50 {shown[0]} s, p99 {shown[1]} s, at most {shown[2]} s",
+        f"  {'orders during an add':20} {sum(block.racing for block in blocks):6}",
+        "  seconds from the end of a fault until all events sent before it had their effect: "
+        f"p50 {shown[0]}, p99 {shown[1]}, max {shown[2]}",
         *(
             f"  {name:36} {times:4}"
             for name, times in sorted(Counter(hit.planned.fault.name for hit in hits).items())
@@ -62,7 +62,7 @@ def table(blocks: list[Block]) -> str:
     return "\n".join(lines)
 
 
-def _progress(block: Block, blocks: int) -> None:
+def _progress(block: StormBlock, blocks: int) -> None:
     say(
         f"block {block.number + 1}/{blocks}: {block.count.total()} events, "
         f"{len(block.hits)} faults ({len(block.missed)} missed), "
@@ -80,7 +80,7 @@ def _progress(block: Block, blocks: int) -> None:
 
 
 def main() -> int:
-    """Exit code 0 when nothing was violated."""
+    """Exit code 0 when all invariants held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
     parser.add_argument("--events", type=int, default=5000)
     parser.add_argument("--faults", type=int, default=100)

@@ -1,12 +1,14 @@
-"""Buyers of ten units who add, change, remove and clear at once; `make load` has a hundred."""
+"""Thirty shoppers compete for ten units; `make load` has a hundred."""
 
 from tests.faults.load import load
-from tests.faults.rig import Rig
+from tests.faults.rig import FaultRig
 
-BUYERS, WISHES = 30, 4
+BUYERS, REQUESTS = 30, 4
 
 
-async def test_a_crowd_that_wants_the_same_leaves_everything_in_agreement(rig: Rig) -> None:
-    told, found = await load(rig, goes_on=lambda done: done < WISHES, clients=BUYERS)
+async def test_shoppers_who_compete_for_ten_units_never_violate_an_invariant(rig: FaultRig) -> None:
+    replies_by_kind, found = await load(
+        rig, keep_going=lambda done: done < REQUESTS, clients=BUYERS
+    )
     assert [str(violation) for violation in found] == []
-    assert told["add 201"] > 0, told
+    assert replies_by_kind["add 201"] > 0, replies_by_kind

@@ -1,4 +1,4 @@
-"""The proxy: each way to break a link does what its name says, and is over when it is over."""
+"""Each mode of the proxy does what its name says, and ends when its block ends."""
 
 import asyncio
 import time
@@ -14,15 +14,15 @@ SOON, NEVER = 2.0, 0.2
 
 
 class Echo:
-    """A server that says everything back and remembers it."""
+    """A server that sends everything back, and records it."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionResetError):
             while data := await reader.read(1024):
-                self.heard += data
+                self.received += data
                 writer.write(data)
         writer.close()
 
@@ -52,7 +52,7 @@ async def answers(proxy: Proxy) -> bool:
 
 
 async def end_of(reader: asyncio.StreamReader) -> Mode:
-    """How a connection ends that has nothing left to read."""
+    """How a connection without unread data ends."""
     try:
         async with asyncio.timeout(SOON):
             assert await reader.read(1) == b""
@@ -61,16 +61,16 @@ async def end_of(reader: asyncio.StreamReader) -> Mode:
     return Mode.CUT
 
 
-@pytest.mark.parametrize(("mode", "is_heard"), [(Mode.SWALLOW, True), (Mode.STALL, False)])
-async def test_what_is_lost_leaves_the_connection_open_until_it_is_over(
-    mode: Mode, is_heard: bool
+@pytest.mark.parametrize(("mode", "is_received"), [(Mode.SWALLOW, True), (Mode.STALL, False)])
+async def test_a_lossy_mode_keeps_connections_open_and_resets_them_at_its_end(
+    mode: Mode, is_received: bool
 ) -> None:
     async with proxied() as (echo, proxy):
         async with proxy.broken(mode):
             reader, writer = await say(proxy, b"lost")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), NEVER)
-            assert (echo.heard == b"lost") is is_heard
+            assert (echo.received == b"lost") is is_received
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reader.read(1), SOON)
         writer.close()
@@ -78,7 +78,7 @@ async def test_what_is_lost_leaves_the_connection_open_until_it_is_over(
 
 
 @pytest.mark.parametrize("mode", [Mode.CUT, Mode.RESET])
-async def test_a_cut_ends_old_and_new_connections(mode: Mode) -> None:
+async def test_a_cut_closes_open_and_new_connections(mode: Mode) -> None:
     async with proxied() as (_, proxy):
         reader, writer = await say(proxy, b"hello")
         assert await asyncio.wait_for(reader.read(1024), SOON) == b"hello"
@@ -91,7 +91,7 @@ async def test_a_cut_ends_old_and_new_connections(mode: Mode) -> None:
         assert await answers(proxy)
 
 
-async def test_a_delay_only_takes_time() -> None:
+async def test_a_delay_loses_nothing() -> None:
     async with proxied() as (_, proxy):
         started = time.monotonic()
         async with proxy.broken(Mode.DELAY, delay=0.1):

@@ -1,13 +1,13 @@
-"""Events in, and the consumer, its servers and their links broken; `make storm` has thousands."""
+"""Events arrive while the consumer, its servers and links fail; `make storm` has thousands."""
 
-from tests.faults.heard import run_block
-from tests.faults.rig import Rig
+from tests.faults.rig import FaultRig
+from tests.faults.storm_block import run_storm_block
 
 SEED, EVENTS, FAULTS = 20260127, 70, 6
 
 
-async def test_whatever_breaks_each_event_has_its_effect_once(rig: Rig) -> None:
-    block = await run_block(rig, seed=SEED, number=0, events=EVENTS, faults=FAULTS)
+async def test_each_event_has_its_effect_once_whatever_breaks(rig: FaultRig) -> None:
+    block = await run_storm_block(rig, seed=SEED, number=0, events=EVENTS, faults=FAULTS)
     assert [str(violation) for violation in block.violations] == []
     assert block.count.total() >= EVENTS
     assert block.racing > 0

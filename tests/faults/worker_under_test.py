@@ -1,42 +1,41 @@
-"""`python -m tests.faults.worker_under_test`: the worker, with a test's hand on every step.
+"""`python -m tests.faults.worker_under_test`: the worker with triggers on each adapter call.
 
-It is the production worker but for its adapters, which are wrapped on their way into
-`worker.build_worker`. CART_TEST_CONTROL is the test's address (`hooks`). Carts of users whose name
-begins with a known mistake's are served by a build that has it (`known_bad`).
+It is the production worker, whose adapters are wrapped before `worker.build_worker` gets them.
+CART_TEST_CONTROL is the address of the test's trigger server (`call_hooks`). The carts of users
+whose name has the prefix of a known bug are served with that bug (`known_bugs`).
 """
 
-import asyncio
 import os
 import sys
 from typing import Any
 
 import worker
-from tests.faults.hooks import Control, hook_transactions, hooked
-from tests.faults.known_bad import with_known_mistakes, with_known_mistakes_of_the_saga
+from tests.faults.call_hooks import TriggerClient, hook_transactions, with_triggers_on_all_calls
+from tests.faults.known_bugs import with_known_bugs, with_known_bugs_of_the_saga
 
 _run, _build = worker.run, worker.build_worker
-# No step waits for these, and the cached stock has methods of the cached carts' names.
-_NOT_HOOKED = frozenset({"gateway", "stock"})
+# No step waits for these, and the stock cache has method names of the cart cache.
+_WITHOUT_TRIGGERS = frozenset({"gateway", "stock"})
 
 
 async def run(settings: Any) -> None:
-    """As `worker.run`, under control."""
-    control = await Control.connect(os.environ["CART_TEST_CONTROL"])
-    hook_transactions(control)
+    """`worker.run` with triggers."""
+    triggers = await TriggerClient.connect(os.environ["CART_TEST_CONTROL"])
+    hook_transactions(triggers)
 
     def build_worker(client: Any, settings: Any, **adapters: Any) -> Any:
-        with_known_mistakes(adapters)
+        with_known_bugs(adapters)
         wrapped = {
-            name: adapter if name in _NOT_HOOKED else hooked(adapter, control)
+            name: adapter
+            if name in _WITHOUT_TRIGGERS
+            else with_triggers_on_all_calls(adapter, triggers)
             for name, adapter in adapters.items()
         }
-        with_known_mistakes_of_the_saga(wrapped)
+        with_known_bugs_of_the_saga(wrapped)
         return _build(client, settings, **wrapped)
 
     worker.build_worker = build_worker
-    # A process that ran local activities may crash while it exits; that is not what is tested.
     await _run(settings)
-    await asyncio.sleep(0)
 
 
 if __name__ == "__main__":

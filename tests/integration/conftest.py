@@ -1,4 +1,4 @@
-"""The other services of the platform, on the stack's broker."""
+"""A producer for events of other services, on the stack's broker."""
 
 from collections.abc import AsyncIterator
 
@@ -10,6 +10,6 @@ from tests.support.events import OtherServices, other_services
 
 @pytest.fixture
 async def others(stack: Stack) -> AsyncIterator[OtherServices]:
-    """Who sends events to the service."""
+    """Sends events to the service."""
     async with other_services(stack.settings) as services:
         yield services

@@ -1,4 +1,4 @@
-"""What a shopper, and whoever looks behind the counter, sees of an add."""
+"""An add over HTTP: the reply, and all that is stored, held and published."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,12 +7,12 @@ from uuid import uuid4
 
 from temporalio.client import WorkflowExecutionStatus
 
-from models.operation import Operation
+from models.documents import OperationRecord
 from tests.support.shop import PRICE, Buyer, Shop
 from tests.support.waiting import eventually
 
 
-async def test_the_documented_add_answers_the_documented_cart(shop: Shop) -> None:
+async def test_the_documented_add_returns_the_documented_cart(shop: Shop) -> None:
     await shop.stock("507f1f77bcf86cd799439011", 10)
     buyer = shop.buyer(name="John Doe")
     answer = await buyer.add(
@@ -57,7 +57,7 @@ async def test_the_documented_add_answers_the_documented_cart(shop: Shop) -> Non
     assert datetime.fromisoformat(expires) - datetime.fromisoformat(created) == timedelta(days=30)
 
 
-async def test_an_add_is_stored_held_and_announced_once(shop: Shop) -> None:
+async def test_an_add_is_stored_held_and_published_once(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer(email="secret@example.com")
     body = (await buyer.add(quantity=2)).json()
@@ -68,12 +68,12 @@ async def test_an_add_is_stored_held_and_announced_once(shop: Shop) -> None:
     assert cart is not None
     assert (str(cart.id), cart.version, cart.total_price) == (body["_id"], 1, Decimal("159.98"))
 
-    async def announced() -> Operation:  # the answer does not wait for it
+    async def published() -> OperationRecord:  # the reply does not wait for it
         [record] = await shop.records()
         assert (record.state, record.pending, record.version) == ("committed", False, 1)
         return record
 
-    record = await eventually(announced)
+    record = await eventually(published)
     [event] = await shop.events()
     assert (event.topic, event.key) == ("cart.item.added", body["_id"])
     assert event.value == {
@@ -120,7 +120,7 @@ async def test_a_saga_is_one_workflow_task_under_the_carts_id(shop: Shop) -> Non
     await eventually(completed)
 
 
-async def test_the_cart_reads_back_as_it_was_answered(shop: Shop) -> None:
+async def test_a_read_returns_the_cart_of_the_reply(shop: Shop) -> None:
     await shop.stock("headphones", 5)
     buyer = shop.buyer()
     missing = await buyer.get()
@@ -132,7 +132,7 @@ async def test_the_cart_reads_back_as_it_was_answered(shop: Shop) -> None:
     assert stranger.status_code == 404
 
 
-async def test_adding_a_product_again_sums_and_refreshes_its_line(shop: Shop) -> None:
+async def test_a_second_add_of_a_product_adds_units_and_replaces_its_details(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     await shop.stock("cable", 10)
     buyer = shop.buyer()
@@ -146,11 +146,11 @@ async def test_adding_a_product_again_sums_and_refreshes_its_line(shop: Shop) ->
     assert (first["productTitle"], first["sellerId"]) == ("On sale", "s-3")
     assert second["productId"] == "cable"
     assert (body["quantity"], body["totalPrice"], body["version"]) == (4, 215.3, 3)
-    assert body["sellerId"] is None  # the lines have different ones
+    assert body["sellerId"] is None  # the lines have different sellers
     await shop.assert_consistent()
 
 
-async def test_money_is_exact_and_has_two_digits(shop: Shop) -> None:
+async def test_amounts_are_exact_and_have_two_decimals(shop: Shop) -> None:
     await shop.stock("headphones", 100)
     buyer = shop.buyer()
     await buyer.add(quantity=1, productPrice=0.1)
@@ -159,7 +159,7 @@ async def test_money_is_exact_and_has_two_digits(shop: Shop) -> None:
     assert '"productPrice":0.10' in answer.text
 
 
-async def test_too_little_stock_says_how_many_there_are_and_changes_nothing(shop: Shop) -> None:
+async def test_insufficient_stock_names_the_available_units_and_changes_nothing(shop: Shop) -> None:
     await shop.stock("headphones", 1)
     buyer = shop.buyer()
     answer = await buyer.add(quantity=2)
@@ -172,11 +172,11 @@ async def test_too_little_stock_says_how_many_there_are_and_changes_nothing(shop
     assert await shop.units("headphones") == (1, 0, 0)
     assert await buyer.cart() is None
     assert await shop.events() == []
-    unknown = await buyer.add("nobody-sells-this")
+    unknown = await buyer.add("unknown-product")
     assert (unknown.status_code, unknown.json()["available"]) == (200, 0)
 
 
-async def test_limits_of_line_and_cart_are_refused_by_name(shop: Shop) -> None:
+async def test_an_add_beyond_the_quantity_limit_names_the_field(shop: Shop) -> None:
     await shop.stock("headphones", 500)
     buyer = shop.buyer()
     assert (await buyer.add(quantity=60)).status_code == 201
@@ -190,7 +190,7 @@ async def test_limits_of_line_and_cart_are_refused_by_name(shop: Shop) -> None:
     assert (await buyer.add(quantity=40)).status_code == 201
 
 
-async def test_a_limit_is_told_rather_than_too_little_stock(shop: Shop) -> None:
+async def test_a_limit_takes_precedence_over_insufficient_stock(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     assert (await buyer.add(quantity=3)).status_code == 201
@@ -199,7 +199,7 @@ async def test_a_limit_is_told_rather_than_too_little_stock(shop: Shop) -> None:
     assert await shop.units("headphones") == (7, 3, 0)
 
 
-async def test_the_same_key_gets_the_same_answer_and_takes_nothing_twice(shop: Shop) -> None:
+async def test_a_repeated_key_gets_the_same_reply_and_reserves_nothing(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     key = uuid4().hex
@@ -212,13 +212,13 @@ async def test_the_same_key_gets_the_same_answer_and_takes_nothing_twice(shop: S
     assert "Idempotent-Replayed" not in first.headers
     assert await shop.units("headphones") == (7, 3, 0)
 
-    async def announced() -> None:
+    async def published() -> None:
         assert len(await shop.events()) == 2
 
-    await eventually(announced)
+    await eventually(published)
 
 
-async def test_a_key_is_not_to_be_used_for_something_else(shop: Shop) -> None:
+async def test_a_key_of_another_request_is_refused(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     key = uuid4().hex
@@ -262,11 +262,11 @@ async def test_twenty_adds_to_one_cart_at_once_lose_none(shop: Shop) -> None:
     assert (cart.version, cart.quantity) == (20, 20)
     assert cart.total_price == Decimal(str(PRICE)) * 20
 
-    async def announced_in_order() -> None:
+    async def published_in_order() -> None:
         versions = [event.value["version"] for event in await shop.events()]
         assert versions == list(range(1, 21))
 
-    await eventually(announced_in_order)
+    await eventually(published_in_order)
 
 
 async def test_fifty_buyers_of_ten_units_ten_win(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""The admins' list is read in the order of an index, whatever it is filtered by."""
+"""The admin list uses an index for each combination of filters."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,7 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from adapters.mongo.carts import CartFilter
-from models.cart import AvailabilityStatus, Cart, CartLine
+from models.cart import AvailabilityStatus, CartLine
+from models.documents import Cart
 from tests.support.shop import APP_NAME, World
 
 CARTS = 300
@@ -39,8 +40,8 @@ def cart(store_id: str, number: int) -> Cart:
     )
 
 
-async def test_no_filter_reads_a_whole_collection_or_sorts(world: World) -> None:
-    """Of all combinations of filters, as MongoDB's profiler reports of what was really asked."""
+async def test_no_combination_of_filters_scans_the_collection_or_sorts(world: World) -> None:
+    """Checked with MongoDB's profiler, for all combinations."""
     store_id = f"store-{uuid4().hex[:12]}"
     await Cart.insert_many([cart(store_id, number) for number in range(CARTS)])
     database = Cart.get_pymongo_collection().database
@@ -61,11 +62,11 @@ async def test_no_filter_reads_a_whole_collection_or_sorts(world: World) -> None
             assert len(carts) == min(total, 5), where
     finally:
         await database.command("profile", 0)
-        # Nothing is held for them, so whoever looks for drift would find each.
+        # These carts have no holds, so tests of drift would find them.
         await Cart.find({"storeId": store_id}).delete()
-    asked = await _profiled(database, store_id)
-    assert len(asked) == 2 * len(filters)  # the page, and how many there are
-    for entry in asked:
+    queries = await _profiled(database, store_id)
+    assert len(queries) == 2 * len(filters)  # the page and the count
+    for entry in queries:
         assert "COLLSCAN" not in entry["planSummary"], entry
         assert not entry.get("hasSortStage"), entry
 
@@ -74,7 +75,7 @@ async def _profiled(database: Any, store_id: str) -> list[dict[str, Any]]:
     found = database["system.profile"].find(
         {
             "ns": {"$regex": r"\.carts$"},
-            "appName": APP_NAME,  # and not of the watch, which may look through the store meanwhile
+            "appName": APP_NAME,  # not the watch of holds, which may read the store meanwhile
             "$or": [
                 {"command.filter.storeId": store_id},
                 {"command.pipeline.0.$match.storeId": store_id},

@@ -1,4 +1,4 @@
-"""`cart.item.out_of_stock` and `inventory.item.back_in_stock`, from Kafka to the shopper's cart."""
+"""`cart.item.out_of_stock` and `inventory.item.back_in_stock`, from Kafka to the cart."""
 
 import time
 from typing import Any
@@ -16,21 +16,21 @@ def milliseconds() -> int:
 
 
 async def shown(buyer: Buyer, product_id: str = "headphones") -> tuple[str, str | None]:
-    """Status and reason of a line, as the shopper's next poll shows them."""
+    """Availability status and reason of a line in the API."""
     [line] = [x for x in (await buyer.get()).json()["cartItems"] if x["productId"] == product_id]
     return line["availabilityStatus"], line["unavailabilityReason"]
 
 
 async def is_shown(buyer: Buyer, *expected: str | None, product_id: str = "headphones") -> None:
-    async def so() -> None:
+    async def expected_is_shown() -> None:
         assert await shown(buyer, product_id) == expected
 
-    await eventually(so)
+    await eventually(expected_is_shown)
 
 
 @pytest.fixture
 async def buyer(shop: Shop) -> Buyer:
-    """With two headphones and a lamp."""
+    """A buyer with two headphones and a lamp."""
     await shop.stock("headphones", 10)
     await shop.stock("lamp", 10)
     buyer = shop.buyer()
@@ -39,7 +39,7 @@ async def buyer(shop: Shop) -> Buyer:
     return buyer
 
 
-async def the_seeds_event(buyer: Buyer, others: OtherServices, **more: Any) -> None:
+async def documented_event(buyer: Buyer, others: OtherServices, **more: Any) -> None:
     cart = (await buyer.get()).json()
     body = {
         "cartId": cart["_id"],
@@ -49,11 +49,11 @@ async def the_seeds_event(buyer: Buyer, others: OtherServices, **more: Any) -> N
     await others.send(CART_ITEM_OUT_OF_STOCK, body | more, key=cart["_id"])
 
 
-async def test_an_items_status_and_reason_are_set_and_nothing_is_removed(
+async def test_a_line_gets_status_and_reason_and_stays_in_the_cart(
     buyer: Buyer, others: OtherServices
 ) -> None:
     before = (await buyer.get()).json()
-    await the_seeds_event(buyer, others)
+    await documented_event(buyer, others)
     await is_shown(buyer, "out_of_stock", "Discontinued")
     after = (await buyer.get()).json()
     assert (after["quantity"], after["totalPrice"]) == (before["quantity"], before["totalPrice"])
@@ -62,29 +62,27 @@ async def test_an_items_status_and_reason_are_set_and_nothing_is_removed(
     assert await buyer.shop.units("headphones") == (8, 2, 0)
 
 
-async def test_the_version_goes_up_so_that_no_cache_shows_the_old_cart(
+async def test_stock_news_raise_the_version_so_that_caches_are_invalid(
     buyer: Buyer, others: OtherServices
 ) -> None:
     before = await buyer.get()  # cached now
-    await the_seeds_event(buyer, others)
+    await documented_event(buyer, others)
     await is_shown(buyer, "out_of_stock", "Discontinued")
     after = await buyer.get()
     assert after.json()["version"] == before.json()["version"] + 1
     assert after.headers["ETag"] != before.headers["ETag"]
-    told = [event.value["version"] for event in await buyer.shop.events()]
-    assert after.json()["version"] not in told  # consumers of ours learn of units, not of this
+    published = [event.value["version"] for event in await buyer.shop.events()]
+    assert after.json()["version"] not in published  # events report changes of units only
 
 
-async def test_the_same_event_again_marks_nothing_again(
-    buyer: Buyer, others: OtherServices
-) -> None:
+async def test_a_repeated_event_marks_nothing(buyer: Buyer, others: OtherServices) -> None:
     for _ in range(2):
-        await the_seeds_event(buyer, others, eventId="event-1")
+        await documented_event(buyer, others, eventId="event-1")
     await is_shown(buyer, "out_of_stock", "Discontinued")
     await others.back_in_stock(buyer.shop, "headphones")
     await is_shown(buyer, "available", None)
-    await the_seeds_event(buyer, others, eventId="event-1")
-    await the_seeds_event(
+    await documented_event(buyer, others, eventId="event-1")
+    await documented_event(
         buyer, others, eventId="event-2", unavailableItems=[{"productId": "lamp"}]
     )
     await is_shown(buyer, "out_of_stock", "Out of stock", product_id="lamp")
@@ -106,7 +104,7 @@ async def test_a_product_is_marked_in_all_carts_that_have_it(
         await is_shown(each, "available", None)
 
 
-async def test_where_only_the_product_is_known_all_stores_are_looked_through(
+async def test_an_event_without_a_store_marks_the_product_in_all_stores(
     world: Any, others: OtherServices
 ) -> None:
     shops = [Shop(world), Shop(world)]
@@ -120,14 +118,14 @@ async def test_where_only_the_product_is_known_all_stores_are_looked_through(
         await is_shown(each, "out_of_stock", "Out of stock", product_id=product_id)
 
 
-async def test_the_next_successful_reserve_makes_a_line_available(
+async def test_a_line_is_available_again_after_the_next_successful_reserve(
     buyer: Buyer, others: OtherServices
 ) -> None:
-    await the_seeds_event(buyer, others)
+    await documented_event(buyer, others)
     await is_shown(buyer, "out_of_stock", "Discontinued")
     assert (await buyer.add("headphones", 1)).status_code == 201
     assert await shown(buyer) == ("available", None)
-    await the_seeds_event(buyer, others)
+    await documented_event(buyer, others)
     await is_shown(buyer, "out_of_stock", "Discontinued")
     cart = (await buyer.get()).json()
     url = f"/api/v1/cart/{cart['_id']}"
@@ -137,13 +135,13 @@ async def test_the_next_successful_reserve_makes_a_line_available(
         answer = await buyer.shop.world.http.put(url, json=body, headers=buyer.headers)
         assert answer.status_code == 200
 
-    await set_to(1)  # nothing was reserved for that
+    await set_to(1)  # this reserves nothing
     assert await shown(buyer) == ("out_of_stock", "Discontinued")
     await set_to(4)
     assert await shown(buyer) == ("available", None)
 
 
-async def test_news_that_come_late_do_not_undo_what_is_newer(
+async def test_an_older_event_does_not_replace_a_newer_one(
     buyer: Buyer, others: OtherServices
 ) -> None:
     shop = buyer.shop
@@ -154,25 +152,25 @@ async def test_news_that_come_late_do_not_undo_what_is_newer(
         timestamp=now + 2_000,
     )
 
-    async def noted() -> None:
+    async def applied() -> None:
         cart = await buyer.cart()
         assert cart is not None
         line = cart.line("headphones")
         assert line is not None
         assert line.availability_at is not None
 
-    await eventually(noted)
+    await eventually(applied)
     await others.send(
         CART_ITEM_OUT_OF_STOCK,
         {"productId": "headphones", "storeId": shop.store_id},
         timestamp=now + 1_000,
     )
-    await others.out_of_stock(shop, "lamp")  # it comes later than both
+    await others.out_of_stock(shop, "lamp")  # processed after both
     await is_shown(buyer, "out_of_stock", "Out of stock", product_id="lamp")
     assert await shown(buyer) == ("available", None)
 
 
-async def test_old_news_do_not_mark_a_cart_that_came_later(
+async def test_an_event_older_than_the_line_does_not_mark_it(
     shop: Shop, others: OtherServices
 ) -> None:
     earlier = milliseconds() - 60_000
@@ -188,10 +186,10 @@ async def test_old_news_do_not_mark_a_cart_that_came_later(
     assert await shown(buyer) == ("available", None)
 
 
-async def test_an_unknown_cart_is_nothing_to_do(buyer: Buyer, others: OtherServices) -> None:
-    nobodys = "0123456789abcdef01234567"
-    body = {"cartId": nobodys, "unavailableItems": [{"productId": "headphones"}]}
-    await others.send(CART_ITEM_OUT_OF_STOCK, body, key=nobodys)
-    await the_seeds_event(buyer, others)
+async def test_an_event_of_an_unknown_cart_is_ignored(buyer: Buyer, others: OtherServices) -> None:
+    unknown = "0123456789abcdef01234567"
+    body = {"cartId": unknown, "unavailableItems": [{"productId": "headphones"}]}
+    await others.send(CART_ITEM_OUT_OF_STOCK, body, key=unknown)
+    await documented_event(buyer, others)
     await is_shown(buyer, "out_of_stock", "Discontinued")
-    assert await others.letters(nobodys) == []
+    assert await others.letters(unknown) == []

@@ -1,4 +1,4 @@
-"""The consumer process: killed anywhere, stopped, without its broker: each event has one effect."""
+"""The consumer process, killed, stopped or without a server: each event has one effect."""
 
 import asyncio
 import json
@@ -13,11 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 
 from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
-from tests.support.consumer_under_test import MOMENTS, PARKING_MOMENTS, VARIABLE
+from models.operations import ClearCart
+from tests.support.crashing_consumer import MOMENTS, PARKING_MOMENTS, VARIABLE
 from tests.support.events import OtherServices, other_services
+from tests.support.metrics import scrape_port
 from tests.support.outages import down
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
@@ -27,8 +30,8 @@ JOIN_SECONDS = 30.0
 
 
 @dataclass
-class Mortal:
-    """A consumer of its own group that is started again when it has died."""
+class RestartedConsumer:
+    """A consumer process with its own group, started again after each kill."""
 
     stack: Stack
     folder: Path
@@ -44,8 +47,8 @@ class Mortal:
     def moment(self) -> Path:
         return self.folder / "moment"
 
-    async def live(self) -> None:
-        """Starts it, and again whenever it was killed; returns when it has ended otherwise."""
+    async def run(self) -> None:
+        """Starts the process, again after each kill; returns when it ends by itself."""
         while True:
             env = {
                 **self.stack.env,
@@ -55,7 +58,7 @@ class Mortal:
             }
             with self.log.open("ab") as log:
                 self.process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "tests.support.consumer_under_test"),
+                    *(sys.executable, "-m", "tests.support.crashing_consumer"),
                     env=env,
                     stdout=log,
                     stderr=log,
@@ -66,7 +69,7 @@ class Mortal:
             self.deaths += 1
 
     async def dies_at(self, moment: str) -> None:
-        """At the next such moment."""
+        """Lets the process die at the next such moment."""
         self.moment.write_text(moment)
 
     async def has_died(self, times: int) -> None:
@@ -77,19 +80,19 @@ class Mortal:
 
 
 @pytest.fixture
-async def mortal(stack: Stack, tmp_path: Path) -> AsyncIterator[Mortal]:
-    """In the place of the stack's own consumer, which would do its work."""
+async def consumer(stack: Stack, tmp_path: Path) -> AsyncIterator[RestartedConsumer]:
+    """Replaces the stack's consumer, which is stopped meanwhile."""
     async with down(stack, "consumer"):
-        consumer = Mortal(stack, tmp_path)
-        living = asyncio.create_task(consumer.live())
+        restarted = RestartedConsumer(stack, tmp_path)
+        running = asyncio.create_task(restarted.run())
         try:
-            yield consumer
+            yield restarted
         finally:
-            living.cancel()
-            await asyncio.gather(living, return_exceptions=True)
-            if consumer.process is not None and consumer.process.returncode is None:
-                consumer.process.kill()
-                await consumer.process.wait()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            if restarted.process is not None and restarted.process.returncode is None:
+                restarted.process.kill()
+                await restarted.process.wait()
 
 
 async def with_units(shop: Shop) -> tuple[Buyer, str]:
@@ -112,21 +115,21 @@ async def sold(shop: Shop, units: int) -> None:
 ONE = [{"productId": "headphones", "quantity": 1}]
 
 
-async def test_killed_at_any_moment_it_takes_each_event_once(
-    shop: Shop, mortal: Mortal, others: OtherServices
+async def test_each_event_has_one_effect_wherever_the_consumer_is_killed(
+    shop: Shop, consumer: RestartedConsumer, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 100)
     buyers = []
     for number, moment in enumerate(MOMENTS):
-        await mortal.dies_at(moment)
+        await consumer.dies_at(moment)
         buyer, cart_id = await with_units(shop)
         await others.order(buyer, cart_id, items=ONE)
-        await mortal.has_died(number + 1)
+        await consumer.has_died(number + 1)
         buyers.append(buyer)
     for number, moment in enumerate(PARKING_MOMENTS, len(MOMENTS)):
-        await mortal.dies_at(moment)
+        await consumer.dies_at(moment)
         await others.send(ORDER_COMPLETED, b"{", key=f"{shop.store_id}-{moment}")
-        await mortal.has_died(number + 1)
+        await consumer.has_died(number + 1)
     for buyer in buyers:
         await eventually(partial(one_unit_sold, buyer), timeout=JOIN_SECONDS)
 
@@ -144,59 +147,61 @@ async def test_killed_at_any_moment_it_takes_each_event_once(
     await eventually(consistent)
 
 
-async def test_a_new_group_reads_everything_again_and_nothing_happens(
-    shop: Shop, mortal: Mortal, others: OtherServices
+async def test_a_new_group_reads_all_events_again_without_effect(
+    shop: Shop, consumer: RestartedConsumer, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 100)
     first, cart_id = await with_units(shop)
     order_id = await others.order(first, cart_id, items=ONE)
 
-    async def told(*events: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in mortal.log.read_text().splitlines()]
+    async def logged(*events: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in consumer.log.read_text().splitlines()]
         said = [line for line in lines if line.get("orderId") == order_id]
         assert [line["event"] for line in said] == [*events]
         return said
 
-    # Its effect is there before the consumer has heard of it.
-    await eventually(partial(told, "cart_cleared"), timeout=JOIN_SECONDS)
+    # The effect is stored before the consumer logs it.
+    await eventually(partial(logged, "cart_cleared"), timeout=JOIN_SECONDS)
     await one_unit_sold(first)
-    await mortal.dies_at("before take")
-    mortal.group = f"{mortal.group}-again"
+    await consumer.dies_at("before take")
+    consumer.group = f"{consumer.group}-again"
     second, cart_id = await with_units(shop)
     await others.order(second, cart_id, items=ONE)
     await eventually(lambda: one_unit_sold(second), timeout=JOIN_SECONDS)
-    read_again = partial(told, "cart_cleared", "order_without_effect")
+    read_again = partial(logged, "cart_cleared", "order_without_effect")
     said = await eventually(read_again, timeout=JOIN_SECONDS)
     assert said[1]["outcome"] == "replayed"
     await one_unit_sold(first)
     await eventually(partial(sold, shop, 2))
 
 
-async def test_sigterm_ends_it_when_what_it_began_is_done(
-    shop: Shop, mortal: Mortal, others: OtherServices
+async def test_sigterm_stops_the_consumer_after_its_open_events(
+    shop: Shop, consumer: RestartedConsumer, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 100)
     first, cart_id = await with_units(shop)
     await others.order(first, cart_id, items=ONE)
     await eventually(lambda: one_unit_sold(first), timeout=JOIN_SECONDS)
-    assert mortal.process is not None
+    assert consumer.process is not None
     buyers = [await with_units(shop) for _ in range(5)]
     for buyer, cart_id in buyers:
         await others.order(buyer, cart_id, items=ONE)
-    mortal.process.terminate()
+    consumer.process.terminate()
     async with asyncio.timeout(15):
-        assert await mortal.process.wait() == 0
-    log = mortal.log.read_text()
+        assert await consumer.process.wait() == 0
+    log = consumer.log.read_text()
     assert '"event":"consumer_stopped"' in log
-    again = asyncio.create_task(mortal.live())
+    again = asyncio.create_task(consumer.run())
     for buyer, _ in buyers:
         await eventually(partial(one_unit_sold, buyer), timeout=JOIN_SECONDS)
     again.cancel()
     await eventually(partial(sold, shop, 6))
 
 
-async def test_when_its_broker_comes_back_empty_it_goes_on(shop: Shop, stack: Stack) -> None:
-    """The stand-in for Kafka begins at offset 0 again; Kafka itself is in `tests/kafka`."""
+async def test_the_consumer_continues_when_its_broker_comes_back_empty(
+    shop: Shop, stack: Stack
+) -> None:
+    """The stand-in for Kafka begins at offset 0 again; `tests/kafka` has Apache Kafka."""
     await shop.stock("headphones", 100)
     async with down(stack, "kafka"):
         buyer, cart_id = await with_units(shop)
@@ -205,15 +210,49 @@ async def test_when_its_broker_comes_back_empty_it_goes_on(shop: Shop, stack: St
         await eventually(lambda: one_unit_sold(buyer), timeout=60)
 
 
-async def test_without_temporal_or_mongodb_events_wait_and_none_is_parked(
+async def retries(stack: Stack) -> float:
+    """How often the stack's consumer has retried an event."""
+    page = await scrape_port(stack.settings.consumer_metrics_port)
+    return page("cart_event_consume_retries_total")
+
+
+async def test_without_temporal_an_event_is_retried_until_it_has_its_effect(
     shop: Shop, stack: Stack, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 100)
-    for name in ("mongodb", "temporal", "worker"):
-        buyer, cart_id = await with_units(shop)
-        async with down(stack, name):
-            await others.order(buyer, cart_id, items=ONE)
-            await asyncio.sleep(1)  # long enough to try, and to give up if it did
-        await eventually(partial(one_unit_sold, buyer), timeout=60)
-        assert await others.letters(cart_id) == []
+    buyer, cart_id = await with_units(shop)
+    before = await retries(stack)
+
+    async def retried() -> None:
+        assert await retries(stack) > before
+
+    async with down(stack, "temporal"):
+        await others.order(buyer, cart_id, items=ONE)
+        await eventually(retried, timeout=JOIN_SECONDS)
+    await eventually(partial(one_unit_sold, buyer), timeout=60)
+    assert await others.letters(cart_id) == []
+    await eventually(shop.assert_consistent)
+
+
+@pytest.mark.parametrize("name", ["mongodb", "worker"])
+async def test_without_mongodb_or_a_worker_an_event_has_its_effect_later(
+    shop: Shop, stack: Stack, others: OtherServices, name: str
+) -> None:
+    await shop.stock("headphones", 100)
+    buyer, cart_id = await with_units(shop)
+
+    saga = shop.world.temporal.get_workflow_handle(buyer.workflow_id)
+
+    async def added() -> None:
+        assert (await saga.describe()).status is WorkflowExecutionStatus.COMPLETED
+
+    async def started() -> None:
+        assert (await saga.describe()).workflow_type == ClearCart.name
+
+    await eventually(added)
+    async with down(stack, name):
+        await others.order(buyer, cart_id, items=ONE)
+        await eventually(started, timeout=JOIN_SECONDS)
+    await eventually(partial(one_unit_sold, buyer), timeout=60)
+    assert await others.letters(cart_id) == []
     await eventually(shop.assert_consistent)

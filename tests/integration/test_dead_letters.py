@@ -1,4 +1,4 @@
-"""Messages that cannot be used: parked with the reason, and looked after by `cart dlq`."""
+"""Messages that cannot be used become dead letters with a reason; `cart dlq` manages them."""
 
 import json
 import time
@@ -19,12 +19,12 @@ A_CART = "0123456789abcdef01234567"
 
 
 async def parked(others: OtherServices, key: str, count: int = 1) -> list[Letter]:
-    async def so() -> list[Letter]:
+    async def enough() -> list[Letter]:
         letters = await others.letters(key)
         assert len(letters) >= count
         return letters
 
-    return await eventually(so)
+    return await eventually(enough)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def parked(others: OtherServices, key: str, count: int = 1) -> list[Letter
         (INVENTORY_BACK_IN_STOCK, {"productId": "a b"}, "invalid", "productId: String should"),
     ],
 )
-async def test_what_cannot_be_read_is_parked_with_the_reason(
+async def test_an_unreadable_message_becomes_a_dead_letter_with_its_reason(
     shop: Shop, others: OtherServices, *, topic: str, value: Any, error: str, detail: str
 ) -> None:
     key = f"{shop.store_id}-key"
@@ -53,7 +53,7 @@ async def test_what_cannot_be_read_is_parked_with_the_reason(
 
 
 @pytest.mark.parametrize("size", [MAX_EVENT_BYTES, MIB - 4096])
-async def test_what_is_too_large_is_parked_as_a_sample(
+async def test_the_dead_letter_of_an_oversized_message_has_its_beginning(
     shop: Shop, others: OtherServices, size: int
 ) -> None:
     key = f"{shop.store_id}-key"
@@ -65,7 +65,9 @@ async def test_what_is_too_large_is_parked_as_a_sample(
     assert letter.value.startswith(b'{"filling": "xxx')
 
 
-async def test_a_field_that_nobody_knows_is_no_reason(shop: Shop, others: OtherServices) -> None:
+async def test_a_message_with_unknown_fields_is_processed(
+    shop: Shop, others: OtherServices
+) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     cart_id = (await buyer.add()).json()["_id"]
@@ -77,16 +79,16 @@ async def test_a_field_that_nobody_knows_is_no_reason(shop: Shop, others: OtherS
     await eventually(cleared)
 
 
-async def test_a_poison_message_hardly_delays_what_comes_behind_it(
+async def test_unusable_messages_hardly_delay_the_ones_behind_them(
     shop: Shop, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 100)
     buyers = [shop.buyer() for _ in range(2)]
     carts = [(await buyer.add()).json()["_id"] for buyer in buyers]
     took = []
-    for buyer, cart_id, poisons in zip(buyers, carts, (0, 20), strict=True):
+    for buyer, cart_id, unusable in zip(buyers, carts, (0, 20), strict=True):
         begun = time.monotonic()
-        for _ in range(poisons):  # the same key: the same partition
+        for _ in range(unusable):  # the same key: the same partition
             await others.send(ORDER_COMPLETED, b"{", key=cart_id)
         await others.order(buyer, cart_id)
 
@@ -95,17 +97,17 @@ async def test_a_poison_message_hardly_delays_what_comes_behind_it(
 
         await eventually(cleared, interval=0.02)
         took.append(time.monotonic() - begun)
-    assert took[1] < took[0] + 20  # a second for each; it is mostly some milliseconds
+    assert took[1] < took[0] + 20  # a second for each, on a busy machine
 
 
-async def test_letters_are_listed_shown_replayed_and_dropped(
+async def test_dead_letters_are_listed_shown_replayed_and_dropped(
     shop: Shop, others: OtherServices
 ) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     cart_id = (await buyer.add()).json()["_id"]
     for _ in range(2):
-        await others.order(buyer, cart_id, userId="somebody-else")
+        await others.order(buyer, cart_id, userId="another-user")
     letters = await parked(others, cart_id, 2)
 
     async def dlq(*words: str) -> Any:
@@ -125,7 +127,7 @@ async def test_letters_are_listed_shown_replayed_and_dropped(
     assert (await dlq("list", "--key", cart_id))["count"] == 2
 
     assert (await dlq("replay", first))["replayed"] == [first]
-    third = (await parked(others, cart_id, 3))[2]  # it is as wrong as before
+    third = (await parked(others, cart_id, 3))[2]  # the replay fails in the same way
     assert third.value == letters[0].value
     dropped = await dlq("drop", second, third.id, "--reason", "a test order")
     assert dropped["dropped"] == [second, third.id]
@@ -140,10 +142,10 @@ async def test_letters_are_listed_shown_replayed_and_dropped(
     assert (ran.code, "wrong_owner (dropped)" in ran.output) == (0, True), ran.output
 
 
-async def test_a_letter_that_can_be_used_by_now_has_its_effect_once(
+async def test_a_replayed_dead_letter_has_its_effect_once(
     shop: Shop, others: OtherServices
 ) -> None:
-    """The order names a cart of a user who had none in this store; then it is theirs."""
+    """The order named the wrong store; a correct order with its id is applied before the replay."""
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     cart_id = (await buyer.add(quantity=3)).json()["_id"]

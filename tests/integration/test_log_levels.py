@@ -1,4 +1,4 @@
-"""A log level that was asked for reaches every process, and is gone when its time is over."""
+"""An override of the log level reaches every process, and ends after its time."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
-def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_levels, "LOOK_SECONDS", 0.02)
 
 
@@ -21,20 +21,20 @@ def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def redis(world: World) -> AsyncIterator[RedisPool]:
     pool = RedisPool(world.settings.redis)
     yield pool
-    async with pool.asked("log_level") as client:
+    async with pool.client("log_level") as client:
         await client.delete(log_levels.KEY)
     await pool.close()
 
 
-class Process:
-    """A process as far as it follows: `levels` are what it has logged at, one after the other."""
+class LevelFollower:
+    """A process that follows the override; `levels` are its log levels so far."""
 
     def __init__(self, redis: RedisPool) -> None:
         self.levels = ["error"]
         self._levels = LogLevels(redis, usual="error", apply=self.levels.append)
-        self.ask = self._levels.ask
+        self.ask = self._levels.override
 
-    async def __aenter__(self) -> "Process":
+    async def __aenter__(self) -> "LevelFollower":
         self._levels.open()
         return self
 
@@ -48,62 +48,62 @@ class Process:
         await eventually(reached)
 
 
-async def test_every_process_follows_and_goes_back_when_the_time_is_over(redis: RedisPool) -> None:
-    async with Process(redis) as asked, Process(redis) as other:
+async def test_every_process_follows_an_override_until_its_end(redis: RedisPool) -> None:
+    async with LevelFollower(redis) as asked, LevelFollower(redis) as other:
         await asked.ask("debug", seconds=60)
-        assert asked.levels == ["error", "debug"]  # who is asked need not look
+        assert asked.levels == ["error", "debug"]  # applied at once
         await other.comes_to("error", "debug")
         await other.ask("debug", seconds=1)
         await asked.comes_to("error", "debug", "error")
         await other.comes_to("error", "debug", "error")
 
 
-async def test_a_process_that_starts_later_follows_too(redis: RedisPool) -> None:
-    await Process(redis).ask("debug", seconds=60)
-    async with Process(redis) as later:
+async def test_a_process_that_starts_later_follows_the_override(redis: RedisPool) -> None:
+    await LevelFollower(redis).ask("debug", seconds=60)
+    async with LevelFollower(redis) as later:
         await later.comes_to("error", "debug")
 
 
-async def test_a_later_wish_replaces_the_earlier(redis: RedisPool) -> None:
-    async with Process(redis) as process, Process(redis) as other:
+async def test_a_later_override_replaces_an_earlier_one(redis: RedisPool) -> None:
+    async with LevelFollower(redis) as process, LevelFollower(redis) as other:
         await process.ask("debug", seconds=60)
         await other.comes_to("error", "debug")
         await process.ask("warn", seconds=60)
         await other.comes_to("error", "debug", "warn")
 
 
-async def test_without_redis_it_goes_back_all_the_same(redis: RedisPool) -> None:
-    process = Process(redis)
+async def test_an_override_ends_also_without_redis(redis: RedisPool) -> None:
+    process = LevelFollower(redis)
     await process.ask("debug", seconds=1)
-    away = RedisPool(SecretStr("redis://127.0.0.1:1/0"))
-    process._levels._redis = away
+    unreachable = RedisPool(SecretStr("redis://127.0.0.1:1/0"))
+    process._levels._redis = unreachable
     async with process:
         await process.comes_to("error", "debug", "error")
-    await away.close()
+    await unreachable.close()
 
 
-async def test_what_cannot_be_read_changes_nothing(redis: RedisPool) -> None:
-    async with Process(redis) as process, Process(redis) as other:
+async def test_an_unreadable_override_restores_the_usual_level(redis: RedisPool) -> None:
+    async with LevelFollower(redis) as process, LevelFollower(redis) as other:
         await process.ask("debug", seconds=60)
         await other.comes_to("error", "debug")
-        async with redis.asked("log_level") as client:
+        async with redis.client("log_level") as client:
             await client.set(log_levels.KEY, '{"level": "loud"}')
         await other.comes_to("error", "debug", "error")
         await process.ask("debug", seconds=60)
         await other.comes_to("error", "debug", "error", "debug")
 
 
-async def test_the_running_processes_are_told(shop: Shop, redis: RedisPool) -> None:
-    """The stack's processes log at debug; what they make of another level stands in their logs."""
+async def test_the_running_processes_follow_the_override(shop: Shop, redis: RedisPool) -> None:
+    """Each process of the stack logs the new level."""
     admin = shop.buyer(role="admin")
     answer = await shop.world.http.post(
         "/admin/log-level", headers=admin.headers, json={"level": "info", "ttlSeconds": 60}
     )
     assert answer.status_code == 200, answer.text
 
-    async def told() -> None:
+    async def followed() -> None:
         for process in ("api", "worker", "consumer"):
             [log] = shop.world.settings.local_dir.rglob(f"{process}.log")
             assert "Log level is info" in log.read_text(), process
 
-    await eventually(told)
+    await eventually(followed)

@@ -1,4 +1,4 @@
-"""`/metrics` of the running processes: the numbers are those of what has happened."""
+"""`/metrics` of the running processes counts what happened."""
 
 import asyncio
 import re
@@ -11,16 +11,17 @@ import pytest
 from adapters.mongo.figures import FigureStore
 from dev.stack.stack import Stack
 from models.events import CART_CLEARED, CART_ITEM_ADDED, ORDER_COMPLETED
+from models.operations import AddItem, ClearCart
 from settings import Settings
 from telemetry.metrics import CATALOG
+from tests.support.carts import forget_cached
 from tests.support.events import other_services
-from tests.support.metrics import Service, scrape
+from tests.support.metrics import ServiceNumbers, scrape
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
-from workflows import ids
 
-ADD = {"operation": ids.ADD_ITEM}
-CLEAR = {"operation": ids.CLEAR_CART}
+ADD = {"operation": AddItem.name}
+CLEAR = {"operation": ClearCart.name}
 CONTRACT = (
     "cart_operation_duration_milliseconds_bucket",
     "cart_operation_count_total",
@@ -43,21 +44,21 @@ NOT_OURS = ("python_", "process_", "temporal_")
 
 
 @dataclass
-class Day:
-    """What has happened, and the numbers from before."""
+class CountedTraffic:
+    """Traffic that has ended, and the numbers from before it."""
 
     settings: Settings
-    before: Service
+    before: ServiceNumbers
     busy: int
     repeated: int
 
-    async def numbers(self) -> Service:
-        """What has been counted since."""
+    async def numbers(self) -> ServiceNumbers:
+        """The increase of the numbers since then."""
         return (await scrape(self.settings)).since(self.before)
 
 
-async def at_rest(settings: Settings) -> Service:
-    """The numbers once nothing is under way any more."""
+async def at_rest(settings: Settings) -> ServiceNumbers:
+    """The numbers; asserts that no event or effect is pending."""
     now = await scrape(settings)
     assert now.consumer("cart_event_consume_lag") == 0
     assert now.worker("cart_outbox_pending") == now.worker("cart_outbox_oldest_age_seconds") == 0
@@ -65,8 +66,8 @@ async def at_rest(settings: Settings) -> Service:
 
 
 @pytest.fixture(scope="module")
-async def day(world: World, stack: Stack) -> Day:
-    """Two adds, a refusal, a crowd of one key, an undo, two reads, an order, a dead letter."""
+async def traffic(world: World, stack: Stack) -> CountedTraffic:
+    """Two adds, a refusal, a crowd of one key, an undo, reads, an order, a dead letter."""
     shop = Shop(world)
     await shop.stock("headphones", 10)
     await shop.stock("rare", 1)
@@ -76,14 +77,16 @@ async def day(world: World, stack: Stack) -> Day:
     assert added.status_code == 201
     assert (await buyer.add("rare", 2)).json()["code"] == "insufficient_stock"
 
-    # One key several times at once: one is carried out, the others are told so, one way or another.
+    # Of four requests with one key one is performed, the others get 409 or its reply.
     key = uuid4().hex
     await shop.fault("reserve", "delay", seconds=0.5)
-    crowd = await asyncio.gather(*(buyer.add(key=key) for _ in range(4)))
-    busy = sum(answer.status_code == 409 for answer in crowd)
-    repeated = sum("Idempotent-Replayed" in answer.headers for answer in crowd)
+    answers = await asyncio.gather(*(buyer.add(key=key) for _ in range(4)))
+    busy = sum(answer.status_code == 409 for answer in answers)
+    repeated = sum("Idempotent-Replayed" in answer.headers for answer in answers)
     assert busy + repeated == 3
 
+    assert (await buyer.get()).status_code == 200
+    await forget_cached(shop, buyer.user_id)
     assert (await buyer.get()).status_code == 200
     assert (await shop.buyer().get()).status_code == 404
     await shop.fault("reserve", "error", times=3)
@@ -92,39 +95,43 @@ async def day(world: World, stack: Stack) -> Day:
     async with other_services(stack.settings) as others:
         await others.send(ORDER_COMPLETED, b"{", key=shop.store_id)
         await others.order(buyer, added.json()["_id"])
-    return Day(world.settings, before, busy, repeated)
+    return CountedTraffic(world.settings, before, busy, repeated)
 
 
-async def test_operations_are_counted_as_their_callers_saw_them(day: Day) -> None:
-    now = (await day.numbers()).api
-    ended = {"committed": 2, "rejected": 1, "busy": day.busy, "replayed": day.repeated}
-    assert now.by("outcome", "cart_operation_count_total", **ADD) == some(ended | {"aborted": 1})
+async def test_operations_are_counted_by_the_reply_to_their_caller(traffic: CountedTraffic) -> None:
+    now = (await traffic.numbers()).api
+    ended = {"committed": 2, "rejected": 1, "busy": traffic.busy, "replayed": traffic.repeated}
+    assert now.by("outcome", "cart_operation_count_total", **ADD) == not_zero(
+        ended | {"aborted": 1}
+    )
     assert now("cart_operation_duration_milliseconds_count", **ADD) == 4 + 3
-    errors = {"insufficient_stock": 1, "busy": day.busy, "inventory_unavailable": 1}
-    assert now.by("error", "cart_operation_errors_total", **ADD) == some(errors)
-    assert now("cart_lock_acquisition_failure_total", error="busy") == day.busy
+    errors = {"insufficient_stock": 1, "busy": traffic.busy, "inventory_unavailable": 1}
+    assert now.by("error", "cart_operation_errors_total", **ADD) == not_zero(errors)
+    assert now("cart_lock_acquisition_failure_total", error="busy") == traffic.busy
 
 
-async def test_requests_are_counted_by_route_and_status(day: Day) -> None:
-    now = (await day.numbers()).api
+async def test_requests_are_counted_by_route_and_status(traffic: CountedTraffic) -> None:
+    now = (await traffic.numbers()).api
     counted = now.by(
         "http_response_status_code",
         "http_server_request_duration_seconds_count",
         http_route="/api/v1/cart/{storeId}/store",
         http_request_method="POST",
     )
-    assert counted == some({"201": 2 + day.repeated, "200": 1, "409": day.busy, "503": 1})
+    assert counted == not_zero(
+        {"201": 2 + traffic.repeated, "200": 1, "409": traffic.busy, "503": 1}
+    )
     assert now("cart_cache_hit_total") == now("cart_cache_miss_total") == 1
 
 
-async def test_sagas_are_counted_once_and_so_is_what_they_did(day: Day) -> None:
+async def test_sagas_and_their_calls_are_counted_once(traffic: CountedTraffic) -> None:
     async def counted() -> None:
-        service = await day.numbers()
+        service = await traffic.numbers()
         now = service.worker
         sagas = now.by("outcome", "cart_saga_count_total", **ADD)
         assert service.api("cart_lock_acquisition_success_total") == sum(sagas.values())
-        # By a request that came between the answer of another and its record.
-        assert sagas.pop("replayed", 0) <= day.repeated
+        # A request may arrive between the reply of another and its record.
+        assert sagas.pop("replayed", 0) <= traffic.repeated
         assert sagas == {"committed": 2, "rejected": 1, "aborted": 1}
         assert now("cart_saga_count_total", outcome="committed", **CLEAR) == 1
         undone = now.by("reason", "cart_saga_undo_count_total", **ADD)
@@ -138,7 +145,7 @@ async def test_sagas_are_counted_once_and_so_is_what_they_did(day: Day) -> None:
             dependency="inventory",
             call="reserve",
         )
-        assert calls["ok"] == 3  # the refusal is an answer
+        assert calls["ok"] == 3  # a refusal is a successful call
         assert missed["insufficient_stock"] == 1
         assert missed["unavailable"] >= calls["unavailable"] >= 1
         assert now("cart_event_publish_success_total", topic=CART_ITEM_ADDED) == 2
@@ -147,19 +154,19 @@ async def test_sagas_are_counted_once_and_so_is_what_they_did(day: Day) -> None:
     await eventually(counted)
 
 
-async def test_consumed_events_are_counted_when_they_are_dealt_with(day: Day) -> None:
+async def test_consumed_events_are_counted_after_their_effect(traffic: CountedTraffic) -> None:
     async def counted() -> None:
-        now = (await day.numbers()).consumer
+        now = (await traffic.numbers()).consumer
         assert now("cart_operation_count_total", outcome="committed", **CLEAR) == 1
         topic = {"topic": ORDER_COMPLETED}
         assert now("cart_event_consume_handled_total", **topic) == 1
         assert now("cart_event_consume_parked_total", error="malformed", **topic) == 1
 
     await eventually(counted)
-    await eventually(lambda: at_rest(day.settings))
+    await eventually(lambda: at_rest(traffic.settings))
 
 
-async def test_the_figures_of_the_business_are_the_latest(day: Day, shop: Shop) -> None:
+async def test_the_latest_business_figures_are_shown(traffic: CountedTraffic, shop: Shop) -> None:
     await shop.stock("headphones", 10)
     await shop.buyer().add(quantity=3)
     store = FigureStore()
@@ -167,7 +174,7 @@ async def test_the_figures_of_the_business_are_the_latest(day: Day, shop: Shop) 
     await store.keep(figures)
 
     async def shown() -> None:
-        now = (await scrape(day.settings)).worker
+        now = (await scrape(traffic.settings)).worker
         stored = await store.latest()
         assert stored is not None
         assert now("cart_items_total") == stored.items_total >= 3
@@ -177,17 +184,19 @@ async def test_the_figures_of_the_business_are_the_latest(day: Day, shop: Shop) 
     await eventually(shown)
 
 
-async def test_every_name_of_the_contract_is_shown(day: Day) -> None:
+async def test_every_metric_of_the_contract_is_shown(traffic: CountedTraffic) -> None:
     async def shown() -> None:
-        now = await scrape(day.settings)
+        now = await scrape(traffic.settings)
         names = now.api.names | now.worker.names
         assert [name for name in CONTRACT if name not in names] == []
 
     await eventually(shown)
 
 
-async def test_nothing_is_shown_but_what_is_known_with_labels_that_are_known(day: Day) -> None:
-    now = await scrape(day.settings)
+async def test_only_known_metrics_and_labels_are_shown(
+    traffic: CountedTraffic,
+) -> None:
+    now = await scrape(traffic.settings)
     known = {metric.shown_as: metric for metric in CATALOG.values()}
     for process in ("api", "worker", "consumer"):
         page = getattr(now, process)
@@ -200,11 +209,11 @@ async def test_nothing_is_shown_but_what_is_known_with_labels_that_are_known(day
             assert process in metric.shown_by, name
 
 
-async def test_no_label_tells_whose_cart_it_is(day: Day, shop: Shop) -> None:
+async def test_no_label_contains_an_id(traffic: CountedTraffic, shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     cart = (await buyer.add(quantity=1)).json()["_id"]
-    now = await scrape(day.settings)
+    now = await scrape(traffic.settings)
     values = {
         value
         for page in (now.api, now.worker, now.consumer)
@@ -215,14 +224,14 @@ async def test_no_label_tells_whose_cart_it_is(day: Day, shop: Shop) -> None:
         assert not [value for value in values if secret in value]
 
 
-async def test_temporals_own_metrics_stand_beside_them(day: Day) -> None:
-    now = await scrape(day.settings)
-    assert now.worker("temporal_workflow_completed_total", workflow_type=ids.ADD_ITEM) > 0
+async def test_temporals_own_metrics_stand_beside_them(traffic: CountedTraffic) -> None:
+    now = await scrape(traffic.settings)
+    assert now.worker("temporal_workflow_completed_total", workflow_type=AddItem.name) > 0
     assert now.worker("temporal_local_activity_execution_latency_seconds_count") > 0
     assert now.api("temporal_request_total", operation="StartWorkflowExecution") > 0
     assert now.consumer("temporal_request_total", operation="StartWorkflowExecution") > 0
 
 
-def some(counts: dict[str, int]) -> dict[str, int]:
-    """Those that are not 0."""
+def not_zero(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that are not 0."""
     return {name: count for name, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""Two shoppers' carts against a plain model: whatever they do, the service does the same."""
+"""Random operations of two shoppers have the same effect on the service and on a plain model."""
 
 import time
 from decimal import Decimal
@@ -25,9 +25,9 @@ SETTLE_SECONDS = 20
 
 
 class Shopping(RuleBasedStateMachine):
-    """The model is a dictionary for each cart, and what is left of each product."""
+    """The model: a dictionary for each cart, and the available units of each product."""
 
-    service: Settings  # set before the machine is run
+    service: Settings  # set by the test
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Shopping(RuleBasedStateMachine):
         assert answer.status_code == 200
         self.left[product] += cart["lines"].pop(product)[0]
         cart["version"] += 1
-        self.units_are_back()
+        self.wait_for_released_units()
 
     @rule(user=USERS)
     def clear(self, user: str) -> None:
@@ -111,10 +111,10 @@ class Shopping(RuleBasedStateMachine):
         if cart is not None:
             for product, (quantity, _) in cart["lines"].items():
                 self.left[product] += quantity
-            self.units_are_back()
+            self.wait_for_released_units()
 
     @rule(user=USERS)
-    def look(self, user: str) -> None:
+    def read(self, user: str) -> None:
         answer = self.call(user, "GET", self.own)
         if user not in self.carts:
             assert answer.status_code == 404
@@ -158,7 +158,7 @@ class Shopping(RuleBasedStateMachine):
         self.carts[user]["url"] = f"/api/v1/cart/{answer.json()['_id']}"
         self.compare(user, answer)
         if answer.request.method == "PUT":
-            self.units_are_back()
+            self.wait_for_released_units()
 
     def compare(self, user: str, answer: httpx.Response) -> None:
         cart, body = self.carts[user], answer.json()
@@ -172,8 +172,8 @@ class Shopping(RuleBasedStateMachine):
         total = sum((price * quantity for quantity, price in lines.values()), Decimal(0))
         assert Decimal(str(body["totalPrice"])) == total
 
-    def units_are_back(self) -> None:
-        """What is given back comes after the answer; the next rule counts on it."""
+    def wait_for_released_units(self) -> None:
+        """Waits until released units are available, which is after the reply."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while (found := self.available()) != self.left:
             assert time.monotonic() < deadline, (found, self.left)
@@ -188,12 +188,12 @@ class Shopping(RuleBasedStateMachine):
         }
 
     def teardown(self) -> None:
-        self.units_are_back()
+        self.wait_for_released_units()
         self.http.close()
         self.inventory.close()
 
 
-def test_two_shoppers_and_a_plain_model_agree(world: World) -> None:
+def test_two_shoppers_have_the_carts_of_a_plain_model(world: World) -> None:
     Shopping.service = world.settings
     run_state_machine_as_test(
         Shopping,

@@ -1,4 +1,4 @@
-"""`order.completed`: each row of the contract's section, from Kafka to all that is stored."""
+"""`order.completed`: each rule of the contract, from Kafka to all that is stored."""
 
 import asyncio
 import json
@@ -6,16 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 from dev.stack.stack import Stack
-from models.cart import Cart
+from models.documents import Cart
 from models.events import CART_CLEARED, CART_ITEM_REMOVED, CART_ITEM_UPDATED, ORDER_COMPLETED
+from models.operations import ClearCart
 from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Event, Shop
 from tests.support.waiting import eventually
-from workflows import ids
 
 
 async def with_headphones(shop: Shop, quantity: int = 2) -> tuple[Buyer, str]:
-    """A buyer with headphones, of which there were ten, and the cart's id."""
+    """A buyer with headphones, of a stock of ten, and the cart's id."""
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     added = await buyer.add(quantity=quantity)
@@ -27,9 +27,8 @@ async def events_of(shop: Shop, *topics: str) -> list[Event]:
     return [event for event in await shop.events() if event.topic in topics]
 
 
-async def ended(shop: Shop, others: OtherServices, order_id: str, cart_id: str) -> None:
-    """Waits until the consumer has gone past everything that was sent for this cart, and all that
-    its sagas left to be done is done."""
+async def consumed(shop: Shop, others: OtherServices, order_id: str, cart_id: str) -> None:
+    """Waits until all events sent for this cart are consumed, and no effect is pending."""
     buyer = shop.buyer()
     await shop.stock("marker", 10)
     marker = (await buyer.add("marker")).json()
@@ -51,8 +50,8 @@ async def ended(shop: Shop, others: OtherServices, order_id: str, cart_id: str) 
     await eventually(cleared)
 
 
-async def insisting(buyer: Buyer, product_id: str, quantity: int = 1) -> dict[str, Any]:
-    """Adds with one key until it is done, as a client does."""
+async def add_until_done(buyer: Buyer, product_id: str, quantity: int = 1) -> dict[str, Any]:
+    """Adds with one key until the reply is 201; the cart."""
     key = uuid4().hex
 
     async def done() -> dict[str, Any]:
@@ -98,18 +97,18 @@ async def test_cart_cleared_is_published_with_its_reason(shop: Shop, others: Oth
     buyer, cart_id = await with_headphones(shop)
     order_id = await others.order(buyer, cart_id)
 
-    async def told() -> Event:
+    async def published() -> Event:
         [event] = await events_of(shop, CART_CLEARED)
         return event
 
-    event = await eventually(told)
+    event = await eventually(published)
     assert event.key == cart_id
     assert event.value["reason"] == "order_completed"
     assert event.value["orderId"] == order_id
     assert event.value["items"] == [{"productId": "headphones", "quantity": 2}]
 
 
-async def test_its_completion_is_logged(shop: Shop, stack: Stack, others: OtherServices) -> None:
+async def test_a_completed_order_is_logged(shop: Shop, stack: Stack, others: OtherServices) -> None:
     buyer, cart_id = await with_headphones(shop)
     order_id = await others.order(buyer, cart_id)
 
@@ -132,23 +131,23 @@ async def test_its_completion_is_logged(shop: Shop, stack: Stack, others: OtherS
         "order_completed",
     ]
     assert line["sagaId"].startswith("cart-")
-    assert line["sagaId"].endswith(f"-{buyer.user_id}-{ids.CLEAR_CART}")
+    assert line["sagaId"].endswith(f"-{buyer.user_id}-{ClearCart.name}")
 
 
-async def test_an_order_that_is_told_twice_clears_once(shop: Shop, others: OtherServices) -> None:
+async def test_a_repeated_order_takes_its_units_once(shop: Shop, others: OtherServices) -> None:
     buyer, cart_id = await with_headphones(shop, 3)
     item = [{"productId": "headphones", "quantity": 1}]
     order_id = await others.order(buyer, cart_id, items=item)
     for _ in range(3):
         await others.order(buyer, cart_id, order_id, items=item)
-    await ended(shop, others, order_id, cart_id)
+    await consumed(shop, others, order_id, cart_id)
     assert await shop.units("headphones") == (7, 2, 1)
     cart = await buyer.cart()
     assert cart is not None
     assert (cart.quantity, cart.version) == (2, 2)
 
 
-async def test_an_order_of_an_earlier_cart_leaves_the_next_one_alone(
+async def test_an_order_of_an_earlier_cart_does_not_change_the_next_one(
     shop: Shop, others: OtherServices
 ) -> None:
     buyer, cart_id = await with_headphones(shop)
@@ -157,7 +156,7 @@ async def test_an_order_of_an_earlier_cart_leaves_the_next_one_alone(
     assert (await buyer.add(quantity=1)).status_code == 201
     await others.order(buyer, cart_id, order_id)
     await others.order(buyer, cart_id)
-    await ended(shop, others, order_id, cart_id)
+    await consumed(shop, others, order_id, cart_id)
     cart = await buyer.cart()
     assert cart is not None
     assert cart.quantity == 1
@@ -179,7 +178,9 @@ async def test_lines_added_after_the_order_stay(shop: Shop, others: OtherService
     await shop.assert_consistent()
 
 
-async def test_a_part_of_the_cart_is_ordered(shop: Shop, others: OtherServices) -> None:
+async def test_a_partial_order_takes_its_units_and_leaves_the_rest(
+    shop: Shop, others: OtherServices
+) -> None:
     buyer, cart_id = await with_headphones(shop, 3)
     await shop.stock("lamp", 10)
     await buyer.add("lamp", 2)
@@ -191,12 +192,14 @@ async def test_a_part_of_the_cart_is_ordered(shop: Shop, others: OtherServices) 
     await eventually(lambda: sold(shop, 2))
     await eventually(lambda: sold(shop, 2, "lamp"))
 
-    async def told() -> list[Event]:
+    async def published() -> list[Event]:
         events = await events_of(shop, CART_ITEM_UPDATED, CART_ITEM_REMOVED)
         assert len(events) == 2
         return events
 
-    for event in await eventually(told):
+    changes = await eventually(published)
+    assert {event.topic for event in changes} == {CART_ITEM_UPDATED, CART_ITEM_REMOVED}
+    for event in changes:
         assert (event.value["reason"], event.value["orderId"]) == ("order_completed", order_id)
         assert event.value["version"] == 3
         if event.topic == CART_ITEM_UPDATED:
@@ -207,11 +210,11 @@ async def test_a_part_of_the_cart_is_ordered(shop: Shop, others: OtherServices) 
     await shop.assert_consistent()
 
 
-async def test_an_order_for_another_user_or_store_is_refused_and_parked(
+async def test_an_order_of_another_user_or_store_becomes_a_dead_letter(
     shop: Shop, others: OtherServices
 ) -> None:
     buyer, cart_id = await with_headphones(shop)
-    await others.order(buyer, cart_id, userId="somebody-else")
+    await others.order(buyer, cart_id, userId="another-user")
     await others.order(buyer, cart_id, storeId="another-store")
 
     async def parked() -> None:
@@ -222,7 +225,7 @@ async def test_an_order_for_another_user_or_store_is_refused_and_parked(
     assert await buyer.cart() is not None
 
 
-async def test_one_order_id_for_two_different_orders_is_parked(
+async def test_a_different_order_with_a_used_id_becomes_a_dead_letter(
     shop: Shop, others: OtherServices
 ) -> None:
     buyer, cart_id = await with_headphones(shop, 3)
@@ -240,18 +243,16 @@ async def test_one_order_id_for_two_different_orders_is_parked(
     assert await shop.units("headphones") == (7, 2, 1)
 
 
-async def test_adds_that_race_orders_are_kept_or_sold_and_never_lost(
-    shop: Shop, others: OtherServices
-) -> None:
+async def test_adds_during_orders_are_kept(shop: Shop, others: OtherServices) -> None:
     await shop.stock("headphones", 1000)
     await shop.stock("lamp", 1000)
     buyers = [shop.buyer() for _ in range(8)]
 
     async def shopping(buyer: Buyer) -> None:
-        body = await insisting(buyer, "headphones", 2)
+        body = await add_until_done(buyer, "headphones", 2)
         await asyncio.gather(
             others.order(buyer, body["_id"], cartVersion=body["version"]),
-            *(insisting(buyer, "lamp") for _ in range(3)),
+            *(add_until_done(buyer, "lamp") for _ in range(3)),
         )
 
     await asyncio.gather(*(shopping(buyer) for buyer in buyers))

@@ -1,6 +1,6 @@
-"""A release in the middle of running sagas: two versions of the worker, and the way back.
+"""A release and a rollback during open sagas, with two versions of the worker.
 
-The commands are those of docs/deploy.md. Task queue, deployment and relay are the test's own.
+The commands are those of docs/deploy.md; task queue, deployment and relay belong to the test.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import VersioningBehavior
 
-from cli.doctor.findings import Finding, Report, State
-from cli.doctor.temporal import VERSION, WORKER, check_temporal
+from cli.doctor.results import CheckReport, CheckResult, Status
+from cli.doctor.temporal import check_temporal
+from cli.doctor.worker import VERSION, WORKER
 from dev.stack import binaries
-from models.messages import Outcome
-from models.relays import RelayKind
+from models.effects import EffectKind
+from models.outcomes import Outcome
 from settings import LOCALHOST, Settings
 from tests.support.relays import SHARDS
 from tests.support.shop import Shop
@@ -40,14 +41,14 @@ AnyHandle = WorkflowHandle[object, object]
 
 @dataclass
 class Release:
-    """A deployment of two versions, and what an operator does with them."""
+    """A deployment with two versions, and the commands of an operator."""
 
     shop: Shop
     settings: Settings
     root: Path
 
     async def operator(self, command: str, build_id: str = "", run: AnyHandle | None = None) -> str:
-        """Runs the command of the guide that begins so, for this deployment; what it says."""
+        """Runs the command of the guide that begins with `command`; its output."""
         guide = (self.root / "docs/deploy.md").read_text().replace(" \\\n", "")
         found = re.search(rf"^temporal ({command} .*)$", guide, re.MULTILINE)
         assert found is not None, f"docs/deploy.md has no {command}"
@@ -57,19 +58,19 @@ class Release:
         line = re.sub(r"'cart:\S+'", f"'{name}:{build_id}'", line)
         if run is not None:
             line = line.replace("cart/STORE/USER", run.id)
-        told = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(str(binaries.temporal()), *shlex.split(line)),
             env=os.environ | {"TEMPORAL_ADDRESS": f"{LOCALHOST}:{self.settings.temporal_port}"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await told.communicate()
-        assert told.returncode == 0, output.decode()
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
         return output.decode()
 
     @asynccontextmanager
     async def worker(self, build_id: str) -> AsyncIterator[Bench]:
-        """A worker of this version; returns when Temporal has heard of it."""
+        """Runs a worker of this version; Temporal knows the version inside."""
         settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
         queue = settings.temporal_task_queue
         async with faulty_worker_of(self.shop.world, settings, relays_at=queue) as running:
@@ -77,15 +78,15 @@ class Release:
             yield Bench(self.shop, running.faults, queue)
             running.faults.heal()
 
-    async def doctor(self, build_id: str) -> dict[str, Finding]:
+    async def doctor(self, build_id: str) -> dict[str, CheckResult]:
         """What `cart doctor` says of Temporal where this version's settings are."""
-        report = Report()
+        report = CheckReport()
         settings = self.settings.model_copy(update={"temporal_worker_build_id": build_id})
         await check_temporal(settings, report)
-        return {finding.part: finding for finding in report.findings}
+        return {finding.part: finding for finding in report.results}
 
     async def version_of(self, run: AnyHandle) -> str:
-        """The version that the run stays with."""
+        """The version to which the run is pinned."""
         info = (await run.describe()).raw_description.workflow_execution_info.versioning_info
         assert info.behavior == VersioningBehavior.PINNED.value
         return info.deployment_version.build_id
@@ -100,13 +101,15 @@ def release(shop: Shop, project_root: Path) -> Release:
     return Release(shop, settings, project_root)
 
 
-async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -> None:
+async def test_open_sagas_end_on_their_version_and_relays_move_to_the_new_one(
+    release: Release,
+) -> None:
     shop = release.shop
     await shop.stock("headphones", 100)
     runs: dict[AnyHandle, str] = {}
 
     async with release.worker(OLD) as old:
-        assert (await release.doctor(OLD))[VERSION].state is State.FAILED
+        assert (await release.doctor(OLD))[VERSION].state is Status.FAILED
         await release.operator(CURRENT, OLD)
         arrived, go_on = old.faults.hold("reserve")
         before = await old.start(shop.buyer())
@@ -117,10 +120,10 @@ async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -
 
         async with release.worker(NEW) as new:
             await release.operator(RAMPING, NEW)
-            assert (await release.doctor(NEW))[VERSION].state is State.WARN
+            assert (await release.doctor(NEW))[VERSION].state is Status.WARN
             await release.operator(CURRENT, NEW)
             found = await release.doctor(NEW)
-            assert {found[VERSION].state, found[WORKER].state} == {State.OK}
+            assert {found[VERSION].state, found[WORKER].state} == {Status.OK}
             after = await new.start(shop.buyer())
             runs[after] = NEW
             assert (await after.result()).outcome is Outcome.COMMITTED
@@ -131,7 +134,7 @@ async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -
             await eventually(lambda: is_on(release, relay, NEW))
             await eventually(lambda: is_drained(release, OLD))
 
-            # And back, again in the middle of a saga.
+            # The rollback, during another saga.
             arrived, go_on = new.faults.hold("reserve")
             caught = await new.start(shop.buyer())
             runs[caught] = NEW
@@ -143,14 +146,14 @@ async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -
             go_on.set()
             assert (await caught.result()).outcome is Outcome.COMMITTED
 
-        # The relay has slept since, and the workers of its version are gone.
+        # The relay has been idle since, and its version has no worker.
         assert await release.version_of(relay) == NEW
         await release.operator("workflow update-options", OLD, relay)
         await relay.signal(ids.WAKE)
         await eventually(lambda: is_on(release, relay, OLD))
         await release.operator(UNVERSIONED)
 
-    await relay.terminate("its test is over")
+    await relay.terminate("end of the test")
     for run, version in runs.items():
         assert await release.version_of(run) == version
         assert (await run.describe()).status is WorkflowExecutionStatus.COMPLETED
@@ -158,16 +161,16 @@ async def test_sagas_end_where_they_began_and_relays_move_on(release: Release) -
 
 
 async def paused_relay(release: Release) -> AnyHandle:
-    """A relay of the test's own that runs until it is told otherwise."""
+    """Starts a relay of this test, paused, so that it stays open."""
     temporal = release.shop.world.temporal
     gateway = CartGateway(
         temporal, task_queue=release.settings.temporal_task_queue, lock_wait_seconds=5
     )
     shard = uuid4().int % SHARDS
     await gateway.signal_relay(
-        RelayKind.EVENTS, shard, ids.PAUSE, "a test", "a test", shards=SHARDS
+        EffectKind.EVENT, shard, ids.PAUSE, "a test", "a test", shards=SHARDS
     )
-    return temporal.get_workflow_handle(ids.relay_workflow_id(RelayKind.EVENTS, shard))
+    return temporal.get_workflow_handle(ids.relay_workflow_id(EffectKind.EVENT, shard))
 
 
 async def is_on(release: Release, run: AnyHandle, version: str) -> None:

@@ -1,4 +1,4 @@
-"""Update, remove, clear and the reads: what is answered, and what is stored, held and announced."""
+"""Update, remove, clear and the reads: the replies, and what is stored, held and published."""
 
 import asyncio
 from typing import Any
@@ -19,19 +19,19 @@ async def call(
 
 
 async def cart_of(buyer: Buyer, quantity: int = 2, product: str = "headphones") -> str:
-    """Fills a cart; answers its URL."""
+    """Fills a cart; returns its URL."""
     body = (await buyer.add(product, quantity)).json()
     return f"/api/v1/cart/{body['_id']}"
 
 
-async def told(shop: Shop) -> list[tuple[str, dict[str, Any]]]:
-    """Topic and value of each event, by the cart's version: topics have no order among them."""
+async def published(shop: Shop) -> list[tuple[str, dict[str, Any]]]:
+    """Topic and value of each event, sorted by version, since topics have no common order."""
     events = sorted(await shop.events(), key=lambda event: event.value["version"])
     return [(event.topic, event.value) for event in events]
 
 
 async def settled(shop: Shop) -> None:
-    """Nothing is pending, and holds and carts agree."""
+    """Waits until no effect is pending, and the holds are the cart lines."""
 
     async def quiet() -> None:
         assert not any(record.pending for record in await shop.records())
@@ -40,7 +40,7 @@ async def settled(shop: Shop) -> None:
     await eventually(quiet)
 
 
-async def test_more_reserves_the_difference(shop: Shop) -> None:
+async def test_an_increase_reserves_the_difference(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     url = await cart_of(buyer, 2)
@@ -51,12 +51,12 @@ async def test_more_reserves_the_difference(shop: Shop) -> None:
     assert answer.headers["ETag"] == f'"2-{body["_id"]}"'
     assert await shop.units("headphones") == (5, 5, 0)
     await settled(shop)
-    topic, event = (await told(shop))[-1]
+    topic, event = (await published(shop))[-1]
     assert topic == "cart.item.updated"
     assert (event["quantity"], event["previousQuantity"], event["version"]) == (5, 2, 2)
 
 
-async def test_less_gives_the_difference_back(shop: Shop) -> None:
+async def test_a_decrease_releases_the_difference(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     url = await cart_of(buyer, 5)
@@ -77,7 +77,7 @@ async def test_the_same_quantity_changes_nothing(shop: Shop) -> None:
     assert len(await shop.records()) == 1
 
 
-async def test_an_update_that_cannot_be_met_says_why(shop: Shop) -> None:
+async def test_an_update_that_is_refused_names_the_reason(shop: Shop) -> None:
     await shop.stock("headphones", 3)
     buyer = shop.buyer()
     url = await cart_of(buyer, 2)
@@ -100,12 +100,12 @@ async def test_an_update_that_cannot_be_met_says_why(shop: Shop) -> None:
         {"field": "productId", "message": "productId is required"}
     ]
     assert await shop.units("headphones") == (1, 2, 0)
-    # Too few units is settled: the run that said so may not find more of them later.
-    assert sorted(record.state for record in await shop.records()) == ["aborted", "committed"]
+    # Too few units is settled: the saga that said so may not find more of them later.
+    assert sorted(record.state for record in await shop.records()) == ["committed", "rejected"]
 
 
 @pytest.mark.parametrize("how", ["body", "query", "path"])
-async def test_remove_empties_the_cart_and_frees_the_units(shop: Shop, how: str) -> None:
+async def test_a_removal_empties_the_cart_and_releases_the_units(shop: Shop, how: str) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     url = await cart_of(buyer, 3)
@@ -120,7 +120,7 @@ async def test_remove_empties_the_cart_and_frees_the_units(shop: Shop, how: str)
     assert (read.status_code, read.json()["cartItems"], read.json()["version"]) == (200, [], 2)
     await settled(shop)
     assert await shop.units("headphones") == (10, 0, 0)
-    topic, event = (await told(shop))[-1]
+    topic, event = (await published(shop))[-1]
     assert (topic, event["quantity"], event["totalPrice"]) == ("cart.item.removed", 3, 0)
     again = await call(buyer, "DELETE", url, json={"productId": "headphones"})
     assert (again.status_code, again.json()) == (404, {"message": "Item not found in cart"})
@@ -128,7 +128,7 @@ async def test_remove_empties_the_cart_and_frees_the_units(shop: Shop, how: str)
     assert nothing.json()["details"] == [{"field": "productId", "message": "productId is required"}]
 
 
-async def test_clear_deletes_the_cart_and_the_next_one_begins_anew(shop: Shop) -> None:
+async def test_a_clear_deletes_the_cart_and_the_next_one_is_new(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     await shop.stock("cable", 10)
     buyer = shop.buyer()
@@ -143,7 +143,7 @@ async def test_clear_deletes_the_cart_and_the_next_one_begins_anew(shop: Shop) -
     await settled(shop)
     assert await shop.units("headphones") == (10, 0, 0)
     assert await shop.units("cable") == (10, 0, 0)
-    topic, event = (await told(shop))[-1]
+    topic, event = (await published(shop))[-1]
     assert (topic, event["reason"], event["version"]) == ("cart.cleared", "user", 3)
     assert {item["productId"]: item["quantity"] for item in event["items"]} == {
         "headphones": 3,
@@ -151,13 +151,13 @@ async def test_clear_deletes_the_cart_and_the_next_one_begins_anew(shop: Shop) -
     }
     second = await buyer.add("cable", 1)
     assert second.json()["version"] == 1
-    assert (await buyer.get()).json() == second.json()  # the old cart's cache does not hide it
+    assert (await buyer.get()).json() == second.json()  # the cache of the old cart does not hide it
     again = await call(buyer, "DELETE", buyer.path, key=key)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
     assert (await buyer.get()).json() == second.json()
 
 
-async def test_a_key_is_answered_alike_on_every_route(shop: Shop) -> None:
+async def test_a_repeated_key_gets_the_same_reply_on_every_route(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
     url = await cart_of(buyer, 2)
@@ -204,7 +204,7 @@ async def test_if_match_guards_a_change(shop: Shop) -> None:
     assert await shop.units("headphones") == (7, 3, 0)
 
 
-async def test_a_foreign_cart_looks_like_none(shop: Shop) -> None:
+async def test_the_cart_of_another_user_looks_like_a_missing_one(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     url = await cart_of(shop.buyer(), 2)
     put = {"productId": "headphones", "quantity": 3}
@@ -223,7 +223,7 @@ async def test_a_foreign_cart_looks_like_none(shop: Shop) -> None:
     assert await shop.units("headphones") == (8, 2, 0)
 
 
-async def test_an_admin_sees_and_steers_the_stores_carts(shop: Shop) -> None:
+async def test_an_admin_reads_and_changes_the_carts_of_the_store(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer, admin = shop.buyer(), shop.buyer(role="admin", store=shop.store_id)
     url = await cart_of(buyer, 2)
@@ -235,7 +235,7 @@ async def test_an_admin_sees_and_steers_the_stores_carts(shop: Shop) -> None:
     assert await shop.holds() == {(buyer.user_id, "headphones"): 1}
 
 
-async def test_the_admins_list_is_paged_and_filtered(shop: Shop) -> None:
+async def test_the_admin_list_is_paged_and_filtered(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     await shop.stock("cable", 10)
     buyers = [shop.buyer() for _ in range(3)]
@@ -256,7 +256,7 @@ async def test_the_admins_list_is_paged_and_filtered(shop: Shop) -> None:
         ({"availability": "out_of_stock"}, []),
         ({"updatedTo": "2020-01-01T00:00:00Z"}, []),
         ({"updatedFrom": "2020-01-01T00:00:00Z"}, newest_first),
-        # In UTC they are of the year 0 and of the year 10000.
+        # In UTC these times are in the years 0 and 10000.
         ({"updatedFrom": "0001-01-01T00:00:00+23:00"}, newest_first),
         ({"updatedTo": "9999-12-31T23:59:59-23:00"}, newest_first),
     ]
@@ -278,7 +278,9 @@ async def test_the_admins_list_is_paged_and_filtered(shop: Shop) -> None:
     assert (await shop.world.http.get(url)).status_code == 401
 
 
-async def test_changes_of_all_kinds_at_once_keep_stock_and_cart_in_agreement(shop: Shop) -> None:
+async def test_concurrent_changes_of_all_kinds_keep_stock_and_carts_in_agreement(
+    shop: Shop,
+) -> None:
     await shop.stock("headphones", 10)
     buyers = [shop.buyer() for _ in range(4)]
     urls = [await cart_of(buyer, 1) for buyer in buyers]

@@ -1,6 +1,6 @@
-"""The local stack itself, with its real servers: they come back on their data, and leave nothing.
+"""The local stack: its servers keep their data after a kill, and leave no process.
 
-A stack of its own, because the one of the other tests must not be stopped.
+It is a stack for these tests only, since the others' must not be stopped.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ def own_settings(folder: Path, ports: dict[str, int] | None = None) -> Settings:
 async def servers(
     settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
-    """Each test leaves them whole."""
+    """The servers; each test leaves them running."""
     folder = tmp_path_factory.mktemp("servers")
     async with Stack(own_settings(folder), echo=print, parts=SERVERS) as running:
         yield running
 
 
-async def test_killed_servers_come_back_on_their_data(servers: Stack) -> None:
+async def test_killed_servers_restart_with_their_data(servers: Stack) -> None:
     given = servers.settings
     async with AsyncMongoClient[dict[str, object]](given.mongodb.get_secret_value()) as mongo:
         await mongo.test.things.insert_one({"_id": 1})
     async with Redis.from_url(given.redis.get_secret_value()) as redis:
         await redis.set("key", "value")
         await redis.waitaof(1, 0, 5000)  # on disk
-    await (await connect(given)).start_workflow("Waits", id="waits", task_queue="nobody")
+    await (await connect(given)).start_workflow("Waits", id="waits", task_queue="unused")
 
     await asyncio.gather(*(servers.kill(name) for name in SERVERS))
     begun = time.monotonic()
@@ -109,7 +109,7 @@ async def test_data_survives_another_port_but_not_another_replica_set(
         await Stack(other, echo=print, parts=["mongodb"]).start()
 
 
-async def test_the_command_runs_until_it_is_told_to_stop(
+async def test_cart_stack_runs_until_sigterm_and_refuses_a_second_start(
     settings: Settings, tmp_path: Path
 ) -> None:
     ports = free_ports()
@@ -130,7 +130,7 @@ async def test_the_command_runs_until_it_is_told_to_stop(
             said = b""
             while not (line := await command.stdout.readline()).startswith(b"ready"):
                 said += line
-                assert line, f"it ended before it was ready: {said.decode()}"
+                assert line, f"the command ended before it was ready: {said.decode()}"
 
         refused = await cart_stack("one")
         output, _ = await refused.communicate()

@@ -1,6 +1,6 @@
-"""The broker of these tests: Apache Kafka, and for what both can do also the local stack's.
+"""The brokers of these tests: Apache Kafka, and for common features also the stack's stand-in.
 
-The stack's keeps nothing and knows no idempotent producer, so what rests on either is tested here.
+The stand-in keeps no data and has no idempotent producer.
 """
 
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from settings import Settings
 
 @pytest.fixture(scope="session")
 async def broker(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Apache Kafka with our topics, beside the stack's; skips where it cannot be run."""
+    """Apache Kafka with the topics of the service; skips the test if it cannot be run."""
     try:
         builds.java()
         builds.kafka_jars()

@@ -1,10 +1,10 @@
-"""The consumer on a real Kafka and on the stack's broker: order, rebalances, repeats, outages.
+"""The consumer on Apache Kafka and on the stand-in: order, rebalances, repeats, outages.
 
-Here it runs in the test's process, in groups of its own; what its messages do is noted, not done.
+It runs in the test's process, in its own groups; its messages are recorded and have no effect.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from adapters.kafka import consumer as event_consumer
 from adapters.kafka.consumer import EventConsumer
 from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
-from models.incoming import CONSUMED, Message
+from models.incoming import CONSUMED, ConsumedMessage
 from settings import Settings
 from tests.kafka.test_outages import killed
-from tests.support.consumer_under_test import SESSION_MS
+from tests.support.crashing_consumer import SESSION_MS
 from tests.support.events import OtherServices, other_services
 from tests.support.waiting import eventually
 
@@ -27,23 +27,26 @@ JOIN_SECONDS = 60.0
 
 
 @dataclass
-class Notes:
-    """An intake that notes what it is given of one test's messages, in the order of the lanes."""
+class RecordingIntake:
+    """An intake that records the messages of one test, by lane and in order.
+
+    Each message takes `seconds`, and waits until `gate` is set if there is one.
+    """
 
     mine: str
     taken: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     seconds: float = 0.0
     gate: asyncio.Event | None = None
-    received: int = 0
+    received: Counter[str] = field(default_factory=Counter)
     under_way: int = 0
     most_at_once: int = 0
 
-    def lane(self, message: Message) -> str:
+    def lane(self, message: ConsumedMessage) -> str:
         lane = (message.key or b"").decode()
-        self.received += lane.startswith(self.mine)
+        self.received[lane] += lane.startswith(self.mine)
         return lane
 
-    async def take(self, message: Message) -> None:
+    async def take(self, message: ConsumedMessage) -> None:
         lane = (message.key or b"").decode()
         if not lane.startswith(self.mine):
             return
@@ -58,13 +61,13 @@ class Notes:
             self.under_way -= 1
 
     def first(self, lane: str) -> list[int]:
-        """What was taken of a lane, without repeats."""
+        """The numbers taken of a lane, without repeats."""
         return list(dict.fromkeys(self.taken[lane]))
 
 
 @dataclass
 class Group:
-    """A group of consumers of one test."""
+    """The consumer group of one test."""
 
     settings: Settings
     others: OtherServices
@@ -78,9 +81,20 @@ class Group:
             for lane in lanes:
                 await self.others.send(topic, str(number).encode(), key=lane)
 
+    async def two_partitions(self) -> tuple[str, str]:
+        """Two lanes in different partitions, with message 0 in each."""
+        lane, *others = self.lanes(50)
+        partition, _ = await self.others.send(ORDER_COMPLETED, b"0", key=lane)
+        for other in others:
+            if (await self.others.send(ORDER_COMPLETED, b"0", key=other))[0] != partition:
+                return lane, other
+        raise AssertionError("all lanes are in one partition")
+
     @asynccontextmanager
-    async def member(self, notes: Notes, group_id: str = "") -> AsyncIterator[EventConsumer]:
-        """Consumes inside; its end is an orderly one."""
+    async def member(
+        self, notes: RecordingIntake, group_id: str = ""
+    ) -> AsyncIterator[EventConsumer]:
+        """Runs a member of the group, and stops it in order."""
         settings = self.settings.model_copy(update={"kafka_group_id": group_id or self.prefix})
         stopping = asyncio.Event()
         with pytest.MonkeyPatch.context() as patched:
@@ -102,7 +116,9 @@ async def group(kafka: Settings) -> AsyncIterator[Group]:
         yield Group(kafka, others)
 
 
-def all_taken(notes: list[Notes], lanes: list[str], count: int) -> Callable[[], Awaitable[None]]:
+def all_taken(
+    notes: list[RecordingIntake], lanes: list[str], count: int
+) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
         for lane in lanes:
             taken = {number for each in notes for number in each.taken[lane]}
@@ -111,8 +127,8 @@ def all_taken(notes: list[Notes], lanes: list[str], count: int) -> Callable[[], 
     return check
 
 
-async def test_a_cart_is_in_order_and_carts_go_at_once(group: Group) -> None:
-    notes, lanes = Notes(group.prefix, seconds=0.01), group.lanes(12)
+async def test_messages_of_a_cart_are_in_order_and_carts_run_at_once(group: Group) -> None:
+    notes, lanes = RecordingIntake(group.prefix, seconds=0.01), group.lanes(12)
     async with group.member(notes):
         await group.send(lanes, range(8))
         await eventually(all_taken([notes], lanes, 8), timeout=30)
@@ -121,8 +137,12 @@ async def test_a_cart_is_in_order_and_carts_go_at_once(group: Group) -> None:
     assert notes.most_at_once > 3
 
 
-async def test_who_comes_next_goes_on_where_it_was(group: Group) -> None:
-    first, second, lanes = Notes(group.prefix), Notes(group.prefix), group.lanes(4)
+async def test_the_next_member_continues_at_the_committed_offset(group: Group) -> None:
+    first, second, lanes = (
+        RecordingIntake(group.prefix),
+        RecordingIntake(group.prefix),
+        group.lanes(4),
+    )
     async with group.member(first):
         await group.send(lanes, range(5))
         await eventually(all_taken([first], lanes, 5), timeout=30)
@@ -132,8 +152,12 @@ async def test_who_comes_next_goes_on_where_it_was(group: Group) -> None:
     assert {lane: second.taken[lane] for lane in lanes} == {lane: [5, 6, 7] for lane in lanes}
 
 
-async def test_a_new_group_begins_with_the_earliest(group: Group) -> None:
-    first, again, lanes = Notes(group.prefix), Notes(group.prefix), group.lanes(4)
+async def test_a_new_group_begins_with_the_earliest_message(group: Group) -> None:
+    first, again, lanes = (
+        RecordingIntake(group.prefix),
+        RecordingIntake(group.prefix),
+        group.lanes(4),
+    )
     await group.send(lanes, range(5))
     await group.send(lanes, range(5, 7), CART_ITEM_OUT_OF_STOCK)
     for notes, name in ((first, "first"), (again, "again")):
@@ -143,11 +167,15 @@ async def test_a_new_group_begins_with_the_earliest(group: Group) -> None:
             assert sorted(notes.taken[lane]) == [*range(7)]
 
 
-async def test_what_is_not_done_is_not_committed(
+async def test_a_message_without_effect_is_not_committed(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_consumer, "DRAIN_SECONDS", 0.5)
-    stuck, next_one, lanes = Notes(group.prefix), Notes(group.prefix), group.lanes(3)
+    stuck, next_one, lanes = (
+        RecordingIntake(group.prefix),
+        RecordingIntake(group.prefix),
+        group.lanes(3),
+    )
     stuck.gate = asyncio.Event()  # never opened
     async with group.member(stuck):
         await group.send(lanes, range(3))
@@ -161,8 +189,8 @@ async def test_what_is_not_done_is_not_committed(
     assert not any(stuck.taken.values())
 
 
-async def test_a_rebalance_in_the_middle_loses_nothing_and_keeps_the_order(group: Group) -> None:
-    notes = [Notes(group.prefix, seconds=0.002) for _ in range(2)]
+async def test_a_rebalance_loses_nothing_and_keeps_the_order(group: Group) -> None:
+    notes = [RecordingIntake(group.prefix, seconds=0.002) for _ in range(2)]
     lanes = group.lanes(12)
     async with group.member(notes[0]):
         await group.send(lanes, range(10))
@@ -177,34 +205,41 @@ async def test_a_rebalance_in_the_middle_loses_nothing_and_keeps_the_order(group
         for each in notes:
             assert each.first(lane) == sorted(each.first(lane))
     repeated = sum(len(each.taken[lane]) for each in notes for lane in lanes) - 50 * len(lanes)
-    assert repeated < 50 * len(lanes)  # at most what was under way; mostly nothing
+    assert repeated < 50 * len(lanes)  # at most the messages under way; mostly none
 
 
 async def test_a_partition_that_is_far_ahead_is_paused(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_consumer, "MOST_UNFINISHED", 20)
-    notes = Notes(group.prefix, gate=asyncio.Event())
-    [lane] = group.lanes(1)  # of one partition; its messages wait for the first of them
-    await group.send([lane], range(200))
+    notes = RecordingIntake(group.prefix, gate=asyncio.Event())
+    lane, other = await group.two_partitions()
+    await group.send([lane], range(1, 200))
     async with group.member(notes):
 
         async def full() -> None:
-            assert notes.received >= 10
+            assert notes.received[lane] >= 10
 
         await eventually(full, timeout=30)
-        await asyncio.sleep(5 * event_consumer.POLL_MS / 1000)  # it could go on, and does not
-        assert notes.received <= 30
+        # Each message of the other partition takes a poll, which could return more of the first.
+        for number in range(1, 6):
+            await group.send([other], range(number, number + 1))
+
+            async def polled(number: int = number) -> None:
+                assert notes.received[other] > number
+
+            await eventually(polled)
+        assert notes.received[lane] <= 30
         assert notes.gate is not None
         notes.gate.set()
         await eventually(all_taken([notes], [lane], 200), timeout=60)
     assert notes.taken[lane] == [*range(200)]
 
 
-async def test_a_broker_killed_in_the_stream_is_waited_for(broker: Stack) -> None:
+async def test_the_consumer_continues_after_its_broker_was_killed(broker: Stack) -> None:
     async with other_services(broker.settings) as others:
         group = Group(broker.settings, others)
-        notes, lanes = Notes(group.prefix), group.lanes(6)
+        notes, lanes = RecordingIntake(group.prefix), group.lanes(6)
         async with group.member(notes):
             await group.send(lanes, range(10))
             await eventually(all_taken([notes], lanes, 10), timeout=30)

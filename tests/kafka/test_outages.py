@@ -1,4 +1,4 @@
-"""Kafka dies, hangs and comes back: nothing acknowledged is lost, and order stays."""
+"""Kafka dies, hangs and comes back: no acknowledged event is lost, and the order stays."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from adapters.kafka.publisher import EventPublisher
 from dev.stack.stack import Stack
 from models.errors import DependencyUnavailable
-from models.messages import Outcome
+from models.outcomes import Outcome
 from tests.kafka.test_publisher import event, read, versions
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop
@@ -25,14 +25,12 @@ SLOW_MACHINE_SECONDS = 2.0
 
 @asynccontextmanager
 async def killed(broker: Stack) -> AsyncIterator[None]:
-    """The broker is killed, stays down inside, and takes events again after."""
+    """Kills the broker, keeps it down inside, and waits until it accepts events again."""
     await broker.kill("kafka", restart=False)
     try:
         yield
     finally:
-        await broker.start_again(
-            "kafka"
-        )  # it answers; that its partitions have a leader takes longer
+        await broker.start_again("kafka")  # it answers before its partitions have leaders
         publisher = EventPublisher(broker.settings)
         await works_again(publisher)
         await publisher.close()
@@ -53,7 +51,7 @@ async def relays(shop: Shop, broker: Stack) -> AsyncIterator[RelayBench]:
 
 
 async def seconds_until_it_fails(publisher: EventPublisher) -> float:
-    """How long the first publish takes that fails: a process may go on for a moment."""
+    """The duration of the first publish that fails; a paused process may work for a moment."""
     while True:
         began = time.monotonic()
         try:
@@ -66,7 +64,7 @@ async def works_again(publisher: EventPublisher) -> None:
     await eventually(lambda: publisher.publish([event("again")]))
 
 
-async def test_a_broker_that_hangs_costs_one_bounded_wait(
+async def test_a_frozen_broker_costs_one_publish_timeout(
     publisher: EventPublisher, broker: Stack
 ) -> None:
     await publisher.publish([event("before")])
@@ -84,7 +82,7 @@ async def test_a_broker_that_hangs_costs_one_bounded_wait(
     await works_again(publisher)
 
 
-async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
+async def test_a_killed_broker_loses_no_acknowledged_event(
     publisher: EventPublisher, broker: Stack
 ) -> None:
     carts = [uuid4().hex for _ in range(8)]
@@ -92,7 +90,7 @@ async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
     flowing, stop = asyncio.Event(), asyncio.Event()
 
     async def publish(cart: str) -> None:
-        """Each version until it is acknowledged, as a relay does."""
+        """Publishes each version until it is acknowledged, as a relay does."""
         version = 1
         while not stop.is_set():
             try:
@@ -105,14 +103,14 @@ async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
             if version == 20:
                 flowing.set()
 
-    async def everybody_goes_on(before: dict[str, int]) -> None:
+    async def all_carts_continue(before: dict[str, int]) -> None:
         assert all(acknowledged[cart] > before[cart] + 5 for cart in carts)
 
     streams = [asyncio.create_task(publish(cart)) for cart in carts]
     await flowing.wait()
     async with killed(broker):
-        at_its_death = dict(acknowledged)
-    await eventually(lambda: everybody_goes_on(at_its_death), timeout=30)
+        at_the_kill = dict(acknowledged)
+    await eventually(lambda: all_carts_continue(at_the_kill), timeout=30)
     stop.set()
     await asyncio.gather(*streams)
     arrived = await read(broker.settings, *carts)
@@ -122,7 +120,7 @@ async def test_a_broker_killed_in_a_stream_loses_nothing_acknowledged(
         assert len(first_deliveries) >= acknowledged[cart]
 
 
-async def test_sagas_go_on_without_the_broker_and_their_events_follow(
+async def test_sagas_commit_without_the_broker_and_their_events_follow(
     relays: RelayBench, broker: Stack
 ) -> None:
     shop = relays.shop
@@ -142,21 +140,21 @@ async def test_sagas_go_on_without_the_broker_and_their_events_follow(
     async with killed(broker):
         await asyncio.gather(*shoppers)
         assert 0 not in await pending(shop, carts)
-    with suppress(RPCError):  # it has been quicker
+    with suppress(RPCError):  # the relay has ended already
         await relays.handle().signal(RelayWorkflow.retry_now)
     for buyer in carts:
         assert (await bench.add(buyer, 1)).outcome is Outcome.COMMITTED
 
-    async def all_told() -> None:
+    async def all_published() -> None:
         assert await pending(shop, carts) == [0] * len(carts)
 
-    await eventually(all_told, timeout=30)
+    await eventually(all_published, timeout=30)
     for buyer in carts:
         assert await relays.versions(buyer.user_id) == [*range(1, 14)]
     await shop.assert_consistent()
 
 
 async def pending(shop: Shop, carts: list[Buyer]) -> list[int]:
-    """How many records of each cart have something left to do."""
+    """The number of records with pending effects of each cart."""
     records = [record for record in await shop.records() if record.pending]
     return [sum(record.user_id == cart.user_id for record in records) for cart in carts]

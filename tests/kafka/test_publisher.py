@@ -1,4 +1,4 @@
-"""The publisher on a real Kafka, with the idempotent producer, and on the local stack's broker."""
+"""The publisher on Apache Kafka with the idempotent producer, and on the stand-in."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ from adapters.kafka.publisher import EventPublisher, connection_options, ping
 from cli.provision import PARTITIONS, create_topics
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
+from models.effects import EventEffect
 from models.errors import DependencyUnavailable, EffectRefused
 from models.events import CART_CLEARED, CART_ITEM_ADDED, TOPICS
-from models.messages import EventEffect
 from settings import Settings
 from tests.support.relays import TOO_LARGE
 from tests.support.shop import Event, read_events
@@ -30,7 +30,7 @@ PATIENT_SECONDS = 20.0
 def event(
     cart: str, version: int = 1, *, size: int = 0, topic: str = CART_ITEM_ADDED
 ) -> EventEffect:
-    """An event of a cart, `size` bytes longer than it need be."""
+    """An event of a cart, made `size` bytes longer."""
     return EventEffect(
         id=str(uuid4()),
         topic=topic,
@@ -54,7 +54,7 @@ def versions(events: list[Event]) -> list[int]:
 
 
 def patient(settings: Settings) -> EventPublisher:
-    """A publisher that gives a broker on a busy machine its time."""
+    """A publisher with a long timeout, for a broker on a busy machine."""
     more = {"publish_timeout_seconds": PATIENT_SECONDS}
     return EventPublisher(settings.model_copy(update=more))
 
@@ -91,7 +91,7 @@ async def test_events_arrive_in_order_with_their_headers(
         }
 
 
-async def test_many_carts_at_once_keep_each_its_order(
+async def test_each_of_many_carts_keeps_its_order(
     publisher: EventPublisher, kafka: Settings
 ) -> None:
     carts = [uuid4().hex for _ in range(20)]
@@ -107,7 +107,7 @@ async def test_many_carts_at_once_keep_each_its_order(
     }
 
 
-async def test_an_event_that_is_too_large_is_refused_by_its_name(
+async def test_an_oversized_event_is_refused_by_its_id(
     publisher: EventPublisher, kafka: Settings, cart: str
 ) -> None:
     poison = event(cart, 2, size=TOO_LARGE)
@@ -116,12 +116,12 @@ async def test_an_event_that_is_too_large_is_refused_by_its_name(
     ) as raised:
         await publisher.publish([event(cart, 1), poison, event(cart, 3)])
     assert raised.value.effect_id == poison.id
-    await publisher.publish([event(cart, 4)])  # Kafka is well: no pause for anybody
+    await publisher.publish([event(cart, 4)])  # the circuit breaker stays closed
     assert versions((await read(kafka, cart))[cart]) == [1, 4]
 
 
-async def test_what_the_broker_refuses_harms_no_other_event(broker: Stack) -> None:
-    """All go to one partition at once, through one producer, whose sequence the refusal breaks."""
+async def test_an_event_that_the_broker_refuses_affects_no_other_event(broker: Stack) -> None:
+    """All events go to one partition through one producer; a refusal breaks its sequence."""
     topic = f"small-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(**connection_options(broker.settings))
     await admin.start()
@@ -144,7 +144,7 @@ async def test_what_the_broker_refuses_harms_no_other_event(broker: Stack) -> No
     await publisher.close()
 
 
-async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
+async def test_an_event_of_a_missing_topic_is_refused_and_affects_no_other_event(
     broker: Stack, cart: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapters.kafka.publisher, "ASK_SECONDS", PATIENT_SECONDS)
@@ -153,30 +153,30 @@ async def test_a_topic_that_is_missing_is_named_and_harms_no_other_event(
     refusal = f"kafka refuses effect {lost.id}: no topic {lost.topic}: run `cart setup`"
     with pytest.raises(EffectRefused, match=re.escape(refusal)):
         await publisher.publish([lost])
-    await publisher.publish([event(cart, 2)])  # Kafka is well: no pause for anybody
+    await publisher.publish([event(cart, 2)])  # the circuit breaker stays closed
     assert versions((await read(broker.settings, cart))[cart]) == [2]
     await publisher.close()
 
 
-async def test_ping(kafka: Settings) -> None:
+async def test_a_ping_of_a_running_broker_succeeds(kafka: Settings) -> None:
     await ping(kafka)
 
 
-async def test_ping_where_nobody_listens(settings: Settings) -> None:
+async def test_a_ping_without_a_broker_raises(settings: Settings) -> None:
     nowhere = Settings(kafka_port=free_ports()["KAFKA_PORT"])
     with pytest.raises(DependencyUnavailable, match="kafka is unavailable"):
         await ping(nowhere)
 
 
-async def test_the_missing_topics_are_made(broker: Stack) -> None:
-    """What a controller has done, a broker hears of a moment later."""
+async def test_missing_topics_are_created(broker: Stack) -> None:
+    """A broker learns of new topics a moment after the controller."""
     admin = AIOKafkaAdminClient(**connection_options(broker.settings))
     await admin.start()
 
     async def gone() -> None:
         assert CART_CLEARED not in await admin.list_topics()
 
-    async def made() -> None:
+    async def created() -> None:
         described = {
             topic["topic"]: topic["partitions"] for topic in await admin.describe_topics([*TOPICS])
         }
@@ -190,6 +190,6 @@ async def test_the_missing_topics_are_made(broker: Stack) -> None:
         await eventually(gone)
         for _ in range(2):
             await create_topics(broker.settings)
-        await eventually(made)
+        await eventually(created)
     finally:
         await admin.close()

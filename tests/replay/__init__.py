@@ -1,1 +1,1 @@
-"""Recorded histories of every workflow, and the test that today's code still replays them."""
+"""Recorded histories of every workflow, and the test that the present code replays them."""

@@ -1,4 +1,4 @@
-"""The recorded histories on disk, and what must not change of them: the commands' order."""
+"""The recorded histories on disk, and their commands, whose order must not change."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def load(name: str) -> WorkflowHistory:
 
 
 def commands(name: str) -> list[str]:
-    """The commands that stand beside a history, for people to read in a diff."""
+    """The list of commands that is stored with a history, to be read in a diff."""
     recorded: list[str] = json.loads((FOLDER / f"{name}.json").read_text())["commands"]
     return recorded
 
@@ -55,7 +55,7 @@ def save(name: str, history: WorkflowHistory) -> None:
 
 
 def commands_of(history: WorkflowHistory) -> list[str]:
-    """What the workflow told Temporal to do: `TIMER_STARTED`, `MARKER_RECORDED load_cart`, …"""
+    """The commands of a workflow: `TIMER_STARTED`, `MARKER_RECORDED load_cart`, …"""
     return list(_commands(history.events))
 
 
@@ -67,7 +67,7 @@ def _commands(events: Any) -> Iterator[str]:
 
 
 def _subject(event: HistoryEvent) -> str:
-    """The name of the activity that it is about."""
+    """The name of the activity, if the event is about one."""
     if event.HasField("activity_task_scheduled_event_attributes"):
         return event.activity_task_scheduled_event_attributes.activity_type.name
     if event.HasField("marker_recorded_event_attributes"):
@@ -78,7 +78,7 @@ def _subject(event: HistoryEvent) -> str:
 
 
 def _anonymous(value: Any) -> Any:
-    """Without who recorded it and where; replay needs none of that."""
+    """Removes the worker's identity and host, which a replay does not need."""
     if isinstance(value, dict):
         if value.get("kind") == "TASK_QUEUE_KIND_STICKY":
             value = value | {"name": "sticky"}  # named after a process and its host

@@ -1,7 +1,8 @@
-"""`python -m tests.replay.record [NAME…]`: records the histories anew, on a stack of its own.
+"""`python -m tests.replay.record [NAME…]`: records histories again, on a stack of its own.
 
-Do so when a workflow has changed on purpose and no run of the old code can be open any more, or for
-a new scenario. Otherwise keep the old history and let the code take both ways (`patched`).
+Use it for a new scenario, and after an intended change of a workflow if no run of the old code can
+be open, as before release 1.0.0. Otherwise keep the old history, and let the workflow take both
+ways with `workflow.patched`.
 """
 
 import argparse
@@ -12,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+from temporalio.client import WorkflowHistory
 
 from adapters.mongo.carts import CartStore
 from dev.stack.stack import SERVERS, Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
-from tests.replay.common import ended
+from tests.replay.common import Run, ended
 from tests.replay.histories import FOLDER, save
 from tests.replay.scenarios import SCENARIOS
 from tests.support.relays import relay_bench
@@ -27,7 +29,7 @@ from workflows.gateway import connect
 
 
 async def record(names: list[str], settings: Settings) -> None:
-    """Brings each of these scenarios about and saves its history."""
+    """Runs each of these scenarios, and saves its history."""
     async with AsyncExitStack() as held:
         await held.enter_async_context(Stack(settings, parts=(*SERVERS, "inventory")))
         carts = await CartStore.connect(settings.mongodb, app_name="record")
@@ -42,8 +44,17 @@ async def record(names: list[str], settings: Settings) -> None:
                 bench = Bench(shop, relays.faults, relays.settings.temporal_task_queue)
                 run = await SCENARIOS[name](bench, relays)
                 await ended(run)
-                save(name, await run.fetch_history())
+                save(name, with_own_run_id(await run.fetch_history(), run))
             print(f"recorded {name}")  # noqa: T201
+
+
+def with_own_run_id(history: WorkflowHistory, run: Run) -> WorkflowHistory:
+    """The history with the id of its run where a replayer looks for it. The history of a run that
+    was reset has the id of the first run there; a worker gets the run's own id from the server."""
+    started = history.events[0].workflow_execution_started_event_attributes
+    if run.run_id is not None:
+        started.original_execution_run_id = run.run_id
+    return history
 
 
 def main() -> int:

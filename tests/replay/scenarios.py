@@ -1,6 +1,13 @@
-"""What is recorded: for each history its name, and how to bring it about on a bench."""
+"""All scenarios by name; a scenario's function name is the name of its history."""
 
-from tests.replay import of_adds, of_changes, of_events, of_relays, of_repair, of_schedules
+from tests.replay import (
+    add_scenarios,
+    change_scenarios,
+    event_scenarios,
+    relay_scenarios,
+    repair_scenarios,
+    schedule_scenarios,
+)
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
@@ -20,12 +27,12 @@ from workflows.upkeep.watch import WatchHoldsWorkflow
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
-        *of_adds.SCENARIOS,
-        *of_changes.SCENARIOS,
-        *of_events.SCENARIOS,
-        *of_relays.SCENARIOS,
-        *of_schedules.SCENARIOS,
-        *of_repair.SCENARIOS,
+        *add_scenarios.SCENARIOS,
+        *change_scenarios.SCENARIOS,
+        *event_scenarios.SCENARIOS,
+        *relay_scenarios.SCENARIOS,
+        *schedule_scenarios.SCENARIOS,
+        *repair_scenarios.SCENARIOS,
     )
 }
 WORKFLOWS = {
@@ -44,4 +51,4 @@ WORKFLOWS = {
     "ping": PingWorkflow,
     "repair": RepairCartWorkflow,
 }
-"""What the first word of a history's name says."""
+"""The first word of a history's name -> its workflow."""

@@ -1,4 +1,4 @@
-"""Today's workflows replay what earlier ones did: a run that is open survives a deployment."""
+"""The present workflows replay recorded histories, so that open runs survive a deployment."""
 
 import asyncio
 from datetime import timedelta
@@ -16,26 +16,38 @@ from tests.support.metrics import numbers_here
 from worker import PASSED_THROUGH
 from workflows import ids
 
-WHAT_TO_DO = f"""
-The workflow no longer does what the recorded history `{{name}}` says: its commands were
+ADVICE = f"""
+The order of the commands of a workflow has changed: the history `{{name}}` does not replay.
+The recorded commands are
 
     {{commands}}
 
-Runs that are open when the new worker starts would get stuck in just this way. So:
+After a deployment, open runs with this history would be stuck with the same error.
 
-- If the change of order was no purpose, undo it.
-- If it was, let the code take both ways, `if workflow.patched("what-changed"): new … else: old …`,
-  keep this history, and record one of the new way: name a scenario for it in
-  tests/replay/scenarios.py, then `{histories.RECORD} NAME`.
-- Only if no run of the old code can be open any more: `{histories.RECORD} {{name}}`.
+- If the change is not intended: restore the order of the commands.
+- If it is intended, before release 1.0.0: record the history again,
+      {histories.RECORD} {{name}}
+- If it is intended, after release 1.0.0: keep this history, and let the workflow take both ways,
+      if workflow.patched("what-changed"):
+          ...  # the new order
+      else:
+          ...  # the old order
+  Then add a scenario of the new order to tests/replay/scenarios.py, and record it,
+      {histories.RECORD} NAME
 
-The Replayer says: {{error}}
+The error of the replay: {{error}}
 """
+
+
+def advice(name: str, error: Exception) -> str:
+    """The text of a failed replay: what has changed, and what to do."""
+    commands = "\n    ".join(histories.commands(name))
+    return ADVICE.format(name=name, commands=commands, error=error)
 
 
 @pytest.fixture(scope="module")
 def replayer() -> Replayer:
-    """As the worker runs workflows."""
+    """A replayer with the worker's workflows, data converter and sandbox."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
         workflows=list(WORKFLOWS.values()),
@@ -49,11 +61,10 @@ async def test_a_recorded_run_replays(replayer: Replayer, name: str) -> None:
     history = histories.load(name)
     failure = await error_of(replayer, history)
     if failure is not None:
-        commands = "\n    ".join(histories.commands(name))
-        pytest.fail(WHAT_TO_DO.format(name=name, commands=commands, error=failure), pytrace=False)
+        pytest.fail(advice(name, failure), pytrace=False)
 
 
-async def test_a_replay_counts_nothing(replayer: Replayer) -> None:
+async def test_a_replay_does_not_change_the_metrics(replayer: Replayer) -> None:
     before = numbers_here()
     for name in ("add_committed", "add_rejected_for_stock", "add_settled_when_mongodb_is_back"):
         assert await error_of(replayer, histories.load(name)) is None
@@ -61,18 +72,19 @@ async def test_a_replay_counts_nothing(replayer: Replayer) -> None:
 
 
 def test_every_scenario_is_recorded_and_every_workflow_has_one() -> None:
-    assert histories.names() == sorted(SCENARIOS), f"run `{histories.RECORD}`"
+    missing = f"record a history for each scenario: `{histories.RECORD}`"
+    assert histories.names() == sorted(SCENARIOS), missing
     assert {name.partition("_")[0] for name in SCENARIOS} == set(WORKFLOWS)
 
 
 @pytest.mark.parametrize("name", histories.names())
-def test_the_commands_beside_a_history_are_its_own(name: str) -> None:
+def test_the_commands_stored_with_a_history_are_those_of_its_events(name: str) -> None:
     assert histories.commands(name) == histories.commands_of(histories.load(name))
 
 
 @workflow.defn(name=ids.SWEEP, sandboxed=False)
-class SweepAfterAPause:
-    """The sweep with a timer before its step."""
+class SweepWithATimer:
+    """The sweep with a timer before its activity."""
 
     @workflow.run
     async def run(self) -> int:
@@ -80,10 +92,15 @@ class SweepAfterAPause:
         return 0
 
 
-async def test_a_changed_order_of_commands_is_noticed() -> None:
-    replayer = Replayer(workflows=[SweepAfterAPause], data_converter=pydantic_data_converter)
+async def test_a_changed_order_of_commands_fails_with_advice() -> None:
+    replayer = Replayer(workflows=[SweepWithATimer], data_converter=pydantic_data_converter)
     failure = await error_of(replayer, histories.load("sweep"))
     assert isinstance(failure, workflow.NondeterminismError)
+    text = advice("sweep", failure)
+    assert "order of the commands of a workflow has changed" in text
+    assert "python -m tests.replay.record sweep" in text
+    assert 'workflow.patched("what-changed")' in text
+    assert histories.commands("sweep")[0] in text
 
 
 async def error_of(replayer: Replayer, history: WorkflowHistory) -> Exception | None:

@@ -1,1 +1,1 @@
-"""What tests share: a shop on the running stack, and waiting for a condition."""
+"""Helpers that tests share: a shop on the running stack, faults, events, and waiting."""

@@ -1,4 +1,4 @@
-"""Carts that are planted, as they would be after a long time."""
+"""Carts, holds and records that are stored directly, as they would be after a long time."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
-from models.cart import Cart, CartLine
-from models.operation import Operation, shard_key
+from models.cart import CartKey, CartLine
+from models.documents import Cart, OperationRecord, shard_key
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 
@@ -36,7 +36,7 @@ async def hold(
 async def release(
     shop: Shop, user_id: str, product_id: str, quantity: int, saga_id: str = "planted-release"
 ) -> None:
-    """Gives units of a user back, behind the cart's back."""
+    """Releases units of a user without a change of the cart."""
     response = await shop.world.inventory.post(
         "/api/v1/inventories/release",
         json={
@@ -59,7 +59,7 @@ def cart_of(
     expires_in: timedelta = timedelta(days=30),
     version: int = 1,
 ) -> Cart:
-    """A cart with these units of products (id -> units)."""
+    """A cart with these lines (product -> units), not stored."""
     now = datetime.now(UTC).replace(microsecond=0)
     items = [
         CartLine(
@@ -93,7 +93,7 @@ async def plant_cart(
     expires_in: timedelta = timedelta(days=30),
     held: bool = True,
 ) -> Cart:
-    """Stores a cart, with its holds unless told otherwise."""
+    """Stores a cart with these lines and, if `held`, reserves their units."""
     cart = cart_of(shop.store_id, user_id, lines, expires_in=expires_in)
     await cart.insert()
     if held:
@@ -102,18 +102,25 @@ async def plant_cart(
     return cart
 
 
-async def cache_cart(
-    shop: Shop, user_id: str, *, created_at: datetime, version: int, body: bytes
-) -> None:
+async def cache_cart(shop: Shop, user_id: str, *, version: int, body: bytes) -> None:
     """Caches a version of a user's cart, whatever is stored."""
     redis = RedisPool(shop.world.settings.redis)
     cache = CartCache(redis, ttl_seconds=600)
-    await cache.put(shop.store_id, user_id, created_at=created_at, version=version, body=body)
+    await cache.put(CartKey(shop.store_id, user_id), version=version, body=body)
     await redis.close()
 
 
-async def insist(buyer: Buyer, product_id: str = "headphones", quantity: int = 1) -> None:
-    """Adds, and again with the same key until it is done, as a shopper on a busy day does."""
+async def forget_cached(shop: Shop, user_id: str) -> None:
+    """Removes what is cached of a user's cart."""
+    redis = RedisPool(shop.world.settings.redis)
+    await CartCache(redis, ttl_seconds=600).forget(CartKey(shop.store_id, user_id))
+    await redis.close()
+
+
+async def add_until_committed(
+    buyer: Buyer, product_id: str = "headphones", quantity: int = 1
+) -> None:
+    """Adds with one key until the reply is 201, as a shopper on a busy day does."""
     key = uuid4().hex
 
     async def added() -> None:
@@ -124,37 +131,40 @@ async def insist(buyer: Buyer, product_id: str = "headphones", quantity: int = 1
 
 
 async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes=1)) -> None:
-    """Lets the time of a user's cart have passed."""
+    """Moves the expiry of a user's cart into the past."""
     await Cart.find_one({"storeId": shop.store_id, "userId": user_id}).update(
         {"$set": {"expireAt": datetime.now(UTC) - ago}}
     )
 
 
-async def reasons(shop: Shop) -> list[str | None]:
-    """Why carts of the shop were cleared, in the order in which they were."""
+async def clear_reasons(shop: Shop) -> list[str | None]:
+    """The reasons of all clears in the shop, in the order of time."""
     return [
         record.reason
-        for record in await Operation.find({"storeId": shop.store_id, "operation": "ClearCart"})
+        for record in await OperationRecord.find(
+            {"storeId": shop.store_id, "operation": "ClearCart"}
+        )
         .sort("at")
         .to_list()
     ]
 
 
-def record(shop: Shop, reason: str | None = None, **more: Any) -> Operation:
-    """A record, of a clear unless told otherwise; it is not stored."""
+def operation_record(shop: Shop, reason: str | None = None, **more: Any) -> OperationRecord:
+    """A record, of a clear by default; it is not stored."""
     user = more.get("user_id", "user")
     fields = {
         "id": str(uuid4()),
         "state": "committed",
         "operation": "ClearCart",
         "operation_id": uuid4().hex,
+        "run_id": str(uuid4()),
         "saga_id": "cart-1-user-ClearCart",
         "fingerprint": "",
         "store_id": shop.store_id,
         "user_id": user,
         "pending": False,
         "reason": reason,
-        "shard_key": shard_key(shop.store_id, user),
+        "shard_key": shard_key(CartKey(shop.store_id, user)),
         "at": datetime.now(UTC),
     }
-    return Operation(**fields | more)
+    return OperationRecord(**fields | more)

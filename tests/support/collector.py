@@ -1,4 +1,4 @@
-"""A receiver of traces by OTLP over http/protobuf, in the test's own process."""
+"""An OTLP receiver of traces (http/protobuf) in the test's process."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from settings import LOCALHOST
 
 @dataclass(frozen=True)
 class Received:
-    """A span, and the service that sent it; ids are hexadecimal, a root's parent is empty."""
+    """A span and the service that sent it; ids are hexadecimal, the parent of a root is empty."""
 
     service: str
     span: Span
@@ -40,13 +40,13 @@ class Received:
 
 @dataclass
 class Collector:
-    """What has been received until now."""
+    """All spans received so far."""
 
     endpoint: str = ""
     spans: list[Received] = field(default_factory=list)
 
     def trace(self, trace_id: str) -> list[Received]:
-        """The spans of a trace, by the time they began."""
+        """The spans of a trace, in the order of their start."""
         found = [one for one in self.spans if one.trace_id == trace_id]
         return sorted(found, key=lambda one: one.span.start_time_unix_nano)
 

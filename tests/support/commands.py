@@ -1,7 +1,7 @@
 """The `cart` command as a process of its own, in the environment of the stack under test.
 
-Each is forked from one that has imported everything: the imports of a command take ten times as
-long as what it does, and some tests run one again and again until it tells what they wait for.
+The process is forked from one that has imported all modules, since the imports take ten times as
+long as most commands, and some tests repeat a command until its output is as expected.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 
 _forks = get_context("forkserver")
-_forks.set_forkserver_preload(["tests.support.imported_commands"])
+_forks.set_forkserver_preload(["tests.support.preloaded_commands"])
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended; `output` has its errors too."""
+    """The exit code and output of a command; `output` includes stderr."""
 
     code: int
     output: str
@@ -48,7 +48,7 @@ async def cart(*words: str, timeout: float = 60, **env: str) -> Ran:
 
 
 def _run(words: tuple[str, ...], environment: dict[str, str], output: str) -> None:
-    """In the new process: all that makes it the command's own, then the command."""
+    """In the new process: redirects its streams, sets its environment, runs the command."""
     for number, file, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, output, os.O_WRONLY | os.O_APPEND),

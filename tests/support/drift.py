@@ -1,4 +1,4 @@
-"""What other tests left behind: put right, seen by the watch, or left out."""
+"""Drift that other tests left behind: repaired, or out of the scope of a test."""
 
 import json
 from collections.abc import AsyncIterator, Collection
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Collection
 import pytest
 
 from adapters.mongo.reconcile import CartBooks
-from models.cart import Cart
+from models.documents import Cart
 from tests.support.commands import cart
 from tests.support.shop import World
 from workflows.ids import WATCH_SCHEDULE
 
 
-async def nothing_drifts() -> None:
-    """Puts right what other tests have left behind; a cart that cannot be is thrown away."""
+async def repair_all_drift() -> None:
+    """Repairs all drift; deletes the carts that cannot be repaired."""
     output = (await cart("reconcile", "--json", "--limit", "2000", "--fix")).output
     report = json.loads(output[output.index("{\n") :])
     for finding in report["findings"]:
@@ -22,13 +22,13 @@ async def nothing_drifts() -> None:
             await Cart.find(whose).delete()
 
 
-async def look_now(world: World) -> None:
-    """Lets the watch look, where nothing is to be learnt from waiting for it."""
+async def trigger_hold_watch(world: World) -> None:
+    """Starts the watch of holds without waiting for its schedule."""
     await world.temporal.get_schedule_handle(WATCH_SCHEDULE).trigger()
 
 
-def only_stores(monkeypatch: pytest.MonkeyPatch, own: Collection[str]) -> None:
-    """Lets reconciling and the watch, in this process, come to these stores alone."""
+def limit_to_stores(monkeypatch: pytest.MonkeyPatch, own: Collection[str]) -> None:
+    """Limits reconciling and the watch, in this process, to these stores."""
     first, last, stores = min(own), max(own), CartBooks.stores
 
     async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:

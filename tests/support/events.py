@@ -1,4 +1,4 @@
-"""Events of other services, as they send them."""
+"""Events of other services, as they would send them."""
 
 import asyncio
 import json
@@ -17,12 +17,12 @@ from settings import Settings
 from tests.support.shop import Buyer, Shop
 
 READ_SECONDS = 20
-"""For a topic's few messages; a stand-in that has them mixed up would be read for ever."""
+"""The time to read a topic; a stand-in with mixed-up offsets would be read without end."""
 
 
 @dataclass
 class OtherServices:
-    """Who sends events to the cart service."""
+    """A producer for the events that the cart service consumes."""
 
     settings: Settings
     producer: AIOKafkaProducer
@@ -36,7 +36,7 @@ class OtherServices:
         headers: dict[str, str] | None = None,
         timestamp: int | None = None,
     ) -> tuple[int, int]:
-        """Sends JSON, or bytes as they are; the partition and offset that it got."""
+        """Sends JSON, or bytes unchanged; returns the partition and offset."""
         sent = await self.producer.send_and_wait(
             topic,
             value if isinstance(value, bytes) else json.dumps(value).encode(),
@@ -47,7 +47,7 @@ class OtherServices:
         return sent.partition, sent.offset
 
     async def order(self, buyer: Buyer, cart_id: str, order_id: str = "", **more: Any) -> str:
-        """The order service: an order was completed; answers its id."""
+        """The order service: an order was completed; returns the order's id."""
         order_id = order_id or f"order-{uuid4().hex[:12]}"
         body = {
             "cartId": cart_id,
@@ -59,12 +59,12 @@ class OtherServices:
         return order_id
 
     async def out_of_stock(self, shop: Shop, product_id: str, **more: Any) -> None:
-        """The inventory: nobody can have this product."""
+        """The inventory: a product is out of stock."""
         body = {"productId": product_id, "storeId": shop.store_id} | more
         await self.send(CART_ITEM_OUT_OF_STOCK, body, key=product_id)
 
     async def back_in_stock(self, shop: Shop, product_id: str, **more: Any) -> None:
-        """The inventory: it can be had again."""
+        """The inventory: a product is back in stock."""
         body = {"productId": product_id, "storeId": shop.store_id} | more
         await self.send(INVENTORY_BACK_IN_STOCK, body, key=product_id)
 
@@ -77,7 +77,7 @@ class OtherServices:
 
 @asynccontextmanager
 async def other_services(settings: Settings) -> AsyncIterator[OtherServices]:
-    """On the broker that the settings name."""
+    """Connects to the broker in the settings."""
     producer = AIOKafkaProducer(**connection_options(settings), max_request_size=4 * 1024 * 1024)
     await producer.start()
     try:

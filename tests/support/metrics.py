@@ -1,4 +1,4 @@
-"""The numbers at `/metrics`: of the running processes, and of this one."""
+"""The numbers at `/metrics` of the running processes and of this one."""
 
 import asyncio
 from collections import defaultdict
@@ -20,7 +20,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Numbers:
-    """What one process shows, or how that differs from what it showed before."""
+    """The samples of one process, or their increase since an earlier page."""
 
     values: dict[tuple[str, Labels], float]
 
@@ -29,11 +29,11 @@ class Numbers:
         return {name for name, _ in self.values}
 
     def labels(self, name: str) -> set[str]:
-        """The label names that its series have, but for those of histograms."""
+        """The label names of a metric's series, without `le`."""
         return {key for one, labels in self.values if one == name for key, _ in labels} - {"le"}
 
     def __call__(self, name: str, **labels: str) -> float:
-        """The sum of the series that have these labels, perhaps among others."""
+        """The sum of the series that have at least these labels."""
         wanted = labels.items()
         found = [
             value for (one, has), value in self.values.items() if one == name and wanted <= set(has)
@@ -41,7 +41,7 @@ class Numbers:
         return sum(found)
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """The same for each value of a label; those at 0 are left out."""
+        """The same for each value of a label; sums of 0 are left out."""
         sums: dict[str, float] = defaultdict(float)
         for (one, has), value in self.values.items():
             if one == name and labels.items() <= set(has):
@@ -55,7 +55,7 @@ class Numbers:
 
 
 def read(text: str) -> Numbers:
-    """The samples of a page. To Prometheus an empty label is none, and they come and go."""
+    """The samples of a page, without empty labels, which Prometheus ignores."""
     values: dict[tuple[str, Labels], float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -66,36 +66,37 @@ def read(text: str) -> Numbers:
 
 
 @dataclass(frozen=True)
-class Service:
-    """What the processes of the service show."""
+class ServiceNumbers:
+    """The samples of the API, the worker and the consumer."""
 
     api: Numbers
     worker: Numbers
     consumer: Numbers
 
-    def since(self, before: "Service") -> "Service":
-        return Service(
+    def since(self, before: "ServiceNumbers") -> "ServiceNumbers":
+        return ServiceNumbers(
             self.api.since(before.api),
             self.worker.since(before.worker),
             self.consumer.since(before.consumer),
         )
 
 
-async def scrape(settings: Settings) -> Service:
-    """One page of each process."""
+async def scrape(settings: Settings) -> ServiceNumbers:
+    """Reads one page of each process."""
     ports = (settings.port, settings.worker_metrics_port, settings.consumer_metrics_port)
+    return ServiceNumbers(*await asyncio.gather(*map(scrape_port, ports)))
+
+
+async def scrape_port(port: int) -> Numbers:
+    """Reads the page of the process with this port."""
     async with httpx.AsyncClient(timeout=10, verify=shared_tls()) as http:
-        pages = await asyncio.gather(
-            *(http.get(f"http://{LOCALHOST}:{port}/metrics") for port in ports)
-        )
-    for page in pages:
-        page.raise_for_status()
-    return Service(*(read(page.text) for page in pages))
+        page = await http.get(f"http://{LOCALHOST}:{port}/metrics")
+    return read(page.raise_for_status().text)
 
 
 @cache
 def _registry() -> CollectorRegistry:
-    """This process's own, once: a meter provider cannot be replaced."""
+    """The registry of this process, made once, as a meter provider cannot be replaced."""
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(
         disable_target_info=True, scope_info_enabled=False, registry=registry
@@ -105,5 +106,5 @@ def _registry() -> CollectorRegistry:
 
 
 def numbers_here() -> Numbers:
-    """What this process has counted since this was first called."""
+    """The samples of this process since the first call."""
     return read(generate_latest(_registry()).decode())

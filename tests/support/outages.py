@@ -1,4 +1,4 @@
-"""Taking a process of the stack away for a while."""
+"""Outages of a process of the stack."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -8,12 +8,12 @@ from dev.stack.stack import Stack
 
 @asynccontextmanager
 async def down(stack: Stack, name: str) -> AsyncIterator[None]:
-    """The process is killed, stays down inside, and is ready again after."""
+    """Kills the process, keeps it down inside, and waits until it is ready again on exit."""
     await stack.kill(name, restart=False)
     try:
         yield
     finally:
-        # Kafka's stand-in mixes offsets up when somebody publishes before its topics are made.
+        # The stand-in for Kafka mixes up offsets if a message arrives before its topics exist.
         with _paused(stack, *(("worker", "consumer") if name == "kafka" else ())):
             await stack.start_again(name)
         stack.process(name).restart = True

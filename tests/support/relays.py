@@ -1,8 +1,8 @@
-"""Relays of a test's own: their worker, their shard and what is planted in its outbox.
+"""Relays that run in the test's process: their worker, their shard and the effects stored for them.
 
-The stack's own relays take the same records by other shards, but only when they are woken, so a
-test wakes its own and leaves nothing pending behind; and the stack's sweep, which would wake them,
-is paused meanwhile.
+The stack's relays divide the same records into other shards, and run only when they are woken. So
+a test wakes its own relay, and leaves no pending effect; the stack's sweep, which would wake the
+others, is paused meanwhile.
 """
 
 import json
@@ -20,12 +20,14 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from adapters.kafka.publisher import EventPublisher
+from models.cart import CartKey
+from models.documents import OperationRecord, shard_key
+from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.events import CART_ITEM_ADDED
-from models.messages import AnyEffect, EventEffect, ReleaseEffect
-from models.operation import Operation, shard_key
-from models.relays import RelayKind, RelayProgress
+from models.operations import AddItem
+from models.relays import RelayProgress
 from settings import Settings
-from tests.support.faults import Faults
+from tests.support.call_faults import CallFaults
 from tests.support.shop import Shop, read_events
 from tests.support.waiting import eventually
 from tests.support.workers import faulty_worker_of
@@ -37,7 +39,7 @@ from workflows.upkeep.schedules import SCHEDULES
 SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
 TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends
 
-Handle = WorkflowHandle[RelayWorkflow, int]
+RelayHandle = WorkflowHandle[RelayWorkflow, int]
 
 
 @dataclass
@@ -45,7 +47,7 @@ class RelayBench:
     """A shop whose relays run in this process."""
 
     shop: Shop
-    faults: Faults
+    faults: CallFaults
     settings: Settings
     gateway: CartGateway
     events: EventPublisher
@@ -54,18 +56,18 @@ class RelayBench:
 
     def __post_init__(self) -> None:
         first = f"user-{uuid4().hex[:12]}"
-        self.shard = shard_key(self.shop.store_id, first) % SHARDS
+        self.shard = shard_key(CartKey(self.shop.store_id, first)) % SHARDS
         self._users.append(first)
 
     def user(self, number: int) -> str:
-        """The n-th user, all of whose carts are in the one shard."""
+        """The n-th user; the carts of all these users are in one shard."""
         candidates = (f"{self._users[0]}-{n}" for n in count())
         while len(self._users) <= number:
             self._users.append(
                 next(
                     user
                     for user in candidates
-                    if shard_key(self.shop.store_id, user) % SHARDS == self.shard
+                    if shard_key(CartKey(self.shop.store_id, user)) % SHARDS == self.shard
                     and user not in self._users
                 )
             )
@@ -73,21 +75,22 @@ class RelayBench:
 
     async def plant(
         self, effect: AnyEffect, *, user: str = "", age: timedelta = timedelta(seconds=5)
-    ) -> Operation:
+    ) -> OperationRecord:
         """A record with one pending effect, as a saga leaves it."""
         user = user or self.user(0)
-        record = Operation(
+        record = OperationRecord(
             id=str(uuid4()),
             state="committed",
-            operation=ids.ADD_ITEM,
+            operation=AddItem.name,
             operation_id=uuid4().hex,
+            run_id=str(uuid4()),
             saga_id=f"cart-1-{user}-headphones",
             fingerprint="",
             store_id=self.shop.store_id,
             user_id=user,
             effects=[effect],
             pending=True,
-            shard_key=shard_key(self.shop.store_id, user),
+            shard_key=shard_key(CartKey(self.shop.store_id, user)),
             at=datetime.now(UTC) - age,
         )
         await record.insert()
@@ -102,7 +105,7 @@ class RelayBench:
         topic: str = CART_ITEM_ADDED,
         **more: Any,
     ) -> EventEffect:
-        """An event of a cart, `size` bytes longer than it need be."""
+        """Stores a pending event of a cart, made `size` bytes longer."""
         user = user or self.user(0)
         value = {"storeId": self.shop.store_id, "userId": user, "version": version}
         effect = EventEffect(
@@ -118,7 +121,7 @@ class RelayBench:
     async def plant_release(
         self, product_id: str, *, saga_id: str, user: str = "", quantity: int = 2, **more: Any
     ) -> ReleaseEffect:
-        """A hold to give back."""
+        """Stores a pending release of a hold."""
         effect = ReleaseEffect(
             id=str(uuid4()),
             product_id=product_id,
@@ -129,18 +132,18 @@ class RelayBench:
         await self.plant(effect, user=user, **more)
         return effect
 
-    async def wake(self, kind: RelayKind = RelayKind.EVENTS) -> Handle:
+    async def wake(self, kind: EffectKind = EffectKind.EVENT) -> RelayHandle:
         await self.gateway.wake_relay(kind, self.shard, shards=SHARDS)
         return self.handle(kind)
 
-    def handle(self, kind: RelayKind = RelayKind.EVENTS) -> Handle:
+    def handle(self, kind: EffectKind = EffectKind.EVENT) -> RelayHandle:
         """The latest run of the relay."""
         return self.shop.world.temporal.get_workflow_handle_for(
             RelayWorkflow.run, ids.relay_workflow_id(kind, self.shard)
         )
 
     async def effect(self, effect_id: str) -> AnyEffect:
-        """An effect as its record has it now."""
+        """An effect as it is stored now."""
         [effect] = [
             effect
             for record in await self.shop.records()
@@ -150,7 +153,7 @@ class RelayBench:
         return effect
 
     async def versions(self, user: str = "") -> list[int]:
-        """The versions that a cart's events tell of, in the order of their first delivery."""
+        """The versions in a cart's events, in the order of their first delivery."""
         user = user or self.user(0)
         events = [
             event
@@ -160,8 +163,8 @@ class RelayBench:
         return list(dict.fromkeys(event.value["version"] for event in events))
 
 
-async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
-    """Waits until the relay waits after its n-th failure."""
+async def wait_for_failure(relay: RelayHandle, *, times: int = 1) -> RelayProgress:
+    """Waits until the relay is in the pause after its n-th failure; its progress."""
 
     async def waiting() -> RelayProgress:
         assert f"try {times + 1} in " in await details(relay)
@@ -171,13 +174,13 @@ async def failing(relay: Handle, *, times: int = 1) -> RelayProgress:
 
 
 async def details(run: WorkflowHandle[Any, Any]) -> str:
-    """What the Web UI shows as the workflow's current details."""
+    """The current details that the Web UI shows for a workflow."""
     name = "__temporal_workflow_metadata"
     metadata: WorkflowMetadata = await run.query(name, result_type=WorkflowMetadata)
     return metadata.current_details
 
 
-async def attention(relay: Handle) -> bool:
+async def needs_attention(relay: RelayHandle) -> bool:
     description = await relay.describe()
     key = SearchAttributeKey.for_bool(ids.ATTENTION)
     return bool(description.typed_search_attributes.get(key))
@@ -185,7 +188,7 @@ async def attention(relay: Handle) -> bool:
 
 @asynccontextmanager
 async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBench]:
-    """A worker whose wakes start relays of its own, on the servers that `settings` name."""
+    """Runs a worker that starts its own relays, on the servers in `settings`."""
     settings = settings.model_copy(
         update={"temporal_task_queue": f"relays-{uuid4().hex[:8]}", "relay_shards": SHARDS}
     )
@@ -197,15 +200,15 @@ async def relay_bench(shop: Shop, settings: Settings) -> AsyncIterator[RelayBenc
         bench = RelayBench(shop, running.faults, settings, running.gateway, running.events)
         yield bench
         running.faults.heal()
-        for kind in RelayKind:
+        for kind in EffectKind:
             with suppress(RPCError):  # most have ended
                 await bench.handle(kind).terminate("its test is over")
-        await Operation.find({"storeId": shop.store_id}).delete()
+        await OperationRecord.find({"storeId": shop.store_id}).delete()
 
 
 @asynccontextmanager
 async def _no_sweep(temporal: Client) -> AsyncIterator[None]:
-    """The stack's sweep does nothing inside, if there is one: only a worker makes it."""
+    """Pauses the stack's sweep; there is none if no worker of the stack has run."""
     schedule = temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
     note = next(timed.note for timed in SCHEDULES if timed.schedule_id == ids.SWEEP_SCHEDULE)
     with suppress(RPCError):

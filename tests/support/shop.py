@@ -1,4 +1,4 @@
-"""A shop for one test: its own store id, buyers with tokens, and eyes on all that is stored."""
+"""A shop for one test: its own store id, buyers with tokens, and reads of all that is stored."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,9 +15,9 @@ from adapters.kafka.topics import records
 from adapters.mongo import client as mongo
 from adapters.mongo.carts import CartStore
 from cli.token import mint_token
-from models.cart import Cart
+from models.cart import CartKey
+from models.documents import Cart, OperationRecord
 from models.events import PUBLISHED
-from models.operation import Operation
 from settings import Settings
 from tests.support.waiting import eventually
 from workflows.gateway import connect
@@ -26,7 +26,7 @@ from workflows.ids import cart_workflow_id
 PRICE = 79.99
 
 APP_NAME = "tests"
-"""What MongoDB is told of who asks."""
+"""The name of these clients in MongoDB's logs."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Event:
 
 @dataclass
 class World:
-    """The running stack as tests see it."""
+    """Clients of the running stack and its servers."""
 
     settings: Settings
     http: httpx.AsyncClient
@@ -55,7 +55,7 @@ _open: list[CartStore] = []
 
 @asynccontextmanager
 async def world_of(settings: Settings) -> AsyncIterator[World]:
-    """Clients of a running stack. Of one within another, the inner has the documents."""
+    """Clients of a running stack. Beanie's documents belong to the innermost one that is open."""
     carts = await CartStore.connect(settings.mongodb, app_name=APP_NAME)
     _open.append(carts)
     async with (
@@ -66,12 +66,12 @@ async def world_of(settings: Settings) -> AsyncIterator[World]:
     _open.remove(carts)
     await carts.close()
     if _open:
-        await mongo.bind(_open[-1]._client)
+        await mongo.bind(_open[-1].client)
 
 
 @dataclass
 class Shop:
-    """One store in the world."""
+    """One store of the running stack."""
 
     world: World
     store_id: str = field(default_factory=lambda: f"store-{uuid4().hex[:12]}")
@@ -107,19 +107,19 @@ class Shop:
         return {(r["userId"], r["productId"]): r["quantity"] for r in body["reservations"]}
 
     async def fault(self, action: str, fault: str, *, seconds: float = 1.0, times: int = 1) -> None:
-        """Lets the inventory misbehave for its next calls."""
+        """Injects a fault into the next calls of the inventory."""
         response = await self.world.inventory.post(
             "/faults",
             json={"action": action, "fault": fault, "seconds": seconds, "times": times},
         )
         response.raise_for_status()
 
-    async def records(self) -> list[Operation]:
+    async def records(self) -> list[OperationRecord]:
         """The records of all operations in this store, oldest first."""
-        return await Operation.find({"storeId": self.store_id}).sort("at").to_list()
+        return await OperationRecord.find({"storeId": self.store_id}).sort("at").to_list()
 
     async def events(self) -> list[Event]:
-        """All events that told of this store, in the order of their partitions."""
+        """All events of this store, in the order of their partitions."""
         return [
             event
             for event in await read_events(self.world.settings)
@@ -127,7 +127,7 @@ class Shop:
         ]
 
     async def assert_consistent(self) -> None:
-        """Every held unit is in a cart and every unit in a cart is held; nothing is pending."""
+        """Asserts that the holds are the cart lines, and that each cart's totals are right."""
         carts = await Cart.find({"storeId": self.store_id}).to_list()
         lines = {
             (cart.user_id, line.product_id): line.product_quantity
@@ -206,7 +206,7 @@ class Buyer:
         return await eventually(not_pending, timeout=timeout, interval=0.2)
 
     async def status(self, answer: httpx.Response) -> int:
-        """How a request was answered in the end, also where a busy machine answered 202 first."""
+        """The final status of a request; follows a 202 of a busy machine to its end."""
         if answer.status_code != HTTPStatus.ACCEPTED:
             return answer.status_code
         status: int = (await self.ended(answer))["answer"]["status"]
@@ -214,16 +214,16 @@ class Buyer:
 
     async def cart(self) -> Cart | None:
         """The cart as MongoDB has it."""
-        return await self.shop.world.carts.cart(self.shop.store_id, self.user_id)
+        return await self.shop.world.carts.cart(CartKey(self.shop.store_id, self.user_id))
 
     async def runs(self) -> list[WorkflowExecution]:
-        """The runs under this cart's workflow id, as far as visibility has them."""
+        """The runs with this cart's workflow id that Temporal's visibility has by now."""
         query = f"WorkflowId = '{self.workflow_id}'"
         return [run async for run in self.shop.world.temporal.list_workflows(query)]
 
 
 async def read_events(settings: Settings) -> list[Event]:
-    """Every event that the service has published, from offset 0 of each topic to its end now."""
+    """All events that the service has published, from offset 0 to the present end."""
     return [_event(record) async for record in records(settings, *PUBLISHED)]
 
 

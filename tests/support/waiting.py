@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a time."""
+"""Waiting for a condition instead of a time."""
 
 import asyncio
 import time
@@ -11,9 +11,10 @@ T = TypeVar("T")
 async def eventually(
     check: Callable[[], Awaitable[T]], *, timeout: float = 15.0, interval: float = 0.05
 ) -> T:
-    """The first value of `check` that does not raise `AssertionError`, within `timeout` seconds.
+    """The result of the first call of `check` that raises nothing, within `timeout` seconds.
 
-    Other errors of a dependency that is just coming back count as "not yet" too.
+    Raises the last error after the timeout. Any error counts as "not yet", since a dependency that
+    is just starting raises many.
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -1,4 +1,4 @@
-"""A worker inside the test, with real adapters whose calls fail as told."""
+"""A worker in the test's process, with real adapters whose calls can fail."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +9,13 @@ from temporalio.worker import Worker
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
+from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from adapters.redis.stock_cache import StockCache
 from settings import Settings
-from tests.support.faults import Faults, faulty
+from tests.support.call_faults import CallFaults, with_call_faults
 from tests.support.shop import World
 from worker import build_worker
 from workflows.gateway import CartGateway
@@ -22,10 +23,10 @@ from workflows.gateway import CartGateway
 
 @dataclass(frozen=True)
 class FaultyWorker:
-    """A worker, its faults (none until they are told), and what it starts and publishes by."""
+    """A worker, the faults of its adapters, and its gateway and publisher."""
 
     worker: Worker
-    faults: Faults
+    faults: CallFaults
     gateway: CartGateway
     events: EventPublisher
 
@@ -34,13 +35,13 @@ class FaultyWorker:
 async def faulty_worker_of(
     world: World, settings: Settings, *, relays_at: str, sandboxed: bool = False
 ) -> AsyncIterator[FaultyWorker]:
-    """Runs a worker with these settings, on the servers that they name.
+    """Runs a worker with these settings.
 
-    What it leaves pending goes to the relays of the task queue `relays_at`.
+    Relays of the task queue `relays_at` deliver the effects that it leaves pending.
     """
-    faults = Faults()
+    faults = CallFaults()
     # The world's client: a process's documents are bound to one only.
-    carts = CartStore(world.carts._client)
+    carts = CartStore(world.carts.client)
     inventory = InventoryClient(settings.inventory, timeout_seconds=5)
     redis = RedisPool(settings.redis)
     events = EventPublisher(settings)
@@ -48,12 +49,13 @@ async def faulty_worker_of(
     worker = build_worker(
         world.temporal,
         settings,
-        carts=faulty(carts, faults),
-        inventory=faulty(inventory, faults),
-        cache=faulty(CartCache(redis, ttl_seconds=60), faults),
+        carts=with_call_faults(carts, faults),
+        operations=with_call_faults(OperationStore(carts.client), faults),
+        inventory=with_call_faults(inventory, faults),
+        cache=with_call_faults(CartCache(redis, ttl_seconds=60), faults),
         stock=StockCache(redis, ttl_seconds=60),
-        events=faulty(events, faults),
-        outbox=faulty(Outbox(), faults),
+        events=with_call_faults(events, faults),
+        outbox=with_call_faults(Outbox(), faults),
         gateway=gateway,
         sandboxed=sandboxed,
     )

@@ -1,4 +1,4 @@
-"""A stack of its own, at debug level, whose processes send their traces to this one."""
+"""A stack for these tests, at debug level, whose processes send their traces to the test."""
 
 import os
 from collections.abc import AsyncIterator
@@ -15,25 +15,25 @@ from tests.support.shop import Shop, World, world_of
 
 @dataclass
 class Traced:
-    """The running stack, its clients and what it has told."""
+    """The running stack, its clients and its telemetry."""
 
     stack: Stack
     world: World
     collector: Collector
 
     def shop(self) -> Shop:
-        """A store of its own."""
+        """A new store."""
         return Shop(self.world)
 
     def logs(self) -> dict[str, str]:
-        """Everything that each process of the service has logged."""
+        """The whole log of each process of the service."""
         return {
             name: self.stack.process(name).log.read_text()
             for name in ("api", "worker", "consumer", "inventory")
         }
 
     async def metrics(self) -> str:
-        """The pages of all processes."""
+        """The `/metrics` pages of all processes."""
         settings = self.world.settings
         ports = (settings.port, settings.worker_metrics_port, settings.consumer_metrics_port)
         pages = [await self.world.http.get(f"http://{LOCALHOST}:{port}/metrics") for port in ports]
@@ -42,7 +42,7 @@ class Traced:
 
 @pytest.fixture(scope="package")
 async def traced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traced]:
-    """The stack, for all tests here."""
+    """The stack for the tests of this folder."""
     async with collector() as receiving:
         with settings_of_its_own(tmp_path_factory.mktemp("traced")) as settings:
             env = os.environ | {

@@ -1,4 +1,4 @@
-"""What must never be told is looked for everywhere that tells something, at debug level."""
+"""Personal data and secrets are in no log, event, span, metric or Temporal attribute."""
 
 import json
 from typing import Any
@@ -20,10 +20,10 @@ DESCRIPTION = "Canary description"
 IMAGE = "https://img.example.com/canary-image.png"
 KEY = "canary-key-in-header"
 BODY_KEY = "canary-key-in-body"
-TOKEN = "canary.token.of-nobody"
-ADDRESS = "203.0.113.77"  # of a client, as its proxy tells it
+TOKEN = "canary.token.invalid"
+ADDRESS = "203.0.113.77"  # a client's, in X-Forwarded-For
 BAGGAGE = "canary-baggage"
-# What shows that a place has told of the last that happened.
+# Text that shows that an output has the end of the traffic.
 SIGNS = {
     "api": '"status":503',
     "worker": "cart.cleared",
@@ -36,7 +36,7 @@ CANARIES = ("canary", "Canary", ADDRESS)
 
 
 async def traffic(traced: Traced, shop: Shop) -> tuple[Buyer, list[str]]:
-    """Requests that end in every way, each with canaries; their buyer, and the tokens used."""
+    """Sends requests with every kind of outcome, with canaries; their buyer and tokens."""
     buyer = shop.buyer(name=NAME, email=EMAIL)
     tokens: list[str] = []
 
@@ -61,7 +61,7 @@ async def traffic(traced: Traced, shop: Shop) -> tuple[Buyer, list[str]]:
         (201, await send(body=item, **{"Idempotency-Key": KEY})),
         (201, await send(body=item, **{"Idempotency-Key": KEY})),
         (422, await send(body=item | {"quantity": 3}, **{"Idempotency-Key": KEY})),
-        (200, await send(body=item | {"quantity": 50})),  # too few
+        (200, await send(body=item | {"quantity": 50})),  # insufficient stock
         (400, await send(body=item | {"email": "canary-no-mail"})),
         (400, await send(body=item | {"canary-field": "canary"})),
         (400, await send(body=item | {"idempotencyKey": BODY_KEY}, **{"Idempotency-Key": KEY})),
@@ -76,8 +76,8 @@ async def traffic(traced: Traced, shop: Shop) -> tuple[Buyer, list[str]]:
     return buyer, tokens
 
 
-async def events_and_poison(traced: Traced, shop: Shop, buyer: Buyer) -> None:
-    """An order that takes the cart, and one that cannot be used."""
+async def send_orders(traced: Traced, shop: Shop, buyer: Buyer) -> None:
+    """Sends an order of the cart, and an unusable order."""
     cart = await buyer.cart()
     assert cart is not None
     async with other_services(traced.world.settings) as others:
@@ -96,39 +96,39 @@ async def events_and_poison(traced: Traced, shop: Shop, buyer: Buyer) -> None:
 
 
 def shown_by_temporal(run: WorkflowExecutionDescription) -> str:
-    """All that stands in the server in plain sight: lists, pages and searches show it."""
+    """The data of a run that Temporal's lists, pages and searches show."""
     info = run.raw_description.workflow_execution_info
     config = run.raw_description.execution_config
     return f"{info}\n{config.user_metadata}"
 
 
-async def test_no_token_email_name_or_raw_key_is_told(traced: Traced) -> None:
+async def test_no_token_email_name_or_idempotency_key_is_in_any_output(traced: Traced) -> None:
     shop = traced.shop()
     buyer, tokens = await traffic(traced, shop)
-    await events_and_poison(traced, shop, buyer)
+    await send_orders(traced, shop, buyer)
 
-    async def all_told() -> dict[str, str]:
+    async def outputs() -> dict[str, str]:
         temporal = traced.world.temporal
         runs = [
             await temporal.get_workflow_handle(run.id, run_id=run.run_id).describe()
             for run in await buyer.runs()
         ]
-        told = traced.logs() | {
+        found = traced.logs() | {
             "events": repr(await shop.events()),
             "temporal": "\n".join(shown_by_temporal(run) for run in runs),
             "spans": repr([one.span for one in traced.collector.spans]),
             "metrics": await traced.metrics(),
         }
-        # All has come to where it is looked for.
-        assert told["events"].count(f"topic='{CART_ITEM_ADDED}'") == 2
-        assert "topic='cart.cleared'" in told["events"]
+        # The traffic has reached all outputs.
+        assert found["events"].count(f"topic='{CART_ITEM_ADDED}'") == 2
+        assert "topic='cart.cleared'" in found["events"]
         assert len(runs) >= 5
         for place, sign in SIGNS.items():
-            assert sign in told[place], place
-        return told
+            assert sign in found[place], place
+        return found
 
-    told = await eventually(all_told)
-    for place, text in told.items():
+    texts = await eventually(outputs)
+    for place, text in texts.items():
         for secret in (*CANARIES, *tokens, *(token.split(".")[1] for token in tokens)):
             at = text.find(secret)
             assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"

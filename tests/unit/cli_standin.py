@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test says, and the `cart` command run against it."""
+"""An HTTP server with scripted responses, and the `cart` command run against it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from settings import Settings
 
 
 @dataclass(frozen=True)
-class Request:
+class ReceivedRequest:
     method: str
     path: str
     query: Mapping[str, str]
@@ -26,18 +26,18 @@ class Request:
 
 
 @dataclass
-class Response:
+class FakeResponse:
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Answering = Callable[[Request], Response]
+Answering = Callable[[ReceivedRequest], FakeResponse]
 
 
 @contextmanager
 def standin(answering: Answering) -> Iterator[int]:
-    """Serves until the block ends; the port is its own."""
+    """Serves on a free port inside; yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
@@ -45,7 +45,7 @@ def standin(answering: Answering) -> Iterator[int]:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             body = json.loads(text) if text else None
-            response = answering(Request(self.command, url.path, query, self.headers, body))  # type: ignore[arg-type]
+            response = answering(ReceivedRequest(self.command, url.path, query, self.headers, body))  # type: ignore[arg-type]
             answer = json.dumps(response.body).encode()
             self.send_response(response.status)
             for name, value in response.headers.items():
@@ -71,8 +71,8 @@ def standin(answering: Answering) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
+class CommandResult:
+    """The exit code, stdout and stderr of a command."""
 
     code: int
     out: str
@@ -83,25 +83,25 @@ class Ended:
         return json.loads(self.out)
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> Ended:
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> CommandResult:
     """Runs `cart` as its console script does."""
     with pytest.raises(SystemExit) as ended:
         main(words)
     captured = capsys.readouterr()
     code = ended.value.code
-    return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
+    return CommandResult(code if isinstance(code, int) else 0, captured.out, captured.err)
 
 
 def clear_environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
-    """Only these settings; what is not set points at ports where nobody listens."""
+    """Sets only these settings; the addresses of all others are ports without a listener."""
     for name in [*Settings.model_fields, "NODE_ENV"]:
         for spelling in (name, name.upper()):
             monkeypatch.delenv(spelling, raising=False)
     for name in list(os.environ):
         if name.startswith("TEMPORAL_"):
             monkeypatch.delenv(name)
-    nobody = dict.fromkeys(_PORTS, "1")
-    defaults = {"CART_ENV_FILE": ""} | nobody
+    unused = dict.fromkeys(_PORTS, "1")
+    defaults = {"CART_ENV_FILE": ""} | unused
     for name, value in {**defaults, **values}.items():
         monkeypatch.setenv(name, str(value))
 

@@ -1,4 +1,4 @@
-"""Pages of other origins: off unless set, and then they may read what they need."""
+"""CORS: off by default; with an origin set its pages can use the API."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def api() -> FakeApi:
     return FakeApi(settings_for_tests(cors_origins=(SHOP,), rate_limit_per_user=300))
 
 
-async def test_it_is_off_unless_set() -> None:
+async def test_cors_is_off_by_default() -> None:
     api = FakeApi()
     answer = await api.client.get(URL, headers=api.token() | {"Origin": SHOP})
     preflight = await api.client.options(URL, headers=PREFLIGHT)
@@ -29,7 +29,9 @@ async def test_it_is_off_unless_set() -> None:
         assert not [name for name in headers if name.startswith("access-control")]
 
 
-async def test_a_preflight_needs_no_token_and_allows_what_the_api_takes(api: FakeApi) -> None:
+async def test_a_preflight_needs_no_token_and_allows_the_methods_and_headers_of_the_api(
+    api: FakeApi,
+) -> None:
     answer = await api.client.options(URL, headers=PREFLIGHT)
     assert answer.status_code == 200
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
@@ -48,14 +50,14 @@ async def test_a_preflight_needs_no_token_and_allows_what_the_api_takes(api: Fak
         {"Access-Control-Request-Headers": "x-anything"},
     ],
 )
-async def test_a_preflight_for_anything_else_is_refused(
+async def test_a_preflight_for_another_method_or_header_is_refused(
     api: FakeApi, changed: dict[str, str]
 ) -> None:
     answer = await api.client.options(URL, headers=PREFLIGHT | changed)
     assert answer.status_code == 400
 
 
-async def test_a_page_may_read_answers_and_errors_and_their_headers(api: FakeApi) -> None:
+async def test_a_page_can_read_responses_errors_and_their_headers(api: FakeApi) -> None:
     origin = {"Origin": SHOP}
     for answer, status in (
         (await api.client.get(URL, headers=api.token() | origin), 404),
@@ -70,7 +72,7 @@ async def test_a_page_may_read_answers_and_errors_and_their_headers(api: FakeApi
             assert name in shown
 
 
-async def test_another_origin_may_not(api: FakeApi) -> None:
+async def test_a_page_of_another_origin_cannot_read_responses(api: FakeApi) -> None:
     headers = api.token() | {"Origin": "https://evil.example.com"}
     answer = await api.client.get(URL, headers=headers)
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -84,13 +86,13 @@ async def test_another_origin_may_not(api: FakeApi) -> None:
         (f"{SHOP}, http://localhost:3000", (SHOP, "http://localhost:3000")),
     ],
 )
-def test_origins_are_a_list_in_one_setting(text: str, origins: Any) -> None:
+def test_the_setting_takes_a_list_of_origins(text: str, origins: Any) -> None:
     assert Settings(cors_origins=text).cors_origins == origins
 
 
 @pytest.mark.parametrize(
     "text", ["shop.example.com", f"{SHOP}/", f"{SHOP}/cart", "ftp://a", "null"]
 )
-def test_what_no_browser_sends_is_refused_at_start(text: str) -> None:
+def test_an_invalid_origin_is_refused_at_start(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         Settings(cors_origins=text)

@@ -1,4 +1,4 @@
-"""A store whose intake is held: its writes are turned away, its reads are not."""
+"""A paused store: changes are refused, reads work."""
 
 import logging
 from datetime import UTC, datetime
@@ -25,18 +25,18 @@ def hold_of(store_id: str = STORE) -> IntakeHold:
 
 @pytest.fixture
 async def held() -> FakeApi:
-    """An API that knows that `STORE` is held."""
+    """An API with a pause of `STORE`."""
     api = FakeApi()
     api.holds.holds = [hold_of()]
     await api.state.intake.refresh()
     return api
 
 
-async def test_writes_are_turned_away_and_start_nothing(held: FakeApi) -> None:
+async def test_changes_of_a_paused_store_are_refused_and_start_nothing(held: FakeApi) -> None:
     answer = await held.post()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert answer.json() == {
-        "message": "Changes of carts in this store are held up for the moment; try again",
+        "message": "Cart changes in this store are paused; try again",
         "code": "intake_held",
     }
     cleared = await held.client.delete(f"/api/v1/cart/{STORE}/store", headers=held.token())
@@ -45,34 +45,36 @@ async def test_writes_are_turned_away_and_start_nothing(held: FakeApi) -> None:
 
 
 async def test_reads_go_on(held: FakeApi) -> None:
-    held.carts.carts[STORE, USER] = cart_of()
+    held.mongo.carts[STORE, USER] = cart_of()
     assert (await held.get()).status_code == 200
 
 
-async def test_a_key_that_was_answered_is_answered_again(held: FakeApi) -> None:
+async def test_a_repeated_key_of_a_paused_store_gets_its_reply(held: FakeApi) -> None:
     first = FakeApi()
     await first.post(headers={"Idempotency-Key": "k"})
     [request] = first.gateway.started
-    held.carts.records = [record_of(request.operation_id, fingerprint=request.fingerprint)]
+    held.mongo.records = [record_of(request.operation_id, fingerprint=request.fingerprint)]
     answer = await held.post(headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (201, "true")
 
 
-async def test_other_stores_are_not_held(held: FakeApi) -> None:
+async def test_other_stores_are_not_paused(held: FakeApi) -> None:
     held.holds.holds = [hold_of("store-2")]
     await held.state.intake.refresh()
     await held.post()
     assert len(held.gateway.started) == 1
 
 
-async def test_what_cannot_be_read_holds_nothing(held: FakeApi) -> None:
+async def test_no_store_is_paused_while_the_pauses_cannot_be_read(held: FakeApi) -> None:
     held.holds.down = True
     await held.state.intake.refresh()
     await held.post()
     assert len(held.gateway.started) == 1
 
 
-async def test_who_holds_and_why_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_pause_is_logged_once_with_its_operator_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     api = FakeApi()
     api.holds.holds = [hold_of()]
     with caplog.at_level(logging.WARNING, "api.intake"):

@@ -1,14 +1,14 @@
-"""Rate limits as clients meet them."""
+"""Rate limits of the API."""
 
 import logging
 
 import pytest
 
-from models.messages import Outcome
+from models.outcomes import Outcome
 from tests.fakes.api import USER, FakeApi, record_of, result_of, settings_for_tests
 
 
-async def test_without_limits_nobody_is_counted() -> None:
+async def test_without_limits_no_request_is_counted() -> None:
     api = FakeApi()
     answer = await api.get()
     assert answer.status_code == 404
@@ -16,7 +16,7 @@ async def test_without_limits_nobody_is_counted() -> None:
     assert api.limiter.taken == []
 
 
-async def test_what_is_left_is_told_and_who_has_none_waits() -> None:
+async def test_responses_have_the_remaining_requests_and_429_the_time_to_wait() -> None:
     api = FakeApi(settings_for_tests(rate_limit_per_user=300, rate_limit_per_address=3000))
     api.limiter.left = 2
     answer = await api.get()
@@ -31,11 +31,11 @@ async def test_what_is_left_is_told_and_who_has_none_waits() -> None:
     assert api.gateway.added == []
 
 
-async def test_without_redis_nobody_is_limited() -> None:
+async def test_without_redis_no_request_is_limited() -> None:
     api = FakeApi(settings_for_tests(rate_limit_per_user=1))
     api.limiter.down = True
     api.gateway.outcome = result_of(Outcome.COMMITTED)
-    api.carts.records.append(record_of())
+    api.mongo.records.append(record_of())
     assert [(await api.post()).status_code for _ in range(3)] == [201] * 3
 
 
@@ -56,7 +56,7 @@ async def test_requests_that_could_not_be_limited_are_counted(
     assert api.state.limits.unlimited == 0
 
 
-async def test_guesses_at_tokens_count_against_the_address_and_no_user() -> None:
+async def test_requests_with_an_invalid_token_count_against_the_address_only() -> None:
     api = FakeApi(settings_for_tests(rate_limit_per_user=300, rate_limit_per_address=300))
     api.limiter.left = 2
     url = "/api/v1/cart/s/store"
@@ -68,14 +68,14 @@ async def test_guesses_at_tokens_count_against_the_address_and_no_user() -> None
     assert api.limiter.taken == ["address:127.0.0.1"] * 3
 
 
-async def test_who_is_refused_by_the_address_spends_nothing_of_the_users() -> None:
+async def test_a_request_over_the_limit_of_the_address_does_not_count_against_the_user() -> None:
     api = FakeApi(settings_for_tests(rate_limit_per_user=300, rate_limit_per_address=300))
     api.limiter.left = 0
     assert (await api.get()).status_code == 429
     assert api.limiter.taken == ["address:127.0.0.1"]
 
 
-async def test_every_answer_is_safe_in_a_browser() -> None:
+async def test_every_response_has_the_security_headers() -> None:
     api = FakeApi()
     for url in ("/health/live", "/nowhere", "/docs"):
         headers = (await api.client.get(url)).headers

@@ -1,4 +1,4 @@
-"""`POST /admin/log-level`: who may, what is taken, what is told."""
+"""`POST /admin/log-level`: authorization, validation and the response."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ async def ask(api: FakeApi, body: Any, **claims: Any) -> httpx.Response:
     return await api.client.post(URL, json=body, headers=headers)
 
 
-async def test_an_admin_sets_it_for_a_while_and_it_is_audited(
+async def test_an_admin_sets_the_level_for_a_time_and_it_is_audited(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeApi()
@@ -41,7 +41,7 @@ async def test_an_admin_sets_it_for_a_while_and_it_is_audited(
     )
 
 
-def test_what_admins_do_is_logged_at_every_level() -> None:
+def test_the_audit_log_is_written_at_every_level() -> None:
     program = (
         "import logging, logs; logs.configure_logging('error'); "
         "logging.getLogger('api').warning('hidden'); logs.audit.warning('shown')"
@@ -52,7 +52,7 @@ def test_what_admins_do_is_logged_at_every_level() -> None:
     assert [json.loads(line)["message"] for line in lines] == ["shown"]
 
 
-async def test_it_is_for_a_quarter_of_an_hour_unless_said() -> None:
+async def test_an_override_lasts_fifteen_minutes_by_default() -> None:
     api = FakeApi()
     assert (await ask(api, {"level": "warn"})).json()["ttlSeconds"] == 900
     assert api.levels.asked == [("warn", 900)]
@@ -63,10 +63,12 @@ async def test_it_is_for_a_quarter_of_an_hour_unless_said() -> None:
     [
         ({"role": None}, 403),
         ({"role": "support"}, 403),
-        ({"store": "store-1"}, 403),  # an admin of one store steers no other
+        ({"store": "store-1"}, 403),  # an admin of one store
     ],
 )
-async def test_it_is_for_admins_of_the_whole_service(claims: dict[str, Any], status: int) -> None:
+async def test_only_admins_of_the_whole_service_set_the_level(
+    claims: dict[str, Any], status: int
+) -> None:
     api = FakeApi()
     answer = await ask(api, {"level": "debug"}, **claims)
     assert answer.status_code == status
@@ -89,7 +91,7 @@ TTL_RULE = "ttlSeconds must be an integer from 1 to 86400"
         ({"level": "debug", "for": 5}, "for", "Unknown field"),
     ],
 )
-async def test_what_is_wrong_is_named(body: Any, field: str, message: str) -> None:
+async def test_an_invalid_field_is_named(body: Any, field: str, message: str) -> None:
     api = FakeApi()
     answer = await ask(api, body)
     assert answer.status_code == 400
@@ -97,7 +99,7 @@ async def test_what_is_wrong_is_named(body: Any, field: str, message: str) -> No
     assert api.levels.asked == []
 
 
-async def test_without_redis_nothing_is_changed_and_that_is_said() -> None:
+async def test_without_redis_the_level_stays_and_the_reply_is_503() -> None:
     api = FakeApi()
     api.levels.down = True
     answer = await ask(api, {"level": "debug"})

@@ -1,4 +1,4 @@
-"""What is refused before a saga starts, and how the client is told."""
+"""Validation of requests before a saga starts."""
 
 import json
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.messages import Outcome
+from models.outcomes import Outcome
 from tests.fakes.api import ITEM, RUN_ID, STORE, URL, FakeApi, record_of, result_of
 
 
@@ -17,7 +17,7 @@ def api() -> FakeApi:
     """An API whose adds all succeed."""
     api = FakeApi()
     api.gateway.outcome = result_of(Outcome.COMMITTED)
-    api.carts.records.append(record_of())
+    api.mongo.records.append(record_of())
     return api
 
 
@@ -96,7 +96,7 @@ INTEGER = "Quantity must be an integer"
             "productDescription",
             "productDescription must be a string of at most 5000 characters",
         ),
-        ({"email": "nobody"}, "email", EMAIL_RULE),
+        ({"email": "no-address"}, "email", EMAIL_RULE),
         ({"email": "a@b"}, "email", EMAIL_RULE),
         ({"email": "a@b.example\n"}, "email", EMAIL_RULE),
         ({"email": "a..b@example.com"}, "email", EMAIL_RULE),
@@ -112,7 +112,7 @@ INTEGER = "Quantity must be an integer"
         ({"$where": "1"}, "$where", "Unknown field"),
     ],
 )
-async def test_a_field_that_breaks_its_rule_is_named_with_it(
+async def test_an_invalid_field_is_named_with_its_rule(
     api: FakeApi, changed: dict[str, Any], field: str, message: str
 ) -> None:
     answer = await api.post(ITEM | changed)
@@ -121,7 +121,7 @@ async def test_a_field_that_breaks_its_rule_is_named_with_it(
 
 
 @pytest.mark.parametrize("name", ["productId", "productTitle", "productPrice", "quantity"])
-async def test_required_fields_are_asked_for_by_name(api: FakeApi, name: str) -> None:
+async def test_a_missing_field_is_named(api: FakeApi, name: str) -> None:
     answer = await api.post({key: value for key, value in ITEM.items() if key != name})
     [(field, message)] = details(answer)
     assert field == name
@@ -129,7 +129,7 @@ async def test_required_fields_are_asked_for_by_name(api: FakeApi, name: str) ->
     assert api.gateway.added == []
 
 
-async def test_all_broken_rules_are_told_at_once(api: FakeApi) -> None:
+async def test_all_invalid_fields_are_named_at_once(api: FakeApi) -> None:
     answer = await api.post({"quantity": 0, "extra": 1})
     assert {field for field, _ in details(answer)} == {
         "productId",
@@ -155,7 +155,7 @@ async def test_all_broken_rules_are_told_at_once(api: FakeApi) -> None:
         (b'{"a":' * 10_000, "nested too deeply"),
     ],
 )
-async def test_a_body_that_is_no_sensible_json_is_refused(
+async def test_a_body_that_is_not_valid_json_is_refused(
     api: FakeApi, content: bytes, says: str
 ) -> None:
     answer = await api.post(content=content, headers={"Content-Type": "application/json"})
@@ -165,7 +165,7 @@ async def test_a_body_that_is_no_sensible_json_is_refused(
     assert api.gateway.added == []
 
 
-async def test_a_price_beyond_all_numbers_is_a_wrong_price(api: FakeApi) -> None:
+async def test_a_price_that_is_too_large_is_an_invalid_price(api: FakeApi) -> None:
     content = json.dumps(ITEM).replace("79.99", "1e309").encode()
     answer = await api.post(content=content, headers={"Content-Type": "application/json"})
     assert details(answer) == [("productPrice", PRICE_RULE)]
@@ -175,7 +175,7 @@ async def test_a_price_beyond_all_numbers_is_a_wrong_price(api: FakeApi) -> None
     "content_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
 )
-async def test_only_json_is_read(api: FakeApi, content_type: str) -> None:
+async def test_another_content_type_is_refused(api: FakeApi, content_type: str) -> None:
     content = json.dumps(ITEM).encode()
     headers = {"Content-Type": content_type} if content_type else {}
     answer = await api.post(content=content, headers=headers)
@@ -184,7 +184,7 @@ async def test_only_json_is_read(api: FakeApi, content_type: str) -> None:
     assert api.gateway.added == []
 
 
-async def test_json_by_any_spelling_of_its_type_is_read(api: FakeApi) -> None:
+async def test_any_spelling_of_the_json_content_type_is_accepted(api: FakeApi) -> None:
     for content_type in ("application/json", "Application/JSON; charset=UTF-8"):
         content = json.dumps(ITEM).encode()
         answer = await api.post(content=content, headers={"Content-Type": content_type})
@@ -218,14 +218,14 @@ async def test_a_body_of_65_kib_is_too_large(api: FakeApi) -> None:
     assert api.gateway.added == []
 
 
-async def test_a_body_of_64_kib_is_read(api: FakeApi) -> None:
+async def test_a_body_of_64_kib_is_accepted(api: FakeApi) -> None:
     text = json.dumps(ITEM)
     content = (text + " " * (64 * 1024 - len(text))).encode()
     answer = await api.post(content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 201
 
 
-async def test_what_the_saga_is_given(api: FakeApi) -> None:
+async def test_the_saga_gets_the_validated_request(api: FakeApi) -> None:
     body = ITEM | {
         "productPrice": 79.9,
         "email": "body@example.com",
@@ -246,7 +246,7 @@ async def test_what_the_saga_is_given(api: FakeApi) -> None:
     assert "key-1" not in first.model_dump_json()
 
 
-async def test_the_same_request_has_the_same_fingerprint_in_any_spelling(api: FakeApi) -> None:
+async def test_equal_requests_have_the_same_fingerprint_in_any_spelling(api: FakeApi) -> None:
     def as_list(item: dict[str, Any]) -> dict[str, Any]:
         return item | {"productImage": [item["productImage"]]}
 
@@ -271,14 +271,16 @@ async def test_the_same_request_has_the_same_fingerprint_in_any_spelling(api: Fa
     ("price", "cents"),
     [("0", "0.00"), ("-0.0", "0.00"), ("1000000", "1000000.00"), ("5", "5.00"), ("0.10", "0.10")],
 )
-async def test_prices_at_the_edges_are_taken(api: FakeApi, price: str, cents: str) -> None:
+async def test_the_smallest_and_largest_prices_are_accepted(
+    api: FakeApi, price: str, cents: str
+) -> None:
     text = json.dumps(ITEM).replace("79.99", price)
     headers = {"Content-Type": "application/json"}
     assert (await api.post(content=text.encode(), headers=headers)).status_code == 201
     assert str(api.gateway.added[0].product_price) == cents
 
 
-async def test_the_key_may_stand_in_the_header_or_the_body(api: FakeApi) -> None:
+async def test_the_key_can_be_in_the_header_or_the_body(api: FakeApi) -> None:
     in_header = await api.post(headers={"Idempotency-Key": "key-1"})
     in_body = await api.post(ITEM | {"idempotencyKey": "key-1"})
     in_both = await api.post(
@@ -308,7 +310,7 @@ async def test_two_different_keys_are_refused(api: FakeApi) -> None:
     assert api.gateway.added == []
 
 
-async def test_what_a_client_sends_does_not_come_back_without_bound(api: FakeApi) -> None:
+async def test_an_error_quotes_only_a_bounded_part_of_the_request(api: FakeApi) -> None:
     answer = await api.post({f"k{number}": 1 for number in range(4000)})
     assert len(details(answer)) <= 50
     answer = await api.post(ITEM | {"k" * 10_000: 1})

@@ -1,4 +1,4 @@
-"""What the lines of a cart show when it is read, and what that costs the inventory and MongoDB."""
+"""The availability of lines in a read, and its cost for the inventory and MongoDB."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import pytest
 from adapters.inventory import Stock
 from api import availability
 from models.cart import CartLine
-from models.messages import Outcome
+from models.outcomes import Outcome
 from tests.fakes.api import STORE, URL, USER, FakeApi, cart_of, result_of, settings_for_tests
 from tests.support.waiting import eventually
 
@@ -31,14 +31,14 @@ def line(product: str, quantity: int = 2, **more: Any) -> CartLine:
 
 def api_with(*lines: CartLine, **settings: Any) -> FakeApi:
     api = FakeApi(settings_for_tests(**settings))
-    api.carts.carts[STORE, USER] = cart_of(
+    api.mongo.carts[STORE, USER] = cart_of(
         cart_items=list(lines), quantity=2, total_price=Decimal("159.80")
     )
     return api
 
 
 def shown(answer: httpx.Response) -> dict[str, tuple[str, str | None]]:
-    """Product -> what its line shows."""
+    """Product -> availability status and reason of its line."""
     assert answer.status_code == 200
     return {
         line["productId"]: (line["availabilityStatus"], line["unavailabilityReason"])
@@ -50,11 +50,11 @@ AVAILABLE, OUT = ("available", None), ("out_of_stock", "Out of stock")
 
 
 @pytest.mark.parametrize("url", [URL, CART_URL])
-async def test_a_line_shows_whether_there_are_units_for_it(url: str) -> None:
+async def test_a_line_shows_whether_its_units_are_available(url: str) -> None:
     api = api_with(line("free"), line("held"), line("short"), line("none"), line("unknown"))
     api.stock.inventory = {
         "free": Stock(available=5, held=0),
-        "held": Stock(available=0, held=2),  # its own units among them
+        "held": Stock(available=0, held=2),  # the cart's own units among them
         "short": Stock(available=0, held=1),
         "none": Stock(available=0, held=0),
     }
@@ -64,12 +64,12 @@ async def test_a_line_shows_whether_there_are_units_for_it(url: str) -> None:
         "held": AVAILABLE,
         "short": OUT,
         "none": OUT,
-        "unknown": AVAILABLE,  # nobody says otherwise
+        "unknown": AVAILABLE,  # the default
     }
     assert '"totalPrice":159.80,' in answer.text
 
 
-async def test_what_was_marked_stays_marked_and_is_not_asked_for() -> None:
+async def test_a_marked_line_stays_marked_without_a_check_of_its_stock() -> None:
     marked = line("gone", availability_status="out_of_stock", unavailability_reason="Recalled")
     api = api_with(marked)
     api.stock.inventory = {"gone": Stock(available=5, held=0)}
@@ -77,7 +77,7 @@ async def test_what_was_marked_stays_marked_and_is_not_asked_for() -> None:
     assert (api.stock.reads, api.stock.checks) == (0, [])
 
 
-async def test_a_large_cart_is_one_read_of_the_cache_and_asks_only_for_what_is_missing() -> None:
+async def test_a_large_cart_is_one_cache_read_and_one_check_for_each_missing_product() -> None:
     products = [f"product-{number}" for number in range(100)]
     api = api_with(*(line(product) for product in products))
     api.stock.inventory = dict.fromkeys(products, Stock(available=5, held=0))
@@ -89,10 +89,10 @@ async def test_a_large_cart_is_one_read_of_the_cache_and_asks_only_for_what_is_m
     assert api.stock.checks[100:] == ["product-7"]
 
 
-async def test_readers_at_once_ask_once_for_a_product_and_for_a_cart() -> None:
+async def test_concurrent_reads_share_the_check_of_a_product_and_the_load_of_a_cart() -> None:
     api = api_with(line("p"))
     api.stock.inventory = {"p": Stock(available=5, held=0)}
-    api.carts.gate.clear()
+    api.mongo.gate.clear()
     api.stock.gate.clear()
     reading = [asyncio.create_task(api.get()) for _ in range(20)]
 
@@ -101,7 +101,7 @@ async def test_readers_at_once_ask_once_for_a_product_and_for_a_cart() -> None:
 
     await eventually(all_wait_for_the_cart)
     reading.pop(0).cancel()
-    api.carts.gate.set()
+    api.mongo.gate.set()
 
     async def all_wait_for_the_inventory() -> None:
         assert api.stock.reads == 19
@@ -109,23 +109,40 @@ async def test_readers_at_once_ask_once_for_a_product_and_for_a_cart() -> None:
     await eventually(all_wait_for_the_inventory)
     api.stock.gate.set()
     assert [shown(answer) for answer in await asyncio.gather(*reading)] == [{"p": AVAILABLE}] * 19
-    assert (api.carts.reads, api.stock.checks) == (1, ["p"])
+    assert (api.mongo.loads, api.stock.checks) == (1, ["p"])
 
 
-async def test_who_has_cleared_the_cart_shares_no_read_that_began_before() -> None:
+async def test_a_read_after_a_clear_does_not_share_an_earlier_load() -> None:
     api = api_with(line("p"))
-    api.carts.gate.clear()
+    api.mongo.gate.clear()
     early = asyncio.create_task(api.get())
 
     async def has_begun() -> None:
-        assert api.carts.reads == 1
+        assert api.mongo.loads == 1
 
     await eventually(has_begun)
-    del api.carts.carts[STORE, USER]
-    api.cache.epoch = b"1769509800000"  # the clear's tombstone
+    del api.mongo.carts[STORE, USER]
     assert (await api.get()).status_code == 404
-    api.carts.gate.set()
+    api.mongo.gate.set()
     assert (await early).status_code == 200
+
+
+async def test_who_has_changed_the_cart_shares_no_read_that_began_before() -> None:
+    api = api_with(line("p"))
+    api.mongo.gate.clear()
+    early = asyncio.create_task(api.get())
+
+    async def both_load(loads: int) -> None:
+        assert api.mongo.loads == loads
+
+    await eventually(lambda: both_load(1))
+    api.mongo.carts[STORE, USER] = cart_of(version=4, cart_items=[line("p"), line("q")])
+    later = asyncio.create_task(api.get())
+    await eventually(lambda: both_load(2))
+    api.mongo.gate.set()
+    assert (await early).json()["version"] == 3
+    assert shown(await later) == {"p": AVAILABLE, "q": AVAILABLE}
+    assert (await api.get()).json()["version"] == 4  # whichever of the two was cached last
 
 
 async def test_a_slow_inventory_is_not_waited_for_and_its_answer_is_the_next_readers(
@@ -142,16 +159,14 @@ async def test_a_slow_inventory_is_not_waited_for_and_its_answer_is_the_next_rea
     assert api.stock.checks == ["p"]
 
 
-async def test_so_many_checks_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_concurrent_checks_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "MAX_CHECKS", 3)
     api = api_with(*(line(f"product-{number}") for number in range(10)))
     await api.get()
     assert len(api.stock.checks) == 3
 
 
-async def test_what_is_shown_differently_has_another_tag_which_guards_a_change_all_the_same() -> (
-    None
-):
+async def test_a_shown_difference_has_its_own_etag_which_if_match_accepts() -> None:
     api = api_with(line("p"), line("q"))
     api.stock.cached = {"p": Stock(9, 0), "q": Stock(9, 0)}
     before = (await api.get()).headers["ETag"]
@@ -177,7 +192,7 @@ async def test_what_is_shown_differently_has_another_tag_which_guards_a_change_a
     assert started.if_match == ("3-507f1f77bcf86cd799439013", "other")
 
 
-async def test_without_a_cache_that_is_kept_up_lines_are_shown_as_stored() -> None:
+async def test_with_the_cache_off_lines_are_shown_as_stored() -> None:
     api = api_with(line("p"), enable_cache_invalidation=False)
     api.stock.inventory = {"p": Stock(0, 0)}
     assert shown(await api.get()) == {"p": AVAILABLE}

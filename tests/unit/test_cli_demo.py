@@ -1,67 +1,81 @@
-"""`cart demo` against a service that stands in: right, and wrong in one way at a time."""
+"""`cart demo` against a fake service: correct, and with one error at a time."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import jwt
 import pytest
 
-from dev.demo import day, others, upkeep
-from dev.demo.steps import STEPS
-from dev.demo.walk import differences
+from dev.demo import actions, session
+from dev.demo.steps import differences
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from settings import Settings
-from tests.unit.cli_standin import Ended, Request, Response, clear_environment, run, standin
+from tests.unit.cli_standin import (
+    CommandResult,
+    FakeResponse,
+    ReceivedRequest,
+    clear_environment,
+    run,
+    standin,
+)
 
-Tamper = Callable[[Request, Response], Response]
+STEPS = 31
+Tamper = Callable[[ReceivedRequest, FakeResponse], FakeResponse]
 
 
-class Shop:
-    """The cart service and the inventory in memory, as far as a shopper's day needs them."""
+class FakeService:
+    """The cart service and the inventory in memory, with the features that the demo uses."""
 
     def __init__(self, tamper: Tamper) -> None:
         self._tamper = tamper
         self.stock: dict[str, dict[str, int]] = {}
         self.carts: dict[str, dict[str, Any]] = {}
         self.lost = 0
-        self.answered: dict[tuple[str, str], tuple[Any, Response]] = {}
+        self.answered: dict[tuple[str, str], tuple[Any, FakeResponse]] = {}
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: ReceivedRequest) -> FakeResponse:
         return self._tamper(request, self._answer(request))
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: ReceivedRequest) -> FakeResponse:
         if request.path.startswith("/health"):
-            return Response(200, {"status": "healthy", "services": {"mongodb": "connected"}})
+            return FakeResponse(200, {"status": "healthy", "services": {"mongodb": "connected"}})
         if request.path.startswith("/api/v1/inventories/"):
             return self._inventory(request)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token:
-            return Response(401, {"message": "no token"})
+            return FakeResponse(401, {"message": "no token"})
         user = jwt.decode(token, options={"verify_signature": False})["sub"]
         if request.path.endswith("/admin/carts"):
-            return Response(200, {"data": {"carts": list(self.carts.values())}, "success": True})
+            return FakeResponse(
+                200, {"data": {"carts": list(self.carts.values())}, "success": True}
+            )
         if request.method == "GET":
             by_id = not request.path.endswith("/store")
             cart = self.carts.get(request.path.rpartition("/")[2] if by_id else user)
-            return Response(200, cart) if cart else Response(404, {"message": "Cart not found"})
+            return (
+                FakeResponse(200, cart)
+                if cart
+                else FakeResponse(404, {"message": "Cart not found"})
+            )
         return self._idempotent(user, request)
 
-    def _inventory(self, request: Request) -> Response:
+    def _inventory(self, request: ReceivedRequest) -> FakeResponse:
         if request.path.endswith("/reserve"):
             self._move(request.body["productId"], request.body["quantity"])
             self.lost = request.body["quantity"]
-            return Response(200, {"reserved": True})
+            return FakeResponse(200, {"reserved": True})
         product = request.path.rpartition("/")[2]
         stock = self.stock.setdefault(product, {"available": 0, "held": 0, "sold": 0})
         if request.method == "PUT":
             stock["available"] = request.body["available"]
-        return Response(200, dict(stock))
+        return FakeResponse(200, dict(stock))
 
     async def tell(self, _: Settings, topic: str, event: dict[str, Any]) -> None:
-        """What the consumer makes of an event."""
+        """The effect of an event."""
         if topic == ORDER_COMPLETED:
             cart = self.carts.pop(event["userId"], None)
-            if cart is None:  # which of two equal answers is whose is chance
+            if cart is None:  # two concurrent requests got equal replies
                 return
             stock = self.stock[cart["cartItems"][0]["productId"]]
             stock["held"] -= cart["quantity"]
@@ -76,13 +90,13 @@ class Shop:
         }
 
     async def let_a_month_pass(self, _: Settings, store: str, user: str) -> None:
-        """What expiry makes of a cart."""
+        """The effect of expiry on a cart."""
         assert store
         cart = self.carts.pop(user)
         self._move("headphones", -cart["quantity"])
 
     async def repair(self, _: Settings, store: str) -> tuple[list[dict[str, Any]], str]:
-        """What a repair finds, once."""
+        """The findings of a repair, once."""
         assert store
         if not self.lost:
             return [], "page"
@@ -91,13 +105,13 @@ class Shop:
         self.lost = 0
         return [drift], "page"
 
-    def _idempotent(self, user: str, request: Request) -> Response:
+    def _idempotent(self, user: str, request: ReceivedRequest) -> FakeResponse:
         key = (user, request.headers.get("Idempotency-Key") or str(len(self.answered)))
         if key in self.answered:
             body, answer = self.answered[key]
             if body != request.body:
-                return Response(422, {"message": "reused", "code": "idempotency_key_reused"})
-            return Response(answer.status, answer.body, {"Idempotent-Replayed": "true"})
+                return FakeResponse(422, {"message": "reused", "code": "idempotency_key_reused"})
+            return FakeResponse(answer.status, answer.body, {"Idempotent-Replayed": "true"})
         if request.method == "PUT":
             answer = self._set(user, request.body)
         elif request.method == "DELETE":
@@ -107,7 +121,7 @@ class Shop:
         self.answered[key] = (request.body, answer)
         return answer
 
-    def _set(self, user: str, body: dict[str, Any]) -> Response:
+    def _set(self, user: str, body: dict[str, Any]) -> FakeResponse:
         cart, quantity = self.carts[user], body["quantity"]
         more = quantity - cart["quantity"]
         if more:
@@ -115,32 +129,32 @@ class Shop:
             price = cart["cartItems"][0]["productPrice"]
             cart |= {"quantity": quantity, "totalPrice": round(quantity * price, 2)}
             cart["version"] += 1
-        return Response(200, dict(cart))
+        return FakeResponse(200, dict(cart))
 
-    def _take_out(self, user: str, path: str) -> Response:
+    def _take_out(self, user: str, path: str) -> FakeResponse:
         cart = self.carts[user]
         self._move("headphones", -cart["quantity"])
         cart["quantity"] = 0
         if path.endswith("/store"):
             del self.carts[user]
-            return Response(200, {"message": "Cart cleared"})
-        return Response(200, {"message": "Item removed from cart"})
+            return FakeResponse(200, {"message": "Cart cleared"})
+        return FakeResponse(200, {"message": "Item removed from cart"})
 
     def _move(self, product: str, units: int) -> None:
         self.stock[product]["available"] -= units
         self.stock[product]["held"] += units
 
-    def _add(self, user: str, body: dict[str, Any]) -> Response:
+    def _add(self, user: str, body: dict[str, Any]) -> FakeResponse:
         product, quantity = body["productId"], body["quantity"]
         cart = self.carts.get(user, {"_id": user, "quantity": 0, "version": 0})
         invalid = {"error": "Validation failed", "details": [{"field": "quantity", "message": ""}]}
         if quantity < 1 or cart["quantity"] + quantity > 100:
-            return Response(400, invalid)
+            return FakeResponse(400, invalid)
         stock = self.stock[product]
         if quantity > (left := stock["available"]):
             message = f"Insufficient stock. Only {left} available."
             refusal = {"message": message, "code": "insufficient_stock", "available": left}
-            return Response(200, refusal)
+            return FakeResponse(200, refusal)
         self._move(product, quantity)
         units, price = cart["quantity"] + quantity, body["productPrice"]
         line = {"productId": product, "productQuantity": units, "productPrice": price}
@@ -152,98 +166,100 @@ class Shop:
             "version": cart["version"] + 1,
             "cartItems": [line],
         }
-        return Response(201, self.carts[user])
+        return FakeResponse(201, self.carts[user])
 
 
-Walk = Callable[..., Ended]
+Walk = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def walk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Walk:
-    def walk(*words: str, tamper: Tamper = lambda _, answer: answer, **values: object) -> Ended:
-        shop = Shop(tamper)
+    def walk(
+        *words: str, tamper: Tamper = lambda _, answer: answer, **values: object
+    ) -> CommandResult:
+        shop = FakeService(tamper)
         with standin(shop) as port:
             clear_environment(monkeypatch, PORT=port, INVENTORY_PORT=port, **values)
-            monkeypatch.setattr(others, "tell", shop.tell)
-            monkeypatch.setattr(upkeep, "let_a_month_pass", shop.let_a_month_pass)
-            monkeypatch.setattr(upkeep, "repair", shop.repair)
-            monkeypatch.setattr(day, "EVENT_SECONDS", 0.5)
+            monkeypatch.setattr(actions, "publish_event", shop.tell)
+            monkeypatch.setattr(actions, "expire_cart", shop.let_a_month_pass)
+            monkeypatch.setattr(actions, "repair", shop.repair)
+            monkeypatch.setattr(session, "EFFECT_SECONDS", 0.5)
             return run(capsys, "demo", *words)
 
     return walk
 
 
-def test_a_day_on_which_all_is_well(walk: Walk) -> None:
+def test_the_demo_passes_with_a_correct_service(walk: Walk) -> None:
     ended = walk("--json")
 
     assert ended.code == 0
     assert ended.json["ok"] is True
-    assert len(ended.json["steps"]) == len(STEPS)
+    assert len(ended.json["steps"]) == STEPS
     assert [step for step in ended.json["steps"] if not step["ok"]] == []
 
 
-def test_every_run_has_a_store_of_its_own(walk: Walk) -> None:
+def test_every_run_uses_a_new_store(walk: Walk) -> None:
     stores = {walk("--json").json["storeId"] for _ in range(2)}
 
     assert len(stores) == 2
     assert all(store.startswith("demo-") for store in stores)
 
 
-def test_what_is_shown(walk: Walk) -> None:
+def test_the_output_names_each_step(walk: Walk) -> None:
     ended = walk(TEMPORAL_UI_URL="https://ui.example", TEMPORAL_NAMESPACE="shop")
 
     assert ended.code == 0
-    assert ended.out.count("✓") == len(STEPS)
+    assert ended.out.count("✓") == STEPS
     assert "✗" not in ended.out
     assert "    POST /api/v1/cart/demo-" in ended.out
     assert '201 {"quantity": 2, "totalPrice": 159.98, "version": 1}' in ended.out
     assert "https://ui.example/namespaces/shop/workflows/cart%2Fdemo-" in ended.out
-    assert f"{len(STEPS)} of {len(STEPS)} steps are as they should be" in ended.out
+    assert f"{STEPS} of {STEPS} steps passed" in ended.out
 
 
-def test_the_link_leads_to_the_workflow_and_only_where_a_saga_ran(walk: Walk) -> None:
+def test_only_steps_with_a_saga_have_a_link_to_the_workflow(walk: Walk) -> None:
     steps = {step["title"]: step for step in walk("--json").json["steps"]}
 
-    (saga,) = steps["Adds 2 headphones"]["sagas"]
+    (saga,) = steps["Add 2 headphones"]["sagas"]
     assert saga.endswith("%2Fshopper")
-    assert steps["Looks at the cart"]["sagas"] == []
-    assert steps["Somebody without a token"]["sagas"] == []
-    assert len(steps["Two buyers want it at once: one gets it"]["sagas"]) == 2
+    assert steps["Get the cart"]["sagas"] == []
+    assert steps["Get the cart without a token"]["sagas"] == []
+    assert len(steps["Two shoppers add it at once: one gets it"]["sagas"]) == 2
 
 
-def is_post(request: Request) -> bool:
+def is_post(request: ReceivedRequest) -> bool:
     return request.method == "POST"
 
 
-def wrong_total(_: Request, answer: Response) -> Response:
+def wrong_total(_: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
     if isinstance(answer.body, dict) and answer.body.get("totalPrice") == 159.98:
-        return Response(answer.status, {**answer.body, "totalPrice": 160}, answer.headers)
+        return FakeResponse(answer.status, {**answer.body, "totalPrice": 160}, answer.headers)
     return answer
 
 
-def not_replayed(_: Request, answer: Response) -> Response:
-    return Response(answer.status, answer.body)
+def not_replayed(_: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
+    return FakeResponse(answer.status, answer.body)
 
 
-def taken_twice(request: Request, answer: Response) -> Response:
+def taken_twice(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
     if "/check/headphones" in request.path:
-        return Response(200, {**answer.body, "available": answer.body["available"] - 2})
+        return FakeResponse(200, {**answer.body, "available": answer.body["available"] - 2})
     return answer
 
 
-def both_get_the_last_one(request: Request, answer: Response) -> Response:
+def both_get_the_last_one(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
     if is_post(request) and request.body["productId"] == "poster" and answer.status == 200:
-        return Response(201, {"quantity": 1, "totalPrice": 19.99})
+        return FakeResponse(201, {"quantity": 1, "totalPrice": 19.99})
     return answer
 
 
-def open_to_everybody(_: Request, answer: Response) -> Response:
-    return Response(200, {}) if answer.status == 401 else answer
+def no_authentication(_: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
+    return FakeResponse(200, {}) if answer.status == 401 else answer
 
 
-def other_validation_shape(request: Request, answer: Response) -> Response:
+def other_validation_shape(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
     if answer.status == 400 and request.body["quantity"] == 0:
-        return Response(400, {"detail": "no"})
+        return FakeResponse(400, {"detail": "no"})
     return answer
 
 
@@ -254,11 +270,11 @@ def other_validation_shape(request: Request, answer: Response) -> Response:
         (not_replayed, "expected header Idempotent-Replayed: true, got None"),
         (taken_twice, "expected available: 8, got 6"),
         (both_get_the_last_one, "expected status 200, got 201"),
-        (open_to_everybody, "expected status 401, got 200"),
+        (no_authentication, "expected status 401, got 200"),
         (other_validation_shape, "expected error: 'Validation failed', but there is none"),
     ],
 )
-def test_an_answer_that_is_off_is_told_and_fails_the_demo(
+def test_a_wrong_reply_is_reported_and_fails_the_demo(
     walk: Walk, tamper: Tamper, expected: str
 ) -> None:
     ended = walk(tamper=tamper)
@@ -268,7 +284,7 @@ def test_an_answer_that_is_off_is_told_and_fails_the_demo(
     assert expected in ended.out
 
 
-def test_without_the_api_it_is_one_line(
+def test_without_the_api_the_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clear_environment(monkeypatch)
@@ -279,9 +295,25 @@ def test_without_the_api_it_is_one_line(
     assert ended.err == "the API does not answer at http://127.0.0.1:1: start it with make run\n"
 
 
-def test_it_stops_at_a_service_that_is_not_healthy(walk: Walk) -> None:
-    def unhealthy(request: Request, answer: Response) -> Response:
-        return Response(503, {"status": "unhealthy"}) if request.path == "/health" else answer
+def test_an_api_that_hangs_is_not_to_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that accepts connections and never answers."""
+    monkeypatch.setattr(session, "TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        clear_environment(monkeypatch, PORT=hung.getsockname()[1])
+
+        ended = run(capsys, "demo")
+
+    assert ended.code == 1
+    assert "no answer in time" in ended.err
+    assert "restart it" in ended.err
+    assert "make run" not in ended.err
+
+
+def test_the_demo_stops_if_the_service_is_not_healthy(walk: Walk) -> None:
+    def unhealthy(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
+        return FakeResponse(503, {"status": "unhealthy"}) if request.path == "/health" else answer
 
     ended = walk("--json", tamper=unhealthy)
 
@@ -290,9 +322,9 @@ def test_it_stops_at_a_service_that_is_not_healthy(walk: Walk) -> None:
     assert "cart doctor" in ended.json["stopped"]
 
 
-def test_it_stops_at_an_inventory_that_takes_no_stock(walk: Walk) -> None:
-    def refuse(request: Request, answer: Response) -> Response:
-        return Response(404, {"message": "Not Found"}) if request.method == "PUT" else answer
+def test_the_demo_stops_if_the_inventory_takes_no_stock(walk: Walk) -> None:
+    def refuse(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
+        return FakeResponse(404, {"message": "Not Found"}) if request.method == "PUT" else answer
 
     ended = walk(tamper=refuse)
 
@@ -300,9 +332,9 @@ def test_it_stops_at_an_inventory_that_takes_no_stock(walk: Walk) -> None:
     assert "only the reference inventory takes" in ended.out
 
 
-def test_it_stops_when_the_first_add_is_not_done(walk: Walk) -> None:
-    def too_slow(request: Request, answer: Response) -> Response:
-        return Response(202, {"status": "pending"}) if is_post(request) else answer
+def test_the_demo_stops_if_the_first_add_fails(walk: Walk) -> None:
+    def too_slow(request: ReceivedRequest, answer: FakeResponse) -> FakeResponse:
+        return FakeResponse(202, {"status": "pending"}) if is_post(request) else answer
 
     ended = walk("--json", tamper=too_slow)
 
@@ -311,7 +343,7 @@ def test_it_stops_when_the_first_add_is_not_done(walk: Walk) -> None:
     assert "cart doctor" in ended.json["stopped"]
 
 
-def test_it_is_not_for_production(
+def test_the_demo_refuses_to_run_in_production(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clear_environment(
@@ -330,7 +362,7 @@ def test_it_is_not_for_production(
     assert "production" in ended.err
 
 
-def test_tokens_that_cannot_be_signed_are_one_line(walk: Walk) -> None:
+def test_a_missing_secret_is_one_line(walk: Walk) -> None:
     ended = walk(JWT_ALGORITHM="RS256", JWT_JWKS_URL="https://issuer.example/jwks")
 
     assert (ended.code, ended.out) == (1, "")
@@ -348,5 +380,7 @@ def test_tokens_that_cannot_be_signed_are_one_line(walk: Walk) -> None:
         ({"a": 1}, None, ["expected the answer: {'a': 1}, got None"]),
     ],
 )
-def test_differences(expected: Any, got: Any, problems: list[str]) -> None:
+def test_the_differences_between_expected_and_actual_replies(
+    expected: Any, got: Any, problems: list[str]
+) -> None:
     assert differences(expected, got) == problems

@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 
 from cli.doctor import checks, kafka
-from cli.doctor.findings import Finding, Report, State
 from cli.doctor.redis import check_redis
+from cli.doctor.results import CheckReport, CheckResult, Status
 from cli.doctor.services import check_api, check_inventory
 from cli.doctor.settings_check import check_settings
 from models.events import TOPICS
 from settings import Environment, Settings
-from tests.unit.cli_standin import Response, clear_environment, run, standin
+from tests.unit.cli_standin import FakeResponse, clear_environment, run, standin
 
 PARTS = ("API", "Temporal", "MongoDB", "Redis", "Kafka", "inventory")
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def unused_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     clear_environment(monkeypatch)
 
 
-def by_part(report: Report) -> dict[str, Finding]:
-    found = {finding.part: finding for finding in report.findings}
-    assert len(found) == len(report.findings)
+def by_part(report: CheckReport) -> dict[str, CheckResult]:
+    found = {finding.part: finding for finding in report.results}
+    assert len(found) == len(report.results)
     return found
 
 
@@ -61,9 +61,9 @@ def test_the_table_shows_state_and_advice(capsys: pytest.CaptureFixture[str]) ->
     assert "1 ok, 1 warn, 6 failed" in ended.out
 
 
-# pymongo does not close a connection whose handshake it is told to end.
+# pymongo does not close a connection when its handshake is cancelled.
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_servers_that_accept_and_say_nothing_do_not_hold_it_up(
+def test_servers_that_accept_and_never_answer_do_not_block_the_doctor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ("PORT", "INVENTORY_PORT", "TEMPORAL_PORT", "MONGODB_PORT", "REDIS_PORT", "KAFKA_PORT")
@@ -103,14 +103,14 @@ def test_no_password_is_ever_shown(
     assert "KAFKA_BROKERS is right" in checks["Kafka"]["advice"]
 
 
-@pytest.mark.parametrize(("state", "code"), [(State.OK, 0), (State.WARN, 0), (State.FAILED, 1)])
+@pytest.mark.parametrize(("state", "code"), [(Status.OK, 0), (Status.WARN, 0), (Status.FAILED, 1)])
 def test_only_failures_fail_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    state: State,
+    state: Status,
     code: int,
 ) -> None:
-    found = checks.Examination([Finding("Redis", state, "so it is", "do this")], hanging=False)
+    found = checks.Examination([CheckResult("Redis", state, "so it is", "do this")], hanging=False)
     monkeypatch.setattr(checks, "examine", lambda _: found)
 
     ended = run(capsys, "doctor")
@@ -119,31 +119,41 @@ def test_only_failures_fail_it(
     assert "so it is" in ended.out
 
 
+def test_every_part_has_its_place() -> None:
+    async def everything(_: Settings, report: CheckReport) -> None:
+        for part in reversed(checks.PARTS):
+            report.ok(part, "so it is")
+
+    found = checks.examine(Settings(), [checks.Check("settings", everything)])
+    assert [result.part for result in found.results] == [*checks.PARTS]
+    assert "version of the worker" in checks.PARTS
+
+
 # Settings
 
 
 async def test_deployed_with_what_is_meant_for_a_laptop() -> None:
-    report = Report()
+    report = CheckReport()
     settings = Settings(
         environment=Environment.STAGING, host="0.0.0.0", inventory_faults=True, log_level="debug"
     )
 
     await check_settings(settings, report)
 
-    assert {finding.state for finding in report.findings} == {State.WARN}
-    told = " ".join(finding.what for finding in report.findings)
+    assert {finding.state for finding in report.results} == {Status.WARN}
+    shown = " ".join(finding.what for finding in report.results)
     for name in ("JWT_SECRET", "HS256", "INVENTORY_FAULTS", "KAFKA_IDEMPOTENCE", "LOG_LEVEL"):
-        assert name in told
-    assert all(finding.advice for finding in report.findings)
+        assert name in shown
+    assert all(finding.advice for finding in report.results)
 
 
 async def test_carts_that_hold_no_stock_are_a_warning() -> None:
-    report = Report()
+    report = CheckReport()
 
     await check_settings(Settings(enable_inventory_reservation=False), report)
 
-    (finding,) = report.findings
-    assert finding.state is State.WARN
+    (finding,) = report.results
+    assert finding.state is Status.WARN
     assert "oversold" in finding.what
 
 
@@ -151,39 +161,39 @@ async def test_carts_that_hold_no_stock_are_a_warning() -> None:
 
 
 async def test_an_api_that_is_not_ready_names_what_it_misses() -> None:
-    def answer(request: Any) -> Response:
+    def answer(request: Any) -> FakeResponse:
         if request.path == "/health/live":
-            return Response(200, {"status": "ok"})
-        return Response(503, {"services": {"mongodb": "disconnected", "temporal": "connected"}})
+            return FakeResponse(200, {"status": "ok"})
+        return FakeResponse(503, {"services": {"mongodb": "disconnected", "temporal": "connected"}})
 
-    report = Report()
+    report = CheckReport()
     with standin(answer) as port:
         await check_api(Settings(port=port), report)
 
-    (finding,) = report.findings
-    assert finding.state is State.FAILED
+    (finding,) = report.results
+    assert finding.state is Status.FAILED
     assert "live but not ready (503: mongodb disconnected)" in finding.what
 
 
 async def test_something_else_on_the_apis_port() -> None:
-    report = Report()
-    with standin(lambda _: Response(404)) as port:
+    report = CheckReport()
+    with standin(lambda _: FakeResponse(404)) as port:
         await check_api(Settings(port=port), report)
 
-    (finding,) = report.findings
-    assert finding.state is State.FAILED
+    (finding,) = report.results
+    assert finding.state is Status.FAILED
     assert "PORT" in finding.advice
 
 
-@pytest.mark.parametrize(("status", "state"), [(200, State.OK), (503, State.FAILED)])
-async def test_the_inventorys_health(status: int, state: State) -> None:
-    report = Report()
-    with standin(lambda _: Response(status)) as port:
+@pytest.mark.parametrize(("status", "state"), [(200, Status.OK), (503, Status.FAILED)])
+async def test_the_inventorys_health(status: int, state: Status) -> None:
+    report = CheckReport()
+    with standin(lambda _: FakeResponse(status)) as port:
         await check_inventory(Settings(inventory_port=port), report)
 
-    (finding,) = report.findings
+    (finding,) = report.results
     assert finding.state is state
-    assert bool(finding.advice) == (state is State.FAILED)
+    assert bool(finding.advice) == (state is Status.FAILED)
 
 
 # Redis
@@ -195,13 +205,13 @@ async def test_redis_that_wants_a_password() -> None:
             writer.write(b"-NOAUTH Authentication required.\r\n" * 4)
         writer.close()
 
-    report = Report()
+    report = CheckReport()
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         await check_redis(Settings(redis_port=port), report)
 
-    (finding,) = report.findings
-    assert finding.state is State.FAILED
+    (finding,) = report.results
+    assert finding.state is Status.FAILED
     assert "REDIS_PASSWORD" in finding.advice
 
 
@@ -234,12 +244,12 @@ def admin(topics: Sequence[str], members: int) -> Any:
     return Admin
 
 
-@pytest.mark.parametrize(("members", "state"), [(0, State.FAILED), (2, State.OK)])
+@pytest.mark.parametrize(("members", "state"), [(0, Status.FAILED), (2, Status.OK)])
 async def test_events_wait_when_nobody_consumes(
-    monkeypatch: pytest.MonkeyPatch, members: int, state: State
+    monkeypatch: pytest.MonkeyPatch, members: int, state: Status
 ) -> None:
     monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(TOPICS, members))
-    report = Report()
+    report = CheckReport()
 
     await kafka.check_kafka(Settings(), report)
 
@@ -252,9 +262,11 @@ async def test_events_wait_when_nobody_consumes(
 async def test_missing_topics_send_to_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     there = [topic for topic in TOPICS if topic != "cart.dlq"]
     monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(there, 1))
-    report = Report()
+    report = CheckReport()
 
     await kafka.check_kafka(Settings(), report)
 
     finding = by_part(report)["Kafka topics"]
-    assert finding == Finding("Kafka topics", State.FAILED, "missing: cart.dlq", "run `cart setup`")
+    assert finding == CheckResult(
+        "Kafka topics", Status.FAILED, "missing: cart.dlq", "run `cart setup`"
+    )

@@ -1,4 +1,4 @@
-"""What `cart doctor` says of Temporal, with a client that stands in."""
+"""The findings of `cart doctor` about Temporal, with a fake client."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -9,27 +9,27 @@ import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.doctor import temporal
-from cli.doctor.findings import Finding, Report, State
+from cli.doctor import temporal, worker
+from cli.doctor.results import CheckReport, CheckResult, Status
 from cli.temporal import TemporalPlace
 from settings import Settings
-from tests.unit.cli_standin import Response, clear_environment, standin
+from tests.unit.cli_standin import FakeResponse, clear_environment, standin
 from workflows.ids import SEARCH_ATTRIBUTES
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def unused_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     clear_environment(monkeypatch)
 
 
-def by_part(report: Report) -> dict[str, Finding]:
-    found = {finding.part: finding for finding in report.findings}
-    assert len(found) == len(report.findings)
+def by_part(report: CheckReport) -> dict[str, CheckResult]:
+    found = {finding.part: finding for finding in report.results}
+    assert len(found) == len(report.results)
     return found
 
 
 class Cluster:
-    """A Temporal client whose services answer from these fields."""
+    """A Temporal client whose services return these fields."""
 
     namespace = "default"
 
@@ -86,24 +86,24 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return made
 
 
-async def examine_temporal(**values: Any) -> dict[str, Finding]:
-    report = Report()
+async def examine_temporal(**values: Any) -> dict[str, CheckResult]:
+    report = CheckReport()
     await temporal.check_temporal(Settings(**values), report)
     return by_part(report)
 
 
 async def test_temporal_as_it_should_be(cluster: Cluster) -> None:
-    with standin(lambda _: Response(200)) as port:
+    with standin(lambda _: FakeResponse(200)) as port:
         found = await examine_temporal(temporal_ui_port=port)
 
-    assert {finding.state for finding in found.values()} == {State.OK}
+    assert {finding.state for finding in found.values()} == {Status.OK}
     assert len(found) == 4
 
 
 async def test_no_web_ui_is_a_warning(cluster: Cluster) -> None:
     finding = (await examine_temporal())["Temporal Web UI"]
 
-    assert finding.state is State.WARN
+    assert finding.state is Status.WARN
     assert "TEMPORAL_UI_PORT" in finding.advice
 
 
@@ -112,7 +112,7 @@ async def test_a_namespace_that_does_not_exist(cluster: Cluster) -> None:
 
     finding = (await examine_temporal())["Temporal"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert "temporal operator namespace create --namespace default" in finding.advice
 
 
@@ -121,7 +121,7 @@ async def test_a_key_that_is_refused(cluster: Cluster) -> None:
 
     finding = (await examine_temporal())["Temporal"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert "TEMPORAL_API_KEY" in finding.advice
 
 
@@ -130,8 +130,8 @@ async def test_missing_search_attributes_send_to_setup(cluster: Cluster) -> None
 
     finding = (await examine_temporal())["search attributes"]
 
-    assert finding == Finding(
-        "search attributes", State.FAILED, "missing: CartOutcome", "run `cart setup`"
+    assert finding == CheckResult(
+        "search attributes", Status.FAILED, "missing: CartOutcome", "run `cart setup`"
     )
 
 
@@ -140,7 +140,7 @@ async def test_a_search_attribute_of_another_type(cluster: Cluster) -> None:
 
     finding = (await examine_temporal())["search attributes"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert finding.what == "CartAttention is KEYWORD, not Bool"
 
 
@@ -149,19 +149,19 @@ async def test_no_worker_has_asked_for_work(cluster: Cluster) -> None:
 
     finding = (await examine_temporal())["worker"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert "python worker.py" in finding.advice
 
 
 async def test_a_worker_that_has_asked_for_work_and_does_none(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(temporal, "PING_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "PING_SECONDS", 0.01)
     cluster.worker_works = False
 
     finding = (await examine_temporal())["worker"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert "1@here" in finding.what
     assert "hangs" in finding.advice
 
@@ -169,14 +169,14 @@ async def test_a_worker_that_has_asked_for_work_and_does_none(
 @pytest.mark.parametrize(
     ("current", "state", "what"),
     [
-        ("0.2.0", State.OK, "0.2.0 is current"),
-        ("0.1.0", State.WARN, "0.1.0 is current, not 0.2.0, which is ours"),
-        ("", State.FAILED, "none of 'cart' is current: new sagas wait"),
-        ("unknown", State.FAILED, "Temporal knows no worker of 'cart'"),
+        ("0.2.0", Status.OK, "0.2.0 is current"),
+        ("0.1.0", Status.WARN, "0.1.0 is current, the settings name 0.2.0"),
+        ("", Status.FAILED, "no version of 'cart' is current: new sagas wait"),
+        ("unknown", Status.FAILED, "Temporal has no worker deployment 'cart'"),
     ],
 )
 async def test_which_version_of_the_worker_is_current(
-    cluster: Cluster, current: str, state: State, what: str
+    cluster: Cluster, current: str, state: Status, what: str
 ) -> None:
     cluster.current = current
 
@@ -192,5 +192,5 @@ async def test_a_temporal_profile_that_does_not_exist(monkeypatch: pytest.Monkey
 
     finding = (await examine_temporal())["Temporal"]
 
-    assert finding.state is State.FAILED
+    assert finding.state is Status.FAILED
     assert "TEMPORAL_PROFILE" in finding.advice

@@ -21,7 +21,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_says_of_a_command_what_its_own_module_says(name: str) -> None:
+def test_the_help_of_a_command_is_that_of_its_module(name: str) -> None:
     group = get_command(build_app(name))
     context = typer.Context(group)
     command = group.get_command(context, name)  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ def test_every_module_has_register() -> None:
         assert callable(import_module(command.module).register)
 
 
-def test_settings_that_cannot_be_used_are_told_line_by_line(
+def test_invalid_settings_are_listed_line_by_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clear_environment(monkeypatch, PORT="abc", REDIS_PORT="0")

@@ -11,31 +11,36 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from adapters.mongo.outbox import Waiting
-from cli.console import CliError, output
-from cli.ops import desk as desks
-from cli.ops.desk import Desk
-from cli.ops.dossier import Dossier, advice
+from cli.console import CliError, show
+from cli.ops import connections as opening
+from cli.ops.advice import advice
+from cli.ops.connections import Connections
+from cli.ops.effects import PendingEffect, pending_effects
+from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from cli.ops.history import entries
-from cli.ops.relays import PendingEffect, parse_relay
-from cli.ops.sagas import End, Saga, SagaFilter, cart_of, duration, quoted, saga_of
-from cli.ops.tables import print_dossier, span
+from cli.ops.lookup import cart_of
+from cli.ops.relays import parse_relay
+from cli.ops.report import SagaReport
+from cli.ops.sagas import SagaSummary, summary_of
+from cli.ops.views import report_page
+from cli.times import duration, span
+from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable
-from models.relays import RelayKind
+from models.outcomes import Outcome
 from settings import Settings
+from tests.fakes.api import RUN_ID, record_of
 from tests.replay import histories
 from tests.unit.cli_standin import clear_environment, run
 from workflows.pages import Pages
 
 NOW = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
-RUN_ID = "6f2d8a3e-0000-4000-8000-000000000001"
 
 
-def saga(end: End = End.COMMITTED, **changed: Any) -> Saga:
-    made = Saga(
+def saga(state: SagaState = Outcome.COMMITTED, **changed: Any) -> SagaSummary:
+    made = SagaSummary(
         workflow_id="cart/store-1/user-1",
         run_id=RUN_ID,
-        status=None,
-        end=end,
+        state=state,
         operation="AddItem",
         operation_id="0" * 32,
         store_id="store-1",
@@ -44,18 +49,18 @@ def saga(end: End = End.COMMITTED, **changed: Any) -> Saga:
         order_id=None,
         attention=False,
         started_at=NOW - timedelta(seconds=3),
-        closed_at=None if end is End.RUNNING else NOW,
+        closed_at=None if state is RunState.RUNNING else NOW,
         url="http://ui/run",
     )
     return replace(made, **changed)
 
 
 def test_a_filter_is_the_query_that_the_web_ui_takes() -> None:
-    where = SagaFilter(
+    where = SagaQuery(
         store="store-1",
         user="user-1",
         operation="AddItem",
-        outcome=End.ABORTED,
+        outcome=Outcome.ABORTED,
         attention=True,
         older_than=timedelta(minutes=5),
     )
@@ -67,12 +72,12 @@ def test_a_filter_is_the_query_that_the_web_ui_takes() -> None:
 
 
 def test_a_committed_saga_is_one_that_completed_without_another_outcome() -> None:
-    query = SagaFilter(outcome=End.COMMITTED).query(NOW)
+    query = SagaQuery(outcome=Outcome.COMMITTED).query(NOW)
     assert query.endswith("AND ExecutionStatus = 'Completed' AND CartOutcome IS NULL")
 
 
 @pytest.mark.parametrize("value", ["it's", "a b", "", "x' OR 'y"])
-def test_what_is_no_id_gets_into_no_query(value: str) -> None:
+def test_an_invalid_id_is_refused_before_the_query(value: str) -> None:
     with pytest.raises(CliError):
         quoted(value)
 
@@ -85,7 +90,7 @@ def test_durations(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["5", "m", "-5m", "5 m", "5w"])
-def test_what_is_no_duration(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="for instance"):
         duration(text)
 
@@ -105,26 +110,38 @@ def test_carts_by_name(text: str, found: str | None) -> None:
 
 
 def test_relays_by_name() -> None:
-    assert parse_relay("events/3") == parse_relay("relay/events/3") == (RelayKind.EVENTS, 3)
+    assert parse_relay("event/3") == parse_relay("relay/event/3") == (EffectKind.EVENT, 3)
     assert parse_relay("orders/3") is None
 
 
+def test_a_pending_effect_names_the_run_that_left_it() -> None:
+    release = ReleaseEffect(
+        id="r-1", product_id="headphones", quantity=2, saga_id="s", reason="saga_aborted"
+    )
+    record = record_of(effects=[release], pending=True)
+    [effect] = pending_effects(cast("Connections", FakeConnections()), [record])
+    shown = effect.as_dict()
+    assert (shown["effectId"], shown["kind"], shown["runId"]) == ("r-1", "release", RUN_ID)
+    assert parse_relay(shown["relay"]) is not None
+
+
 @pytest.mark.parametrize(
-    ("status", "attribute", "end"),
+    ("status", "attribute", "state"),
     [
-        (WorkflowExecutionStatus.RUNNING, None, End.RUNNING),
-        (WorkflowExecutionStatus.COMPLETED, None, End.COMMITTED),
-        (WorkflowExecutionStatus.COMPLETED, "rejected", End.REJECTED),
-        (WorkflowExecutionStatus.CANCELED, "aborted", End.ABORTED),
-        (WorkflowExecutionStatus.FAILED, None, End.FAILED),
-        (WorkflowExecutionStatus.TERMINATED, None, End.FAILED),
+        (WorkflowExecutionStatus.RUNNING, None, RunState.RUNNING),
+        (WorkflowExecutionStatus.COMPLETED, None, Outcome.COMMITTED),
+        (WorkflowExecutionStatus.COMPLETED, "rejected", Outcome.REJECTED),
+        (WorkflowExecutionStatus.CANCELED, "aborted", Outcome.ABORTED),
+        (WorkflowExecutionStatus.FAILED, None, RunState.FAILED),
+        (WorkflowExecutionStatus.TERMINATED, None, RunState.TERMINATED),
     ],
 )
 def test_how_a_saga_stands(
-    status: WorkflowExecutionStatus, attribute: str | None, end: End
+    status: WorkflowExecutionStatus, attribute: str | None, state: SagaState
 ) -> None:
     outcome = {"CartOutcome": attribute} if attribute else {}
-    assert saga_of(cast("Desk", FakeDesk()), cast("Any", execution(status, outcome))).end is end
+    connections = cast("Connections", FakeConnections())
+    assert summary_of(connections, cast("Any", execution(status, outcome))).state is state
 
 
 def execution(status: WorkflowExecutionStatus, attributes: dict[str, Any]) -> SimpleNamespace:
@@ -139,28 +156,28 @@ def execution(status: WorkflowExecutionStatus, attributes: dict[str, Any]) -> Si
     )
 
 
-# What the history tells
+# Steps from a history
 
 
 def test_the_steps_of_an_add() -> None:
-    told = entries(histories.load("add_committed"))
-    assert [entry.what for entry in told][:3] == ["started", "reserve_hold", "commit_change"]
-    assert told[-1].what == "completed"
-    reserve = told[1]
+    shown = entries(histories.load("add_committed"))
+    assert [entry.what for entry in shown][:3] == ["started", "reserve_inventory", "persist_cart"]
+    assert shown[-1].what == "completed"
+    reserve = shown[1]
     assert (reserve.tries, reserve.note) == (1, "")
     assert reserve.seconds is not None
     assert 0 < reserve.seconds < 5
 
 
 def test_who_aborted_and_why() -> None:
-    told = entries(histories.load("add_undone_by_an_operator"))
-    [signal] = [entry for entry in told if entry.what == "signal abort"]
+    shown = entries(histories.load("add_undone_by_an_operator"))
+    [signal] = [entry for entry in shown if entry.what == "signal abort"]
     assert signal.note == "an operator says so"
 
 
 def test_a_failed_step_says_why() -> None:
-    told = entries(histories.load("add_undone_without_inventory"))
-    [reserve] = [entry for entry in told if entry.what == "reserve_hold"]
+    shown = entries(histories.load("add_undone_without_inventory"))
+    [reserve] = [entry for entry in shown if entry.what == "reserve_inventory"]
     assert (reserve.tries or 0) > 1
     assert "inventory is unavailable" in reserve.note
 
@@ -168,11 +185,15 @@ def test_a_failed_step_says_why() -> None:
 # What to do next
 
 
-def next_steps(of: Saga, **changed: Any) -> str:
-    dossier = Dossier(of, at=NOW, holds={})
+def next_steps(of: SagaSummary, **changed: Any) -> str:
+    report = SagaReport(of, at=NOW, holds={})
     for name, value in changed.items():
-        setattr(dossier, name, value)
-    return "\n".join(advice(dossier, deadline=30))
+        setattr(report, name, value)
+    return "\n".join(advice(report, deadline=30))
+
+
+def record(state: str) -> Any:
+    return SimpleNamespace(state=state, saga_id="cart-1-user-1-headphones", reason=None)
 
 
 EFFECT = PendingEffect(
@@ -183,7 +204,7 @@ EFFECT = PendingEffect(
     user_id="user-1",
     operation_id="0" * 32,
     run_id=RUN_ID,
-    relay=(RelayKind.EVENTS, 3),
+    relay=(EffectKind.EVENT, 3),
     since=NOW,
 )
 
@@ -192,26 +213,40 @@ EFFECT = PendingEffect(
     ("of", "known", "expected"),
     [
         (saga(), {}, "Nothing: it has ended"),
-        (saga(End.ABORTED), {}, "changed nothing"),
-        (saga(End.RUNNING), {}, "cart ops wait store-1/user-1"),
+        (saga(Outcome.ABORTED), {}, "changed nothing"),
+        (saga(RunState.RUNNING), {}, "cart ops wait store-1/user-1"),
         (
-            saga(End.RUNNING, started_at=NOW - timedelta(minutes=2)),
+            saga(RunState.RUNNING, started_at=NOW - timedelta(minutes=2)),
             {},
             "cart ops abort store-1/user-1",
         ),
-        (saga(End.RUNNING, attention=True), {}, "waits for MongoDB"),
-        (saga(End.FAILED), {}, "failed"),
-        (saga(), {"effects": [EFFECT]}, "cart ops retry events/3"),
+        (saga(RunState.RUNNING, attention=True), {}, "waits for MongoDB"),
+        (saga(RunState.FAILED), {}, "failed unexpectedly"),
+        (saga(RunState.TERMINATED), {}, "terminated and has no record"),
+        (saga(RunState.TERMINATED), {"record": record("committed")}, "stored and stays"),
+        (saga(RunState.TERMINATED), {"record": record("aborted")}, "changed nothing"),
+        (saga(RunState.TERMINATED), {"unknown": ["mongodb"]}, "only MongoDB knows"),
+        (saga(), {"effects": [EFFECT]}, "cart ops retry event/3"),
         (saga(), {"holds": {"headphones": 2}}, "holds 2 x headphones"),
         (saga(), {"unknown": ["inventory"], "holds": None}, "inventory does not answer"),
     ],
 )
-def test_what_to_do_next(of: Saga, known: dict[str, Any], expected: str) -> None:
+def test_what_to_do_next(of: SagaSummary, known: dict[str, Any], expected: str) -> None:
     assert expected in next_steps(of, **known)
 
 
+def test_who_terminated_and_why() -> None:
+    history = histories.load("add_committed")
+    last = history.events[-1]
+    last.ClearField("workflow_execution_completed_event_attributes")
+    last.workflow_execution_terminated_event_attributes.reason = "wrong queue"
+    last.workflow_execution_terminated_event_attributes.identity = "alice@ops"
+    entry = entries(history)[-1]
+    assert (entry.what, entry.note) == ("terminated", "by alice@ops: wrong queue")
+
+
 def test_a_saga_on_one_page(capsys: pytest.CaptureFixture[str]) -> None:
-    dossier = Dossier(
+    report = SagaReport(
         saga(),
         at=NOW,
         steps=entries(histories.load("add_committed")),
@@ -219,15 +254,15 @@ def test_a_saga_on_one_page(capsys: pytest.CaptureFixture[str]) -> None:
         effects=[EFFECT],
         next=["Do this"],
     )
-    print_dossier(output(), dossier)
+    show(None, *report_page(report))
     shown = capsys.readouterr().out
     for part in (
         "AddItem committed after 3.0 s",
         "store-1/user-1",
         "http://ui/run",
-        "reserve_hold",
+        "reserve_inventory",
         "Cart: none",
-        "Held by the inventory: 2 x headphones",
+        "Reserved in the inventory: 2 x headphones",
         "event cart.item.added",
         "Do this",
     ):
@@ -242,19 +277,22 @@ def test_times_that_passed(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
 
 
-# The commands, at a desk whose systems are in memory
+# The commands, connected to systems in memory
 
 
 class FakeTemporal:
     def __init__(self, runs: list[SimpleNamespace]) -> None:
         self.runs = runs
+        self.relays: list[SimpleNamespace] = []
         self.queries: list[str] = []
 
     async def list_workflows(self, query: str, **_: Any) -> AsyncIterator[SimpleNamespace]:
         self.queries.append(query)
-        for one in self.runs:
-            if query.startswith("CartOperation"):
-                yield one
+        for one in self.runs if query.startswith("CartOperation") else self.relays:
+            yield one
+
+    def get_workflow_handle(self, *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace()  # no worker answers a query
 
     async def count_workflows(self, *_: Any, **__: Any) -> SimpleNamespace:
         return SimpleNamespace(count=len(self.runs))
@@ -280,7 +318,7 @@ class FakeIntake:
         return None
 
 
-class FakeGateway:
+class FakeSignalGateway:
     def __init__(self) -> None:
         self.signals: list[tuple[Any, ...]] = []
 
@@ -289,40 +327,42 @@ class FakeGateway:
         self.signals.append(words)
 
 
-class FakeDesk:
+class FakeConnections:
     def __init__(self) -> None:
         self.settings = Settings()
         self.temporal = FakeTemporal([])
-        self.gateway = FakeGateway()
+        self.gateway = FakeSignalGateway()
         self.pages = Pages("http://ui", "default")
         self.outbox = FakeOutbox()
         self.intake = FakeIntake()
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> FakeDesk:
+def systems(monkeypatch: pytest.MonkeyPatch) -> FakeConnections:
     clear_environment(monkeypatch)
-    fake = FakeDesk()
+    fake = FakeConnections()
 
     @asynccontextmanager
-    async def open_desk(_: Settings) -> AsyncIterator[FakeDesk]:
+    async def open_connections(_: Settings) -> AsyncIterator[FakeConnections]:
         yield fake
 
-    monkeypatch.setattr(desks, "open_desk", open_desk)
+    monkeypatch.setattr(opening, "open_connections", open_connections)
     return fake
 
 
 def test_the_list_as_a_table_and_as_json(
-    desk: FakeDesk, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.temporal.runs = [execution(WorkflowExecutionStatus.COMPLETED, {"CartStoreId": "store-1"})]
+    systems.temporal.runs = [
+        execution(WorkflowExecutionStatus.COMPLETED, {"CartStoreId": "store-1"})
+    ]
     shown = run(capsys, "ops", "list", "--store", "store-1")
     assert shown.code == 0
     assert "1 of 1 sagas" in shown.out
     assert "committed" in shown.out
-    told = run(capsys, "ops", "list", "--store", "store-1", "--json").json
-    assert told["count"] == 1
-    assert told["sagas"][0] == {
+    shown = run(capsys, "ops", "list", "--store", "store-1", "--json").json
+    assert shown["count"] == 1
+    assert shown["sagas"][0] == {
         "workflowId": "cart/store-1/user-1",
         "runId": RUN_ID,
         "operation": "AddItem",
@@ -340,60 +380,64 @@ def test_the_list_as_a_table_and_as_json(
     }
 
 
-def test_nothing_stuck_exits_0(desk: FakeDesk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_stuck_exits_0(
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
+) -> None:
     ended = run(capsys, "ops", "stuck")
     assert (ended.code, ended.out) == (0, "Nothing is stuck\n")
-    assert desk.temporal.queries
+    assert systems.temporal.queries
 
 
 def test_effects_that_no_relay_does_are_stuck(
-    desk: FakeDesk, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = datetime.now(UTC) - timedelta(minutes=5)
-    desk.outbox.left = [Waiting(RelayKind.EVENTS, 3, 7, old)]
+    systems.outbox.left = [Waiting(EffectKind.EVENT, 3, 7, old)]
     ended = run(capsys, "ops", "stuck", "--json")
     assert ended.code == 1
     [problem] = ended.json["problems"]
-    assert problem["what"] == "7 events/3 effects are pending, and no relay runs"
-    assert "`cart ops retry events/3`" in problem["advice"]
+    assert problem["what"] == "7 event/3 effects are pending, and no relay runs"
+    assert "`cart ops retry event/3`" in problem["advice"]
 
 
-def test_pause_tells_who_and_why(desk: FakeDesk, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = run(capsys, "ops", "pause", "events/3", "--reason", "new broker", "--by", "alice")
-    assert (ended.code, ended.out) == (0, "told to pause: events/3\n")
-    assert desk.gateway.signals == [(RelayKind.EVENTS, 3, "pause", "new broker", "alice")]
+def test_pause_tells_who_and_why(
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run(capsys, "ops", "pause", "event/3", "--reason", "new broker", "--by", "alice")
+    assert (ended.code, ended.out) == (0, "sent pause to: event/3\n")
+    assert systems.gateway.signals == [(EffectKind.EVENT, 3, "pause", "new broker", "alice")]
 
 
 def test_all_relays_only_when_their_number_is_confirmed(
-    desk: FakeDesk, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.outbox.left = [Waiting(RelayKind.EVENTS, shard, 1, NOW) for shard in (1, 2)]
+    systems.outbox.left = [Waiting(EffectKind.EVENT, shard, 1, NOW) for shard in (1, 2)]
     assert run(capsys, "ops", "retry", "--all", "--dry-run").out == (
-        "would be told to retry_now: events/1, events/2\n"
+        "would send retry_now to: event/1, event/2\n"
     )
     assert run(capsys, "ops", "retry", "--all", "--confirm", "3").code == 6
-    assert desk.gateway.signals == []
+    assert systems.gateway.signals == []
     assert run(capsys, "ops", "retry", "--all", "--confirm", "2", "--by", "alice").code == 0
-    assert len(desk.gateway.signals) == 2
+    assert len(systems.gateway.signals) == 2
 
 
 def test_with_no_relay_at_work_there_is_nothing_to_confirm(
-    desk: FakeDesk, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As when they are done by the time that somebody types it."""
+    """As when the relays end before the operator confirms."""
     ended = run(capsys, "ops", "retry", "--all", "--reason", "Kafka is back")
-    assert (ended.code, ended.out, ended.err) == (0, "told to retry_now: none\n", "")
+    assert (ended.code, ended.out, ended.err) == (0, "sent retry_now to: none\n", "")
 
     expected_two = run(capsys, "ops", "retry", "--all", "--confirm", "2")
     assert expected_two.code == 6
-    assert expected_two.err == "nothing was done: 0 relays were found and 2 was confirmed\n"
-    assert desk.gateway.signals == []
+    assert expected_two.err == "Aborted: 0 relays matched, not 2\n"
+    assert systems.gateway.signals == []
 
 
 def test_a_watch_goes_on_until_it_is_interrupted(
-    desk: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(desks, "WATCH_SECONDS", 0)
+    monkeypatch.setattr(opening, "WATCH_SECONDS", 0)
     asked = []
 
     async def waiting(_: int) -> list[Waiting]:
@@ -402,7 +446,7 @@ def test_a_watch_goes_on_until_it_is_interrupted(
             raise KeyboardInterrupt
         return []
 
-    monkeypatch.setattr(desk.outbox, "waiting", waiting)
+    monkeypatch.setattr(systems.outbox, "waiting", waiting)
     ended = run(capsys, "ops", "pending", "--json", "--watch")
     assert (ended.code, ended.out.count('"relays": []')) == (0, 2)
 
@@ -411,9 +455,9 @@ def test_a_watch_goes_on_until_it_is_interrupted(
     ("words", "code"),
     [
         (("retry",), 2),
-        (("retry", "events/3", "--all"), 2),
-        (("retry", "events/16"), 2),
-        (("pause", "events/3"), 2),
+        (("retry", "event/3", "--all"), 2),
+        (("retry", "event/16"), 2),
+        (("pause", "event/3"), 2),
         (("abort", "--reason", "x"), 2),
         (("abort", "store-1/user-1", "--store", "store-1", "--reason", "x"), 2),
         (("list", "--older-than", "5"), 2),
@@ -424,24 +468,69 @@ def test_a_watch_goes_on_until_it_is_interrupted(
     ],
 )
 def test_exit_codes(
-    desk: FakeDesk, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int
+    systems: FakeConnections, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int
 ) -> None:
     ended = run(capsys, "ops", *words)
     assert ended.code == code, ended.err
     assert ended.err
-    assert desk.gateway.signals == []
+    assert systems.gateway.signals == []
 
 
 def test_a_server_that_is_away_is_one_line(
-    desk: FakeDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    systems: FakeConnections, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def away(_: int) -> list[Waiting]:
         raise DependencyUnavailable("mongodb", "connection refused")
 
-    monkeypatch.setattr(desk.outbox, "waiting", away)
+    monkeypatch.setattr(systems.outbox, "waiting", away)
     ended = run(capsys, "ops", "pending")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == "mongodb is unavailable: connection refused: see `cart doctor`\n"
+
+
+def test_what_temporal_knows_is_shown_while_mongodb_is_away(
+    systems: FakeConnections, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def away(_: int) -> list[Waiting]:
+        raise DependencyUnavailable("mongodb", "connection refused")
+
+    monkeypatch.setattr(systems.outbox, "waiting", away)
+    attention = {"CartOperation": "AddItem", "CartAttention": True}
+    systems.temporal.runs = [execution(WorkflowExecutionStatus.RUNNING, attention)]
+    relay = execution(WorkflowExecutionStatus.RUNNING, {"CartAttention": True})
+    relay.id = "relay/event/3"
+    systems.temporal.relays = [relay]
+
+    ended = run(capsys, "ops", "stuck", "--json")
+    assert (ended.code, ended.json["ok"]) == (1, False)
+    kinds = {problem["kind"]: problem for problem in ended.json["problems"]}
+    assert kinds.keys() == {"dependency", "saga", "relay"}
+    assert "mongodb is unavailable: connection refused" in kinds["dependency"]["what"]
+    assert "an unknown number pending" in kinds["relay"]["what"]
+
+    ended = run(capsys, "ops", "pending")
+    assert (ended.code, "event/3" in ended.out) == (1, True)
+    assert ended.err == "mongodb is unavailable: connection refused: see `cart doctor`\n"
+    assert "pending effects:" not in ended.out
+    ended = run(capsys, "ops", "pending", "--json")
+    assert (ended.code, ended.json["relays"][0]["effects"]) == (1, None)
+    assert run(capsys, "ops", "retry", "--all").code == 1
+    assert systems.gateway.signals == []
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_shows_whole_ids(
+    systems: FakeConnections,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    width: int,
+) -> None:
+    names = {"CartStoreId": "shop-10", "CartUserId": "user-1", "CartProductId": "headphones"}
+    systems.temporal.runs = [execution(WorkflowExecutionStatus.COMPLETED, names)]
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, _, row, *_ = run(capsys, "ops", "list").out.splitlines()
+    assert {"shop-10", "user-1", RUN_ID} <= {*row.split()}
+    assert len(row) <= width
 
 
 def test_no_temporal_is_one_line(
@@ -459,7 +548,7 @@ Complete = Callable[[str], list[str]]
 
 @pytest.fixture
 def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complete:
-    """What the shell offers for a line."""
+    """The completions of the shell for a line."""
 
     def words_for(line: str) -> list[str]:
         monkeypatch.setenv("_CART_COMPLETE", "complete_bash")

@@ -7,8 +7,9 @@ from aiokafka.errors import KafkaError
 from temporalio.service import RPCError, RPCStatusCode
 
 import cli.provision
+import cli.setup
 from cli.doctor import checks
-from cli.doctor.findings import Finding, State
+from cli.doctor.results import CheckResult, Status
 from models.events import TOPICS
 from settings import Settings
 from tests.unit.cli_standin import clear_environment, run
@@ -27,14 +28,14 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> SetUp:
             if error:
                 raise error
 
-        found = checks.Examination([Finding("MongoDB", State.OK, "there")], hanging=False)
+        found = checks.Examination([CheckResult("MongoDB", Status.OK, "there")], hanging=False)
         monkeypatch.setattr(checks, "examine", lambda *_: found)
-        monkeypatch.setattr(cli.provision, "set_up", set_up)
+        monkeypatch.setattr(cli.setup, "set_up", set_up)
 
     return there
 
 
-def test_it_says_what_exists_now(servers: SetUp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_setup_lists_what_exists_now(servers: SetUp, capsys: pytest.CaptureFixture[str]) -> None:
     servers(None)
 
     ended = run(capsys, "setup")
@@ -62,12 +63,12 @@ def test_servers_that_do_not_answer_are_named_at_once(
     ended = run(capsys, "setup")
 
     assert (ended.code, ended.out) == (1, "")
-    told = sorted(line.split(":")[0] for line in ended.err.splitlines())
-    assert told == ["Kafka", "MongoDB", "Temporal"]
+    shown = sorted(line.split(":")[0] for line in ended.err.splitlines())
+    assert shown == ["Kafka", "MongoDB", "Temporal"]
     assert ended.err.count("make run") == 3
 
 
-async def test_what_temporal_has_only_just_made_is_waited_for() -> None:
+async def test_a_new_namespace_is_waited_for() -> None:
     answers = [RPCError("unknown", RPCStatusCode.NOT_FOUND, b"")] * 2
 
     async def call() -> str:
@@ -78,7 +79,7 @@ async def test_what_temporal_has_only_just_made_is_waited_for() -> None:
     assert await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
 
 
-async def test_but_not_what_it_refuses() -> None:
+async def test_a_refusal_of_temporal_is_not_retried() -> None:
     async def call() -> None:
         raise RPCError("no", RPCStatusCode.PERMISSION_DENIED, b"")
 
@@ -86,7 +87,7 @@ async def test_but_not_what_it_refuses() -> None:
         await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
 
 
-async def test_nor_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wait_for_temporal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.provision, "NEWS_SECONDS", 0.0)
 
     async def call() -> None:

@@ -1,8 +1,8 @@
-"""`cart stock` against an inventory that stands in."""
+"""`cart stock` against a fake inventory."""
 
 import pytest
 
-from tests.unit.cli_standin import Request, Response, clear_environment, run, standin
+from tests.unit.cli_standin import FakeResponse, ReceivedRequest, clear_environment, run, standin
 
 STOCK = {"available": 5, "held": 2, "sold": 1}
 
@@ -10,11 +10,11 @@ STOCK = {"available": 5, "held": 2, "sold": 1}
 def test_set_puts_the_number_and_shows_the_stock(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[Request] = []
+    asked: list[ReceivedRequest] = []
 
-    def answer(request: Request) -> Response:
+    def answer(request: ReceivedRequest) -> FakeResponse:
         asked.append(request)
-        return Response(200, STOCK)
+        return FakeResponse(200, STOCK)
 
     with standin(answer) as port:
         clear_environment(monkeypatch, INVENTORY_PORT=port)
@@ -31,7 +31,7 @@ def test_set_puts_the_number_and_shows_the_stock(
 
 
 def test_show_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with standin(lambda _: Response(200, STOCK)) as port:
+    with standin(lambda _: FakeResponse(200, STOCK)) as port:
         clear_environment(monkeypatch, INVENTORY_PORT=port)
         ended = run(capsys, "stock", "show", "store-1", "headphones", "--json")
 
@@ -39,14 +39,14 @@ def test_show_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert ended.json == {"storeId": "store-1", "productId": "headphones", **STOCK}
 
 
-def test_a_refusal_is_told_with_its_fields(
+def test_a_refusal_is_shown_with_its_fields(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusal = {
         "error": "Validation failed",
         "details": [{"field": "productId", "message": "is too long"}],
     }
-    with standin(lambda _: Response(400, refusal)) as port:
+    with standin(lambda _: FakeResponse(400, refusal)) as port:
         clear_environment(monkeypatch, INVENTORY_PORT=port)
         ended = run(capsys, "stock", "show", "store-1", "x" * 65)
 
@@ -56,10 +56,10 @@ def test_a_refusal_is_told_with_its_fields(
     )
 
 
-def test_an_answer_that_is_no_stock_is_an_error(
+def test_an_unexpected_response_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with standin(lambda _: Response(200, {"hello": "world"})) as port:
+    with standin(lambda _: FakeResponse(200, {"hello": "world"})) as port:
         clear_environment(monkeypatch, INVENTORY_PORT=port)
         ended = run(capsys, "stock", "show", "store-1", "headphones")
 
@@ -93,5 +93,5 @@ def test_the_login_of_an_external_inventory_is_not_shown(
     assert ended.err.endswith("check INVENTORY_SERVICE_URL\n")
 
 
-def test_less_than_nothing_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_negative_number_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "stock", "set", "store-1", "headphones", "--", "-1").code == 2

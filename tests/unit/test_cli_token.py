@@ -1,4 +1,4 @@
-"""`cart token` prints a token that the API takes, and nothing else."""
+"""`cart token` prints a token that the API accepts, and nothing else."""
 
 import time
 
@@ -34,7 +34,7 @@ def test_the_token_has_the_documented_claims(
     assert claims["exp"] == pytest.approx(time.time() + 60, abs=10)
 
 
-def test_a_shopper_is_no_admin(
+def test_a_token_without_a_role_is_not_an_admin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clear_environment(monkeypatch)
@@ -59,5 +59,5 @@ def test_without_a_shared_secret_no_token_can_be_made(
     assert "Traceback" not in ended.err
 
 
-def test_a_user_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_user_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "token").code == 2

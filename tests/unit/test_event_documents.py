@@ -1,4 +1,4 @@
-"""The documents about events: current, valid, true, and never breaking who uses the events."""
+"""The event documents are current and valid, and refuse changes that break consumers."""
 
 import copy
 import inspect
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beanie import PydanticObjectId
 from jsonschema_rs import Draft7Validator, validator_for
 
 from adapters.kafka.dead_letters import PREFIX, DeadLetters
@@ -21,20 +20,16 @@ from dev.event_docs.compatibility import breaking_changes
 from dev.event_docs.page import page
 from models import events
 from models.cart import CartContent
-from models.changes import apply_change
-from models.messages import (
-    AddItemInput,
-    AddLine,
-    Change,
+from models.effects import EventEffect
+from models.operations import (
+    AddItem,
+    CartOperation,
+    ChangeContext,
     ClearCart,
-    ClearCartInput,
-    EventEffect,
-    RemoveItemInput,
-    RemoveLine,
-    SagaRun,
-    SetQuantity,
-    UpdateQuantityInput,
+    RemoveItem,
+    UpdateQuantity,
 )
+from models.saga import SagaRun
 
 ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi") / "3.0.0.json"
 WHAT_TO_DO = "run `make docs`, look at what has changed, and commit it"
@@ -47,7 +42,7 @@ def document() -> dict[str, Any]:
 
 
 def validate(event: Documented, value: dict[str, Any]) -> None:
-    """By the schema that the document has for it, which is of draft 7, as AsyncAPI has it."""
+    """Validates an event with its schema in the document (draft 7, as AsyncAPI uses)."""
     schemas = asyncapi.document()["components"]
     schema = {"$ref": f"#/components/schemas/{event.name}", "components": schemas}
     Draft7Validator(schema).validate(value)
@@ -59,7 +54,7 @@ def test_the_checked_in_documents_are_current(project_root: Path, document: Any)
 
 
 def test_the_document_is_asyncapi_3(document: Any) -> None:
-    """By the schema of the AsyncAPI initiative."""
+    """Checked with the schema of the AsyncAPI initiative."""
     schema = validator_for(json.loads(ASYNCAPI_SCHEMA.read_text()))
     errors = [error.message for error in schema.iter_errors(document)]
     assert errors == []
@@ -73,14 +68,14 @@ def test_every_topic_is_documented(document: Any) -> None:
 
 
 @each_event
-def test_an_example_is_what_its_schema_says(event: Documented) -> None:
+def test_each_example_conforms_to_its_schema(event: Documented) -> None:
     validate(event, event.example)
     event.model.model_validate(event.example)
     for name in event.model.model_json_schema()["properties"].values():
         assert name.get("description"), "each field says what it is"
 
 
-CART_ID = PydanticObjectId("507f1f77bcf86cd799439013")
+CART_ID = "507f1f77bcf86cd799439013"
 COMMON: dict[str, Any] = {
     "store_id": "store-1",
     "user_id": "user-1",
@@ -88,44 +83,44 @@ COMMON: dict[str, Any] = {
     "attempt_id": "attempt",
     "fingerprint": "",
 }
-CHANGES: dict[str, Change] = {
-    events.CART_ITEM_ADDED: AddLine(
-        request=AddItemInput(
-            **COMMON,
-            product_id="lamp",
-            product_title="Lamp",
-            product_price=Decimal("1.50"),
-            quantity=1,
-        )
+OPERATIONS: dict[str, CartOperation] = {
+    events.CART_ITEM_ADDED: AddItem(
+        **COMMON,
+        product_id="lamp",
+        product_title="Lamp",
+        product_price=Decimal("1.50"),
+        quantity=1,
     ),
-    events.CART_ITEM_UPDATED: SetQuantity(
-        request=UpdateQuantityInput(**COMMON, cart_id=str(CART_ID), product_id="lamp", quantity=3)
+    events.CART_ITEM_UPDATED: UpdateQuantity(
+        **COMMON, cart_id=CART_ID, product_id="lamp", quantity=3
     ),
-    events.CART_ITEM_REMOVED: RemoveLine(
-        request=RemoveItemInput(**COMMON, cart_id=str(CART_ID), product_id="lamp")
-    ),
-    events.CART_CLEARED: ClearCart(request=ClearCartInput(**COMMON, reason="expired")),
+    events.CART_ITEM_REMOVED: RemoveItem(**COMMON, cart_id=CART_ID, product_id="lamp"),
+    events.CART_CLEARED: ClearCart(**COMMON, reason="expired"),
 }
 
 
-def told(change: Change, cart: CartContent | None) -> tuple[CartContent | None, EventEffect]:
-    """The cart after a change, and the event of it."""
-    run = SagaRun(
+def changed_by(
+    operation: CartOperation, cart: CartContent | None
+) -> tuple[CartContent | None, EventEffect]:
+    """The cart after an operation, and the event of it."""
+    saga = SagaRun(
         **{name: COMMON[name] for name in ("store_id", "user_id", "operation_id", "fingerprint")},
         run_id="0f8fad5b-d9cb-469f-a165-70867728950e",
+        record_id="op-1769509800000",
         saga_id="cart-1-user-1-lamp",
         started_at=datetime.fromisoformat("2026-01-27T10:30:00+00:00"),
         operation="an operation",
     )
-    changed = apply_change(change, cart, CART_ID, run)
-    [event] = [effect for effect in changed.effects if isinstance(effect, EventEffect)]
-    return changed.cart, event
+    change = operation.apply(cart, ChangeContext(saga, CART_ID, publish=True))
+    assert change is not None
+    [event] = [effect for effect in change.effects if isinstance(effect, EventEffect)]
+    return change.cart, event
 
 
-@pytest.mark.parametrize("topic", CHANGES)
+@pytest.mark.parametrize("topic", OPERATIONS)
 def test_what_is_published_is_what_its_schema_says(topic: str) -> None:
-    cart, added = told(CHANGES[events.CART_ITEM_ADDED], None)
-    effect = added if topic == added.topic else told(CHANGES[topic], cart)[1]
+    cart, added = changed_by(OPERATIONS[events.CART_ITEM_ADDED], None)
+    effect = added if topic == added.topic else changed_by(OPERATIONS[topic], cart)[1]
     [event] = [event for event in EVENTS if event.topic == topic]
     value = json.loads(effect.value)
     assert effect.topic == topic
@@ -136,7 +131,7 @@ def test_what_is_published_is_what_its_schema_says(topic: str) -> None:
     }
 
 
-def test_no_published_event_can_carry_an_email(document: Any) -> None:
+def test_no_published_event_has_an_email(document: Any) -> None:
     fields = [
         field
         for schema in document["components"]["schemas"].values()
@@ -200,36 +195,36 @@ BREAKING = {
 
 
 @pytest.mark.parametrize("problem", BREAKING)
-def test_a_change_that_breaks_a_consumer_is_named(document: Any, problem: str) -> None:
+def test_a_change_that_breaks_consumers_is_named(document: Any, problem: str) -> None:
     after = copy.deepcopy(document)
     BREAKING[problem](after)
     assert problem in breaking_changes(document, after)
 
 
-def test_who_writes_an_event_may_leave_out_more_than_before(document: Any) -> None:
+def test_a_consumed_event_may_get_optional_fields(document: Any) -> None:
     after = copy.deepcopy(document)
     relax("OrderCompleted", "storeId")(after)
     assert breaking_changes(document, after) == []
 
 
-def test_the_headers_of_a_dead_letter_are_those_that_are_written() -> None:
+def test_the_documented_headers_of_a_dead_letter_are_written() -> None:
     about = inspect.getsource(DeadLetters.park)
     for name in DEAD_LETTER_HEADERS:
         assert f'"{name.removeprefix(PREFIX)}":' in about
 
 
-def test_a_new_field_breaks_nobody(document: Any) -> None:
+def test_a_new_field_breaks_no_consumer(document: Any) -> None:
     after = copy.deepcopy(document)
     retype("CartItemAdded", "giftWrapped", type="boolean")(after)
     assert breaking_changes(document, after) == []
 
 
-def test_the_models_break_nothing_that_is_checked_in(project_root: Path, document: Any) -> None:
+def test_the_models_do_not_break_the_checked_in_document(project_root: Path, document: Any) -> None:
     kept = json.loads((project_root / "docs/asyncapi.json").read_text())
     assert breaking_changes(kept, document) == []
 
 
-def test_make_docs_refuses_what_breaks_a_consumer(
+def test_make_docs_refuses_a_change_that_breaks_consumers(
     tmp_path: Path,
     document: Any,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""What becomes of a message: passing problems are waited out, and what nothing helps is parked."""
+"""Handling of a message: transient problems are retried, permanent ones make a dead letter."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.mongo.carts import Owner
+from models.cart import CartKey
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,
@@ -14,16 +15,11 @@ from models.errors import (
     OperationInProgress,
 )
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
-from models.incoming import Message
-from models.messages import (
-    CartOperation,
-    ClearCartInput,
-    MarkProductInput,
-    OperationResult,
-    Outcome,
-    Policy,
-    Refusal,
-)
+from models.incoming import ConsumedMessage
+from models.limits import Policy
+from models.mark_product import MarkProductInput
+from models.operations import CartOperation, ClearCart
+from models.outcomes import OperationResult, Outcome, Refusal
 from tests.unit.test_incoming import AN_ORDER, message
 from workflows import event_handler, ids
 from workflows.event_handler import EventHandler
@@ -36,8 +32,8 @@ PROBLEMS = [
 ]
 
 
-class World:
-    """A gateway, carts and a dead letter topic that fail as told."""
+class FakeCollaborators:
+    """A gateway, carts and a dead letter topic, whose calls can fail."""
 
     def __init__(self) -> None:
         self.fails: list[Exception] = []
@@ -46,7 +42,7 @@ class World:
         self.owned_by: Owner | None = None
         self.operations: list[CartOperation] = []
         self.products: list[MarkProductInput] = []
-        self.parked: list[tuple[Message, EventUnusable]] = []
+        self.parked: list[tuple[ConsumedMessage, EventUnusable]] = []
 
     async def carry_out(self, request: CartOperation) -> OperationResult:
         if self.fails:
@@ -56,7 +52,7 @@ class World:
             outcome=Outcome.REJECTED if self.refusal else Outcome.COMMITTED,
             operation="ClearCart",
             operation_id=request.operation_id,
-            run_id="run",
+            record_id="record",
             saga_id="saga",
             refusal=self.refusal,
         )
@@ -67,7 +63,7 @@ class World:
     async def owner(self, cart_id: str) -> Owner | None:
         return self.owned_by
 
-    async def park(self, message: Message, why: EventUnusable) -> None:
+    async def park(self, message: ConsumedMessage, why: EventUnusable) -> None:
         if self.parking_fails:
             raise self.parking_fails.pop(0)
         self.parked.append((message, why))
@@ -78,15 +74,15 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> FakeCollaborators:
     monkeypatch.setattr(event_handler, "FIRST_PAUSE", 0.0001)
     monkeypatch.setattr(event_handler, "LONGEST_PAUSE", 0.001)
-    return World()
+    return FakeCollaborators()
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=repr)
-async def test_a_passing_problem_is_waited_out_and_nothing_is_parked(
-    world: World, problem: Exception
+async def test_a_transient_problem_is_retried_without_a_dead_letter(
+    world: FakeCollaborators, problem: Exception
 ) -> None:
     world.fails = [problem] * 50
     await world.handler.take(message(AN_ORDER))
@@ -94,7 +90,7 @@ async def test_a_passing_problem_is_waited_out_and_nothing_is_parked(
     assert world.parked == []
 
 
-async def test_each_try_is_the_same_operation(world: World) -> None:
+async def test_each_retry_has_the_same_operation_id(world: FakeCollaborators) -> None:
     handler = world.handler
     for _ in range(2):
         await handler.take(message(AN_ORDER))
@@ -104,7 +100,9 @@ async def test_each_try_is_the_same_operation(world: World) -> None:
     assert first.attempt_id != second.attempt_id
 
 
-async def test_what_nobody_foresaw_is_parked_after_a_few_tries(world: World) -> None:
+async def test_an_unexpected_error_makes_a_dead_letter_after_a_few_retries(
+    world: FakeCollaborators,
+) -> None:
     world.fails = [ValueError("a bug")] * event_handler.UNFORESEEN_TRIES
     await world.handler.take(message(AN_ORDER))
     [(_, why)] = world.parked
@@ -113,37 +111,44 @@ async def test_what_nobody_foresaw_is_parked_after_a_few_tries(world: World) -> 
     assert world.operations == []
 
 
-async def test_what_nobody_foresaw_may_pass_too(world: World) -> None:
+async def test_an_unexpected_error_that_passes_makes_no_dead_letter(
+    world: FakeCollaborators,
+) -> None:
     world.fails = [ValueError("a bug")] * (event_handler.UNFORESEEN_TRIES - 1)
     await world.handler.take(message(AN_ORDER))
     assert (len(world.operations), world.parked) == (1, [])
 
 
-async def test_parking_waits_for_kafka(world: World) -> None:
+async def test_a_dead_letter_is_retried_until_kafka_is_back(world: FakeCollaborators) -> None:
     world.parking_fails = [DependencyUnavailable("kafka"), ValueError("a bug")] * 10
     await world.handler.take(message(b"{"))
     assert [why.code for _, why in world.parked] == ["malformed"]
+
+
+def owned_by(store_id: str, user_id: str) -> Owner:
+    """The owner of a cart that is gone."""
+    return Owner(CartKey(store_id, user_id), None)
 
 
 @pytest.mark.parametrize(
     ("code", "owner", "parked"),
     [
         ("cart_not_found", None, []),
-        ("cart_not_found", Owner(AN_ORDER["storeId"], AN_ORDER["userId"], None), []),
-        ("cart_not_found", Owner(AN_ORDER["storeId"], "another", None), ["wrong_owner"]),
-        ("cart_not_found", Owner("another", AN_ORDER["userId"], None), ["wrong_owner"]),
+        ("cart_not_found", owned_by(AN_ORDER["storeId"], AN_ORDER["userId"]), []),
+        ("cart_not_found", owned_by(AN_ORDER["storeId"], "another"), ["wrong_owner"]),
+        ("cart_not_found", owned_by("another", AN_ORDER["userId"]), ["wrong_owner"]),
         ("idempotency_key_reused", None, ["idempotency_key_reused"]),
     ],
 )
-async def test_a_refused_order_is_parked_unless_the_cart_is_simply_gone(
-    world: World, code: Any, owner: Owner | None, parked: list[str]
+async def test_a_refused_order_makes_a_dead_letter_unless_its_cart_is_gone(
+    world: FakeCollaborators, code: Any, owner: Owner | None, parked: list[str]
 ) -> None:
     world.refusal, world.owned_by = Refusal(code=code), owner
     await world.handler.take(message(AN_ORDER))
     assert [why.code for _, why in world.parked] == parked
 
 
-async def test_the_items_of_a_product_are_summed(world: World) -> None:
+async def test_items_of_the_same_product_are_added_up(world: FakeCollaborators) -> None:
     items = [
         {"productId": "a", "quantity": 1},
         {"productId": "a", "quantity": 2},
@@ -152,12 +157,14 @@ async def test_the_items_of_a_product_are_summed(world: World) -> None:
     ]
     await world.handler.take(message(AN_ORDER | {"items": items}))
     [request] = world.operations
-    assert isinstance(request, ClearCartInput)
+    assert isinstance(request, ClearCart)
     assert request.items is not None
     assert {line.product_id: line.quantity for line in request.items} == {"a": 3, "b": None}
 
 
-async def test_each_product_without_a_cart_is_brought_to_all_that_have_it(world: World) -> None:
+async def test_an_event_without_a_cart_starts_one_workflow_for_each_product(
+    world: FakeCollaborators,
+) -> None:
     body = {"unavailableItems": [{"productId": "a"}, {"productId": "b"}], "storeId": "store"}
     await world.handler.take(message(body, CART_ITEM_OUT_OF_STOCK))
     assert [(one.news.product_id, one.store_id) for one in world.products] == [
@@ -180,13 +187,16 @@ async def test_each_product_without_a_cart_is_brought_to_all_that_have_it(world:
     ],
 )
 def test_messages_of_one_cart_are_in_one_lane(
-    world: World, one: Callable[[], Message], other: Callable[[], Message], same: bool
+    world: FakeCollaborators,
+    one: Callable[[], ConsumedMessage],
+    other: Callable[[], ConsumedMessage],
+    same: bool,
 ) -> None:
     handler = world.handler
     assert (handler.lane(one()) == handler.lane(other())) is same
 
 
 def test_no_clients_key_can_take_an_events_operation_id() -> None:
-    event = ids.event_operation_id(ORDER_COMPLETED, "order-1", "store", "user")
+    event = ids.event_operation_id(ORDER_COMPLETED, "order-1", CartKey("store", "user"))
     keys = ["order-1", f"{ORDER_COMPLETED}|order-1", json.dumps(AN_ORDER)]
     assert event not in {ids.operation_id("store", "user", key) for key in keys}

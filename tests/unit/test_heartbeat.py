@@ -1,4 +1,4 @@
-"""The file that tells whether a process's event loop turns."""
+"""The heartbeat file, which shows that the event loop of a process runs."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import heartbeat
 from tests.support.waiting import eventually
 
 
-async def test_it_beats_while_the_block_runs(tmp_path: Path) -> None:
+async def test_the_file_is_touched_inside_the_block(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     async with heartbeat.beating(file):
 
@@ -18,10 +18,10 @@ async def test_it_beats_while_the_block_runs(tmp_path: Path) -> None:
             assert heartbeat.is_fresh(file)
 
         await eventually(beats)
-    assert heartbeat.is_fresh(file), "it stays: a drain goes on without it"
+    assert heartbeat.is_fresh(file), "the file must stay during a drain"
 
 
-def test_the_check_is_well_only_while_the_file_is_fresh(tmp_path: Path) -> None:
+def test_the_check_passes_only_while_the_file_is_fresh(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     assert _check(file) == 1, "missing"
     file.touch()

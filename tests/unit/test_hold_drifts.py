@@ -1,8 +1,8 @@
-"""What is drift between the units in a cart and the units held for it."""
+"""Drift between the units in a cart and the units held for it."""
 
 import pytest
 
-from models.messages import DriftKind
+from models.drift import DriftKind
 from models.upkeep.reconcile import hold_drifts
 
 MISSING, ORPHANED = DriftKind.MISSING_HOLD, DriftKind.ORPHANED_HOLD
@@ -24,7 +24,7 @@ MISSING, ORPHANED = DriftKind.MISSING_HOLD, DriftKind.ORPHANED_HOLD
         ),
     ],
 )
-def test_units_held_are_those_in_the_cart(
+def test_a_difference_between_cart_and_holds_is_drift(
     lines: dict[str, int], held: dict[str, int], drifts: dict[str, DriftKind]
 ) -> None:
     found = hold_drifts(lines, held, unsettled=(), reserving=True)
@@ -34,11 +34,11 @@ def test_units_held_are_those_in_the_cart(
         assert (drift.expected, drift.found) == (lines.get(product, 0), held.get(product, 0))
 
 
-def test_nothing_is_said_of_a_product_that_is_still_to_be_released() -> None:
+def test_a_product_with_a_pending_release_is_no_drift() -> None:
     found = hold_drifts({"mug": 1}, {"lamp": 2}, unsettled={"lamp", "mug"}, reserving=True)
     assert found == []
 
 
-def test_without_reservation_a_line_needs_no_hold_and_a_hold_still_needs_a_line() -> None:
+def test_with_reservations_off_only_a_hold_without_a_line_is_drift() -> None:
     found = hold_drifts({"lamp": 2}, {"mug": 1}, unsettled=(), reserving=False)
     assert [(drift.product_id, drift.kind) for drift in found] == [("mug", ORPHANED)]

@@ -1,4 +1,4 @@
-"""What the Inventory Service's answers to a release mean, and what it costs when it has none."""
+"""The inventory client: the responses to a release, and the circuit breaker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,25 +9,25 @@ import pytest
 
 from adapters import breaker
 from adapters.inventory import COOLDOWN_SECONDS, InventoryClient
+from models.effects import ReleaseEffect
 from models.errors import (
     CartServiceError,
     DependencyTimeout,
     DependencyUnavailable,
     EffectRefused,
 )
-from models.messages import ReleaseEffect
-from models.steps import HoldAnswer, ReserveHold
+from models.steps import Reservation, ReserveInventory
 from tests.support.waiting import eventually
 
 RELEASE = ReleaseEffect(
     id="effect-1", product_id="p", quantity=1, saga_id="s", reason="saga_aborted"
 )
-HOLD = ReserveHold(store_id="store", product_id="p", user_id="user", saga_id="s", quantity=1)
+HOLD = ReserveInventory(store_id="store", product_id="p", user_id="user", saga_id="s", quantity=1)
 FAILURES = 3
 
 
-class Inventory:
-    """Answers each call as it is told, and counts them."""
+class FakeInventory:
+    """An HTTP session with scripted responses, which counts the calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -37,8 +37,8 @@ class Inventory:
         self.gate.set()
 
     @asynccontextmanager
-    async def request(self, method: str, url: str, **_: object) -> AsyncIterator["Inventory"]:
-        """As `aiohttp.ClientSession`; the answer is this."""
+    async def request(self, method: str, url: str, **_: object) -> AsyncIterator["FakeInventory"]:
+        """As `aiohttp.ClientSession.request`; the response is this object."""
         self.calls += 1
         await self.gate.wait()
         if self.error is not None:
@@ -52,8 +52,8 @@ class Inventory:
         return
 
 
-class Clock:
-    """The time as circuits see it; it stands still."""
+class FakeMonotonicClock:
+    """The clock of the circuit breakers; it only moves by `cool_down`."""
 
     now = 1000.0
 
@@ -65,19 +65,19 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeMonotonicClock:
+    clock = FakeMonotonicClock()
     monkeypatch.setattr(breaker, "time", clock)
     return clock
 
 
 @pytest.fixture
-def inventory(clock: Clock) -> Inventory:
-    return Inventory()
+def inventory(clock: FakeMonotonicClock) -> FakeInventory:
+    return FakeInventory()
 
 
 @pytest.fixture
-async def client(inventory: Inventory) -> AsyncIterator[InventoryClient]:
+async def client(inventory: FakeInventory) -> AsyncIterator[InventoryClient]:
     client = InventoryClient("http://inventory", timeout_seconds=1)
     await client.close()
     client._http = inventory  # type: ignore[assignment]
@@ -93,8 +93,8 @@ async def client(inventory: Inventory) -> AsyncIterator[InventoryClient]:
         *((status, DependencyUnavailable) for status in (204, 302, 500, 502, 503)),
     ],
 )
-async def test_a_release_that_is_not_accepted(
-    client: InventoryClient, inventory: Inventory, status: int, error: type[CartServiceError]
+async def test_a_refused_release_raises_a_final_or_a_transient_error(
+    client: InventoryClient, inventory: FakeInventory, status: int, error: type[CartServiceError]
 ) -> None:
     inventory.status = status
     with pytest.raises(error, match=f"answered {status}") as raised:
@@ -126,8 +126,8 @@ async def fail(client: InventoryClient, call: Call, times: int = FAILURES) -> No
     "failure",
     [500, 503, aiohttp.SocketTimeoutError("slow"), aiohttp.ClientConnectionError("refused")],
 )
-async def test_after_a_few_failures_a_call_costs_nothing_and_is_no_refusal(
-    client: InventoryClient, inventory: Inventory, call: Call, failure: int | Exception
+async def test_an_open_circuit_fails_calls_at_once_as_unavailable(
+    client: InventoryClient, inventory: FakeInventory, call: Call, failure: int | Exception
 ) -> None:
     if isinstance(failure, int):
         inventory.status = failure
@@ -137,23 +137,23 @@ async def test_after_a_few_failures_a_call_costs_nothing_and_is_no_refusal(
     for _ in range(5):
         with pytest.raises(DependencyUnavailable, match="circuit open after") as raised:
             await call(client)
-        # A timeout is not tried again by the saga; this is, since it took no time.
+        # The saga retries this error, unlike a timeout, since the call took no time.
         assert not isinstance(raised.value, DependencyTimeout)
     assert inventory.calls == FAILURES
 
 
-async def test_failures_that_are_not_in_a_row_open_nothing(
-    client: InventoryClient, inventory: Inventory
+async def test_failures_between_successes_do_not_open_the_circuit(
+    client: InventoryClient, inventory: FakeInventory
 ) -> None:
     for _ in range(3):
         inventory.status = 500
         await fail(client, reserve, FAILURES - 1)
-        inventory.status = 409  # too few units: the service is well
+        inventory.status = 409  # a refusal for stock is a success of the call
         assert not (await client.reserve(HOLD)).granted
 
 
-async def test_a_refused_release_opens_nothing(
-    client: InventoryClient, inventory: Inventory
+async def test_a_refused_release_does_not_open_the_circuit(
+    client: InventoryClient, inventory: FakeInventory
 ) -> None:
     inventory.status = 422
     for _ in range(2 * FAILURES):
@@ -161,8 +161,8 @@ async def test_a_refused_release_opens_nothing(
             await client.release("store", "user", RELEASE)
 
 
-async def test_releases_that_fail_keep_no_reserve_from_being_tried(
-    client: InventoryClient, inventory: Inventory
+async def test_failed_releases_do_not_block_reserves(
+    client: InventoryClient, inventory: FakeInventory
 ) -> None:
     inventory.status = 500
     await fail(client, release)
@@ -171,8 +171,8 @@ async def test_releases_that_fail_keep_no_reserve_from_being_tried(
 
 
 async def trial_under_way(
-    client: InventoryClient, inventory: Inventory, clock: Clock
-) -> "asyncio.Task[HoldAnswer]":
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
+) -> "asyncio.Task[Reservation]":
     """The one reserve that an open circuit lets through; it is answered when the gate opens."""
     inventory.status = 500
     await fail(client, reserve)
@@ -189,7 +189,7 @@ async def trial_under_way(
 
 
 async def test_one_trial_at_a_time_closes_the_circuit(
-    client: InventoryClient, inventory: Inventory, clock: Clock
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
 ) -> None:
     trial = await trial_under_way(client, inventory, clock)
     with pytest.raises(DependencyUnavailable, match="circuit open"):
@@ -199,8 +199,8 @@ async def test_one_trial_at_a_time_closes_the_circuit(
     assert (await client.reserve(HOLD)).granted
 
 
-async def test_a_trial_that_fails_opens_it_anew(
-    client: InventoryClient, inventory: Inventory, clock: Clock
+async def test_a_failed_trial_opens_the_circuit_again(
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
 ) -> None:
     inventory.status = 500
     await fail(client, reserve)
@@ -211,8 +211,8 @@ async def test_a_trial_that_fails_opens_it_anew(
     assert inventory.calls == FAILURES + 1
 
 
-async def test_a_trial_that_is_cancelled_leaves_it_to_the_next_call(
-    client: InventoryClient, inventory: Inventory, clock: Clock
+async def test_after_a_cancelled_trial_the_next_call_is_the_trial(
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
 ) -> None:
     trial = await trial_under_way(client, inventory, clock)
     trial.cancel()
@@ -221,13 +221,13 @@ async def test_a_trial_that_is_cancelled_leaves_it_to_the_next_call(
     assert (await client.reserve(HOLD)).granted
 
 
-async def test_a_release_that_nobody_waits_for_is_sent_anyway_and_closes_the_circuit(
-    client: InventoryClient, inventory: Inventory, clock: Clock
+async def test_a_release_by_a_relay_is_sent_despite_an_open_circuit_and_closes_it(
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
 ) -> None:
     inventory.status = 500
     await fail(client, release)
     with pytest.raises(DependencyUnavailable, match="answered 500"):
-        await client.release("store", "user", RELEASE, anyway=True)
+        await client.release("store", "user", RELEASE, bypass_breaker=True)
     inventory.status = 200
-    await client.release("store", "user", RELEASE, anyway=True)
+    await client.release("store", "user", RELEASE, bypass_breaker=True)
     await client.release("store", "user", RELEASE)

@@ -1,4 +1,4 @@
-"""The inventory's locks: one holder at a time, nobody waits for ever, nothing is left behind."""
+"""The locks of the reference inventory: one holder at a time, bounded waits, no leftovers."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def test_keys_do_not_wait_for_each_other() -> None:
         assert len(locks) == 2
 
 
-async def test_a_wait_ends_and_the_lock_goes_on() -> None:
+async def test_a_wait_times_out_and_the_lock_stays_usable() -> None:
     locks = KeyedLocks()
     async with locks.hold("a", 5):
         with pytest.raises(TimeoutError):
@@ -41,7 +41,7 @@ async def test_a_wait_ends_and_the_lock_goes_on() -> None:
 
 
 @pytest.mark.parametrize("end", ["normal", "error", "cancel"])
-async def test_nothing_is_left_behind(end: str) -> None:
+async def test_a_lock_without_holders_is_deleted(end: str) -> None:
     locks = KeyedLocks()
     entered = asyncio.Event()
 

@@ -1,6 +1,7 @@
-"""Metrics: the document names them all, and this process counts what has happened in it."""
+"""Metrics: the document lists them all, and each event is counted once."""
 
 import socket
+from asyncio import CancelledError
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +17,17 @@ from adapters.redis.pool import RedisPool
 from adapters.redis.rate_limits import RateLimiter
 from api.limits import RateLimits
 from dev.stack.ports import free_ports
+from models.effects import EffectKind
 from models.errors import DependencyTimeout, DependencyUnavailable, OperationInProgress
-from models.messages import OperationResult, Outcome, Refusal
-from models.relays import RelayKind
+from models.outcomes import OperationResult, Outcome, Refusal
 from settings import LOCALHOST
 from telemetry.exposition import serve_metrics
 from telemetry.metrics import CATALOG, Metric
 from telemetry.operations import lock_acquisition, measured
-from tests.fakes.api import URL, FakeApi, settings_for_tests
+from tests.fakes.api import STORE, USER, FakeApi, cart_of, settings_for_tests
 from tests.support.metrics import Numbers, numbers_here
 
-# Attributes that may be shown, each of which has few values.
+# The allowed attributes; each has few values.
 ATTRIBUTES = {
     "call",
     "currency",
@@ -53,7 +54,7 @@ CIRCUIT = "cart_dependency_circuit_open"
 
 
 def row(metric: Metric) -> str:
-    """Its line of the table."""
+    """The line of a metric in the table."""
     attributes = ", ".join(f"`{name}`" for name in metric.attributes) or "-"
     cells = (
         f"`{metric.name}`",
@@ -82,7 +83,7 @@ def test_attributes_have_few_values_and_are_never_ids() -> None:
 
 
 class Since:
-    """What is counted in this process from now on."""
+    """The increase of this process's metrics from now on."""
 
     def __init__(self) -> None:
         self._before = numbers_here()
@@ -97,12 +98,12 @@ def since() -> Since:
 
 
 def result(outcome: Outcome, **more: object) -> OperationResult:
-    names = {"operation": "AddItem", "operation_id": "o", "run_id": "r", "saga_id": "s"}
+    names = {"operation": "AddItem", "operation_id": "o", "record_id": "r", "saga_id": "s"}
     return OperationResult.model_validate(names | {"outcome": outcome} | more)
 
 
 @pytest.mark.parametrize(
-    ("heard", "outcome", "error"),
+    ("end", "outcome", "error"),
     [
         (result(Outcome.COMMITTED), "committed", None),
         (result(Outcome.REPLAYED), "replayed", None),
@@ -117,10 +118,10 @@ def result(outcome: Outcome, **more: object) -> OperationResult:
     ],
 )
 def test_an_operation_is_counted_by_its_end(
-    since: Since, heard: OperationResult | None, outcome: str, error: str | None
+    since: Since, end: OperationResult | None, outcome: str, error: str | None
 ) -> None:
     with measured("AddItem") as measure:
-        measure.heard(heard)
+        measure.ended_with(end)
     now = since()
     assert now.by("outcome", ENDED, operation="AddItem") == {outcome: 1}
     assert now("cart_operation_duration_milliseconds_count", outcome=outcome) == 1
@@ -135,7 +136,7 @@ def test_an_operation_is_counted_by_its_end(
         (LookupError(), "failed", "unexpected"),
     ],
 )
-def test_an_operation_that_raises_is_counted_by_what_it_raises(
+def test_a_failed_operation_is_counted_by_its_error(
     since: Since, raised: Exception, outcome: str, error: str
 ) -> None:
     with pytest.raises(type(raised)), measured("AddItem"):
@@ -152,7 +153,7 @@ def test_an_operation_that_raises_is_counted_by_what_it_raises(
         (DependencyUnavailable("temporal"), "temporal_unavailable"),
     ],
 )
-def test_a_cart_that_was_not_got_is_counted(since: Since, raised: Exception, error: str) -> None:
+def test_a_failed_lock_of_a_cart_is_counted(since: Since, raised: Exception, error: str) -> None:
     with lock_acquisition():
         pass
     with pytest.raises(type(raised)), lock_acquisition():
@@ -162,13 +163,22 @@ def test_a_cart_that_was_not_got_is_counted(since: Since, raised: Exception, err
     assert now.by("error", "cart_lock_acquisition_failure_total") == {error: 1}
 
 
-def test_calls_are_measured_by_how_they_end(since: Since) -> None:
-    ends = (None, DependencyTimeout("x"), DependencyUnavailable("x"), ValueError())
+def test_calls_are_measured_by_their_outcome(since: Since) -> None:
+    ends = (
+        None,
+        DependencyTimeout("x"),
+        DependencyUnavailable("x"),
+        ValueError(),
+        CancelledError(),
+    )
     for end in ends:
-        with suppress(DependencyUnavailable, ValueError), measured_call("x", "y"):
+        with (
+            suppress(DependencyUnavailable, ValueError, CancelledError),
+            measured_call("x", "y"),
+        ):
             if end is not None:
                 raise end
-    expected = {"ok": 1, "timeout": 1, "unavailable": 1, "refused": 1}
+    expected = {"ok": 1, "timeout": 1, "unavailable": 1, "refused": 1, "cancelled": 1}
     assert since().by("outcome", CALLS, dependency="x", call="y") == expected
 
 
@@ -182,24 +192,24 @@ async def test_an_open_circuit_is_shown_until_a_call_succeeds(since: Since) -> N
         async with breaker.guard():
             raise AssertionError("the circuit is open")
     assert numbers_here()(CIRCUIT, dependency="x", call="z") == 1
-    async with breaker.guard(anyway=True):
+    async with breaker.guard(bypass_breaker=True):
         pass
     assert numbers_here()(CIRCUIT, dependency="x", call="z") == 0
-    # What the circuit turned away was no call.
+    # A call that the circuit refused is not counted.
     assert since().by("outcome", CALLS, call="z") == {"unavailable": 1, "ok": 1}
 
 
-async def test_what_is_done_without_redis_is_counted(since: Since) -> None:
+async def test_requests_that_work_without_redis_are_counted(since: Since) -> None:
     redis = RedisPool(SecretStr(f"redis://127.0.0.1:{free_ports()['REDIS_PORT']}/0"))
     limits = RateLimits(RateLimiter(redis), per_user=1, per_address=0)
     for _ in range(3):
-        assert await limits.of_user("somebody") is None
+        assert await limits.of_user("user-1") is None
     await redis.close()
     assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
 
 
 class OutboxWith(Outbox):
-    """Has these effects to do."""
+    """An outbox with these pending effects."""
 
     def __init__(self, *waiting: Waiting) -> None:
         self._waiting = list(waiting)
@@ -208,18 +218,18 @@ class OutboxWith(Outbox):
         return self._waiting
 
 
-async def test_what_relays_have_to_do_is_shown_with_the_age_of_the_oldest() -> None:
+async def test_pending_effects_are_shown_with_the_age_of_the_oldest() -> None:
     numbers_here()
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     events = [
-        Waiting(RelayKind.EVENTS, shard=0, effects=2, oldest=an_hour_ago),
-        Waiting(RelayKind.EVENTS, shard=1, effects=3, oldest=datetime.now(UTC)),
+        Waiting(EffectKind.EVENT, shard=0, effects=2, oldest=an_hour_ago),
+        Waiting(EffectKind.EVENT, shard=1, effects=3, oldest=datetime.now(UTC)),
     ]
     await show_pending(OutboxWith(*events))
     now = numbers_here()
-    assert now.by("kind", "cart_outbox_pending") == {"events": 5}
-    assert now("cart_outbox_oldest_age_seconds", kind="events") >= 3600
-    assert now("cart_outbox_oldest_age_seconds", kind="releases") == 0
+    assert now.by("kind", "cart_outbox_pending") == {"event": 5}
+    assert now("cart_outbox_oldest_age_seconds", kind="event") >= 3600
+    assert now("cart_outbox_oldest_age_seconds", kind="release") == 0
 
     await show_pending(OutboxWith())
     now = numbers_here()
@@ -228,12 +238,14 @@ async def test_what_relays_have_to_do_is_shown_with_the_age_of_the_oldest() -> N
 
 async def test_reads_are_hits_or_misses(since: Since) -> None:
     api = FakeApi()
-    await api.client.get(URL, headers=api.token())
+    api.mongo.carts[STORE, USER] = cart_of()
+    for _ in range(3):
+        await api.get()
     now = since()
-    assert now("cart_cache_hit_total") + now("cart_cache_miss_total") == 1
+    assert (now("cart_cache_miss_total"), now("cart_cache_hit_total")) == (1, 2)
 
 
-async def test_the_page_is_no_part_of_the_public_api() -> None:
+async def test_the_metrics_page_is_not_part_of_the_public_api() -> None:
     api = FakeApi()
     page = await api.client.get("/metrics")
     assert page.status_code == 200
@@ -247,10 +259,10 @@ async def test_without_metrics_there_is_no_page() -> None:
     assert (await api.client.get("/metrics")).status_code == 404
 
 
-def test_a_port_that_is_taken_is_said_and_the_process_goes_on(
+def test_a_taken_metrics_port_is_logged_and_the_process_continues(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with socket.create_server((LOCALHOST, 0)) as taken:
         port = taken.getsockname()[1]
         serve_metrics("worker", settings_for_tests(worker_metrics_port=port))
-    assert f"not shown at port {port}" in caplog.text
+    assert f"Could not serve metrics on port {port}" in caplog.text

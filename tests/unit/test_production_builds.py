@@ -1,4 +1,4 @@
-"""Where the production servers' programs come from, and what is said when they cannot."""
+"""The programs of the production servers: builds, the cache, and errors."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dev.stack.production import builds
 
 @pytest.fixture
 def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that pins versions, and an empty cache."""
+    """A file with pinned versions, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "pins"
     file.write_text("one")
@@ -23,7 +23,7 @@ def tool(folder: Path, name: str, script: str) -> None:
     file.chmod(0o755)
 
 
-def test_what_was_made_is_kept_until_its_pins_change(pins: Path) -> None:
+def test_a_build_is_cached_until_its_pins_change(pins: Path) -> None:
     made = []
 
     def make(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_what_was_made_is_kept_until_its_pins_change(pins: Path) -> None:
     assert len(made) == 2
 
 
-def test_what_could_not_be_made_is_tried_again(pins: Path) -> None:
+def test_a_failed_build_is_retried(pins: Path) -> None:
     def fail(folder: Path) -> None:
         folder.mkdir()
         raise StackError("no network")
@@ -72,13 +72,13 @@ def test_a_tool_that_fails_is_quoted(
         builds.kafka_jars()
 
 
-def test_a_tool_that_never_ends_is_ended(tmp_path: Path) -> None:
+def test_a_tool_that_hangs_is_killed(tmp_path: Path) -> None:
     tool(tmp_path, "hangs", "exec sleep 60")
     with pytest.raises(StackError, match=r"hangs has not finished within 0.2 s"):
         builds._run([str(tmp_path / "hangs")], 0.2)
 
 
-def test_the_newest_postgresql_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_postgresql_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(builds, "_DEBIAN_POSTGRESQL", tmp_path)
     for version in ("9.6", "15", "17"):

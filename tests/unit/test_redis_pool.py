@@ -1,4 +1,4 @@
-"""Redis as the adapters see it: whatever its client raises, they hear that it is unavailable."""
+"""Each error of the Redis client becomes `DependencyUnavailable`."""
 
 import asyncio
 
@@ -17,13 +17,13 @@ NOWHERE = SecretStr("redis://127.0.0.1:1/0")
 async def test_an_error_of_the_client_names_the_dependency(error: Exception) -> None:
     pool = RedisPool(NOWHERE)
     with pytest.raises(DependencyUnavailable, match="redis is unavailable"):
-        async with pool.asked("cart"):
+        async with pool.client("cart"):
             raise error
     await pool.close()
 
 
-def test_so_does_a_connection_that_was_closed_under_a_write() -> None:
-    """By the event loop of production, which raises an error of its own then."""
+def test_a_connection_closed_during_a_write_names_the_dependency() -> None:
+    """With uvloop, which raises its own error."""
 
     async def write_after_close() -> None:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
@@ -33,7 +33,7 @@ def test_so_does_a_connection_that_was_closed_under_a_write() -> None:
         await asyncio.sleep(0)
         pool = RedisPool(NOWHERE)
         try:
-            async with pool.asked("cart"):
+            async with pool.client("cart"):
                 writer.writelines([b"PING\r\n"])
         finally:
             await pool.close()

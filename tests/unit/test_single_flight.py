@@ -1,4 +1,4 @@
-"""Callers of one key share one load, whoever of them goes away."""
+"""Concurrent callers of one key share one load, also after cancellations."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from api.single_flight import SingleFlight
 
 
 class Load:
-    """A load that waits until it is told what to come to."""
+    """A load that waits for its outcome."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -19,7 +19,7 @@ class Load:
         return await self.outcome
 
 
-async def test_callers_at_the_same_time_share_a_load_and_later_ones_begin_anew() -> None:
+async def test_concurrent_callers_share_a_load_and_later_ones_start_a_new_one() -> None:
     flight: SingleFlight[str] = SingleFlight()
     load = Load()
     waiting = [flight.join("cart", load) for _ in range(5)]
@@ -31,7 +31,7 @@ async def test_callers_at_the_same_time_share_a_load_and_later_ones_begin_anew()
     assert (load.begun, len(flight)) == (2, 0)
 
 
-async def test_keys_do_not_meet() -> None:
+async def test_keys_do_not_share_a_load() -> None:
     flight: SingleFlight[str] = SingleFlight()
     one, other = Load(), Load()
     first, second = flight.join(1, one), flight.join(2, other)
@@ -40,7 +40,7 @@ async def test_keys_do_not_meet() -> None:
     assert (await first, await second) == ("one", "other")
 
 
-async def test_the_first_callers_cancellation_is_not_the_others() -> None:
+async def test_the_cancellation_of_the_first_caller_does_not_cancel_the_others() -> None:
     flight: SingleFlight[str] = SingleFlight()
     load = Load()
 
@@ -56,25 +56,25 @@ async def test_the_first_callers_cancellation_is_not_the_others() -> None:
     assert (first.cancelled(), load.begun) == (True, 1)
 
 
-async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
+async def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
     flight: SingleFlight[str] = SingleFlight()
     failing, working = Load(), Load()
     waiting = [flight.join("cart", failing) for _ in range(2)]
-    failing.outcome.set_exception(OSError("away"))
+    failing.outcome.set_exception(OSError("down"))
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [OSError, OSError]
     working.outcome.set_result("a")
     assert await flight.join("cart", working) == "a"
 
 
-async def test_closing_waits_for_what_is_under_way() -> None:
+async def test_close_waits_for_open_loads() -> None:
     flight: SingleFlight[str] = SingleFlight()
     load = Load()
     waiting = flight.join("cart", load)
     closing = asyncio.create_task(flight.close())
     await asyncio.sleep(0)
     assert not closing.done()
-    load.outcome.set_exception(OSError("away"))
+    load.outcome.set_exception(OSError("down"))
     await closing
-    with pytest.raises(OSError, match="away"):
+    with pytest.raises(OSError, match="down"):
         await waiting

@@ -1,6 +1,7 @@
-"""The supervisor and what surrounds it, with tiny processes instead of servers."""
+"""The supervisor of the local stack, with tiny processes instead of servers."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -24,10 +25,11 @@ from dev.stack.ports import (
     is_free,
     more_free_ports,
 )
-from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.process import FolderError, Process, ProcessSpec, StackError
 from dev.stack.stack import external_parts
 from dev.stack.supervisor import Supervisor, wait_until_ready
 from settings import Settings
+from tests.unit.cli_standin import clear_environment, run
 
 RUNS = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = (
@@ -35,23 +37,23 @@ STUBBORN = (
     "print('up', flush=True); time.sleep(600)"
 )
 CRASHES = "print('no such table: carts', flush=True); raise SystemExit(3)"
-# Ready at once, and gone a moment later; the first time it stays.
+# Ready at once, and ends a moment later; the first start stays.
 FLAPS = (
     "import os, sys, time; first = not os.path.exists('seen'); open('seen', 'w'); "
     "print('up', flush=True); time.sleep(600 if first else 0.05); raise SystemExit(5)"
 )
 
 
-async def says_up(one: Process) -> bool:
+async def log_has_up(one: Process) -> bool:
     return "up" in one.output()
 
 
 async def never(_: Process) -> bool:
-    raise ConnectionRefusedError("nobody there")
+    raise ConnectionRefusedError("no listener")
 
 
 class Running:
-    """Supervisors made by a test, stopped at its end, and what they said."""
+    """The supervisors of a test, stopped at its end, and their output."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +61,11 @@ class Running:
         self.made: list[Supervisor] = []
 
     def spec(self, name: str = "it", code: str = RUNS, **more: Any) -> ProcessSpec:
-        options: dict[str, Any] = {"probe": says_up, "cwd": self.folder, "stop_grace": 5.0} | more
+        options: dict[str, Any] = {
+            "probe": log_has_up,
+            "cwd": self.folder,
+            "stop_grace": 5.0,
+        } | more
         return ProcessSpec(name=name, argv=(sys.executable, "-S", "-c", code), **options)
 
     def supervisor(self, *specs: ProcessSpec) -> Supervisor:
@@ -99,12 +105,14 @@ def alive(pid: int) -> bool:
         return False
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:  # no Linux, or gone since
+    except OSError:  # not Linux, or the process has ended
         return Path("/proc/self").exists() is False
     return state != "Z"
 
 
-async def test_starts_in_the_order_of_needs_and_stops_in_reverse(running: Running) -> None:
+async def test_processes_start_in_the_order_of_dependencies_and_stop_in_reverse(
+    running: Running,
+) -> None:
     order: list[str] = []
 
     def noting(name: str) -> Any:
@@ -129,7 +137,7 @@ async def test_starts_in_the_order_of_needs_and_stops_in_reverse(running: Runnin
     ]
 
 
-async def test_one_that_cannot_start_stops_the_others_and_says_why(running: Running) -> None:
+async def test_a_process_that_cannot_start_stops_the_others_and_is_named(running: Running) -> None:
     stack = running.supervisor(
         running.spec("good"),
         running.spec("bad", CRASHES, diagnose=lambda output: "run the migration"),
@@ -143,9 +151,9 @@ async def test_one_that_cannot_start_stops_the_others_and_says_why(running: Runn
     assert not any(one.running for one in stack.processes.values())
 
 
-async def test_one_that_is_never_ready_is_given_up_at_its_deadline(running: Running) -> None:
+async def test_a_process_that_is_never_ready_fails_at_its_deadline(running: Running) -> None:
     stack = running.supervisor(running.spec(probe=never, deadline=0.5))
-    with pytest.raises(StackError, match=r"not ready after 0\.5 s .*nobody there"):
+    with pytest.raises(StackError, match=r"not ready after 0\.5 s .*no listener"):
         await stack.start()
     assert not stack.process("it").running
 
@@ -160,7 +168,7 @@ async def test_a_setup_that_fails_counts_as_not_started(running: Running) -> Non
 
 
 @pytest.mark.usefixtures("no_pause")
-async def test_one_that_dies_is_started_again_and_that_is_said(running: Running) -> None:
+async def test_a_process_that_dies_is_restarted_and_reported(running: Running) -> None:
     again: list[int] = []
 
     async def after() -> None:
@@ -179,7 +187,7 @@ async def test_one_that_dies_is_started_again_and_that_is_said(running: Running)
 
 
 @pytest.mark.usefixtures("no_pause")
-async def test_one_that_keeps_failing_ends_everything(running: Running) -> None:
+async def test_a_process_that_keeps_failing_stops_the_stack(running: Running) -> None:
     stack = running.supervisor(running.spec("flapping", FLAPS), running.spec("other"))
     await stack.start()
     stack.process("flapping").kill()
@@ -189,7 +197,7 @@ async def test_one_that_keeps_failing_ends_everything(running: Running) -> None:
 
 
 @pytest.mark.usefixtures("no_pause")
-async def test_kills_from_outside_are_no_failures_of_its_own(running: Running) -> None:
+async def test_kills_by_a_test_do_not_count_as_failures(running: Running) -> None:
     stack = running.supervisor(running.spec())
     await stack.start()
     one = stack.process("it")
@@ -200,7 +208,7 @@ async def test_kills_from_outside_are_no_failures_of_its_own(running: Running) -
     assert one.running
 
 
-async def test_one_that_is_kept_down_comes_back_when_asked(running: Running) -> None:
+async def test_a_process_that_is_kept_down_starts_again_on_request(running: Running) -> None:
     stack = running.supervisor(running.spec(restart=False))
     await stack.start()
     one = stack.process("it")
@@ -212,7 +220,9 @@ async def test_one_that_is_kept_down_comes_back_when_asked(running: Running) -> 
     assert one.starts == 2
 
 
-async def test_one_that_ignores_sigterm_is_killed_after_its_grace(running: Running) -> None:
+async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace_period(
+    running: Running,
+) -> None:
     stack = running.supervisor(running.spec(code=STUBBORN, stop_grace=0.3))
     await stack.start()
     begun = time.monotonic()
@@ -221,7 +231,7 @@ async def test_one_that_ignores_sigterm_is_killed_after_its_grace(running: Runni
     assert running.said[-1].split()[:2] == ["it", "killed"]
 
 
-async def test_a_paused_one_stops_too(running: Running) -> None:
+async def test_a_paused_process_is_stopped(running: Running) -> None:
     stack = running.supervisor(running.spec())
     await stack.start()
     stack.process("it").signal(signal.SIGSTOP)
@@ -229,7 +239,7 @@ async def test_a_paused_one_stops_too(running: Running) -> None:
     assert running.said[-1].split()[:2] == ["it", "stopped"]
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing(running: Running) -> None:
+async def test_a_cancelled_start_leaves_no_process(running: Running) -> None:
     stack = running.supervisor(running.spec("up"), running.spec("slow", probe=never))
     starting = asyncio.ensure_future(stack.start())
     await eventually(stack.process("up").ready.is_set)
@@ -239,7 +249,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(running: Running) -> Non
     assert not any(one.running for one in stack.processes.values())
 
 
-async def test_nothing_survives_a_kill_of_the_supervisor(tmp_path: Path) -> None:
+async def test_no_process_survives_a_kill_of_the_supervisor(tmp_path: Path) -> None:
     code = f"""
         import asyncio, sys
         from pathlib import Path
@@ -274,7 +284,7 @@ async def test_nothing_survives_a_kill_of_the_supervisor(tmp_path: Path) -> None
 
 
 def test_the_watcher_ends_its_group_when_the_pipe_closes(tmp_path: Path) -> None:
-    """What stands in for the kernel's help where there is none (macOS)."""
+    """Used where the kernel has no parent-death signal (macOS)."""
     code = (
         "import sys; sys.platform = 'darwin'; sys.path.insert(0, sys.argv.pop(1)); "
         "import guard; guard.main()"
@@ -297,7 +307,7 @@ def test_the_watcher_ends_its_group_when_the_pipe_closes(tmp_path: Path) -> None
     assert guarded.wait(20) == -signal.SIGKILL
 
 
-async def test_a_long_log_is_set_aside(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_log_is_rotated(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LOG_LIMIT", 1000)
     stack = running.supervisor(running.spec(code=f"print('x' * 5000); {RUNS}"))
     await stack.start()
@@ -307,6 +317,51 @@ async def test_a_long_log_is_set_aside(running: Running, monkeypatch: pytest.Mon
     old = one.log.with_name("it.log.1").read_text()
     assert len(old) == 1000
     assert old.endswith("up\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"), [("", []), ("", ["--reset"]), ("data", []), ("logs", [])]
+)
+def test_a_folder_that_cannot_be_written_to_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    arguments: list[str],
+) -> None:
+    """A file in place of a folder, which even root cannot write to."""
+    path = tmp_path / "local" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    clear_environment(monkeypatch, LOCAL_DIR=tmp_path / "local", **free_ports())
+
+    ended = run(capsys, "stack", *arguments)
+
+    assert f"cannot write to {path}" in ended.err
+    assert "LOCAL_DIR" in ended.err
+    assert ended.code == 2
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(FolderError) as error:
+        process.check_folder(tmp_path)
+    assert f"cannot write to {tmp_path}: No space left on device" in str(error.value)
+    assert error.value.exit_code == 2
+
+
+async def test_a_process_that_fails_on_a_full_disk_names_the_disk(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> None:
+        raise FolderError(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    monkeypatch.setattr(supervisor, "check_folder", full)
+    with pytest.raises(FolderError, match="logs: No space left on device"):
+        await running.supervisor(running.spec(code=CRASHES)).start()
 
 
 def test_a_taken_port_is_named_with_its_part_and_its_setting() -> None:
@@ -321,7 +376,7 @@ def test_a_taken_port_is_named_with_its_part_and_its_setting() -> None:
     assert is_free(port)
 
 
-def test_a_port_that_two_parts_want_is_named() -> None:
+def test_a_port_of_two_parts_is_named() -> None:
     port = free_ports()["PORT"]
     with pytest.raises(StackError, match="change PORT or MONGODB_PORT"):
         check_ports([PortUse(port, "API", "PORT"), PortUse(port, "MongoDB", "MONGODB_PORT")])
@@ -334,8 +389,8 @@ def test_free_ports_are_free_and_different() -> None:
     assert all(is_free(port) for port in ports.values())
 
 
-def test_who_asks_for_ports_again_gets_others_even_in_another_process() -> None:
-    """A server that is down for a moment must not find its port taken by another run of tests."""
+def test_free_ports_are_not_given_out_twice_even_to_another_process() -> None:
+    """So that the port of a restarting server is not taken by another test run."""
     draw = "import random; random.seed(7); from dev.stack.ports import more_free_ports;"
     random.seed(7)
     ours = more_free_ports(3)
@@ -360,7 +415,7 @@ def test_a_missing_server_names_the_setting_that_replaces_it(
         binaries.redis_server()
 
 
-def test_libraries_that_mongod_misses_are_named_with_their_package() -> None:
+def test_missing_libraries_of_mongod_are_named_with_their_package() -> None:
     output = (
         "mongod: error while loading shared libraries: libcurl.so.4: "
         "cannot open shared object file: No such file or directory"

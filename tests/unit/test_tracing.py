@@ -1,4 +1,4 @@
-"""Spans: none when tracing is off, and on only as part of a trace."""
+"""Spans: none when tracing is off, and else only as part of a trace."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ MADE_IN = f"00-{'a' * 32}-{'b' * 16}-01"
 
 @pytest.fixture
 def exported() -> Iterator[InMemorySpanExporter]:
-    """Tracing is on; what has ended is in here."""
+    """Turns tracing on; the exporter with the ended spans."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -31,7 +31,7 @@ def names(exporter: InMemorySpanExporter) -> list[str]:
     return [span.name for span in exporter.get_finished_spans()]
 
 
-def test_off_nothing_is_made_and_what_others_made_is_passed_on() -> None:
+def test_with_tracing_off_no_span_is_made_and_a_given_trace_is_passed_on() -> None:
     with tracing.tracing(Settings(), "test"), tracing.receiving("topic", MADE_IN):
         assert not tracing.is_on()
         with tracing.span("call", {}), tracing.detached():
@@ -48,20 +48,20 @@ def test_a_call_outside_of_a_trace_has_no_span(exported: InMemorySpanExporter) -
     assert names(exported) == []
 
 
-def test_a_message_goes_on_with_the_trace_it_names(exported: InMemorySpanExporter) -> None:
+def test_a_message_continues_the_trace_in_its_header(exported: InMemorySpanExporter) -> None:
     with tracing.receiving("orders", MADE_IN):
         found = tracing.ids()
         assert found is not None
         assert found[0] == "a" * 32
         with tracing.span("call", {"of": "it"}):
             assert tracing.headers() == {"traceparent": tracing.traceparent()}
-        with tracing.detached(), tracing.span("of nobody", {}):
+        with tracing.detached(), tracing.span("detached", {}):
             pass
     assert names(exported) == ["call", "process orders"]
 
 
 @pytest.mark.parametrize("given", [None, "", "nonsense", f"00-{'0' * 32}-{'b' * 16}-01"])
-def test_a_message_that_names_no_trace_begins_one(
+def test_a_message_without_a_trace_starts_one(
     exported: InMemorySpanExporter, given: str | None
 ) -> None:
     with tracing.receiving("orders", given):
@@ -70,7 +70,7 @@ def test_a_message_that_names_no_trace_begins_one(
     assert span.parent is None
 
 
-def test_an_event_is_sent_in_the_trace_it_was_made_in(exported: InMemorySpanExporter) -> None:
+def test_an_event_is_sent_in_the_trace_of_its_operation(exported: InMemorySpanExporter) -> None:
     with tracing.receiving("another", None), tracing.sending("events", MADE_IN) as headers:
         [(name, value)] = headers
     [sent, _] = exported.get_finished_spans()
@@ -82,14 +82,14 @@ def test_an_event_is_sent_in_the_trace_it_was_made_in(exported: InMemorySpanExpo
     assert value.decode().split("-")[1:3] == ["a" * 32, trace.format_span_id(context.span_id)]
 
 
-def test_an_endpoint_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CART_ENV_FILE", "")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_ENDPOINT='collector:4318': must"):
         load_settings()
 
 
-def test_an_endpoint_without_the_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_found(name: str) -> None:
         raise ModuleNotFoundError(name)
 
@@ -101,8 +101,8 @@ def test_an_endpoint_without_the_exporter_is_named(monkeypatch: pytest.MonkeyPat
         load_settings()
 
 
-class Command:
-    """What MongoDB's driver tells of a command, as far as it is looked at."""
+class MongoCommand:
+    """The fields of a MongoDB command event that the listener uses."""
 
     def __init__(self, request_id: int) -> None:
         self.request_id = request_id
@@ -112,16 +112,18 @@ class Command:
         self.duration_micros = 1
 
 
-def test_a_command_is_named_and_what_it_asks_is_not(exported: InMemorySpanExporter) -> None:
+def test_the_span_of_a_command_has_its_name_and_none_of_its_values(
+    exported: InMemorySpanExporter,
+) -> None:
     listener = MongoSpans()
     listener._tracer = tracing._tracer  # type: ignore[assignment]
     for request_id in (1, 2):  # outside of a trace
-        listener.started(Command(request_id))  # type: ignore[arg-type]
+        listener.started(MongoCommand(request_id))  # type: ignore[arg-type]
     with tracing.receiving("orders", None):
-        listener.started(Command(3))  # type: ignore[arg-type]
-        listener.started(Command(4))  # type: ignore[arg-type]
-    listener.succeeded(Command(3))  # type: ignore[arg-type]
-    listener.failed(Command(4))  # type: ignore[arg-type]
-    listener.succeeded(Command(1))  # type: ignore[arg-type]
+        listener.started(MongoCommand(3))  # type: ignore[arg-type]
+        listener.started(MongoCommand(4))  # type: ignore[arg-type]
+    listener.succeeded(MongoCommand(3))  # type: ignore[arg-type]
+    listener.failed(MongoCommand(4))  # type: ignore[arg-type]
+    listener.succeeded(MongoCommand(1))  # type: ignore[arg-type]
     assert names(exported) == ["process orders", "find carts", "find carts"]
     assert "jane" not in repr([span.to_json() for span in exported.get_finished_spans()])

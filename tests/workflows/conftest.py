@@ -1,4 +1,4 @@
-"""A worker inside the test, on a task queue of its own, whose adapters fail as told."""
+"""A worker in the test's process, on its own task queue, whose adapter calls can fail."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,16 +11,17 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from models.messages import AddItemInput, CartOperation, OperationResult
-from tests.support.faults import Faults
+from models.operations import AddItem, CartOperation, RepairCart
+from models.outcomes import OperationResult
+from tests.support.call_faults import CallFaults
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop, World
 from tests.support.workers import FaultyWorker, faulty_worker_of
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
-from workflows.gateway import new_attempt, policy_of
+from workflows.gateway import policy_of, search_attributes_of
 
-Handle = WorkflowHandle[Any, OperationResult]
+SagaHandle = WorkflowHandle[Any, OperationResult]
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Bench:
     """A shop whose sagas run in this process."""
 
     shop: Shop
-    faults: Faults
+    faults: CallFaults
     task_queue: str
 
     def common(
@@ -40,43 +41,44 @@ class Bench:
         deadline_seconds: float = 30,
         **policy: Any,
     ) -> dict[str, Any]:
-        """The fields that all operations have; what else is given is of its policy."""
+        """The fields that all operations have; `policy` changes fields of the policy."""
         policy |= {"deadline_seconds": deadline_seconds}
         return {
             "store_id": self.shop.store_id,
             "user_id": buyer.user_id,
             "operation_id": ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
-            "attempt_id": new_attempt(),
+            "attempt_id": uuid4().hex,
             "fingerprint": asked,
             "policy": policy_of(self.shop.world.settings).model_copy(update=policy),
         }
 
-    async def run(self, workflow: Any, buyer: Buyer, request: CartOperation) -> Handle:
-        """Starts a saga. Its workflow tasks last a second, so that signals arrive within one.
+    async def run(self, workflow: Any, buyer: Buyer, request: CartOperation) -> SagaHandle:
+        """Starts a saga. Its workflow tasks time out after a second, so that signals arrive soon.
 
-        Waits while the stack's watch looks at the cart, which it does under the cart's lock.
+        Waits while the stack's watch of holds has the cart's lock.
         """
         temporal = self.shop.world.temporal
         while True:
             try:
-                handle: Handle = await temporal.start_workflow(
+                handle: SagaHandle = await temporal.start_workflow(
                     workflow,
                     request,
                     id=buyer.workflow_id,
                     task_queue=self.task_queue,
                     task_timeout=timedelta(seconds=1),
+                    search_attributes=search_attributes_of(request),
                 )
             except WorkflowAlreadyStartedError as busy:
                 running = temporal.get_workflow_handle(buyer.workflow_id, run_id=busy.run_id)
-                if (await running.describe()).workflow_type != ids.REPAIR_CART:
+                if (await running.describe()).workflow_type != RepairCart.name:
                     raise
                 await running.result()
             else:
                 return handle
 
-    async def start(self, buyer: Buyer, quantity: int = 2, **options: Any) -> Handle:
+    async def start(self, buyer: Buyer, quantity: int = 2, **options: Any) -> SagaHandle:
         """Starts an add."""
-        request = AddItemInput(
+        request = AddItem(
             **self.common(buyer, f"add {quantity}", **options),
             product_id="headphones",
             product_title="Wireless Headphones",
@@ -93,9 +95,9 @@ class Bench:
 
 @pytest.fixture(scope="session")
 async def faulty_worker(world: World) -> AsyncIterator[FaultyWorker]:
-    """A worker to be mean to, once for all tests."""
+    """The worker whose calls fail, one for all tests."""
     settings = world.settings.model_copy(update={"temporal_task_queue": f"test-{uuid4().hex[:8]}"})
-    # Relays are the stack's own worker's: what is left pending here is done there.
+    # The stack's own worker runs the relays, which deliver what is left pending here.
     relays_at = world.settings.temporal_task_queue
     async with faulty_worker_of(world, settings, relays_at=relays_at, sandboxed=True) as running:
         yield running
@@ -103,9 +105,9 @@ async def faulty_worker(world: World) -> AsyncIterator[FaultyWorker]:
 
 @pytest.fixture
 async def bench(shop: Shop, faulty_worker: FaultyWorker) -> AsyncIterator[Bench]:
-    """Stock of ten headphones, and a worker that fails as it is told, and not yet at all."""
+    """A shop with ten headphones, and the worker without faults."""
     worker, faults = faulty_worker.worker, faulty_worker.faults
-    assert not worker.is_shutdown, "an earlier test ended the worker; no saga would ever end"
+    assert not worker.is_shutdown, "an earlier test stopped the worker, so no saga would end"
     await shop.stock("headphones", 10)
     faults.calls.clear()
     yield Bench(shop, faults, worker.task_queue)
@@ -114,6 +116,6 @@ async def bench(shop: Shop, faulty_worker: FaultyWorker) -> AsyncIterator[Bench]
 
 @pytest.fixture
 async def relays(shop: Shop) -> AsyncIterator[RelayBench]:
-    """A worker whose relays are the test's own."""
+    """A worker that runs relays for this test only."""
     async with relay_bench(shop, shop.world.settings) as bench:
         yield bench

@@ -1,4 +1,4 @@
-"""The add saga with a failure at each step: what is stored when it has ended."""
+"""The add saga with a failure at each step: the stored state after its end."""
 
 import asyncio
 from uuid import uuid4
@@ -7,8 +7,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from models.errors import DependencyUnavailable, VersionConflict
-from models.messages import Outcome
-from tests.support.faults import When
+from models.outcomes import Outcome
+from tests.support.call_faults import When
 from tests.support.relays import RelayBench
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
@@ -19,25 +19,25 @@ FOR_EVER = 1000
 
 
 async def assert_committed(bench: Bench, buyer: Buyer) -> None:
-    """One effect: two units held and in the cart, at version 1; one event, however often told."""
+    """One effect: two units held and in the cart, version 1, and one event (with repeats)."""
     assert await bench.shop.units("headphones") == (8, 2, 0)
     cart = await buyer.cart()
     assert cart is not None
     assert (cart.version, cart.quantity) == (1, 2)
     await bench.shop.assert_consistent()
 
-    async def told_and_noted() -> None:
+    async def published_and_recorded() -> None:
         records = await bench.shop.records()
         assert not any(record.pending for record in records)
         [record] = [record for record in records if record.state == "committed"]
         [effect] = record.effects
         assert {event.value["eventId"] for event in await bench.shop.events()} == {effect.id}
 
-    await eventually(told_and_noted)
+    await eventually(published_and_recorded)
 
 
 async def assert_undone(bench: Bench, buyer: Buyer, reason: str) -> None:
-    """Nothing is left but the record that says so."""
+    """Only the record of the aborted run is left."""
 
     async def given_back() -> None:
         assert await bench.shop.units("headphones") == (10, 0, 0)
@@ -55,7 +55,7 @@ async def assert_undone(bench: Bench, buyer: Buyer, reason: str) -> None:
     ("step", "dependency"),
     [
         ("reserve", "inventory"),
-        ("commit", "mongodb"),
+        ("persist", "mongodb"),
         ("put", "redis"),
         ("publish", "kafka"),
         ("mark_done", "mongodb"),
@@ -83,42 +83,32 @@ async def test_a_reserve_that_keeps_failing_is_undone(bench: Bench, when: When) 
 
 async def test_a_pivot_that_never_succeeds_is_settled_and_undone(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("commit", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    bench.faults.fail("persist", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await bench.add(buyer, deadline_seconds=0.5)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
     await assert_undone(bench, buyer, "deadline")
 
 
-async def test_a_pivot_that_committed_unheard_is_found_by_its_settling(bench: Bench) -> None:
+async def test_a_pivot_whose_answer_was_lost_is_found_committed(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("commit", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await bench.add(buyer, deadline_seconds=0.5)
     assert result.outcome is Outcome.COMMITTED
     assert bench.faults.calls["settle"] == 1
     await assert_committed(bench, buyer)
 
 
-async def test_a_cart_that_moved_on_is_tried_again(bench: Bench) -> None:
-    buyer = bench.shop.buyer()
-    bench.faults.fail("commit", "before", VersionConflict("moved"), times=2)
-    result = await bench.add(buyer)
-    assert result.outcome is Outcome.COMMITTED
-    assert bench.faults.calls["commit"] == 3
-    assert bench.faults.calls["reserve"] == 1
-    await assert_committed(bench, buyer)
-
-
 async def test_a_cart_that_never_stands_still_is_undone(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("commit", "before", VersionConflict("moved"), times=FOR_EVER)
+    bench.faults.fail("persist", "before", VersionConflict("moved"), times=FOR_EVER)
     result = await bench.add(buyer)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "conflict")
     await assert_undone(bench, buyer, "conflict")
 
 
-async def test_an_error_nobody_foresaw_fails_the_run_after_its_undo(bench: Bench) -> None:
+async def test_an_unexpected_error_at_the_pivot_is_undone_at_the_deadline(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("commit", "before", KeyError("a bug"), times=FOR_EVER)
+    bench.faults.fail("persist", "before", KeyError("a bug"), times=FOR_EVER)
     handle = await bench.start(buyer, deadline_seconds=0.5)
     result = await handle.result()
     assert result.outcome is Outcome.ABORTED
@@ -159,12 +149,12 @@ async def test_events_of_a_cart_wait_behind_a_pending_one(bench: Bench) -> None:
     await eventually(in_order)
 
 
-async def test_an_add_that_committed_unheard_overtakes_no_event(
+async def test_an_add_whose_commit_answer_was_lost_overtakes_no_event(
     bench: Bench, relays: RelayBench
 ) -> None:
     buyer = Buyer(relays.shop, relays.user(0), {})
     await relays.plant_event(7)
-    bench.faults.fail("commit", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await bench.add(buyer, deadline_seconds=0.5)
     assert result.outcome is Outcome.COMMITTED
 
@@ -176,14 +166,14 @@ async def test_an_add_that_committed_unheard_overtakes_no_event(
 
 
 @pytest.mark.parametrize("how", ["deadline", "operator", "cancelled"])
-async def test_what_stops_a_saga_leads_to_the_undo(bench: Bench, how: str) -> None:
+async def test_a_saga_that_is_stopped_before_its_pivot_is_undone(bench: Bench, how: str) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"))
-    arrived, _ = bench.faults.hold("commit")
+    arrived, _ = bench.faults.hold("persist")
     handle = await bench.start(buyer, deadline_seconds=0.5 if how == "deadline" else 30)
     await asyncio.wait_for(arrived.wait(), 10)
     if how == "operator":
-        await handle.signal(ids.ABORT, "a test says so")
+        await handle.signal(ids.ABORT, "for a test")
     if how == "cancelled":
         await handle.cancel()
         with pytest.raises(WorkflowFailureError):
@@ -195,7 +185,7 @@ async def test_what_stops_a_saga_leads_to_the_undo(bench: Bench, how: str) -> No
     await assert_undone(bench, buyer, how)
 
 
-async def test_nothing_interrupts_an_undo(bench: Bench) -> None:
+async def test_an_undo_is_finished_despite_aborts_and_cancellations(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     arrived, go_on = bench.faults.hold("settle")
@@ -205,42 +195,42 @@ async def test_nothing_interrupts_an_undo(bench: Bench) -> None:
     await handle.cancel()
     await handle.cancel()
 
-    async def heard() -> None:
+    async def cancel_requested() -> None:
         history = await handle.fetch_history()
         assert any(
             event.HasField("workflow_execution_cancel_requested_event_attributes")
             for event in history.events
         )
 
-    await eventually(heard)
+    await eventually(cancel_requested)
     go_on.set()
     with pytest.raises(WorkflowFailureError):
         await handle.result()
     await assert_undone(bench, buyer, "inventory_unavailable")
 
 
-async def test_a_key_commits_once_however_many_runs_try_it(bench: Bench) -> None:
+async def test_an_idempotency_key_commits_once(bench: Bench) -> None:
     buyer, key = bench.shop.buyer(), uuid4().hex
     first = await bench.add(buyer, key=key)
     again = await bench.add(buyer, key=key)
     other = await bench.add(buyer, quantity=1, key=key)
     assert (first.outcome, again.outcome) == (Outcome.COMMITTED, Outcome.REPLAYED)
-    assert again.run_id == first.run_id
+    assert again.record_id == first.record_id
     assert other.refusal is not None
     assert (other.outcome, other.refusal.code) == (Outcome.REJECTED, "idempotency_key_reused")
     await assert_committed(bench, buyer)
 
 
-async def test_a_refusal_after_a_call_that_was_not_heard_is_undone_all_the_same(
+async def test_a_refusal_for_stock_releases_an_earlier_reserve_call_that_may_still_arrive(
     bench: Bench,
 ) -> None:
-    """That call may still arrive, when there are units again: after its release it is refused."""
+    """The inventory refuses a reserve call that arrives after its release."""
     bench.faults.fail("reserve", "before", DependencyUnavailable("inventory"))
     result = await bench.add(bench.shop.buyer(), 11)
     assert result.refusal is not None
     assert (result.outcome, result.refusal.code) == (Outcome.REJECTED, "insufficient_stock")
     [record] = await bench.shop.records()
-    assert (record.state, [effect.kind for effect in record.effects]) == ("aborted", ["release"])
+    assert (record.state, [effect.kind for effect in record.effects]) == ("rejected", ["release"])
 
     async def released() -> None:
         [record] = await bench.shop.records()

@@ -1,4 +1,4 @@
-"""Expiry: a cart that nobody touches gives its stock back, and one that is touched stays."""
+"""Expiry: an untouched cart releases its units, and a changed cart stays."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,15 +13,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.upkeep.expiry import ExpiryActivities
-from adapters.mongo.expiry import ExpiredCart, ExpiredCarts
-from models.cart import Cart
+from adapters.mongo.cart_scans import CartRef
+from adapters.mongo.expiry import ExpiredCarts
+from models.documents import Cart
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.events import CART_CLEARED
-from models.messages import ClearCartInput, OperationResult
+from models.operations import ClearCart
+from models.outcomes import OperationResult
 from models.upkeep.expiry import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
-from tests.support.carts import expire, insist, plant_cart, reasons
-from tests.support.clock import stopped_clock
+from tests.support.carts import add_until_committed, clear_reasons, expire, plant_cart
 from tests.support.relays import details
+from tests.support.schedules import paused_schedules
 from tests.support.shop import Buyer, Event, Shop, World
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -30,12 +32,12 @@ from workflows.gateway import CartGateway, policy_of
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.operations import expire_cart
 
-LONG_AGO = timedelta(days=-6)  # and not so long that MongoDB itself deletes it
+LONG_AGO = timedelta(days=-6)  # before the TTL index of MongoDB deletes the cart
 
 
 @pytest.fixture(autouse=True)
 async def clock(world: World) -> AsyncIterator[None]:
-    async with stopped_clock(world.temporal):
+    async with paused_schedules(world.temporal):
         yield
 
 
@@ -46,7 +48,7 @@ async def begin(bench: Bench) -> WorkflowHandle[Any, ExpiryResult]:
 
 
 async def pass_over(bench: Bench) -> ExpiryResult:
-    """One pass, over the expired carts of all stores."""
+    """Runs one pass over the expired carts of all stores."""
     return await (await begin(bench)).result()
 
 
@@ -56,10 +58,10 @@ def gateway_of(world: World) -> CartGateway:
     )
 
 
-async def test_an_untouched_cart_gives_its_stock_back(bench: Bench) -> None:
+async def test_an_untouched_cart_releases_its_units(bench: Bench) -> None:
     shop, buyer, other = bench.shop, bench.shop.buyer(), bench.shop.buyer()
-    await insist(buyer, quantity=3)
-    await insist(other, quantity=2)
+    await add_until_committed(buyer, quantity=3)
+    await add_until_committed(other, quantity=2)
     cart = await buyer.cart()
     assert cart is not None
     await expire(shop, buyer.user_id)
@@ -71,18 +73,18 @@ async def test_an_untouched_cart_gives_its_stock_back(bench: Bench) -> None:
     assert (await buyer.get()).status_code == 404
     await eventually(shop.assert_consistent)
     assert await shop.units("headphones") == (8, 2, 0)
-    assert await reasons(shop) == ["expired"]
+    assert await clear_reasons(shop) == ["expired"]
 
-    async def told() -> Event:
+    async def published() -> Event:
         [event] = [event for event in await shop.events() if event.topic == CART_CLEARED]
         return event
 
-    event = await eventually(told)
+    event = await eventually(published)
     assert (event.key, event.value["reason"]) == (str(cart.id), "expired")
     assert event.value["items"] == [{"productId": "headphones", "quantity": 3}]
 
 
-async def test_dates_long_past_are_taken_and_dates_to_come_are_not(bench: Bench) -> None:
+async def test_only_carts_past_their_expiry_are_cleared(bench: Bench) -> None:
     shop = bench.shop
     for user_id, expires_in in (
         ("long-ago", LONG_AGO),
@@ -91,7 +93,7 @@ async def test_dates_long_past_are_taken_and_dates_to_come_are_not(bench: Bench)
     ):
         await plant_cart(shop, user_id, {"headphones": 1}, expires_in=expires_in)
     assert (await pass_over(bench)).cleared == 2
-    assert [cart.user_id for cart in await Cart.find({"storeId": shop.store_id}).to_list()] == [
+    assert [cart.key.user_id for cart in await Cart.find({"storeId": shop.store_id}).to_list()] == [
         "in-a-minute"
     ]
 
@@ -101,13 +103,13 @@ async def test_dates_long_past_are_taken_and_dates_to_come_are_not(bench: Bench)
     await eventually(one_is_left)
 
 
-async def test_a_read_does_not_keep_a_cart_and_a_change_does(bench: Bench) -> None:
+async def test_a_change_keeps_a_cart_and_a_read_does_not(bench: Bench) -> None:
     reader, shopper = bench.shop.buyer(), bench.shop.buyer()
     for buyer in (reader, shopper):
-        await insist(buyer)
+        await add_until_committed(buyer)
         await expire(bench.shop, buyer.user_id)
     assert (await reader.get()).status_code == 200
-    await insist(shopper)
+    await add_until_committed(shopper)
     await pass_over(bench)
     assert await reader.cart() is None
     cart = await shopper.cart()
@@ -115,15 +117,15 @@ async def test_a_read_does_not_keep_a_cart_and_a_change_does(bench: Bench) -> No
     assert cart.quantity == 2
 
 
-Expire = Callable[[ExpiredCart, datetime], Awaitable[OperationResult]]
+Expire = Callable[[CartRef, datetime], Awaitable[OperationResult]]
 
 
 async def page_with_an_add_in_its_middle(shop: Shop, buyer: Buyer, clear: Expire) -> ExpiredPage:
-    """A page that finds the cart, which is added to before it is cleared."""
+    """Runs a page in which an add to the cart commits between its discovery and its clear."""
 
-    async def added_to_first(cart: ExpiredCart, before: datetime) -> OperationResult:
-        if cart.user_id == buyer.user_id:
-            await insist(buyer)
+    async def added_to_first(cart: CartRef, before: datetime) -> OperationResult:
+        if cart.key.user_id == buyer.user_id:
+            await add_until_committed(buyer)
         return await clear(cart, before)
 
     steps = ExpiryActivities(ExpiredCarts(), expire=added_to_first)
@@ -135,7 +137,7 @@ async def page_with_an_add_in_its_middle(shop: Shop, buyer: Buyer, clear: Expire
 async def assert_an_add_in_the_middle_is_kept(shop: Shop, clear: Expire) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()
-    await insist(buyer)
+    await add_until_committed(buyer)
     await expire(shop, buyer.user_id)
     page = await page_with_an_add_in_its_middle(shop, buyer, clear)
     cart = await buyer.cart()
@@ -144,35 +146,36 @@ async def assert_an_add_in_the_middle_is_kept(shop: Shop, clear: Expire) -> None
     await eventually(shop.assert_consistent)
 
 
-async def test_a_cart_is_looked_at_again_under_its_lock(shop: Shop) -> None:
+async def test_an_add_between_discovery_and_clear_keeps_the_cart(shop: Shop) -> None:
     gateway, policy = gateway_of(shop.world), policy_of(shop.world.settings)
     await assert_an_add_in_the_middle_is_kept(shop, partial(expire_cart, gateway, policy))
 
 
-async def test_a_build_that_does_not_look_again_is_caught(
+async def test_a_build_without_the_second_check_loses_the_add(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_a_second_look(**fields: Any) -> ClearCartInput:
-        return ClearCartInput(**fields | {"expired_by": None})
+    class WithoutASecondLook(ClearCart):
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields | {"expired_by": None})
 
-    monkeypatch.setattr("workflows.upkeep.operations.ClearCartInput", without_a_second_look)
+    monkeypatch.setattr("workflows.upkeep.operations.ClearCart", WithoutASecondLook)
     gateway, policy = gateway_of(shop.world), policy_of(shop.world.settings)
     with pytest.raises(AssertionError, match="its cart is gone"):
         await assert_an_add_in_the_middle_is_kept(shop, partial(expire_cart, gateway, policy))
 
 
-async def test_adds_that_race_the_pass_lose_nothing(bench: Bench) -> None:
+async def test_adds_during_a_pass_lose_no_units(bench: Bench) -> None:
     shop = bench.shop
     await shop.stock("headphones", 1000)
     buyers = [shop.buyer() for _ in range(20)]
     for buyer in buyers:
-        await insist(buyer)
+        await add_until_committed(buyer)
         await expire(shop, buyer.user_id)
     run = await begin(bench)
-    await asyncio.gather(*(insist(buyer, quantity=2) for buyer in buyers))
+    await asyncio.gather(*(add_until_committed(buyer, quantity=2) for buyer in buyers))
     result = await run.result()
     carts = [await buyer.cart() for buyer in buyers]
-    # Whoever came first, the add's two units are there: in the old cart, or in a new one.
+    # In either order the two units of the add are there: in the old cart, or in a new one.
     assert {cart and cart.quantity for cart in carts} <= {2, 3}
     assert [cart and cart.quantity for cart in carts].count(2) == result.cleared
     await eventually(shop.assert_consistent)
@@ -198,7 +201,7 @@ async def test_a_pass_goes_through_all_pages_and_continues_as_new(
     [
         OperationInProgress("the cart is busy"),
         OperationAborted("mongodb_unavailable"),
-        WorkflowFailureError(cause=RuntimeError("nobody foresaw it")),
+        WorkflowFailureError(cause=RuntimeError("unexpected")),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -207,7 +210,7 @@ async def test_a_cart_that_cannot_be_cleared_is_left_to_the_next_pass(
 ) -> None:
     await plant_cart(shop, "busy", {"headphones": 1}, expires_in=LONG_AGO, held=False)
 
-    async def busy(cart: ExpiredCart, before: datetime) -> OperationResult:
+    async def busy(cart: CartRef, before: datetime) -> OperationResult:
         raise error
 
     steps = ExpiryActivities(ExpiredCarts(), expire=busy)
@@ -220,15 +223,15 @@ async def test_a_cart_that_cannot_be_cleared_is_left_to_the_next_pass(
     await Cart.find({"storeId": shop.store_id}).delete()
 
 
-async def test_what_could_not_be_decided_is_found_again(shop: Shop) -> None:
-    """One answer of three is lost: the page counts the others, and the next one has it again."""
+async def test_a_cart_whose_outcome_is_unknown_is_found_by_the_next_page(shop: Shop) -> None:
+    """One clear of three has no answer: the page counts the others, the next page has it again."""
     for name in ("a", "b", "c"):
         await plant_cart(shop, name, {"headphones": 1}, expires_in=LONG_AGO, held=False)
     gateway, policy = gateway_of(shop.world), policy_of(shop.world.settings)
-    away = {"b"}
+    without_answer = {"b"}
 
-    async def clear(cart: ExpiredCart, before: datetime) -> OperationResult:
-        if cart.user_id in away:
+    async def clear(cart: CartRef, before: datetime) -> OperationResult:
+        if cart.key.user_id in without_answer:
             raise DependencyUnavailable("temporal")
         return await expire_cart(gateway, policy, cart, before)
 
@@ -238,6 +241,6 @@ async def test_what_could_not_be_decided_is_found_again(shop: Shop) -> None:
     assert (first.found, first.cleared, first.left, first.undecided) == (3, 2, (), 1)
     with pytest.raises(ApplicationError, match="temporal is unavailable"):
         await ActivityEnvironment().run(steps.expire_page, page)
-    away.clear()
+    without_answer.clear()
     last: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
     assert (last.found, last.cleared, last.undecided) == (1, 1, 0)

@@ -1,8 +1,8 @@
-"""Feature flags: read when an operation starts; a hold that was made is given back all the same."""
+"""Feature flags: read when an operation starts; a hold is released whatever they are by then."""
 
 import pytest
 
-from models.messages import Outcome
+from models.outcomes import Outcome
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -23,7 +23,7 @@ async def quantity(buyer: Buyer) -> int:
     return cart.quantity if cart else 0
 
 
-async def test_with_all_off_the_cart_is_stored_and_nothing_else_happens(bench: Bench) -> None:
+async def test_with_all_flags_off_only_the_cart_is_stored(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     assert (await bench.add(buyer, **ALL_OFF)).outcome is Outcome.COMMITTED
     assert await quantity(buyer) == 2
@@ -36,7 +36,9 @@ async def test_with_all_off_the_cart_is_stored_and_nothing_else_happens(bench: B
 
 
 @pytest.mark.parametrize("what", ["less", "remove", "clear"])
-async def test_a_hold_is_given_back_though_the_flag_is_off_by_then(bench: Bench, what: str) -> None:
+async def test_a_hold_is_released_also_when_reservations_are_off_by_then(
+    bench: Bench, what: str
+) -> None:
     buyer = bench.shop.buyer()
     await bench.add(buyer)
     await assert_held(bench, 2)
@@ -45,7 +47,7 @@ async def test_a_hold_is_given_back_though_the_flag_is_off_by_then(bench: Bench,
     assert await quantity(buyer) == (1 if what == "less" else 0)
 
 
-async def test_what_was_never_held_is_not_given_back_when_the_flag_is_on_by_then(
+async def test_units_that_were_never_held_are_not_released_when_reservations_are_on_by_then(
     bench: Bench,
 ) -> None:
     buyer, other = bench.shop.buyer(), bench.shop.buyer()
@@ -53,10 +55,10 @@ async def test_what_was_never_held_is_not_given_back_when_the_flag_is_on_by_then
     await bench.add(buyer, reserve=False)
     assert (await perform(bench, buyer, "remove")).outcome is Outcome.COMMITTED
     assert await quantity(buyer) == 0
-    await assert_held(bench, 2)  # the other's
+    await assert_held(bench, 2)  # the other buyer's
 
 
-async def test_an_add_that_was_not_held_is_joined_by_one_that_is(bench: Bench) -> None:
+async def test_a_line_with_held_and_other_units_releases_only_the_held_ones(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     await bench.add(buyer, reserve=False)
     await bench.add(buyer, 3)

@@ -1,4 +1,4 @@
-"""The figures of the business, and how long the records that they come from are kept."""
+"""The business figures, and how long their source records are kept."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,12 +8,11 @@ from uuid import uuid4
 import pytest
 
 from adapters.mongo.figures import FigureStore
-from models.cart import Cart
-from models.messages import ReleaseEffect
-from models.operation import KEPT_SECONDS, Operation
+from models.documents import KEPT_SECONDS, Cart, OperationRecord
+from models.effects import ReleaseEffect
 from models.upkeep.figures import WINDOW_DAYS, BusinessFigures, rate
-from tests.support.carts import cart_of, record
-from tests.support.clock import stopped_clock
+from tests.support.carts import cart_of, operation_record
+from tests.support.schedules import paused_schedules
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 from workflows.upkeep.figures import FiguresWorkflow
@@ -21,7 +20,7 @@ from workflows.upkeep.figures import FiguresWorkflow
 
 @pytest.fixture(autouse=True)
 async def clock(world: World) -> AsyncIterator[None]:
-    async with stopped_clock(world.temporal):
+    async with paused_schedules(world.temporal):
         yield
 
 
@@ -34,7 +33,7 @@ async def measured(world: World) -> BusinessFigures:
     return figures
 
 
-async def test_they_count_what_all_carts_hold_by_currency(shop: Shop) -> None:
+async def test_the_figures_count_carts_units_and_value_by_currency(shop: Shop) -> None:
     before = await measured(shop.world)
     first = cart_of(shop.store_id, "a", {"lamp": 3, "mug": 1})
     second = cart_of(shop.store_id, "b", {"lamp": 2})
@@ -51,17 +50,17 @@ async def test_they_count_what_all_carts_hold_by_currency(shop: Shop) -> None:
     await Cart.find({"storeId": shop.store_id}).delete()
 
 
-async def test_the_rates_are_of_the_carts_that_ended_in_the_window(shop: Shop) -> None:
+async def test_the_rates_count_the_carts_that_ended_in_the_window(shop: Shop) -> None:
     before = (await measured(shop.world)).ended
     long_ago = datetime.now(UTC) - timedelta(days=WINDOW_DAYS, hours=1)
-    await Operation.insert_many(
+    await OperationRecord.insert_many(
         [
-            *(record(shop, "order_completed") for _ in range(3)),
-            *(record(shop, "expired") for _ in range(5)),
-            record(shop, "user"),
-            record(shop, "expired", at=long_ago),
-            record(shop, "expired", state="aborted"),
-            record(shop, operation="AddItem"),
+            *(operation_record(shop, "order_completed") for _ in range(3)),
+            *(operation_record(shop, "expired") for _ in range(5)),
+            operation_record(shop, "user"),
+            operation_record(shop, "expired", at=long_ago),
+            operation_record(shop, "expired", state="aborted"),
+            operation_record(shop, operation="AddItem"),
         ]
     )
     after = await measured(shop.world)
@@ -71,17 +70,17 @@ async def test_the_rates_are_of_the_carts_that_ended_in_the_window(shop: Shop) -
     assert ended.cleared - before.cleared == 1
     assert after.conversion_rate == rate(ended.ordered, ended.total)
     assert after.abandonment_rate == rate(ended.expired, ended.total)
-    await Operation.find({"storeId": shop.store_id}).delete()
+    await OperationRecord.find({"storeId": shop.store_id}).delete()
 
 
-def test_a_rate_is_in_percent_and_of_nothing_there_is_none() -> None:
+def test_a_rate_is_in_percent_and_undefined_without_carts() -> None:
     assert (rate(1, 3), rate(0, 4), rate(0, 0)) == (33.33, 0.0, None)
 
 
 @pytest.fixture
 async def hurried_mongodb(world: World) -> AsyncIterator[None]:
     """MongoDB looks for what has expired each second, not each minute."""
-    admin = world.carts._client.admin
+    admin = world.carts.client.admin
     was = await admin.command("getParameter", 1, ttlMonitorSleepSecs=1)
     await admin.command("setParameter", 1, ttlMonitorSleepSecs=1)
     yield
@@ -89,17 +88,17 @@ async def hurried_mongodb(world: World) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("hurried_mongodb")
-async def test_only_a_record_that_is_old_and_done_is_deleted(shop: Shop) -> None:
+async def test_only_old_records_without_pending_effects_are_deleted(shop: Shop) -> None:
     old = datetime.now(UTC) - timedelta(seconds=KEPT_SECONDS + 3600)
     young = datetime.now(UTC) - timedelta(seconds=KEPT_SECONDS - 3600)
     effect = ReleaseEffect(
         id="effect", product_id="lamp", quantity=1, saga_id="saga", reason="saga_aborted"
     )
-    await Operation.insert_many(
+    await OperationRecord.insert_many(
         [
-            record(shop, id="old-done", at=old),
-            record(shop, id="old-pending", at=old, pending=True, effects=[effect]),
-            record(shop, id="young-done", at=young),
+            operation_record(shop, id="old-done", at=old),
+            operation_record(shop, id="old-pending", at=old, pending=True, effects=[effect]),
+            operation_record(shop, id="young-done", at=young),
         ]
     )
 
@@ -116,10 +115,10 @@ async def test_only_a_record_that_is_old_and_done_is_deleted(shop: Shop) -> None
 
     await eventually(once_more, timeout=90)
     assert {kept.id for kept in await shop.records()} == {"old-pending", "young-done"}
-    await Operation.find({"storeId": shop.store_id}).delete()
+    await OperationRecord.find({"storeId": shop.store_id}).delete()
 
 
 async def _ttl_passes(world: World) -> int:
-    status = await world.carts._client.admin.command("serverStatus")
+    status = await world.carts.client.admin.command("serverStatus")
     passes: int = status["metrics"]["ttl"]["passes"]
     return passes

@@ -1,4 +1,4 @@
-"""News of a product on their way to all carts that have it, page by page, whatever fails."""
+"""Stock news of a product reach all carts that have it, page by page, also after failures."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,10 +9,11 @@ from temporalio.client import WorkflowExecutionStatus
 
 from activities import scans
 from adapters.mongo.cart_scans import CartScans
-from models.cart import Cart, CartLine
+from models.cart import CartLine, ProductAvailability
+from models.documents import Cart
 from models.errors import DependencyUnavailable
 from models.events import CART_ITEM_OUT_OF_STOCK
-from models.messages import AvailabilityNews, MarkProductInput
+from models.mark_product import MarkProductInput
 from tests.support.relays import details
 from tests.workflows.conftest import Bench
 from workflows.mark_product import MarkProductWorkflow
@@ -21,7 +22,7 @@ CARTS = 45
 
 
 async def plant(bench: Bench, count: int) -> None:
-    """Carts of two headphones each, as if they had been filled a minute ago."""
+    """Stores carts of two headphones each, filled a minute ago."""
     then = datetime.now(UTC) - timedelta(minutes=1)
     line = CartLine(
         product_id="headphones",
@@ -50,7 +51,7 @@ async def plant(bench: Bench, count: int) -> None:
 
 
 def news(bench: Bench) -> MarkProductInput:
-    out = AvailabilityNews(
+    out = ProductAvailability(
         product_id="headphones", status="out_of_stock", reason="Gone", at=datetime.now(UTC)
     )
     return MarkProductInput(
@@ -67,7 +68,7 @@ async def marked(bench: Bench) -> list[tuple[int, str | None]]:
     return [(cart.version, cart.cart_items[0].unavailability_reason) for cart in carts]
 
 
-async def test_it_goes_on_as_new_until_all_carts_are_marked_once(
+async def test_all_carts_are_marked_once_across_continued_runs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scans, "PAGE", 1)
@@ -84,21 +85,21 @@ async def test_it_goes_on_as_new_until_all_carts_are_marked_once(
     assert f"{CARTS} carts marked, {CARTS} looked at" in await details(latest)
 
 
-async def test_a_page_that_fails_is_tried_again_and_marks_nobody_twice(
+async def test_a_page_that_fails_is_retried_and_marks_no_cart_twice(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scans, "PAGE", 3)
     await plant(bench, 8)
     good, failures = CartScans.to_mark, [DependencyUnavailable("mongodb")] * 2
 
-    async def failing(*args: object, **kwargs: object) -> object:
+    async def fail_first(*args: object, **kwargs: object) -> object:
         if failures:
             raise failures.pop()
         return await good(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CartScans, "to_mark", failing)
+    monkeypatch.setattr(CartScans, "to_mark", fail_first)
     request = news(bench)
-    for _ in range(2):  # the same event again, as after Temporal has forgotten it
+    for _ in range(2):  # the event is repeated after its workflow id has expired
         await bench.shop.world.temporal.execute_workflow(
             MarkProductWorkflow.run, request, id=f"product-{uuid4()}", task_queue=bench.task_queue
         )

@@ -1,4 +1,4 @@
-"""`cart ops` on sagas that wait: what it shows, and what it does to them."""
+"""`cart ops` on open sagas: show, wait, abort."""
 
 import asyncio
 from datetime import timedelta
@@ -10,7 +10,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.common import SearchAttributeKey
 
 from models.errors import DependencyUnavailable
-from models.messages import AddItemInput, Outcome
+from models.operations import AddItem
+from models.outcomes import Outcome
 from tests.support.commands import cart
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
@@ -19,16 +20,16 @@ from workflows import ids, policies
 from workflows.gateway import CartGateway, Started
 
 FOR_EVER = 1000
-LONG = timedelta(minutes=10)  # commands start slowly on a busy machine
-BY = ("--by", "alice", "--reason", "a test says so")
+LONG = timedelta(minutes=10)  # longer than commands take on a busy machine
+BY = ("--by", "alice", "--reason", "for a test")
 
 
 async def start(bench: Bench, buyer: Buyer, quantity: int = 2) -> Started:
-    """Starts an add as the API does, in this process's worker."""
+    """Starts an add as the API does, on the worker of this process."""
     gateway = CartGateway(
         bench.shop.world.temporal, task_queue=bench.task_queue, lock_wait_seconds=5
     )
-    request = AddItemInput(
+    request = AddItem(
         **bench.common(buyer, f"add {quantity}", deadline_seconds=LONG.total_seconds()),
         product_id="headphones",
         product_title="Wireless Headphones",
@@ -45,7 +46,7 @@ def cart_name(buyer: Buyer) -> str:
 
 
 async def listed(bench: Bench, count: int, *words: str) -> Any:
-    """The list, once visibility has so many."""
+    """The output of `cart ops list` once Temporal's visibility has `count` runs."""
 
     async def enough() -> Any:
         ran = await cart("ops", "list", "--json", "--store", bench.shop.store_id, *words)
@@ -56,33 +57,57 @@ async def listed(bench: Bench, count: int, *words: str) -> Any:
     return await eventually(enough, timeout=60)
 
 
-async def test_an_abort_undoes_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_abort_undoes_the_saga_and_records_who_and_why(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for bound in ("start_to_close_timeout", "schedule_to_close_timeout"):
-        monkeypatch.setitem(policies.COMMIT, bound, LONG)
+        monkeypatch.setitem(policies.PERSIST_CART, bound, LONG)
     buyer = bench.shop.buyer()
-    arrived, _ = bench.faults.hold("commit")
+    arrived, _ = bench.faults.hold("persist")
     started = await start(bench, buyer)
     await asyncio.wait_for(arrived.wait(), 10)
     ran = await cart("ops", "abort", cart_name(buyer), *BY, "--json")
     assert ran.code == 0, ran.output
-    told = ran.json
-    assert (told["action"], told["by"], told["reason"]) == ("abort", "alice", "a test says so")
-    [ended] = told["sagas"]
+    shown_abort = ran.json
+    assert (shown_abort["action"], shown_abort["by"], shown_abort["reason"]) == (
+        "abort",
+        "alice",
+        "for a test",
+    )
+    [ended] = shown_abort["sagas"]
     assert (ended["outcome"], ended["reason"]) == ("aborted", "operator")
     assert ended["runId"] == started.handle.run_id
     assert await bench.shop.units("headphones") == (10, 0, 0)
     assert await buyer.cart() is None
     shown = await cart("ops", "show", started.handle.run_id or "", "--json")
     [signal] = [step for step in shown.json["steps"] if step["what"] == "signal abort"]
-    assert signal["note"] == "a test says so, alice"
+    assert signal["note"] == "for a test, alice"
 
 
-async def test_a_saga_that_has_committed_is_not_aborted(bench: Bench) -> None:
+async def test_a_committed_saga_is_not_aborted(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     await (await start(bench, buyer)).handle.result()
     ran = await cart("ops", "abort", cart_name(buyer), *BY, "--json")
     assert (ran.code, ran.json["sagas"][0]["outcome"]) == (5, "committed")
     assert await bench.shop.units("headphones") == (8, 2, 0)
+
+
+async def test_a_terminated_saga_says_who_and_why_and_what_is_stored(bench: Bench) -> None:
+    buyer = bench.shop.buyer()
+    arrived, go_on = bench.faults.hold("publish")
+    started = await start(bench, buyer)
+    await asyncio.wait_for(arrived.wait(), 10)  # it has committed
+    await started.handle.terminate(reason="a test says so")
+    go_on.set()
+
+    shown = (await cart("ops", "show", cart_name(buyer), "--json")).json
+    assert (shown["outcome"], shown["recorded"]) == ("terminated", "committed")
+    assert shown["says"].startswith("terminated by ")
+    assert shown["says"].endswith(": a test says so")
+    assert "stored and stays" in shown["next"][-1]
+    ended = await cart("ops", "wait", cart_name(buyer), "--json")
+    [saga] = ended.json["sagas"]
+    assert (ended.code, saga["outcome"], saga["reason"]) == (5, "terminated", "a test says so")
 
 
 async def test_many_are_aborted_when_their_number_is_confirmed(bench: Bench) -> None:
@@ -96,18 +121,20 @@ async def test_many_are_aborted_when_their_number_is_confirmed(bench: Bench) -> 
     assert (tried.code, tried.json["count"]) == (0, 2)
     refused = await cart(*many, "--confirm", "1")
     assert refused.code == 6, refused.output
-    assert "repeat with --confirm 2" in refused.output
+    assert "confirm with --confirm 2" in refused.output
     aborting = asyncio.create_task(
         cart(*many, "--confirm", "2", "--timeout", "120", "--json", timeout=180)
     )
     runs = [run for buyer in buyers for run in await buyer.runs()]
 
-    async def told() -> None:
+    assert len(runs) == 2
+
+    async def signalled() -> None:
         for run in runs:
             handle = bench.shop.world.temporal.get_workflow_handle(run.id, run_id=run.run_id)
             assert signals_of(await handle.fetch_history()) == [ids.ABORT]
 
-    await eventually(told, timeout=60)
+    await eventually(signalled, timeout=60)
     bench.faults.heal()
     done = await aborting
     assert done.code == 0, done.output
@@ -123,12 +150,12 @@ def signals_of(history: WorkflowHistory) -> list[str]:
 
 
 def without_mongodb(bench: Bench) -> None:
-    """Sagas fail at their first step, and cannot settle what they may have done."""
+    """Sagas fail at their first step, and cannot settle their undo."""
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=FOR_EVER)
     bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
 
 
-async def test_a_saga_that_cannot_be_settled_says_what_it_waits_for(bench: Bench) -> None:
+async def test_a_saga_that_cannot_settle_shows_the_dependency_it_waits_for(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     without_mongodb(bench)
     started = await start(bench, buyer)
@@ -140,13 +167,13 @@ async def test_a_saga_that_cannot_be_settled_says_what_it_waits_for(bench: Bench
 
     await eventually(waiting)
     shown = await cart("ops", "show", cart_name(buyer), "--json")
-    told = shown.json
-    assert (told["outcome"], told["attention"]) == ("running", True)
-    assert "waiting for MongoDB since" in told["says"]
-    assert "nothing needs to be aborted" in told["next"][0]
+    saga = shown.json
+    assert (saga["outcome"], saga["attention"]) == ("running", True)
+    assert "waiting for MongoDB since" in saga["says"]
+    assert "nothing needs to be aborted" in saga["next"][0]
     assert any(
-        step["what"] == "settle_run" and step["note"].startswith("being tried")
-        for step in told["steps"]
+        step["what"] == "settle_operation" and step["note"].startswith("being tried")
+        for step in saga["steps"]
     )
     late = await cart("ops", "wait", cart_name(buyer), "--timeout", "0.1", "--json")
     assert (late.code, late.json["sagas"][0]["outcome"]) == (4, "running")
@@ -163,7 +190,7 @@ async def test_a_saga_that_cannot_be_settled_says_what_it_waits_for(bench: Bench
 
 
 @pytest.mark.parametrize("committed", [True, False])
-async def test_search_attributes_name_what_people_look_for_and_nothing_private(
+async def test_search_attributes_have_the_ids_and_nothing_private(
     bench: Bench, committed: bool
 ) -> None:
     buyer = bench.shop.buyer()
@@ -178,11 +205,11 @@ async def test_search_attributes_name_what_people_look_for_and_nothing_private(
         ids.STORE_ID: bench.shop.store_id,
         ids.USER_ID: buyer.user_id,
         ids.PRODUCT_ID: "headphones",
-        ids.OPERATION: ids.ADD_ITEM,
+        ids.OPERATION: AddItem.name,
         ids.OPERATION_ID: started.operation_id,
     }
     assert found == (expected if committed else expected | {ids.OUTCOME: "rejected"})
     assert await description.static_summary() == f"Add {2 if committed else 11} x headphones"
-    # What a committed add costs the server: no more than before it explained itself.
+    # The cost of an add for the Temporal server, which the summary must not raise.
     transitions = description.raw_description.workflow_execution_info.state_transition_count
     assert transitions == 3

@@ -1,20 +1,15 @@
-"""Update, remove and clear with a failure at each step: what is stored when they have ended."""
+"""Update, remove and clear with a failure at each step: the stored state after their end."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from models.cart import Cart
+from models.documents import Cart
 from models.errors import DependencyUnavailable
-from models.messages import (
-    ClearCartInput,
-    OperationResult,
-    Outcome,
-    RemoveItemInput,
-    UpdateQuantityInput,
-)
-from tests.support.faults import When
+from models.operations import ClearCart, RemoveItem, UpdateQuantity
+from models.outcomes import OperationResult, Outcome
+from tests.support.call_faults import When
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -23,7 +18,7 @@ from workflows.remove_item import RemoveItemWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
 
 FOR_EVER = 1000
-# Operation -> units of the ten that are held when it is done; two are before.
+# Operation -> units held after it, of ten; two are held before it.
 HELD_AFTER = {"more": 5, "less": 1, "remove": 0, "clear": 0}
 TOPICS = {
     "more": "cart.item.updated",
@@ -39,19 +34,19 @@ async def perform(bench: Bench, buyer: Buyer, what: str, **options: Any) -> Oper
     assert cart is not None
     common = bench.common(buyer, what, **options) | {"cart_id": str(cart.id)}
     if what == "clear":
-        clear = ClearCartInput(**common, reason="user")
+        clear = ClearCart(**common, reason="user")
         handle = await bench.run(ClearCartWorkflow.run, buyer, clear)
     elif what == "remove":
-        remove = RemoveItemInput(**common, product_id="headphones")
+        remove = RemoveItem(**common, product_id="headphones")
         handle = await bench.run(RemoveItemWorkflow.run, buyer, remove)
     else:
-        update = UpdateQuantityInput(**common, product_id="headphones", quantity=HELD_AFTER[what])
+        update = UpdateQuantity(**common, product_id="headphones", quantity=HELD_AFTER[what])
         handle = await bench.run(UpdateQuantityWorkflow.run, buyer, update)
     return await handle.result()
 
 
 async def assert_done(bench: Bench, buyer: Buyer, what: str) -> None:
-    """One effect on stock, cart and events, however often its steps were tried."""
+    """One effect on stock, cart and events, however often the steps were tried."""
     held = HELD_AFTER[what]
 
     async def settled() -> None:
@@ -76,7 +71,7 @@ async def assert_done(bench: Bench, buyer: Buyer, what: str) -> None:
 
 @pytest.fixture
 async def buyer(bench: Bench) -> Buyer:
-    """With two headphones in the cart."""
+    """A buyer with two headphones in the cart."""
     buyer = bench.shop.buyer()
     assert (await bench.add(buyer)).outcome is Outcome.COMMITTED
     return buyer
@@ -88,11 +83,11 @@ async def buyer(bench: Bench) -> Buyer:
     [
         ("more", "load", "mongodb"),
         ("more", "reserve", "inventory"),
-        ("more", "commit", "mongodb"),
-        ("less", "commit", "mongodb"),
+        ("more", "persist", "mongodb"),
+        ("less", "persist", "mongodb"),
         ("less", "release", "inventory"),
         ("remove", "release", "inventory"),
-        ("clear", "commit", "mongodb"),
+        ("clear", "persist", "mongodb"),
         ("clear", "drop", "redis"),
         ("clear", "release", "inventory"),
     ],
@@ -111,18 +106,18 @@ async def test_a_load_that_keeps_failing_changes_nothing(bench: Bench, buyer: Bu
     bench.faults.fail("load", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await perform(bench, buyer, "more")
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "mongodb_unavailable")
-    assert bench.faults.calls["reserve"] == 1  # the first add's
+    assert bench.faults.calls["reserve"] == 1  # by the add before
     assert await bench.shop.units("headphones") == (8, 2, 0)
     assert len(await bench.shop.records()) == 1
 
 
-async def test_a_line_that_moved_on_is_not_set_to_what_was_not_reserved(
+async def test_an_update_is_undone_if_the_line_changed_after_it_was_loaded(
     bench: Bench, buyer: Buyer
 ) -> None:
-    arrived, go_on = bench.faults.hold("commit")
+    arrived, go_on = bench.faults.hold("persist")
     update = asyncio.create_task(perform(bench, buyer, "more"))
     await asyncio.wait_for(arrived.wait(), 10)
-    # Somebody else's run, as after a terminated one: it changes the line behind this saga's back.
+    # Another run changes the line, as after a terminated run.
     cart = await buyer.cart()
     assert cart is not None
     await Cart.find_one({"_id": cart.id}).update(
@@ -139,10 +134,10 @@ async def test_a_line_that_moved_on_is_not_set_to_what_was_not_reserved(
 
 
 @pytest.mark.parametrize("what", ["more", "less", "remove", "clear"])
-async def test_a_pivot_that_never_succeeds_leaves_all_as_it_was(
+async def test_a_pivot_that_never_succeeds_changes_nothing(
     bench: Bench, buyer: Buyer, what: str
 ) -> None:
-    bench.faults.fail("commit", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    bench.faults.fail("persist", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await perform(bench, buyer, what, deadline_seconds=0.5)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
 
@@ -159,10 +154,10 @@ async def test_a_pivot_that_never_succeeds_leaves_all_as_it_was(
 
 
 @pytest.mark.parametrize("what", ["more", "less", "remove", "clear"])
-async def test_a_pivot_that_committed_unheard_is_found_by_its_settling(
+async def test_a_pivot_whose_answer_was_lost_is_found_committed(
     bench: Bench, buyer: Buyer, what: str
 ) -> None:
-    bench.faults.fail("commit", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
     result = await perform(bench, buyer, what, deadline_seconds=0.5)
     assert result.outcome is Outcome.COMMITTED
     assert bench.faults.calls["settle"] == 1

@@ -1,8 +1,7 @@
-"""Reconciling: it finds what has drifted and nothing else, and repairs it."""
+"""Reconciling finds each drift and nothing else, and repairs it."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,23 +11,26 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 import activities.upkeep.reconcile
-from models.cart import Cart
-from models.messages import (
-    Drift,
-    DriftKind,
-    EventEffect,
-    OperationResult,
-    Outcome,
-    ReleaseEffect,
-)
-from models.operation import Operation
+from adapters.redis.pool import RedisPool
+from models.documents import Cart, OperationRecord
+from models.drift import Drift, DriftKind
+from models.effects import EventEffect, ReleaseEffect
+from models.outcomes import OperationResult, Outcome
 from models.upkeep.reconcile import Finding, LookAgain, ReconcileInput, Report, Suspect
-from tests.support.carts import cache_cart, cart_of, hold, insist, plant_cart, record, release
-from tests.support.clock import stopped_clock
-from tests.support.drift import only_stores
+from tests.support.carts import (
+    add_until_committed,
+    cache_cart,
+    cart_of,
+    hold,
+    operation_record,
+    plant_cart,
+    release,
+)
+from tests.support.drift import limit_to_stores
 from tests.support.relays import details
+from tests.support.schedules import paused_schedules
 from tests.support.shop import Buyer, Shop, World
-from tests.support.traffic import shop_on
+from tests.support.shopping import keep_shopping
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.upkeep.reconcile import ReconcileWorkflow
@@ -39,7 +41,7 @@ LONG_AGO = timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 async def clock(world: World) -> AsyncIterator[None]:
-    async with stopped_clock(world.temporal):
+    async with paused_schedules(world.temporal):
         yield
 
 
@@ -69,7 +71,7 @@ def found(report: Report) -> set[tuple[str, str, str | None]]:
     return {(one.user_id, one.drift.kind.value, one.drift.product_id) for one in report.findings}
 
 
-# One drift of each kind: what to plant, and what must be told of it.
+# One drift of each kind: each function makes it and returns the expected findings.
 
 
 async def more_held(shop: Shop) -> set[tuple[str, str, str | None]]:
@@ -96,40 +98,42 @@ async def not_held(shop: Shop) -> set[tuple[str, str, str | None]]:
 
 
 async def another_cart_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
-    """The pointer is ahead of what MongoDB has, so that no reader and no saga would correct it."""
+    """The latest version in Redis is ahead of what MongoDB has."""
     buyer = Buyer(shop, "wrong-cache", {})
-    await insist(buyer, "mug")
+    await add_until_committed(buyer, "mug")
     cart = await buyer.cart()
     assert cart is not None
-    await cached(shop, buyer.user_id, cart, version=cart.version + 7)
+    await cache_cart(shop, buyer.user_id, version=cart.version + 7, body=b"{}")
     return {("wrong-cache", "stale_cache", None)}
 
 
 async def other_content_cached(shop: Shop) -> set[tuple[str, str, str | None]]:
     buyer = Buyer(shop, "wrong-content", {})
-    await insist(buyer, "mug")
+    await add_until_committed(buyer, "mug")
     cart = await buyer.cart()
     assert cart is not None
-    await cached(shop, buyer.user_id, cart, version=cart.version, body=b'{"cartItems": []}')
+    await cache_cart(shop, buyer.user_id, version=cart.version, body=b'{"cartItems": []}')
     return {("wrong-content", "stale_cache", None)}
 
 
-async def cached(
-    shop: Shop, user_id: str, cart: Cart, *, version: int, body: bytes = b"{}"
-) -> None:
-    await cache_cart(shop, user_id, created_at=cart.created_at, version=version, body=body)
+async def cached_without_a_cart(shop: Shop) -> set[tuple[str, str, str | None]]:
+    """The cart was cleared, and Redis has lost the deletion."""
+    await cache_cart(shop, "cached-alone", version=1, body=b"{}")
+    return {("cached-alone", "stale_cache", None)}
 
 
 async def event_stuck(shop: Shop) -> set[tuple[str, str, str | None]]:
     buyer = Buyer(shop, "stuck", {})
-    await insist(buyer, "mug")
+    await add_until_committed(buyer, "mug")
 
     async def published() -> None:
-        [added] = await Operation.find({"storeId": shop.store_id, "userId": "stuck"}).to_list()
+        [added] = await OperationRecord.find(
+            {"storeId": shop.store_id, "userId": "stuck"}
+        ).to_list()
         assert not added.pending
 
     await eventually(published)
-    await Operation.find_one({"storeId": shop.store_id, "userId": "stuck"}).update(
+    await OperationRecord.find_one({"storeId": shop.store_id, "userId": "stuck"}).update(
         {
             "$set": {
                 "pending": True,
@@ -148,6 +152,7 @@ PLANTED = (
     not_held,
     another_cart_cached,
     other_content_cached,
+    cached_without_a_cart,
     event_stuck,
 )
 
@@ -157,7 +162,7 @@ async def sound_carts(shop: Shop, count: int = 12) -> None:
         await plant_cart(shop, f"sound-{number}", {"lamp": 1 + number % 3, "mug": 2})
 
 
-async def test_it_finds_each_planted_drift_and_nothing_else(store: Bench) -> None:
+async def test_each_kind_of_drift_is_found_and_sound_carts_are_not(store: Bench) -> None:
     await sound_carts(store.shop)
     planted = set[tuple[str, str, str | None]]().union(
         *[await plant(store.shop) for plant in PLANTED]
@@ -171,34 +176,72 @@ async def test_it_finds_each_planted_drift_and_nothing_else(store: Bench) -> Non
     assert await repairs(store.shop) == []
 
 
-async def repairs(shop: Shop) -> list[Operation]:
-    return await Operation.find({"storeId": shop.store_id, "operation": "RepairCart"}).to_list()
+async def repairs(shop: Shop) -> list[OperationRecord]:
+    return await OperationRecord.find(
+        {"storeId": shop.store_id, "operation": "RepairCart"}
+    ).to_list()
 
 
-async def test_it_repairs_what_it_finds(store: Bench) -> None:
+async def test_each_kind_of_drift_is_repaired(store: Bench) -> None:
     shop = store.shop
     await sound_carts(shop, 3)
     for plant in PLANTED:
         await plant(shop)
     first = await reconcile(store, fix=True)
-    assert len(first.findings) == 8
+    assert len(first.findings) == 9
     assert all(one.drift.done for one in first.findings), first.findings
     await eventually(shop.assert_consistent, timeout=60)
-    for repair in await repairs(shop):
+    made = await repairs(shop)
+    assert made
+    for repair in made:
         assert repair.reason
         assert repair.reason.startswith("Reconcile reconcile-")
 
-    async def whole() -> None:
+    async def nothing_found() -> None:
         assert (await reconcile(store)).findings == ()
 
-    # The relay that was woken publishes in its own time.
-    await eventually(whole, timeout=60)
+    # The relay that the repair woke publishes a little later.
+    await eventually(nothing_found, timeout=60)
     for user_id in ("wrong-cache", "wrong-content"):
         read = (await Buyer(shop, user_id, {}).get()).json()
         assert (read["version"], read["quantity"]) == (1, 1)
 
 
-async def test_units_that_are_sold_out_stay_missing_and_the_rest_is_repaired(
+async def test_a_cached_cart_that_is_not_stored_is_removed_from_the_cache(store: Bench) -> None:
+    shop = store.shop
+    await cached_without_a_cart(shop)
+    await cache_cart(shop, "cached-too", version=2, body=b"{}")
+    assert await cached_keys(shop) == {
+        f"Cart:{shop.store_id}:{key}"
+        for key in (
+            "cached-alone:latest_version",
+            "cached-alone:v1",
+            "cached-too:latest_version",
+            "cached-too:v2",
+        )
+    }
+    [dry, *_] = sorted((await reconcile(store)).findings, key=lambda one: one.user_id)
+    assert (dry.user_id, dry.drift.kind, dry.drift.done) == (
+        "cached-alone",
+        DriftKind.STALE_CACHE,
+        None,
+    )
+    report = await reconcile(store, fix=True)
+    assert {one.drift.done for one in report.findings} == {"removed from the cache"}
+    assert (report.carts, report.suspected, len(report.findings)) == (0, 2, 2)
+    assert await cached_keys(shop) == set()
+    assert (await reconcile(store)).findings == ()
+
+
+async def cached_keys(shop: Shop) -> set[str]:
+    redis = RedisPool(shop.world.settings.redis)
+    async with redis.client("cart") as client:
+        names = [name async for name in client.scan_iter(match=f"Cart:{shop.store_id}:*")]
+    await redis.close()
+    return {name.decode() for name in names}
+
+
+async def test_a_missing_hold_stays_missing_if_its_units_are_sold_out(
     store: Bench,
 ) -> None:
     shop = store.shop
@@ -216,7 +259,7 @@ async def nothing_held(shop: Shop) -> None:
     assert await shop.holds() == {}
 
 
-async def test_it_repairs_no_more_than_its_limit(store: Bench) -> None:
+async def test_a_run_repairs_at_most_its_limit(store: Bench) -> None:
     for number in range(5):
         await hold(store.shop, f"user-{number}", "lamp", 1)
     report = await reconcile(store, fix=True, limit=2)
@@ -230,7 +273,7 @@ async def test_it_repairs_no_more_than_its_limit(store: Bench) -> None:
     await eventually(partial(nothing_held, store.shop))
 
 
-async def test_all_stores_are_looked_at_without_a_store(store: Bench) -> None:
+async def test_without_a_store_all_stores_are_compared(store: Bench) -> None:
     another = Shop(store.shop.world)
     await another.stock("lamp", STOCK)
     for shop in (store.shop, another):
@@ -251,8 +294,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_pages_that_end_anywhere_lose_nobody(store: Bench) -> None:
-    """Pages of carts, of holds and of the scan end within users, and between them."""
+async def test_no_user_is_lost_at_the_end_of_a_page(store: Bench) -> None:
+    """Pages of carts, of holds and of the scan end within users and between them."""
     shop = store.shop
     planted = set()
     for number in range(40):
@@ -279,13 +322,13 @@ async def test_pages_that_end_anywhere_lose_nobody(store: Bench) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_pages_that_end_within_stores_and_between_them_lose_none(
+async def test_no_store_is_lost_at_the_end_of_a_page(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activities.upkeep.reconcile, "STORES", 2)
     shops = sorted((Shop(store.shop.world) for _ in range(7)), key=lambda shop: shop.store_id)
     own = {shop.store_id for shop in shops}
-    only_stores(monkeypatch, own)
+    limit_to_stores(monkeypatch, own)
     planted = []
     for shop, carts in zip(shops, (1, 1, 1, 3, 4, 1, 2), strict=True):
         await shop.stock("lamp", STOCK)
@@ -316,9 +359,9 @@ async def test_a_long_run_continues_as_new(store: Bench) -> None:
 
 
 async def assert_no_false_finding(bench: Bench, runs: int, most: int) -> int:
-    """Reconciles while buyers shop, until some cart has looked wrong from outside; how many did."""
+    """Reconciles during traffic until a cart was suspected; the number of suspects."""
     stop = asyncio.Event()
-    shoppers = [asyncio.create_task(shop_on(bench.shop.buyer(), stop)) for _ in range(6)]
+    shoppers = [asyncio.create_task(keep_shopping(bench.shop.buyer(), stop)) for _ in range(6)]
     suspected = 0
     findings: list[Finding] = []
     try:
@@ -332,42 +375,44 @@ async def assert_no_false_finding(bench: Bench, runs: int, most: int) -> int:
         stop.set()
         shopped = await asyncio.gather(*shoppers)
     assert sum(shopped) > 0
-    assert findings == [], "a cart that only was on its way is called drift"
+    assert findings == [], "a cart in the middle of an operation is reported as drift"
     return suspected
 
 
-async def test_traffic_is_never_called_drift(store: Bench) -> None:
+async def test_traffic_is_never_reported_as_drift(store: Bench) -> None:
     suspected = await assert_no_false_finding(store, runs=3, most=12)
-    assert suspected > 0, "nothing ever looked wrong from outside: the traffic was no test"
+    assert suspected > 0, "no cart was ever suspected, so the traffic tested nothing"
     await eventually(store.shop.assert_consistent, timeout=60)
 
 
-async def test_a_build_that_does_not_look_again_is_caught(
+async def test_a_build_without_the_second_check_reports_traffic_as_drift(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def believed(
         steps: activities.upkeep.reconcile.ReconcileActivities, suspect: Suspect, request: LookAgain
     ) -> list[Finding]:
         drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
-        return [Finding(**suspect.model_dump(), run_id="", drift=drift)]
+        return [Finding(**suspect.model_dump(), record_id="", drift=drift)]
 
     monkeypatch.setattr(activities.upkeep.reconcile.ReconcileActivities, "_look", believed)
-    with pytest.raises(AssertionError, match="is called drift"):
+    with pytest.raises(AssertionError, match="is reported as drift"):
         await assert_no_false_finding(store, runs=200, most=200)
 
 
-async def test_a_cart_in_the_middle_of_an_add_is_waited_for(store: Bench) -> None:
-    """Its units are held, and not yet in the cart: from outside, a leak."""
+async def test_a_cart_in_the_middle_of_an_add_is_compared_after_it(store: Bench) -> None:
+    """Its units are held and not in the cart yet, which looks like a leak."""
     buyer = store.shop.buyer()
-    arrived, go_on = store.faults.hold("commit")
+    arrived, go_on = store.faults.hold("persist")
     add = await store.start(buyer, 2)
     await arrived.wait()
     assert await store.shop.holds() == {(buyer.user_id, "headphones"): 2}
     run = await begin(store, fix=True)
-    await asyncio.sleep(0)  # the reconciling may begin now, and comes to the cart's lock
-    with suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            await run.result()
+
+    async def waiting_for_the_lock() -> None:
+        pending = (await run.describe()).raw_description.pending_activities
+        assert [one.activity_type.name for one in pending] == ["look_again"]
+
+    await eventually(waiting_for_the_lock)
     go_on.set()
     result: OperationResult = await add.result()
     report = await run.result()
@@ -376,14 +421,14 @@ async def test_a_cart_in_the_middle_of_an_add_is_waited_for(store: Bench) -> Non
     await eventually(store.shop.assert_consistent)
 
 
-async def test_what_a_pending_release_explains_is_no_drift(store: Bench) -> None:
-    """The add was undone, and the inventory has not taken its units back yet."""
+async def test_units_with_a_pending_release_are_no_drift(store: Bench) -> None:
+    """The add was undone, and its release is still pending."""
     shop = store.shop
     await hold(shop, "undone", "lamp", 2, saga_id="undone")
     effect = ReleaseEffect(
         id="undo", product_id="lamp", quantity=2, saga_id="undone-undone", reason="saga_aborted"
     )
-    pending = record(
+    pending = operation_record(
         shop, user_id="undone", state="aborted", operation="AddItem", pending=True, effects=[effect]
     )
     await pending.insert()
@@ -393,9 +438,9 @@ async def test_what_a_pending_release_explains_is_no_drift(store: Bench) -> None
     await pending.delete()
 
 
-async def test_an_event_that_is_just_being_published_is_not_stuck(store: Bench) -> None:
+async def test_a_young_pending_event_is_not_stuck(store: Bench) -> None:
     event = EventEffect(id="new", topic="cart.cleared", key="k", value="{}", time=datetime.now(UTC))
-    pending = record(store.shop, pending=True, effects=[event])
+    pending = operation_record(store.shop, pending=True, effects=[event])
     await pending.insert()
     assert (await reconcile(store)).findings == ()
     await pending.delete()

@@ -1,4 +1,4 @@
-"""Relays on the real server: they wait, obey, deliver in order, and end."""
+"""Relays on the Temporal server: pauses, signals, the order of delivery, and their end."""
 
 import time
 from datetime import timedelta
@@ -6,24 +6,25 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
+from models.effects import EffectKind
 from models.errors import DependencyUnavailable
-from models.relays import RelayInput, RelayKind
+from models.relays import RelayInput
 from tests.conftest import HISTORY_LENGTH
-from tests.support.relays import Handle, RelayBench, attention, details, failing
+from tests.support.relays import RelayBench, RelayHandle, details, needs_attention, wait_for_failure
 from tests.support.waiting import eventually
 from workflows import ids, policies
 from workflows.relay import RelayWorkflow
 
 FOR_EVER = 1000
-KAFKA_IS_DOWN = DependencyUnavailable("kafka", "a test says so")
+KAFKA_IS_DOWN = DependencyUnavailable("kafka", "for a test")
 
 
 async def all_done(relays: RelayBench) -> None:
     assert not any(record.pending for record in await relays.shop.records())
 
 
-async def pauses(relay: Handle) -> list[float]:
-    """How long the relay meant to wait, each time, in seconds."""
+async def pauses(relay: RelayHandle) -> list[float]:
+    """The seconds of each pause that the relay has begun."""
     return [
         event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta().total_seconds()
         for event in (await relay.fetch_history()).events
@@ -31,7 +32,7 @@ async def pauses(relay: Handle) -> list[float]:
     ]
 
 
-async def test_it_retries_for_ever_and_delivers_in_the_order_of_each_cart(
+async def test_failed_deliveries_are_retried_and_stay_in_the_order_of_each_cart(
     relays: RelayBench,
 ) -> None:
     for version in (1, 2, 3):
@@ -41,9 +42,9 @@ async def test_it_retries_for_ever_and_delivers_in_the_order_of_each_cart(
     relay = await relays.wake()
     started = time.monotonic()
     for times in range(1, 7):
-        progress = await failing(relay, times=times)
+        progress = await wait_for_failure(relay, times=times)
         assert (progress.done, progress.left, progress.down) == (0, 6, True)
-        assert progress.problem == "kafka is unavailable: a test says so"
+        assert progress.problem == "kafka is unavailable: for a test"
         if times == 6:
             relays.faults.heal()
         await relay.signal(RelayWorkflow.retry_now)
@@ -63,36 +64,36 @@ async def test_a_pause_ends_by_itself(relays: RelayBench) -> None:
     assert await pauses(relay) == [1]
 
 
-async def test_what_it_waits_for_is_shown_until_it_is_over(relays: RelayBench) -> None:
+async def test_the_cause_of_a_pause_is_shown_until_it_ends(relays: RelayBench) -> None:
     await relays.plant_event()
     relays.faults.fail("publish", "before", KAFKA_IS_DOWN, times=FOR_EVER)
     relay = await relays.wake()
-    await failing(relay)
+    await wait_for_failure(relay)
     shown = await details(relay)
     assert shown.startswith(f"events of shard {relays.shard}/")
-    for part in ("**waiting** since ", "kafka is unavailable: a test says so", "1 records left"):
+    for part in ("**waiting** since ", "kafka is unavailable: for a test", "1 records left"):
         assert part in shown
-    assert await attention(relay)
+    assert await needs_attention(relay)
     relays.faults.heal()
     await relay.signal(RelayWorkflow.retry_now)
     await relay.result()
     assert "waiting" not in await details(relay)
-    assert not await attention(relay)
+    assert not await needs_attention(relay)
 
 
-async def test_a_wake_does_not_shorten_the_pause_while_kafka_is_down(relays: RelayBench) -> None:
+async def test_a_wake_does_not_end_a_pause_while_kafka_is_down(relays: RelayBench) -> None:
     await relays.plant_event()
     relays.faults.fail("publish", "before", KAFKA_IS_DOWN, times=FOR_EVER)
     relay = await relays.wake()
     for times in (1, 2, 3):
-        await failing(relay, times=times)
+        await wait_for_failure(relay, times=times)
         await relay.signal(RelayWorkflow.retry_now)
-    await failing(relay, times=4)
+    await wait_for_failure(relay, times=4)
     tries = relays.faults.calls["publish"]
     await relays.wake()
-    await relay.signal("something it does not know, which it has seen after the wake")
+    await relay.signal("a signal without a handler, which is processed after the wake")
 
-    async def heard() -> None:
+    async def wake_processed() -> None:
         history = await relay.fetch_history()
         names = [
             event.workflow_execution_signaled_event_attributes.signal_name
@@ -101,18 +102,18 @@ async def test_a_wake_does_not_shorten_the_pause_while_kafka_is_down(relays: Rel
         after = history.events[names.index(ids.WAKE, 5) + 1 :]
         assert any(event.HasField("workflow_task_completed_event_attributes") for event in after)
 
-    await eventually(heard)
+    await eventually(wake_processed)
     assert relays.faults.calls["publish"] == tries
     relays.faults.heal()
     await relay.signal(RelayWorkflow.retry_now)
     assert await relay.result() == 1
 
 
-async def test_paused_it_does_nothing_until_it_is_resumed(relays: RelayBench) -> None:
+async def test_a_paused_relay_delivers_nothing_until_it_is_resumed(relays: RelayBench) -> None:
     effect = await relays.plant_event()
     relays.faults.fail("publish", "before", KAFKA_IS_DOWN)
     relay = await relays.wake()
-    await failing(relay)
+    await wait_for_failure(relay)
     await relay.signal(RelayWorkflow.pause)
 
     async def paused() -> None:
@@ -130,13 +131,13 @@ async def test_paused_it_does_nothing_until_it_is_resumed(relays: RelayBench) ->
     assert await relays.versions() == [1]
 
 
-async def test_with_an_empty_shard_it_ends(relays: RelayBench) -> None:
+async def test_a_relay_without_pending_effects_ends(relays: RelayBench) -> None:
     relay = await relays.wake()
     assert await relay.result() == 0
     assert await relay.query(RelayWorkflow.pending) is not None
 
 
-async def test_more_than_a_batch_is_delivered(
+async def test_more_effects_than_a_batch_are_delivered(
     relays: RelayBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policies, "RELAY_BATCH", 2)
@@ -148,7 +149,7 @@ async def test_more_than_a_batch_is_delivered(
 
 
 @pytest.mark.parametrize("after_a_failure", [False, True])
-async def test_what_is_left_while_it_is_about_to_end_is_delivered(
+async def test_an_effect_that_arrives_while_the_relay_is_about_to_end_is_delivered(
     relays: RelayBench, after_a_failure: bool
 ) -> None:
     await relays.plant_event(1)
@@ -158,11 +159,11 @@ async def test_what_is_left_while_it_is_about_to_end_is_delivered(
     relay = await relays.wake()
     if after_a_failure:
         for times in (1, 2):
-            await failing(relay, times=times)
+            await wait_for_failure(relay, times=times)
             await relay.signal(RelayWorkflow.retry_now)
     await arrived.wait()
     run_id = (await relay.describe()).run_id
-    # Its batch was read before this one was there.
+    # The relay has read its batch before this effect is stored.
     await relays.plant_event(2)
     await relays.wake()
     go_on.set()
@@ -171,24 +172,26 @@ async def test_what_is_left_while_it_is_about_to_end_is_delivered(
     assert await relays.versions() == [1, 2]
 
 
-async def test_young_effects_are_left_to_their_sagas_for_a_moment(relays: RelayBench) -> None:
-    effect = await relays.plant_event(age=timedelta(seconds=0))
+async def test_a_young_effect_is_left_to_its_saga_for_a_moment(relays: RelayBench) -> None:
+    effect = await relays.plant_event(age=timedelta(seconds=-2))  # young for 2 s more
     relay = await relays.wake()
 
     async def leaving() -> None:
-        assert "leaving young effects" in await details(relay)
+        assert "waiting for sagas to do their own young effects" in await details(relay)
 
     await eventually(leaving)
     assert (await relays.effect(effect.id)).done_at is None
-    assert not await attention(relay)
+    assert not await needs_attention(relay)
     assert await relay.result() == 1
 
 
-async def test_a_long_history_is_left_behind_with_all_that_matters(relays: RelayBench) -> None:
+async def test_a_relay_with_a_long_history_continues_as_new_with_its_state(
+    relays: RelayBench,
+) -> None:
     await relays.plant_event()
     relays.faults.fail("publish", "before", KAFKA_IS_DOWN, times=FOR_EVER)
     relay = await relays.wake()
-    await failing(relay)
+    await wait_for_failure(relay)
     first = await relay.describe()
     await relay.signal(RelayWorkflow.pause)
     for _ in range(HISTORY_LENGTH):
@@ -199,7 +202,7 @@ async def test_a_long_history_is_left_behind_with_all_that_matters(relays: Relay
         assert "paused by an operator" in await details(relay)
 
     await eventually(renewed)
-    assert await attention(relay)
+    assert await needs_attention(relay)
     assert (await relay.describe()).status is WorkflowExecutionStatus.RUNNING
     [event, *_] = (await relay.fetch_history()).events
     converter = relays.shop.world.temporal.data_converter
@@ -211,17 +214,19 @@ async def test_a_long_history_is_left_behind_with_all_that_matters(relays: Relay
     relays.faults.heal()
     await relay.signal(RelayWorkflow.resume)
     assert await relay.result() == 1
-    assert not await attention(relay)
+    assert not await needs_attention(relay)
 
 
-async def test_a_skip_is_kept_when_the_history_is_left_behind(relays: RelayBench) -> None:
+async def test_a_skip_is_kept_when_the_relay_continues_as_new(relays: RelayBench) -> None:
     effect = await relays.plant_event()
     relays.faults.fail("publish", "before", KAFKA_IS_DOWN, times=FOR_EVER)
     relay = await relays.wake()
-    await failing(relay)
+    await wait_for_failure(relay)
     arrived, go_on = relays.faults.hold("skip")
     for number in range(HISTORY_LENGTH):
-        await relay.signal(RelayWorkflow.skip, args=[f"unknown-{number}", "for its length"])
+        await relay.signal(
+            RelayWorkflow.skip, args=[f"unknown-{number}", "to lengthen the history"]
+        )
     await relay.signal(RelayWorkflow.skip, args=[effect.id, "the last one"])
     await arrived.wait()
     go_on.set()
@@ -241,7 +246,7 @@ async def test_a_cancelled_relay_ends(relays: RelayBench) -> None:
     go_on.set()
 
 
-async def test_the_releases_relay_gives_holds_back(relays: RelayBench) -> None:
+async def test_the_relay_of_releases_releases_holds(relays: RelayBench) -> None:
     await relays.shop.stock("headphones", 10)
     hold = {
         "storeId": relays.shop.store_id,
@@ -256,16 +261,16 @@ async def test_the_releases_relay_gives_holds_back(relays: RelayBench) -> None:
     assert await relays.shop.units("headphones") == (8, 2, 0)
     await relays.plant_release("headphones", saga_id="saga-1")
     relays.faults.fail("release", "after", DependencyUnavailable("inventory"))
-    relay = await relays.wake(RelayKind.RELEASES)
-    await failing(relay)
+    relay = await relays.wake(EffectKind.RELEASE)
+    await wait_for_failure(relay)
     await relay.signal(RelayWorkflow.retry_now)
     assert await relay.result() == 1
     assert await relays.shop.units("headphones") == (10, 0, 0)
     await all_done(relays)
 
 
-async def test_with_the_dependency_back_one_try_delivers_all_carts(relays: RelayBench) -> None:
-    """Although the circuit is still open: a relay finds out that it need not be."""
+async def test_one_try_delivers_all_carts_when_the_dependency_is_back(relays: RelayBench) -> None:
+    """A relay tries although the circuit breaker is still open, and closes it."""
     for number in range(4):
         await relays.plant_event(user=relays.user(number))
     circuit = relays.events._breaker

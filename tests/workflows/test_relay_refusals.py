@@ -1,32 +1,40 @@
-"""An effect that can never be done holds up its own cart, is shown, and can be skipped."""
+"""An effect that can never be done delays only its own cart, is shown, and can be skipped."""
 
 import pytest
 
-from models.relays import RelayKind
-from tests.support.relays import TOO_LARGE, RelayBench, attention, details, failing
+from models.effects import EffectKind
+from tests.support.relays import (
+    TOO_LARGE,
+    RelayBench,
+    details,
+    needs_attention,
+    wait_for_failure,
+)
 from tests.support.waiting import eventually
 from workflows import policies
 from workflows.relay import RelayWorkflow
 
 
-async def test_an_event_that_is_too_large_holds_up_its_own_cart_alone(relays: RelayBench) -> None:
+async def test_an_oversized_event_delays_only_its_own_cart(relays: RelayBench) -> None:
     stuck, other = relays.user(0), relays.user(1)
     poison = await relays.plant_event(1, user=stuck, size=TOO_LARGE)
     await relays.plant_event(2, user=stuck)
     await relays.plant_event(1, user=other)
     await relays.plant_event(2, user=other)
     relay = await relays.wake()
-    progress = await failing(relay, times=2)  # the first time the rest went on
-    assert (progress.refused, progress.held, progress.left) == ((poison.id,), 2, 2)
+    progress = await wait_for_failure(
+        relay, times=2
+    )  # the first failure came before the rest was delivered
+    assert (progress.refused, progress.blocked, progress.left) == ((poison.id,), 2, 2)
     assert not progress.down
     assert f"kafka refuses effect {poison.id}: " in await details(relay)
-    assert await attention(relay)
+    assert await needs_attention(relay)
     assert await relays.versions(other) == [1, 2]
 
-    # While it waits, a wake is worth a look: it may be for another cart.
+    # A wake during the pause delivers the effects of other carts.
     for times in (3, 4, 5):
         await relay.signal(RelayWorkflow.retry_now)
-        await failing(relay, times=times)
+        await wait_for_failure(relay, times=times)
     late = await relays.plant_event(3, user=other)
     await relays.wake()
 
@@ -35,17 +43,17 @@ async def test_an_event_that_is_too_large_holds_up_its_own_cart_alone(relays: Re
 
     await eventually(delivered, timeout=policies.relay_pause(5).total_seconds() / 2)
 
-    await relay.signal(RelayWorkflow.skip, args=[poison.id, "nobody can take it"])
+    await relay.signal(RelayWorkflow.skip, args=[poison.id, "cannot be delivered"])
     assert await relay.result() == 4
     skipped = await relays.effect(poison.id)
-    assert skipped.skipped_because == "nobody can take it"
+    assert skipped.skipped_because == "cannot be delivered"
     assert skipped.done_at is not None
     assert await relays.versions(stuck) == [2]
     assert await relays.versions(other) == [1, 2, 3]
-    assert not await attention(relay)
+    assert not await needs_attention(relay)
 
 
-async def test_carts_that_are_held_up_do_not_fill_the_batches(
+async def test_effects_of_a_delayed_cart_do_not_fill_the_batches(
     relays: RelayBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policies, "RELAY_BATCH", 2)
@@ -64,17 +72,17 @@ async def test_carts_that_are_held_up_do_not_fill_the_batches(
     assert await relays.versions(stuck) == []
 
 
-async def test_skipping_what_is_not_pending_changes_nothing(relays: RelayBench) -> None:
+async def test_a_skip_of_an_effect_that_is_not_pending_changes_nothing(relays: RelayBench) -> None:
     poison = await relays.plant_event(1, size=TOO_LARGE)
     relay = await relays.wake()
-    await failing(relay)
+    await wait_for_failure(relay)
     await relay.signal(RelayWorkflow.skip, args=["no such effect", "a slip"])
-    await failing(relay, times=2)
+    await wait_for_failure(relay, times=2)
     effect = await relays.effect(poison.id)
     assert (effect.done_at, effect.skipped_because) == (None, None)
 
 
-async def test_a_release_that_the_inventory_refuses_holds_up_its_own_cart_alone(
+async def test_a_release_that_the_inventory_refuses_delays_only_its_own_cart(
     relays: RelayBench,
 ) -> None:
     await relays.shop.stock("headphones", 10)
@@ -82,8 +90,8 @@ async def test_a_release_that_the_inventory_refuses_holds_up_its_own_cart_alone(
         "headphones", user=relays.user(0), quantity=0, saga_id="saga-1"
     )
     good = await relays.plant_release("headphones", user=relays.user(1), saga_id="saga-2")
-    relay = await relays.wake(RelayKind.RELEASES)
-    progress = await failing(relay, times=2)
+    relay = await relays.wake(EffectKind.RELEASE)
+    progress = await wait_for_failure(relay, times=2)
     assert progress.refused == (poison.id,)
     assert progress.problem is not None
     assert progress.problem.startswith(f"inventory refuses effect {poison.id}: ")
@@ -91,7 +99,7 @@ async def test_a_release_that_the_inventory_refuses_holds_up_its_own_cart_alone(
     assert (await relays.effect(good.id)).done_at is not None
 
 
-async def test_an_error_nobody_foresaw_holds_up_its_own_cart_alone(relays: RelayBench) -> None:
+async def test_an_unexpected_error_delays_only_its_own_cart(relays: RelayBench) -> None:
     stuck = await relays.plant_event(1, user=relays.user(0))
     await relays.plant_event(1, user=relays.user(1))
     relays.faults.fail("publish", "before", KeyError("a bug"))

@@ -1,4 +1,4 @@
-"""What happens by the clock: made once, each with its bounds, and told in the Web UI."""
+"""The schedules: created once, with bounds and a note for the Web UI."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
 from temporalio.workflow import _Definition
 
-from tests.support.clock import stopped_clock
+from tests.support.schedules import paused_schedules
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from worker import WORKFLOWS
@@ -16,8 +16,8 @@ each = pytest.mark.parametrize("timed", SCHEDULES, ids=lambda timed: timed.sched
 
 
 @each
-async def test_each_has_its_bounds_and_a_note(world: World, timed: Timed) -> None:
-    """As the server has it, which is what the Web UI shows."""
+async def test_each_schedule_has_its_bounds_and_a_note(world: World, timed: Timed) -> None:
+    """As Temporal has it, and the Web UI shows it."""
     made = (await world.temporal.get_schedule_handle(timed.schedule_id).describe()).schedule
     assert [every.every for every in made.spec.intervals] == [timed.every]
     assert timedelta(0) < (made.spec.jitter or timedelta(0)) < timed.every
@@ -28,7 +28,7 @@ async def test_each_has_its_bounds_and_a_note(world: World, timed: Timed) -> Non
 
 
 @each
-def test_each_starts_a_workflow_of_the_worker(timed: Timed) -> None:
+def test_each_schedule_starts_a_workflow_that_the_worker_has(timed: Timed) -> None:
     names = {definition_name(workflow) for workflow in WORKFLOWS}
     assert timed.workflow in names
 
@@ -38,8 +38,8 @@ def definition_name(workflow: type) -> str | None:
     return definition.name
 
 
-async def test_making_them_again_changes_nothing(world: World) -> None:
-    async with stopped_clock(world.temporal):
+async def test_creating_the_schedules_again_changes_nothing(world: World) -> None:
+    async with paused_schedules(world.temporal):
         await ensure_schedules(world.temporal, task_queue="another")
         for timed in SCHEDULES:
             handle = world.temporal.get_schedule_handle(timed.schedule_id)
@@ -50,10 +50,12 @@ async def test_making_them_again_changes_nothing(world: World) -> None:
 
 
 @each
-async def test_each_runs_when_it_is_triggered(world: World, timed: Timed) -> None:
-    """With the arguments that the schedule has for it, on the stack's own worker."""
+async def test_each_schedule_completes_a_run_when_it_is_triggered(
+    world: World, timed: Timed
+) -> None:
+    """With the arguments of the schedule, on the stack's worker; a failed run raises."""
     handle = world.temporal.get_schedule_handle(timed.schedule_id)
-    async with stopped_clock(world.temporal):
+    async with paused_schedules(world.temporal):
         before = (await handle.describe()).info.num_actions
         await handle.trigger()
         started = await _latest(world, timed, before)

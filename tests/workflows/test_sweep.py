@@ -1,4 +1,4 @@
-"""The sweep: a lost wake is no lost effect. And the schedule that runs it."""
+"""The sweep delivers effects whose wake was lost; and the schedule that runs it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -8,9 +8,9 @@ import pytest
 from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from models.relays import RelayKind
-from tests.support.clock import stopped_clock
-from tests.support.relays import Handle, RelayBench
+from models.effects import EffectKind
+from tests.support.relays import RelayBench, RelayHandle
+from tests.support.schedules import paused_schedules
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from workflows import ids
@@ -20,8 +20,8 @@ from workflows.upkeep.sweep import SWEEP_AGE_SECONDS, SweepWorkflow
 
 @pytest.fixture
 async def schedule(world: World) -> AsyncIterator[ScheduleHandle]:
-    """The stack's own schedule, which does nothing meanwhile."""
-    async with stopped_clock(world.temporal):
+    """The stack's schedule of the sweep, paused."""
+    async with paused_schedules(world.temporal):
         yield world.temporal.get_schedule_handle(ids.SWEEP_SCHEDULE)
 
 
@@ -31,7 +31,7 @@ async def sweep(relays: RelayBench) -> int:
     )
 
 
-async def exists(relay: Handle) -> bool:
+async def exists(relay: RelayHandle) -> bool:
     try:
         await relay.describe()
     except RPCError as error:
@@ -42,7 +42,7 @@ async def exists(relay: Handle) -> bool:
 
 
 @pytest.mark.usefixtures("schedule")
-async def test_it_wakes_the_relays_of_what_has_been_pending_for_long(
+async def test_the_sweep_wakes_the_relays_of_old_pending_effects(
     relays: RelayBench,
 ) -> None:
     event = await relays.plant_event(age=timedelta(seconds=SWEEP_AGE_SECONDS + 1))
@@ -55,18 +55,18 @@ async def test_it_wakes_the_relays_of_what_has_been_pending_for_long(
             assert (await relays.effect(effect.id)).done_at is not None
 
     await eventually(done)
-    assert await relays.handle(RelayKind.EVENTS).result() == 1
-    assert await relays.handle(RelayKind.RELEASES).result() == 1
+    assert await relays.handle(EffectKind.EVENT).result() == 1
+    assert await relays.handle(EffectKind.RELEASE).result() == 1
 
 
 @pytest.mark.usefixtures("schedule")
-async def test_it_leaves_what_is_younger_to_who_has_it(relays: RelayBench) -> None:
+async def test_the_sweep_leaves_young_effects_to_their_sagas(relays: RelayBench) -> None:
     await relays.plant_event(age=timedelta(seconds=SWEEP_AGE_SECONDS / 2))
     await sweep(relays)
     assert not await exists(relays.handle())
 
 
-async def test_the_schedule_is_made_once(world: World, schedule: ScheduleHandle) -> None:
+async def test_the_schedule_is_created_once(world: World, schedule: ScheduleHandle) -> None:
     before = await schedule.describe()
     assert before.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert [every.every for every in before.schedule.spec.intervals] == [SWEEP_EVERY]
@@ -75,9 +75,7 @@ async def test_the_schedule_is_made_once(world: World, schedule: ScheduleHandle)
     assert (after.schedule.action, after.schedule.state.paused) == (before.schedule.action, True)
 
 
-async def test_a_schedule_that_was_deleted_is_made_again(
-    world: World, schedule: ScheduleHandle
-) -> None:
+async def test_a_deleted_schedule_is_created_again(world: World, schedule: ScheduleHandle) -> None:
     await schedule.delete()
     for _ in range(2):
         await ensure_schedules(world.temporal, task_queue=world.settings.temporal_task_queue)

@@ -1,18 +1,19 @@
-"""An update loads and reserves in one step: what that step may hold, and what becomes of it."""
+"""Updates of a quantity: what is reserved, and what is released after a failure."""
 
 from typing import Any
 
 import pytest
 
 from models.errors import DependencyTimeout, DependencyUnavailable
-from models.messages import Outcome, UpdateQuantityInput
+from models.operations import UpdateQuantity
+from models.outcomes import Outcome
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
-from tests.workflows.conftest import Bench, Handle
+from tests.workflows.conftest import Bench, SagaHandle
 from workflows.update_quantity import UpdateQuantityWorkflow
 
 OTHER_CART = "0" * 24
-AS_IT_WAS = (8, 2, 0)
+UNCHANGED = (8, 2, 0)
 
 
 async def start(
@@ -22,30 +23,30 @@ async def start(
     *,
     policy: dict[str, Any] | None = None,
     **more: Any,
-) -> Handle:
+) -> SagaHandle:
     """Starts an update of the buyer's two headphones; `more` are other fields of its input."""
     cart = await buyer.cart()
     assert cart is not None
     fields: dict[str, Any] = bench.common(buyer, f"set {quantity}", **(policy or {}))
     fields |= {"cart_id": str(cart.id), "product_id": "headphones", "quantity": quantity}
-    update = UpdateQuantityInput(**fields | more)
+    update = UpdateQuantity(**fields | more)
     return await bench.run(UpdateQuantityWorkflow.run, buyer, update)
 
 
-async def assert_as_it_was(bench: Bench) -> None:
-    """The two headphones are held, nothing else is, and nothing is left to do."""
+async def assert_unchanged(bench: Bench) -> None:
+    """Only the two headphones are held, and no effect is pending."""
 
-    async def as_it_was() -> None:
-        assert await bench.shop.units("headphones") == AS_IT_WAS
+    async def unchanged() -> None:
+        assert await bench.shop.units("headphones") == UNCHANGED
         assert not any(record.pending for record in await bench.shop.records())
 
-    await eventually(as_it_was)
+    await eventually(unchanged)
     await bench.shop.assert_consistent()
 
 
 @pytest.fixture
 async def buyer(bench: Bench) -> Buyer:
-    """With two headphones in the cart."""
+    """A buyer with two headphones in the cart."""
     buyer = bench.shop.buyer()
     assert (await bench.add(buyer)).outcome is Outcome.COMMITTED
     bench.faults.calls.clear()
@@ -61,7 +62,7 @@ async def buyer(bench: Bench) -> Buyer:
         pytest.param({"policy": {"max_quantity": 4}}, "quantity_limit", id="more than is allowed"),
     ],
 )
-async def test_what_the_cart_refuses_is_refused_before_anything_is_reserved(
+async def test_an_update_that_the_cart_does_not_allow_reserves_nothing(
     bench: Bench, buyer: Buyer, refused: dict[str, Any], code: str
 ) -> None:
     result = await (await start(bench, buyer, **refused)).result()
@@ -69,10 +70,10 @@ async def test_what_the_cart_refuses_is_refused_before_anything_is_reserved(
     assert result.refusal is not None
     assert result.refusal.code == code
     assert bench.faults.calls["reserve"] == 0
-    await assert_as_it_was(bench)
+    await assert_unchanged(bench)
 
 
-async def test_what_is_answered_already_is_not_reserved_again(bench: Bench, buyer: Buyer) -> None:
+async def test_a_repeated_key_reserves_nothing_again(bench: Bench, buyer: Buyer) -> None:
     once = {"key": "the same"}
     first = await (await start(bench, buyer, policy=once)).result()
     again = await (await start(bench, buyer, policy=once)).result()
@@ -80,55 +81,54 @@ async def test_what_is_answered_already_is_not_reserved_again(bench: Bench, buye
     assert bench.faults.calls["reserve"] == 1
 
 
-async def test_too_few_units_hold_nothing(bench: Bench, buyer: Buyer) -> None:
+async def test_an_update_that_is_refused_for_stock_holds_nothing(
+    bench: Bench, buyer: Buyer
+) -> None:
     result = await (await start(bench, buyer, 11)).result()
     assert result.refusal is not None
     assert (result.refusal.code, result.refusal.available) == ("insufficient_stock", 8)
-    assert bench.faults.calls["settle"] == 1  # whoever runs it again may not commit
-    await assert_as_it_was(bench)
+    assert bench.faults.calls["settle"] == 1  # another try must not commit
+    await assert_unchanged(bench)
 
 
-async def test_too_few_units_after_a_silence_are_given_back_all_the_same(
+async def test_a_refusal_for_stock_releases_an_earlier_reserve_call_that_may_still_arrive(
     bench: Bench, buyer: Buyer
 ) -> None:
-    """The first call may still arrive; its release stops it."""
+    """The inventory refuses a reserve call that arrives after its release."""
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"))
     result = await (await start(bench, buyer, 11)).result()
     assert result.refusal is not None
     assert result.refusal.code == "insufficient_stock"
     assert (bench.faults.calls["reserve"], bench.faults.calls["release"]) == (2, 1)
-    await assert_as_it_was(bench)
+    await assert_unchanged(bench)
 
 
-async def test_an_inventory_that_was_waited_for_once_is_not_asked_again(
-    bench: Bench, buyer: Buyer
-) -> None:
+async def test_a_reserve_that_timed_out_is_not_retried(bench: Bench, buyer: Buyer) -> None:
     bench.faults.fail("reserve", "after", DependencyTimeout("inventory"))
     result = await (await start(bench, buyer)).result()
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "inventory_unavailable")
     assert bench.faults.calls["reserve"] == 1
-    await assert_as_it_was(bench)
+    await assert_unchanged(bench)
 
 
 async def test_an_inventory_that_keeps_failing_holds_nothing_in_the_end(
     bench: Bench, buyer: Buyer
 ) -> None:
-    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=4)
+    bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     result = await (await start(bench, buyer)).result()
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "inventory_unavailable")
-    assert bench.faults.calls["reserve"] == 4
-    await assert_as_it_was(bench)
+    assert bench.faults.calls["reserve"] == 3
+    await assert_unchanged(bench)
 
 
-async def test_a_deadline_inside_the_step_gives_back_what_it_has_reserved(
+async def test_a_deadline_during_the_reserve_gives_back_what_it_has_reserved(
     bench: Bench, buyer: Buyer
 ) -> None:
-    """The saga has not heard what the cart had, so it asks how many units to give back."""
     await bench.shop.fault("reserve", "commit_then_timeout", seconds=3)
     result = await (await start(bench, buyer, policy={"deadline_seconds": 0.8})).result()
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
-    assert (bench.faults.calls["load"], bench.faults.calls["release"]) == (2, 1)
-    await assert_as_it_was(bench)
+    assert (bench.faults.calls["load"], bench.faults.calls["release"]) == (1, 1)
+    await assert_unchanged(bench)
 
 
 @pytest.mark.parametrize(
@@ -138,18 +138,12 @@ async def test_a_deadline_inside_the_step_gives_back_what_it_has_reserved(
         pytest.param(5, {"reserve": False}, id="a shop that reserves nothing"),
     ],
 )
-async def test_a_deadline_inside_the_step_gives_nothing_back_that_it_cannot_have_reserved(
+async def test_a_deadline_during_the_load_gives_nothing_back(
     bench: Bench, buyer: Buyer, quantity: int, policy: dict[str, Any]
 ) -> None:
-    _, go_on = bench.faults.hold("load")
+    bench.faults.hold("load")
     handle = await start(bench, buyer, quantity, policy={"deadline_seconds": 0.3, **policy})
-
-    async def asked_again() -> None:
-        assert bench.faults.calls["load"] == 2
-
-    await eventually(asked_again)
-    go_on.set()
     result = await handle.result()
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
-    assert bench.faults.calls["release"] == 0
-    await assert_as_it_was(bench)
+    assert (bench.faults.calls["settle"], bench.faults.calls["release"]) == (0, 0)
+    await assert_unchanged(bench)

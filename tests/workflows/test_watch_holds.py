@@ -1,4 +1,4 @@
-"""The watch over holds: it tells of a hold that no cart has, and of nothing that is on its way."""
+"""The watch of holds reports holds without a cart line, and no cart in the middle of a saga."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,16 +11,16 @@ import activities.upkeep.watch
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from adapters.mongo.watch import WatchStore
-from models.cart import Cart
+from models.documents import Cart
+from models.drift import Drift, DriftKind
 from models.errors import DependencyUnavailable
-from models.messages import Drift, DriftKind
 from models.upkeep.reconcile import Finding, LookAgain, ReconcileInput, Suspect
 from models.upkeep.watch import HoldWatch
-from tests.support.carts import cart_of, hold, insist, plant_cart, release
-from tests.support.clock import stopped_clock
-from tests.support.drift import only_stores
+from tests.support.carts import add_until_committed, cart_of, hold, plant_cart, release
+from tests.support.drift import limit_to_stores
+from tests.support.schedules import paused_schedules
 from tests.support.shop import Shop, World
-from tests.support.traffic import shop_on
+from tests.support.shopping import keep_shopping
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.upkeep.reconcile import ReconcileWorkflow
@@ -31,16 +31,16 @@ MOST_LOOKS = 200
 
 @pytest.fixture(autouse=True)
 async def clock(world: World) -> AsyncIterator[None]:
-    async with stopped_clock(world.temporal):
+    async with paused_schedules(world.temporal):
         await HoldWatch.find_all().delete()
         yield
 
 
 @pytest.fixture
 async def store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    """A store whose carts are all that a look comes to, whatever other tests have left behind."""
+    """A store; the watch is limited to it, so that drift of other tests does not matter."""
     monkeypatch.setattr(activities.upkeep.watch, "PAUSE_SECONDS", 0.05)
-    only_stores(monkeypatch, {bench.shop.store_id})
+    limit_to_stores(monkeypatch, {bench.shop.store_id})
     for product_id in ("lamp", "mug"):
         await bench.shop.stock(product_id, 10_000)
     yield bench
@@ -48,7 +48,7 @@ async def store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 async def look(bench: Bench) -> str:
-    """One look; what it came to, in words."""
+    """Runs the watch once; its result as text."""
     return await bench.shop.world.temporal.execute_workflow(
         WatchHoldsWorkflow.run, id=f"watch-{uuid4()}", task_queue=bench.task_queue
     )
@@ -61,7 +61,7 @@ async def known() -> HoldWatch:
 
 
 async def drifts(shop: Shop) -> set[tuple[str, str, str | None]]:
-    """(user, kind, product) of this store, as it is known."""
+    """(user, kind, product) of the stored findings of this shop."""
     return {
         (one.user_id, one.drift.kind.value, one.drift.product_id)
         for one in (await known()).drifts
@@ -69,7 +69,7 @@ async def drifts(shop: Shop) -> set[tuple[str, str, str | None]]:
     }
 
 
-async def test_it_tells_what_is_held_too_much_and_too_little_until_it_is_put_right(
+async def test_extra_and_missing_holds_are_reported_until_they_are_repaired(
     store: Bench,
 ) -> None:
     shop = store.shop
@@ -78,29 +78,31 @@ async def test_it_tells_what_is_held_too_much_and_too_little_until_it_is_put_rig
     await look(store)
     assert await drifts(shop) == set()
 
-    await hold(shop, "nobody", "lamp", 4)
+    await hold(shop, "no-cart", "lamp", 4)
     await plant_cart(shop, "unlucky", {"mug": 2}, held=False)
     held = await shop.holds()
     await look(store)
-    leaked, missing = ("nobody", "orphaned_hold", "lamp"), ("unlucky", "missing_hold", "mug")
+    leaked, missing = ("no-cart", "orphaned_hold", "lamp"), ("unlucky", "missing_hold", "mug")
     assert await drifts(shop) == {leaked, missing}
-    assert await shop.holds() == held, "it repairs nothing"
+    assert await shop.holds() == held, "the watch must not repair"
     assert (await known()).position is None
     assert (await known()).last.carts >= 6
 
     before = await known()
     await look(store)
-    assert (await known()).drifts == before.drifts, "no lock is taken for what is known"
+    assert (await known()).drifts == before.drifts, (
+        "a known finding must not be checked again under the lock"
+    )
     assert (await known()).at > before.at
 
-    await release(shop, "nobody", "lamp", 4)
+    await release(shop, "no-cart", "lamp", 4)
     await look(store)
     assert await drifts(shop) == {missing}
 
 
-async def test_a_store_whose_last_cart_is_gone_is_not_forgotten(store: Bench) -> None:
+async def test_a_store_without_carts_is_still_watched(store: Bench) -> None:
     buyer = store.shop.buyer()
-    await insist(buyer, "lamp")
+    await add_until_committed(buyer, "lamp")
     assert (await buyer.clear()).status_code == 200
 
     async def emptied() -> None:
@@ -108,9 +110,9 @@ async def test_a_store_whose_last_cart_is_gone_is_not_forgotten(store: Bench) ->
         assert not [record for record in await store.shop.records() if record.pending]
 
     await eventually(emptied)
-    await hold(store.shop, "nobody", "lamp", 1)
+    await hold(store.shop, "no-cart", "lamp", 1)
     await look(store)
-    assert await drifts(store.shop) == {("nobody", "orphaned_hold", "lamp")}
+    assert await drifts(store.shop) == {("no-cart", "orphaned_hold", "lamp")}
 
     report = await store.shop.world.temporal.execute_workflow(
         ReconcileWorkflow.run,
@@ -121,7 +123,7 @@ async def test_a_store_whose_last_cart_is_gone_is_not_forgotten(store: Bench) ->
     assert store.shop.store_id in {one.store_id for one in report.findings}
 
 
-async def test_a_pass_may_take_several_looks_and_forgets_nothing(
+async def test_a_pass_over_several_runs_keeps_its_findings(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activities.upkeep.reconcile, "PAGE", 10)
@@ -137,20 +139,20 @@ async def test_a_pass_may_take_several_looks_and_forgets_nothing(
         found = await drifts(shop) if looks else set()
         await look(store)
         looks += 1
-        assert found <= await drifts(shop), "what was found by an earlier look is told on"
+        assert found <= await drifts(shop), "findings of earlier runs must stay"
     assert looks >= 4
     assert await drifts(shop) == leaked
     watch = await known()
     assert watch.whole == watch.last
     assert watch.last.carts == 35
-    assert watch.last.began < watch.at, "the pass began with the first of its looks"
+    assert watch.last.began < watch.at, "a pass begins with its first run"
 
 
-async def test_an_inventory_that_is_away_is_no_failure_and_nothing_is_forgotten(
+async def test_without_the_inventory_the_findings_stay_as_they_are(
     store: Bench,
 ) -> None:
     await plant_cart(store.shop, "sound", {"lamp": 1})
-    await hold(store.shop, "nobody", "lamp", 1)
+    await hold(store.shop, "no-cart", "lamp", 1)
     await look(store)
     before = await known()
     assert await drifts(store.shop)
@@ -161,25 +163,25 @@ async def test_an_inventory_that_is_away_is_no_failure_and_nothing_is_forgotten(
     assert await known() == before
 
 
-async def test_a_cart_that_is_busy_for_long_stays_as_it_was_known(
+async def test_the_findings_of_a_busy_cart_stay_as_they_are(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await plant_cart(store.shop, "unlucky", {"lamp": 3}, held=False)
     await look(store)
-    told = await drifts(store.shop)
-    assert told
+    before = await drifts(store.shop)
+    assert before
 
     async def busy(*_: object) -> None:
         return None
 
     monkeypatch.setattr(ReconcileActivities, "_look", busy)
     await hold(store.shop, "unlucky", "lamp", 1)
-    await hold(store.shop, "nobody", "lamp", 1)
+    await hold(store.shop, "no-cart", "lamp", 1)
     await look(store)
-    assert await drifts(store.shop) == told
+    assert await drifts(store.shop) == before
 
 
-async def test_a_bug_is_a_failure(store: Bench) -> None:
+async def test_an_unexpected_error_fails_the_run(store: Bench) -> None:
     await plant_cart(store.shop, "sound", {"lamp": 1})
     store.faults.fail("reservations", "before", ZeroDivisionError("a bug"), times=1000)
     with pytest.raises(Exception, match="Workflow execution failed"):
@@ -191,9 +193,9 @@ def never() -> bool:
 
 
 async def no_false_drift(bench: Bench, *, enough: Callable[[], bool] = never) -> None:
-    """Looks while buyers shop, until it is enough."""
+    """Runs the watch during traffic until `enough` is true; asserts that it reports nothing."""
     stop = asyncio.Event()
-    shoppers = [asyncio.create_task(shop_on(bench.shop.buyer(), stop)) for _ in range(6)]
+    shoppers = [asyncio.create_task(keep_shopping(bench.shop.buyer(), stop)) for _ in range(6)]
     found: set[tuple[str, str, str | None]] = set()
     try:
         for _ in range(MOST_LOOKS):
@@ -205,18 +207,20 @@ async def no_false_drift(bench: Bench, *, enough: Callable[[], bool] = never) ->
         stop.set()
         shopped = await asyncio.gather(*shoppers)
     assert sum(shopped) > 0
-    assert not found, "a cart that only was on its way is called drift"
+    assert not found, "a cart in the middle of an operation is reported as drift"
 
 
-async def test_traffic_is_never_called_drift(store: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even by a build that sees all that traffic looks like, twice."""
+async def test_traffic_is_never_reported_as_drift(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if two comparisons without the lock differ in a row."""
     looked_at: list[Suspect] = []
     in_time = RepairActivities.hold_drifts
 
     async def differs(steps: RepairActivities, *cart: str, reserving: bool) -> list[Drift]:
         await in_time(steps, *cart, reserving=reserving)
         looked_at.append(Suspect(store_id=cart[0], user_id=cart[1]))
-        return [Drift(kind=DriftKind.ORPHANED_HOLD, detail="as it may look from outside")]
+        return [Drift(kind=DriftKind.ORPHANED_HOLD, detail="without the lock")]
 
     monkeypatch.setattr(RepairActivities, "hold_drifts", differs)
 
@@ -224,23 +228,23 @@ async def test_traffic_is_never_called_drift(store: Bench, monkeypatch: pytest.M
         return [one for one in looked_at if one.store_id == store.shop.store_id]
 
     await no_false_drift(store, enough=lambda: len(ours()) >= 3)
-    assert ours(), "nothing ever looked wrong from outside: the traffic was no test"
+    assert ours(), "no cart was ever suspected, so the traffic tested nothing"
     await eventually(store.shop.assert_consistent, timeout=60)
 
 
-async def test_a_build_that_believes_what_it_sees_from_outside_is_caught(
+async def test_a_build_without_the_second_check_reports_traffic_as_drift(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def believed(
         steps: ReconcileActivities, suspect: Suspect, request: LookAgain
     ) -> list[Finding]:
         drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
-        return [Finding(**suspect.model_dump(), run_id="", drift=drift)]
+        return [Finding(**suspect.model_dump(), record_id="", drift=drift)]
 
     async def differs(*_: object, **__: object) -> bool:
         return True
 
     monkeypatch.setattr(ReconcileActivities, "_look", believed)
     monkeypatch.setattr(RepairActivities, "hold_drifts", differs)
-    with pytest.raises(AssertionError, match="is called drift"):
+    with pytest.raises(AssertionError, match="is reported as drift"):
         await no_false_drift(store)

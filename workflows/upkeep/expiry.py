@@ -1,7 +1,7 @@
-"""Clear the carts that nobody has touched for `CART_EXPIRY_DAYS`: they give their stock back.
+"""Clear carts that have not changed for `CART_EXPIRY_DAYS`, so that they release their stock.
 
-Each cart is cleared by a saga of its own, which looks again under the cart's lock whether it still
-has expired; here is only the way through them, page by page.
+Each cart is cleared by a saga of its own, which checks again under the cart's lock that the cart
+has expired. This workflow only pages through the carts.
 """
 
 from temporalio import workflow
@@ -14,11 +14,11 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=ids.EXPIRY)
 class ExpiryWorkflow:
-    """One pass; what is busy or was touched meanwhile is left."""
+    """One pass. Carts that are busy or were changed meanwhile are left to the next."""
 
     @workflow.run
     async def run(self, expiry: ExpiryInput) -> ExpiryResult:
-        """Answers how many carts were cleared, and how many were left."""
+        """Returns how many carts were cleared, and how many were left."""
         before = expiry.before or workflow.info().workflow_start_time
         cleared, left = expiry.cleared, expiry.left
         while True:

@@ -1,4 +1,4 @@
-"""Measure the business: what all carts come to, and how carts ended."""
+"""Measure the business: items and value of all carts, and how carts ended."""
 
 from temporalio import workflow
 
@@ -9,11 +9,11 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=ids.FIGURES)
 class FiguresWorkflow:
-    """One aggregation; its document is what every process shows as metrics."""
+    """One aggregation. Every worker exports its document as metrics."""
 
     @workflow.run
     async def run(self) -> str:
-        """Answers the figures, as JSON text."""
+        """Returns the figures, as JSON text."""
         return await workflow.execute_activity_method(
             FigureActivities.measure, workflow.info().workflow_start_time, **policies.MEASURE
         )

@@ -1,28 +1,30 @@
-"""What the clock wants of a cart, as an operation: under which id, and for what."""
+"""Builds and carries out the operations that schedules start."""
 
 from datetime import datetime
 
-from adapters.mongo.expiry import ExpiredCart
+from adapters.mongo.cart_scans import CartRef
+from models.cart import CartKey
 from models.events import CART_CLEARED
-from models.messages import ClearCartInput, OperationResult, Policy, RepairCartInput
+from models.limits import Policy
+from models.operations import ClearCart, RepairCart
+from models.outcomes import OperationResult
 from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
-from workflows.gateway import CartGateway, fingerprint, new_attempt
+from workflows.gateway import CartGateway, operation_fields
 
 
 async def expire_cart(
-    gateway: CartGateway, policy: Policy, cart: ExpiredCart, before: datetime
+    gateway: CartGateway, policy: Policy, cart: CartRef, before: datetime
 ) -> OperationResult:
-    """Clears a cart if it still has expired by `before`, and waits for it; once for each cart."""
-    request = ClearCartInput(
-        store_id=cart.store_id,
-        user_id=cart.user_id,
-        operation_id=ids.event_operation_id(
-            CART_CLEARED, f"expired/{cart.cart_id}", cart.store_id, cart.user_id
+    """Clears a cart that has expired by `before`, and waits for the result; once for each cart."""
+    request = ClearCart(
+        **operation_fields(
+            ClearCart,
+            cart.key,
+            operation_id=ids.event_operation_id(CART_CLEARED, f"expired/{cart.cart_id}", cart.key),
+            requested={"expired": cart.cart_id},
+            policy=policy,
         ),
-        attempt_id=new_attempt(),
-        fingerprint=fingerprint(ids.CLEAR_CART, {"expired": cart.cart_id}),
-        policy=policy,
         cart_id=cart.cart_id,
         reason="expired",
         expired_by=before,
@@ -33,16 +35,16 @@ async def expire_cart(
 async def repair_cart(
     gateway: CartGateway, policy: Policy, suspect: Suspect, request: LookAgain
 ) -> OperationResult:
-    """Looks at a cart, and waits for it; once for each cart and run of the reconciling."""
-    operation = RepairCartInput(
-        store_id=suspect.store_id,
-        user_id=suspect.user_id,
-        operation_id=ids.event_operation_id(
-            "cart.repair", request.name, suspect.store_id, suspect.user_id
+    """Checks or repairs a cart, and waits for the result; once for each cart and `request.name`."""
+    cart = CartKey(suspect.store_id, suspect.user_id)
+    operation = RepairCart(
+        **operation_fields(
+            RepairCart,
+            cart,
+            operation_id=ids.event_operation_id("cart.repair", request.name, cart),
+            requested={"fix": request.fix},
+            policy=policy,
         ),
-        attempt_id=new_attempt(),
-        fingerprint=fingerprint(ids.REPAIR_CART, {"fix": request.fix}),
-        policy=policy,
         reason=request.reason,
         fix=request.fix,
         stuck_before=request.stuck_before,

@@ -1,7 +1,7 @@
-"""Compare carts, holds, pending effects and cache, page by page; repair what has drifted.
+"""Compare carts, reservations, pending effects and cache, page by page, and repair drift.
 
-What looks wrong from outside is looked at again under the cart's lock, by a saga of its own
-(`workflows.repair_cart`), and only what is wrong there too is drift.
+The comparison takes no locks, so a difference is only a suspicion. A saga of its own
+(`workflows.repair_cart`) looks at each suspect again under the cart's lock.
 """
 
 from datetime import timedelta
@@ -14,12 +14,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows import ids, policies
 
 STUCK_AFTER = timedelta(minutes=5)
-"""What has been pending for so long is reported; the sweep wakes its relay after a minute."""
+"""An effect that has been pending for longer is reported. The sweep wakes its relay after 10 s."""
 
 
 @workflow.defn(name=ids.RECONCILE)
 class ReconcileWorkflow:
-    """One run over a store's carts, or over all."""
+    """One run over the carts of a store, or of all stores."""
 
     @workflow.init
     def __init__(self, request: ReconcileInput) -> None:
@@ -29,7 +29,7 @@ class ReconcileWorkflow:
 
     @workflow.run
     async def run(self, request: ReconcileInput) -> Report:
-        """Answers what was found, and what was done about it."""
+        """Returns what was found, and what was done about it."""
         position = request.position
         while True:
             page = await workflow.execute_activity_method(

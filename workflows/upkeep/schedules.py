@@ -1,6 +1,6 @@
-"""What happens by the clock, as Temporal schedules; making one that exists changes nothing.
+"""The schedules: which workflows run at which interval.
 
-An operator sees, pauses and triggers them in the Web UI.
+Operators see, pause and trigger them in the Web UI. A schedule that exists is left as it is.
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ WATCH_EVERY = timedelta(seconds=15)
 
 @dataclass(frozen=True)
 class Timed:
-    """A workflow by the clock. One that still runs is not started again.
+    """A workflow that runs at an interval. While one runs, the next start is skipped.
 
-    `jitter` spreads the starts, `catch_up` is how long a start may be late after an outage.
+    `jitter` spreads the starts; `catch_up` is how late a start may be after an outage.
     """
 
     schedule_id: str
@@ -43,7 +43,7 @@ class Timed:
     note: str
 
     def schedule(self, task_queue: str) -> Schedule:
-        """As Temporal has it."""
+        """The schedule for Temporal's client."""
         return Schedule(
             action=ScheduleActionStartWorkflow(
                 self.workflow,
@@ -77,7 +77,7 @@ SCHEDULES = (
         every=WATCH_EVERY,
         jitter=timedelta(seconds=1),
         catch_up=timedelta(seconds=10),
-        note="Compares carts and holds for a second, and tells of units that no cart explains",
+        note="Compares carts and reservations, and releases what no cart explains",
     ),
     Timed(
         ids.EXPIRY_SCHEDULE,
@@ -111,7 +111,7 @@ SCHEDULES = (
 
 
 async def ensure_schedules(client: Client, *, task_queue: str) -> None:
-    """Makes the schedules that do not exist."""
+    """Creates the schedules that do not exist."""
     for timed in SCHEDULES:
         try:
             await client.create_schedule(timed.schedule_id, timed.schedule(task_queue))

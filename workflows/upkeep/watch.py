@@ -1,4 +1,4 @@
-"""The watch over holds: a look by the clock, which tells and repairs nothing."""
+"""The watch over reservations: a look by a schedule."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
@@ -14,7 +14,7 @@ class WatchHoldsWorkflow:
 
     @workflow.run
     async def run(self) -> str:
-        """Answers what it came to. That a system is away is told elsewhere, and is no failure."""
+        """Returns a summary. A system that is away is reported elsewhere, and is no failure."""
         try:
             return await workflow.execute_activity_method(
                 WatchActivities.watch, workflow.info().workflow_start_time, **policies.WATCH

@@ -1,8 +1,8 @@
-"""Servers as production has them: Temporal on PostgreSQL, and Apache Kafka, without containers.
+"""The servers of production without containers: Temporal on PostgreSQL, and Apache Kafka.
 
-In place of the wheels' stand-ins (`dev.stack.servers`), for tests and the bench. MongoDB and
-Redis are the wheels' here too: those are the real ones.
+Tests and the bench use them in place of the dev server and Tansu. MongoDB and Redis come from the
+wheels as in `dev.stack.servers`.
 """
 
 ENVIRONMENT = {"KAFKA_IDEMPOTENCE": "true"}
-"""What the service is told of these servers beside their ports."""
+"""Settings of the service for these servers, in addition to the ports."""

@@ -1,7 +1,7 @@
-"""Where the production servers' programs are: built or fetched once, then kept in the user's cache.
+"""The programs of the production servers: built or downloaded once, then cached per user.
 
-`python -m dev.stack.production.builds` gets all of them and says what it is doing; the versions
-stand in `go.mod` and `pom.xml`. What is not in here: how they are started (`servers`).
+`python -m dev.stack.production.builds` gets all of them. The versions are in `go.mod` and
+`pom.xml`. `servers` starts the programs.
 """
 
 import contextlib
@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,13 +24,12 @@ _DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 OLDEST_JAVA = 17
 RESOLVE_SECONDS = 300
 BUILD_SECONDS = 3600
-SAY_EVERY = 15.0  # seconds
 
 Say = Callable[[str], None]
 
 
 def java() -> str:
-    """The path of a Java that is new enough; raises `StackError`."""
+    """The path of a supported Java; raises `StackError`."""
     path = shutil.which("java")
     if path is None:
         raise StackError(f"no java: Apache Kafka needs Java {OLDEST_JAVA} or newer")
@@ -45,7 +42,7 @@ def java() -> str:
 
 
 def kafka_jars(say: Say = lambda _: None) -> Path:
-    """The folder with Apache Kafka's jars, filled by Maven the first time."""
+    """The folder with Apache Kafka's jars; Maven downloads them the first time."""
     version = _pinned(_POM, r"<artifactId>kafka_2.13</artifactId>\s*<version>(.+?)<")
 
     def resolve(folder: Path) -> None:
@@ -54,7 +51,7 @@ def kafka_jars(say: Say = lambda _: None) -> Path:
         command += ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
         _run([*command, "-DincludeScope=runtime"], RESOLVE_SECONDS)
         if not any(folder.glob(_MAIN_JAR)):
-            raise StackError("mvn ended well and has fetched no Apache Kafka")
+            raise StackError("mvn succeeded but downloaded no Apache Kafka")
 
     return _kept(f"kafka-{version}", [_POM], resolve)
 
@@ -67,9 +64,8 @@ def temporal(say: Say = lambda _: None) -> Path:
         say(f"building Temporal {version} with Go: ten minutes of two cores, once")
         folder.mkdir()
         go = _tool("go", "Go", "Temporal's server")
-        packages = _run([go, "list", "-deps", "tool"], BUILD_SECONDS).count("\n")
-        command = [go, "build", "-v", "-trimpath", "-ldflags=-s", "-o", f"{folder}/", "tool"]
-        _run(command, BUILD_SECONDS, said=_counted(say, packages))
+        command = [go, "build", "-trimpath", "-ldflags=-s", "-o", f"{folder}/", "tool"]
+        _run(command, BUILD_SECONDS)
 
     return _kept(f"temporal-{version}", [_GO_MOD, _GO_SUM], build)
 
@@ -96,7 +92,7 @@ def _pinned(file: Path, pattern: str) -> str:
 
 
 def _kept(name: str, pins: Sequence[Path], make: Callable[[Path], None]) -> Path:
-    """The folder of the cache for what `pins` say; `make` fills it if it is not there."""
+    """The cache folder for the content of `pins`; `make` creates it if it is missing."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart-service"
     digest = hashlib.sha256(b"".join(pin.read_bytes() for pin in pins)).hexdigest()[:8]
     folder = cache / f"{name}-{digest}"
@@ -105,7 +101,7 @@ def _kept(name: str, pins: Sequence[Path], make: Callable[[Path], None]) -> Path
         with tempfile.TemporaryDirectory(dir=cache) as unfinished:
             made = Path(unfinished) / "made"
             make(made)
-            with contextlib.suppress(OSError):  # somebody else was quicker
+            with contextlib.suppress(OSError):  # another process was faster
                 made.rename(folder)
     return folder
 
@@ -117,51 +113,29 @@ def _tool(command: str, name: str, what: str) -> str:
     return path
 
 
-def _run(command: Sequence[str], seconds: float, said: Say | None = None) -> str:
-    """Runs a tool in this folder; its output, whose lines `said` gets as they come."""
-    lines: list[str] = []
-    environment = os.environ | {"GOFLAGS": "-mod=readonly"}
-    with subprocess.Popen(
-        command,
-        cwd=_HERE,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as tool:
-        too_late = threading.Timer(seconds, tool.kill)
-        too_late.start()
-        try:
-            for line in tool.stdout or ():
-                lines.append(line)
-                if said is not None:
-                    said(line)
-        finally:
-            too_late.cancel()
-    if tool.returncode != 0:
-        name = " ".join([Path(command[0]).name, *command[1:2]])
-        end = f"has not finished within {seconds:g} s" if tool.returncode < 0 else "failed"
-        raise StackError("\n".join([f"{name} {end}", "".join(lines[-10:]).strip()]))
-    return "".join(lines)
-
-
-def _counted(say: Say, of: int) -> Say:
-    """Says now and then how many packages a build has come to."""
-    began = latest = time.monotonic()
-    count = 0
-
-    def said(_: str) -> None:
-        nonlocal latest, count
-        count += 1
-        if time.monotonic() - latest > SAY_EVERY:
-            latest = time.monotonic()
-            say(f"  {latest - began:3.0f} s: {count} of {of} packages")
-
-    return said
+def _run(command: Sequence[str], seconds: float) -> None:
+    """Runs a tool in this folder."""
+    name = " ".join([Path(command[0]).name, *command[1:2]])
+    try:
+        subprocess.run(
+            command,
+            cwd=_HERE,
+            env=os.environ | {"GOFLAGS": "-mod=readonly"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(f"{name} has not finished within {seconds:g} s") from None
+    except subprocess.CalledProcessError as error:
+        end = "".join(error.stdout.splitlines(keepends=True)[-10:]).strip()
+        raise StackError(f"{name} failed\n{end}") from None
 
 
 def main() -> int:
-    """Gets everything; 1 when something is missing."""
+    """Gets all programs; returns 1 if one is not available."""
 
     def say(text: str) -> None:
         print(text, flush=True)

@@ -1,7 +1,6 @@
-"""How the production servers start, and when they are ready: PostgreSQL, Temporal, Apache Kafka.
+"""The production servers: command lines, configuration and probes.
 
-All listen on 127.0.0.1 only. What is not in here: where their programs come from (`builds`), and
-what the service needs on them (`cli.provision`).
+All listen on 127.0.0.1 only. `builds` provides the programs.
 """
 
 import asyncio
@@ -29,13 +28,13 @@ from settings import LOCALHOST, Settings
 
 POSTGRESQL_USER = "temporal"
 _DATABASES = {"temporal": "temporal", "visibility": "temporal_visibility"}  # schema -> database
-HISTORY_SHARDS = 4  # more bring nothing on one machine
+HISTORY_SHARDS = 4  # more do not help on one machine
 RETENTION = "72h"
-# Small and quick to start; a test's few thousand messages need no optimising compiler.
+# Small and quick to start: a few thousand messages do not need the optimising compiler.
 _JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _TOOL_SECONDS = 60
-# PostgreSQL refuses to run as root. Becoming another user clears what `guard` has asked the kernel
-# for, so it is asked again.
+# PostgreSQL refuses to run as root. A change of user clears the signal that `guard` set with
+# prctl, so it is set again.
 _AS_POSTGRES = ("--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig=SIGKILL")
 
 
@@ -44,8 +43,8 @@ def temporal(
 ) -> tuple[ProcessSpec, ProcessSpec]:
     """PostgreSQL and Temporal's server on it, with this namespace.
 
-    `database` is an empty folder that any user may reach: as root, PostgreSQL runs as `postgres`.
-    Temporal's HTTP API listens where the dev server has its Web UI, which is another program here.
+    `database` is an empty folder that any user can access: as root, PostgreSQL runs as `postgres`.
+    There is no Web UI; Temporal's HTTP API listens on its port.
     """
     port, *others = more_free_ports(8, beside=ports_of(settings))
     folder = folder_of(data, "temporal")
@@ -90,12 +89,12 @@ def temporal(
 
 
 def dynamic_config() -> dict[str, Any]:
-    """Temporal's settings that may change while it runs: the dev server's, and production's own."""
+    """Temporal's dynamic configuration: that of the dev server, and one more limit."""
     return TEMPORAL_DYNAMIC_CONFIG | {"frontend.namespaceRPS.visibility": 100}
 
 
 def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
-    """Apache Kafka, one broker that is its own controller; `advertised` is its address."""
+    """Apache Kafka: one broker that is its own controller, with its `advertised` address."""
     folder = folder_of(data, "kafka")
     config = folder / "server.properties"
     [controller] = more_free_ports(1, beside=ports_of(settings))
@@ -158,7 +157,7 @@ def _postgresql(database: Path, port: int) -> ProcessSpec:
 
 
 def _as_postgres() -> tuple[str, ...]:
-    """What makes a command of root's one of the user `postgres`."""
+    """The prefix that runs a command as the user `postgres` if this process runs as root."""
     if os.geteuid() != 0:
         return ()
     setpriv = shutil.which("setpriv")
@@ -170,7 +169,7 @@ def _as_postgres() -> tuple[str, ...]:
 def _temporal_config(
     settings: Settings, database_port: int, ports: Sequence[int], dynamic: Path
 ) -> str:
-    """The server's configuration; JSON is YAML."""
+    """The server's YAML configuration, written as JSON, which is valid YAML."""
     rpc, membership = ports[:3], ports[3:]
 
     def store(name: str, connections: int) -> dict[str, Any]:
@@ -247,8 +246,8 @@ def _kafka_config(settings: Settings, advertised: str, controller_port: int, log
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
-        "group.min.session.timeout.ms": "3000",  # tests kill members and wait for that
-        # After a kill the broker may come back only when its old session has ended: 9 s by default.
+        "group.min.session.timeout.ms": "3000",  # tests kill members and wait for the timeout
+        # A killed broker can only rejoin after its old session has ended: 9 s by default.
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
     }
@@ -256,11 +255,11 @@ def _kafka_config(settings: Settings, advertised: str, controller_port: int, log
 
 
 class ToolFailed(Exception):
-    """One of the servers' own tools has failed; the text is what it said last."""
+    """A tool of a server failed; the text is the end of its output."""
 
 
 async def _run(*command: str, cwd: Path | None = None) -> None:
-    """Runs one of the servers' own tools to its end; raises `ToolFailed`."""
+    """Runs a tool of a server; raises `ToolFailed`."""
     tool = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,

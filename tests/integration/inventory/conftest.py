@@ -1,7 +1,7 @@
 """The reference Inventory Service over HTTP, on the stack's MongoDB.
 
-What must hold for whoever calls it: nothing is sold twice, nothing held is lost, and repeating,
-undoing and racing are harmless. Every test has a store of its own, so they can run in any order.
+Its rules: no unit is sold twice, no held unit is lost, and repeated, undone and concurrent calls
+are safe. Every test has its own store, so the tests can run in any order.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -21,20 +21,20 @@ from tests.integration.inventory.service import (
 
 @pytest.fixture(scope="session")
 def mongodb_uri(stack: Stack) -> str:
-    """The stack's MongoDB; every test has a store of its own there."""
+    """The stack's MongoDB."""
     return stack.settings.mongodb.get_secret_value()
 
 
 @pytest.fixture(scope="session")
 def inventory_url(mongodb_uri: str) -> Iterator[str]:
-    """The service, as a process of its own, with fault injection."""
+    """A process of the service with fault injection."""
     with running_inventory(mongodb_uri, INVENTORY_FAULTS="1") as service:
         yield service.url
 
 
 @pytest.fixture
 async def short_transactions(mongodb_uri: str) -> AsyncIterator[None]:
-    """The server ends a transaction that was left open after one second, not five."""
+    """MongoDB aborts an open transaction after one second instead of five."""
     async with AsyncMongoClient[dict[str, Any]](mongodb_uri) as client:
         name = "transactionLifetimeLimitSeconds"
         before = await client.admin.command({"getParameter": 1, name: 1})
@@ -52,7 +52,7 @@ async def warehouse(inventory_url: str) -> AsyncIterator[Warehouse]:
 
 @pytest.fixture
 async def stores(mongodb_uri: str) -> AsyncIterator[tuple[Store, Store]]:
-    """Two stores on one database, as two processes would be: no lock between them."""
+    """Two stores on one database, as in two processes: without a common lock."""
     first, second = Store(mongodb_uri, call_seconds=10), Store(mongodb_uri, call_seconds=10)
     await first.prepare()
     await second.prepare()

@@ -1,4 +1,4 @@
-"""A reference inventory as a process of a test's own, and a caller with a store of its own."""
+"""A process of the reference inventory, and a client with its own store."""
 
 import asyncio
 import os
@@ -22,8 +22,8 @@ API = "/api/v1/inventories"
 VALID = {"storeId": "s", "productId": "p", "quantity": 1, "userId": "u", "sagaId": "x"}
 
 
-class Service:
-    """A `python -m inventory` of our own."""
+class InventoryProcess:
+    """A process of `python -m inventory`."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.process = process
@@ -32,22 +32,22 @@ class Service:
 
 
 @contextmanager
-def running_inventory(uri: str, **environment: str) -> Iterator[Service]:
+def running_inventory(uri: str, **environment: str) -> Iterator[InventoryProcess]:
     """Starts the service on a free port and waits until it answers, healthy or not."""
     [port] = more_free_ports(1)
     own = {"MONGODB_URI": uri, "INVENTORY_PORT": str(port), "CART_ENV_FILE": "", "HOST": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", "inventory"], cwd=ROOT, env=os.environ | own | environment
     )
-    service = Service(process, port)
+    service = InventoryProcess(process, port)
     try:
         deadline = time.monotonic() + 20
         while True:
             try:
                 httpx.get(f"{service.url}/health", trust_env=False, verify=shared_tls())
             except httpx.TransportError:
-                assert process.poll() is None, "the service has ended"
-                assert time.monotonic() < deadline, "the service does not start"
+                assert process.poll() is None, "the service ended"
+                assert time.monotonic() < deadline, "the service did not start"
                 time.sleep(0.05)
             else:
                 break
@@ -58,7 +58,7 @@ def running_inventory(uri: str, **environment: str) -> Iterator[Service]:
 
 
 class Warehouse:
-    """The service as a caller with one store of its own sees it; every call gives status, body."""
+    """A client with its own store; every call returns (status, body)."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -123,7 +123,7 @@ class Warehouse:
         return await self.call("GET", f"{API}/reservations", params={"storeId": self.store} | query)
 
     async def held(self) -> dict[tuple[str, str], int]:
-        """All that is held now, by user and product."""
+        """All holds, by user and product."""
         status, body = await self.page(limit=1000)
         assert status == 200
         assert body["cursor"] is None

@@ -1,4 +1,4 @@
-"""What the reference inventory answers."""
+"""The contract of the reference inventory: stock, reserve and release."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from tests.integration.inventory.service import (
 )
 
 
-async def test_a_product_nobody_stocked_has_nothing_of_anything(warehouse: Warehouse) -> None:
+async def test_an_unknown_product_has_no_units(warehouse: Warehouse) -> None:
     assert await warehouse.units() == (0, 0, 0)
     assert await warehouse.reserve("s1") == (409, {"success": False, "available": 0})
     assert await warehouse.page() == (200, {"reservations": [], "cursor": None})
@@ -17,7 +17,7 @@ async def test_a_product_nobody_stocked_has_nothing_of_anything(warehouse: Wareh
     assert await warehouse.units() == (0, 0, 0)
 
 
-async def test_stock_can_be_set_and_says_what_there_is(warehouse: Warehouse) -> None:
+async def test_the_stock_of_a_product_can_be_set_and_read(warehouse: Warehouse) -> None:
     assert await warehouse.stock(7) == (200, {"available": 7, "held": 0, "sold": 0})
     await warehouse.reserve("s1", 3)
     await warehouse.release("s2", 1, "order_completed")
@@ -57,7 +57,7 @@ async def test_stores_and_products_do_not_share_stock(warehouse: Warehouse) -> N
     assert await warehouse.held() == {}
 
 
-async def test_a_refused_reserve_is_not_remembered(warehouse: Warehouse) -> None:
+async def test_a_refused_reserve_can_be_repeated(warehouse: Warehouse) -> None:
     await warehouse.stock(1)
     assert (await warehouse.reserve("s1", 2))[0] == 409
     await warehouse.stock(2)
@@ -65,7 +65,7 @@ async def test_a_refused_reserve_is_not_remembered(warehouse: Warehouse) -> None
 
 
 @pytest.mark.parametrize("reason", ["item_removed", "quantity_reduced", "user", "expired", "über"])
-async def test_a_business_release_makes_units_available_whoever_reserved_them(
+async def test_a_release_frees_units_of_any_saga_of_the_user(
     warehouse: Warehouse, reason: str
 ) -> None:
     await warehouse.stock(10)
@@ -76,7 +76,7 @@ async def test_a_business_release_makes_units_available_whoever_reserved_them(
     assert await warehouse.held() == {("ann", "book"): 1}
 
 
-async def test_a_release_frees_no_more_than_this_user_holds(warehouse: Warehouse) -> None:
+async def test_a_release_frees_at_most_the_holds_of_its_user(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.reserve("s1", 2, user="ann")
     await warehouse.reserve("s2", 5, user="bob")
@@ -92,7 +92,7 @@ async def test_a_release_frees_no_more_than_this_user_holds(warehouse: Warehouse
     assert await warehouse.held() == {("bob", "book"): 5}
 
 
-async def test_a_completed_order_books_the_units_as_sold(warehouse: Warehouse) -> None:
+async def test_a_completed_order_sells_the_units(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.reserve("s1", 2)
     await warehouse.reserve("s2", 3)
@@ -101,7 +101,7 @@ async def test_a_completed_order_books_the_units_as_sold(warehouse: Warehouse) -
     assert await warehouse.units() == (5, 0, 5)
 
 
-async def test_a_completed_order_in_the_saga_that_reserved_sells_that_reserve(
+async def test_a_completed_order_of_the_reserving_saga_sells_its_reserve(
     warehouse: Warehouse,
 ) -> None:
     await warehouse.stock(10)

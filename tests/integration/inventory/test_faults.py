@@ -1,4 +1,4 @@
-"""Injected faults."""
+"""The fault injection of the reference inventory."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ from tests.integration.inventory.service import (
 )
 
 
-async def test_an_error_does_nothing_and_is_used_up(warehouse: Warehouse) -> None:
+async def test_an_error_has_no_effect_and_is_used_up(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.fault("reserve", "error", times=2)
     assert (await warehouse.reserve("s1"))[0] == 500
@@ -26,7 +26,7 @@ async def test_an_error_does_nothing_and_is_used_up(warehouse: Warehouse) -> Non
     assert (await warehouse.call("GET", "/faults"))[1] == {"faults": []}
 
 
-async def test_a_fault_waits_for_its_action(warehouse: Warehouse) -> None:
+async def test_a_fault_applies_to_its_action_only(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.fault("release", "error")
     await warehouse.fault("check", "refuse")
@@ -38,7 +38,7 @@ async def test_a_fault_waits_for_its_action(warehouse: Warehouse) -> None:
     assert (await warehouse.release("s1"))[0] == 200
 
 
-async def test_a_refusal_looks_like_no_stock(warehouse: Warehouse) -> None:
+async def test_an_injected_refusal_looks_like_no_stock(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.reserve("s0")
     await warehouse.fault("reserve", "refuse")
@@ -48,7 +48,7 @@ async def test_a_refusal_looks_like_no_stock(warehouse: Warehouse) -> None:
     assert await warehouse.units() == (9, 1, 0)
 
 
-async def test_a_delay_is_waited_for_and_then_it_is_done(warehouse: Warehouse) -> None:
+async def test_a_delayed_call_has_its_effect(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.fault("reserve", "delay", seconds=0.4)
     began = time.monotonic()
@@ -57,7 +57,7 @@ async def test_a_delay_is_waited_for_and_then_it_is_done(warehouse: Warehouse) -
     assert await warehouse.units() == (9, 1, 0)
 
 
-async def test_an_answer_can_be_lost_after_the_commit(warehouse: Warehouse) -> None:
+async def test_a_call_can_commit_and_lose_its_response(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.fault("reserve", "commit_then_timeout", seconds=0.3)
     began = time.monotonic()
@@ -68,11 +68,11 @@ async def test_an_answer_can_be_lost_after_the_commit(warehouse: Warehouse) -> N
     assert await warehouse.units() == (8, 2, 0)
 
 
-async def test_a_duplicate_delivery_does_it_once(warehouse: Warehouse) -> None:
+async def test_a_duplicate_call_has_one_effect(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.fault("reserve", "duplicate")
     await warehouse.fault("release", "duplicate")
-    # The second delivery is answered: `available` is what is left already.
+    # The response is that of the second call, so `available` is without these units.
     status, body = await warehouse.reserve("s1", 6)
     assert (status, body["available"]) == (200, 4)
     assert await warehouse.units() == (4, 6, 0)
@@ -95,15 +95,13 @@ async def test_faults_can_be_cleared_and_are_bounded(warehouse: Warehouse) -> No
     ("field", "value"),
     [("action", "sell"), ("fault", "fire"), ("seconds", -1), ("times", 0), ("surplus", 1)],
 )
-async def test_a_fault_that_does_not_exist_is_refused(
-    warehouse: Warehouse, field: str, value: Any
-) -> None:
+async def test_an_invalid_fault_is_refused(warehouse: Warehouse, field: str, value: Any) -> None:
     body = {"action": "check", "fault": "error", field: value}
     status, problem = await warehouse.call("POST", "/faults", json=body)
     assert (status, problem["details"][0]["field"]) == (400, field)
 
 
-async def test_no_faults_unless_asked_for(mongodb_uri: str) -> None:
+async def test_fault_injection_is_off_by_default(mongodb_uri: str) -> None:
     with running_inventory(mongodb_uri, INVENTORY_FAULTS="0") as service:
         async with a_warehouse(service.url) as warehouse:
             fault = {"action": "check", "fault": "error"}

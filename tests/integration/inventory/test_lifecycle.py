@@ -1,4 +1,4 @@
-"""Start and stop, callers that hang up, and how a reserve spends its time."""
+"""Start, shutdown, cancelled calls, and the database commands of a reserve."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ async def test_a_shutdown_does_not_wait_for_a_fault(mongodb_uri: str) -> None:
             await asyncio.to_thread(service.process.wait, 20)
 
 
-async def test_a_caller_who_hangs_up_leaves_nothing_half_done(warehouse: Warehouse) -> None:
+async def test_a_closed_connection_leaves_no_half_done_reserve(warehouse: Warehouse) -> None:
     await warehouse.stock(100)
     url = httpx.URL(warehouse.client.base_url)
     for number in range(30):
@@ -59,21 +59,21 @@ async def test_a_caller_who_hangs_up_leaves_nothing_half_done(warehouse: Warehou
     assert await warehouse.units() == (40, 60, 0)
 
 
-async def test_a_port_in_use_is_an_error_at_start(mongodb_uri: str, inventory_url: str) -> None:
+async def test_a_port_in_use_fails_the_start(mongodb_uri: str, inventory_url: str) -> None:
     port = httpx.URL(inventory_url).port
     own = {"MONGODB_URI": mongodb_uri, "INVENTORY_PORT": str(port), "CART_ENV_FILE": ""}
     command = [sys.executable, "-m", "inventory"]
-    done = subprocess.run(  # noqa: ASYNC221 (nothing else has to run meanwhile)
+    done = subprocess.run(  # noqa: ASYNC221 (nothing else runs meanwhile)
         command, cwd=ROOT, env=os.environ | own, capture_output=True, timeout=20, check=False
     )
     assert done.returncode != 0
     assert b"address already in use" in done.stdout
 
 
-async def test_a_wrong_setting_is_named_at_start() -> None:
+async def test_an_invalid_setting_fails_the_start_and_is_named() -> None:
     own = {"INVENTORY_PORT": "70000", "CART_ENV_FILE": ""}
     command = [sys.executable, "-m", "inventory"]
-    done = subprocess.run(  # noqa: ASYNC221 (nothing else has to run meanwhile)
+    done = subprocess.run(  # noqa: ASYNC221 (nothing else runs meanwhile)
         command, cwd=ROOT, env=os.environ | own, capture_output=True, timeout=20, check=False
     )
     assert done.returncode == 1
@@ -83,7 +83,7 @@ async def test_a_wrong_setting_is_named_at_start() -> None:
 async def test_a_reserve_is_one_transaction_of_three_round_trips(
     mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stands in every caller's critical path."""
+    """Each add waits for it."""
     commands: list[tuple[str, bool]] = []
 
     class Listener(monitoring.CommandListener):

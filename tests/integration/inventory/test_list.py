@@ -1,4 +1,4 @@
-"""The list of what is held."""
+"""The list of holds."""
 
 import asyncio
 from itertools import pairwise
@@ -8,7 +8,7 @@ from tests.integration.inventory.service import (
 )
 
 
-async def test_pages_show_every_holding_once_in_order(warehouse: Warehouse) -> None:
+async def test_pages_show_every_hold_once_in_order(warehouse: Warehouse) -> None:
     expected = []
     for product in ("a", "B", "c-1"):
         await warehouse.stock(100, product)
@@ -32,7 +32,7 @@ async def test_pages_show_every_holding_once_in_order(warehouse: Warehouse) -> N
         assert pages == -(-len(expected) // size)
 
 
-async def test_a_page_has_a_hundred_rows_unless_told(warehouse: Warehouse) -> None:
+async def test_a_page_has_a_hundred_rows_by_default(warehouse: Warehouse) -> None:
     await warehouse.stock(1000)
     for start in range(0, 120, 30):
         await asyncio.gather(
@@ -47,7 +47,7 @@ async def test_a_page_has_a_hundred_rows_unless_told(warehouse: Warehouse) -> No
     assert all(one < next_one for one, next_one in pairwise(users))
 
 
-async def test_a_page_goes_on_where_it_was_though_holdings_come_and_go(
+async def test_a_cursor_stays_valid_when_holds_change(
     warehouse: Warehouse,
 ) -> None:
     await warehouse.stock(100)
@@ -61,7 +61,7 @@ async def test_a_page_goes_on_where_it_was_though_holdings_come_and_go(
     assert [row["userId"] for row in second["reservations"]] == ["d", "e"]
 
 
-async def test_the_list_can_be_narrowed(warehouse: Warehouse) -> None:
+async def test_the_list_can_be_filtered(warehouse: Warehouse) -> None:
     for product in ("book", "pen"):
         await warehouse.stock(100, product)
         for user in ("ann", "bob"):

@@ -1,4 +1,4 @@
-"""Any sequence of actions against the rules once more."""
+"""Random sequences of calls have the same effect on the service and on a plain model."""
 
 import random
 
@@ -10,7 +10,7 @@ from tests.integration.inventory.service import (
 
 
 class Model:
-    """The rules once more, in plain Python, for one product."""
+    """The rules for one product in plain Python."""
 
     def __init__(self, available: int) -> None:
         self.available, self.sold = available, 0
@@ -47,7 +47,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_any_sequence_of_actions_does_what_the_model_does(
+async def test_a_random_sequence_of_calls_agrees_with_the_model(
     warehouse: Warehouse, seed: int
 ) -> None:
     chance = random.Random(seed)

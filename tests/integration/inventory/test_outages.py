@@ -1,4 +1,4 @@
-"""The process killed, and its database away."""
+"""A kill of the process, and outages of its database."""
 
 import asyncio
 import time
@@ -22,14 +22,14 @@ from tests.integration.inventory.service import (
 
 
 @pytest.mark.usefixtures("short_transactions")
-async def test_a_killed_process_leaves_nothing_half_done(mongodb_uri: str) -> None:
+async def test_a_killed_process_leaves_no_half_done_change(mongodb_uri: str) -> None:
     products = [f"p{number}" for number in range(16)]
     stocked = 1_000_000
     begun: Counter[str] = Counter()
     in_the_middle = asyncio.Event()
 
     async def change(warehouse: Warehouse, product: str) -> None:
-        """Reserve and sell, again and again, until the process is gone."""
+        """Reserves and sells until the process is gone."""
         with suppress(httpx.TransportError):
             while True:
                 begun[product] += 1
@@ -62,8 +62,8 @@ async def test_a_killed_process_leaves_nothing_half_done(mongodb_uri: str) -> No
             listed, held = await balance()
             assert listed == held
             assert held
-            # Everything once more: what was done stays done once, what was not is done now. The
-            # server ends a transaction that the dead process left open.
+            # All calls are repeated; each must have one effect. MongoDB aborts a transaction that
+            # the dead process left open.
             for product in products:
                 for number in range(1, begun[product] + 1):
                     reserve = partial(warehouse.reserve_status, f"r{number}", 3, product)
@@ -73,7 +73,7 @@ async def test_a_killed_process_leaves_nothing_half_done(mongodb_uri: str) -> No
 
 
 class Link:
-    """A TCP relay to MongoDB that can be cut (refuses), frozen (accepts, says nothing), mended."""
+    """A TCP relay to MongoDB: `cut` refuses connections, `freeze` stops data, `mend` ends it."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -124,9 +124,9 @@ async def link(mongodb_uri: str) -> AsyncIterator[Link]:
 
 
 @pytest.mark.usefixtures("short_transactions")
-async def test_without_its_database_it_says_so_soon_and_comes_back(link: Link) -> None:
+async def test_without_its_database_the_service_fails_soon_and_recovers(link: Link) -> None:
     uri = f"mongodb://127.0.0.1:{link.port}/?directConnection=true&heartbeatFrequencyMS=500"
-    # The link is still cut: the service starts nevertheless, so no order of starting is needed.
+    # The service starts also without its database, so that no order of starts is needed.
     with running_inventory(uri) as service:
         async with a_warehouse(service.url) as warehouse:
             health = partial(warehouse.call, "GET", "/health")
@@ -134,13 +134,13 @@ async def test_without_its_database_it_says_so_soon_and_comes_back(link: Link) -
             await link.mend()
             await eventually(health, (200, {"status": "healthy"}))
             for outage in (link.cut, link.freeze):
-                await live_through(outage, link, warehouse)
+                await check_outage(outage, link, warehouse)
 
 
-async def live_through(
+async def check_outage(
     outage: Callable[[], Awaitable[None]], link: Link, warehouse: Warehouse
 ) -> None:
-    """One outage in a new store, and its end: what was answered, and what is stored."""
+    """Checks the responses during an outage, and the stored state after it."""
     warehouse.store = uuid.uuid4().hex
     health = partial(warehouse.call, "GET", "/health")
     await warehouse.stock(10)
@@ -162,7 +162,7 @@ async def live_through(
 
     await link.mend()
     await eventually(health, (200, {"status": "healthy"}))
-    # A transaction that the outage left open is ended by the server.
+    # MongoDB aborts a transaction that the outage left open.
     released = (200, {"success": True, "released": 3})
     await eventually(partial(warehouse.release, "s1", 3), released)
     await eventually(partial(warehouse.reserve_status, "s2", 2), 200)

@@ -1,4 +1,4 @@
-"""Many callers at once, through one process and through two."""
+"""Concurrent calls, through one process and through two."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from tests.integration.inventory.service import (
 )
 
 
-async def test_ten_units_go_to_ten_of_fifty_buyers(warehouse: Warehouse) -> None:
+async def test_ten_of_fifty_buyers_get_the_ten_units(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     answers = await asyncio.gather(
         *(warehouse.reserve(f"s{number}", user=f"user-{number}") for number in range(50))
@@ -23,7 +23,7 @@ async def test_ten_units_go_to_ten_of_fifty_buyers(warehouse: Warehouse) -> None
     assert len(await warehouse.held()) == 10
 
 
-async def test_the_same_reserve_many_times_at_once_reserves_once(warehouse: Warehouse) -> None:
+async def test_concurrent_repeats_of_a_reserve_reserve_once(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     answers = await asyncio.gather(*(warehouse.reserve("s1", 2) for _ in range(20)))
     assert {status for status, _ in answers} == {200}
@@ -31,10 +31,10 @@ async def test_the_same_reserve_many_times_at_once_reserves_once(warehouse: Ware
     assert await warehouse.units() == (8, 2, 0)
 
 
-async def test_a_reserve_and_its_undo_at_once_leave_nothing_held(
+async def test_a_concurrent_reserve_and_undo_hold_nothing(
     warehouse: Warehouse, stores: tuple[Store, Store]
 ) -> None:
-    """Whichever wins; once through one process, once through two that share only the database."""
+    """In either order; through one process, and through two that share only the database."""
     await warehouse.stock(100)
     for number in range(20):
         pair = await asyncio.gather(
@@ -68,7 +68,7 @@ async def test_two_processes_do_not_oversell(
     assert sum((await warehouse.held()).values()) == 30
 
 
-async def test_two_processes_free_a_holding_once(
+async def test_two_processes_release_a_hold_once(
     warehouse: Warehouse, stores: tuple[Store, Store]
 ) -> None:
     await warehouse.stock(30)
@@ -86,7 +86,7 @@ async def test_two_processes_free_a_holding_once(
     assert await warehouse.held() == {("bob", "book"): 10}
 
 
-async def test_the_same_action_through_two_processes_happens_once(
+async def test_a_call_repeated_through_two_processes_has_one_effect(
     warehouse: Warehouse, stores: tuple[Store, Store]
 ) -> None:
     await warehouse.stock(10)
@@ -103,10 +103,10 @@ async def test_the_same_action_through_two_processes_happens_once(
     assert await warehouse.units() == (10, 0, 0)
 
 
-async def test_a_busy_product_stays_in_balance(
+async def test_the_units_of_a_busy_product_add_up(
     warehouse: Warehouse, stores: tuple[Store, Store]
 ) -> None:
-    """Two processes do everything at once; never negative, and nothing appears or vanishes."""
+    """With all kinds of calls through two processes at once."""
     chance = random.Random(7)
     await warehouse.stock(20)
     seen: list[tuple[int, int, int]] = []

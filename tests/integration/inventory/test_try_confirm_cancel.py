@@ -1,4 +1,4 @@
-"""Try, confirm, cancel: the three classics, repeating, empty rollback and no hanging."""
+"""Try-confirm-cancel: idempotence, empty rollback, and no late reserve."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from tests.integration.inventory.service import (
 )
 
 
-async def test_repeating_a_reserve_is_harmless(warehouse: Warehouse) -> None:
+async def test_a_repeated_reserve_has_one_effect(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     first = await warehouse.reserve("s1", 3)
     assert await warehouse.reserve("s1", 3) == first
     await warehouse.reserve("s2", 7)
-    # Still the same outcome, though there would be nothing left for a new one.
+    # The same outcome, although no units are left for a new reserve.
     status, body = await warehouse.reserve("s1", 3)
     assert (status, body["success"]) == (200, True)
     assert body["reservationId"] == first[1]["reservationId"]
@@ -20,7 +20,7 @@ async def test_repeating_a_reserve_is_harmless(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("reason", ["saga_aborted", "item_removed", "order_completed"])
-async def test_repeating_a_release_is_harmless(warehouse: Warehouse, reason: str) -> None:
+async def test_a_repeated_release_has_one_effect(warehouse: Warehouse, reason: str) -> None:
     await warehouse.stock(10)
     await warehouse.reserve("s1", 5)
     saga = "s1" if reason == "saga_aborted" else "s2"
@@ -43,8 +43,8 @@ async def test_an_undo_frees_exactly_what_its_saga_reserved(
     assert await warehouse.units() == (6, 4, 0)
 
 
-async def test_an_undo_before_its_reserve_succeeds_and_moves_nothing(warehouse: Warehouse) -> None:
-    """The empty rollback, also for a user who holds units that other sagas reserved."""
+async def test_an_undo_before_its_reserve_succeeds_without_effect(warehouse: Warehouse) -> None:
+    """An empty rollback, also for a user with holds of other sagas."""
     await warehouse.stock(10)
     await warehouse.reserve("s1", 3)
     assert await warehouse.release("s2", 3) == (200, {"success": True, "released": 0})
@@ -53,7 +53,7 @@ async def test_an_undo_before_its_reserve_succeeds_and_moves_nothing(warehouse: 
 
 @pytest.mark.parametrize("reason", ["saga_aborted", "item_removed", "order_completed"])
 async def test_a_reserve_after_its_release_is_refused(warehouse: Warehouse, reason: str) -> None:
-    """No hanging: nobody would ever free it."""
+    """Nothing would ever release it."""
     await warehouse.stock(10)
     await warehouse.release("s1", 3, reason)
     status, body = await warehouse.reserve("s1", 3)
@@ -62,7 +62,7 @@ async def test_a_reserve_after_its_release_is_refused(warehouse: Warehouse, reas
     assert await warehouse.units() == (10, 0, 0)
 
 
-async def test_a_reserve_that_was_undone_cannot_be_repeated(warehouse: Warehouse) -> None:
+async def test_an_undone_reserve_cannot_be_repeated(warehouse: Warehouse) -> None:
     await warehouse.stock(10)
     await warehouse.reserve("s1", 3)
     await warehouse.release("s1", 3)
@@ -70,7 +70,7 @@ async def test_a_reserve_that_was_undone_cannot_be_repeated(warehouse: Warehouse
     assert await warehouse.units() == (10, 0, 0)
 
 
-async def test_an_undo_after_part_was_freed_stops_at_what_the_user_holds(
+async def test_an_undo_releases_at_most_the_holds_that_are_left(
     warehouse: Warehouse,
 ) -> None:
     await warehouse.stock(10)
@@ -80,12 +80,12 @@ async def test_an_undo_after_part_was_freed_stops_at_what_the_user_holds(
     assert (await warehouse.release("s1", 5))[1]["released"] == 2
     assert await warehouse.units() == (6, 4, 0)
     assert await warehouse.held() == {("bob", "book"): 4}
-    # What was not freed then is not owed later: new holds are the user's own.
+    # The rest is not taken from later holds.
     await warehouse.reserve("s3", 1)
     assert await warehouse.held() == {("ann", "book"): 1, ("bob", "book"): 4}
 
 
-async def test_an_undo_that_names_somebody_else_takes_from_who_reserved(
+async def test_an_undo_with_another_user_releases_the_holds_of_the_reserving_user(
     warehouse: Warehouse,
 ) -> None:
     await warehouse.stock(10)

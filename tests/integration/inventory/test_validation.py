@@ -1,4 +1,4 @@
-"""What callers of the inventory may not say."""
+"""Validation of requests to the reference inventory."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ WRONG_FIELDS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("field", "value"), WRONG_FIELDS)
 @pytest.mark.parametrize("action", ["reserve", "release"])
-async def test_a_wrong_field_is_named(
+async def test_an_invalid_field_is_named(
     warehouse: Warehouse, action: str, field: str, value: Any
 ) -> None:
     own = {"reservationType": "cart"} if action == "reserve" else {"reason": "user"}
@@ -45,7 +45,7 @@ async def test_a_wrong_field_is_named(
         ("release", "orderId", "a b"),
     ],
 )
-async def test_fields_of_one_action_only(
+async def test_a_field_of_the_other_action_is_refused(
     warehouse: Warehouse, action: str, field: str, value: Any
 ) -> None:
     own = {"reservationType": "cart"} if action == "reserve" else {"reason": "user"}
@@ -65,7 +65,9 @@ async def test_a_missing_field_is_named(warehouse: Warehouse, field: str) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"quantity": NaN}'])
-async def test_what_is_no_json_object_is_refused(warehouse: Warehouse, content: bytes) -> None:
+async def test_a_body_that_is_no_json_object_is_refused(
+    warehouse: Warehouse, content: bytes
+) -> None:
     answer = await warehouse.client.post(
         f"{API}/reserve", content=content, headers={"content-type": "application/json"}
     )
@@ -91,7 +93,7 @@ async def test_what_is_no_json_object_is_refused(warehouse: Warehouse, content: 
         ("GET", "reservations?storeId=s&productId=a.b", "productId"),
     ],
 )
-async def test_a_wrong_path_or_query_is_named(
+async def test_an_invalid_path_or_query_parameter_is_named(
     warehouse: Warehouse, method: str, path: str, field: str
 ) -> None:
     body = {"json": {"available": 1}} if method == "PUT" else {}
@@ -101,17 +103,17 @@ async def test_a_wrong_path_or_query_is_named(
 
 
 @pytest.mark.parametrize("available", [-1, 1.0, "1", True, None, 10**13])
-async def test_stock_is_a_number_of_units(warehouse: Warehouse, available: Any) -> None:
+async def test_an_invalid_stock_is_refused(warehouse: Warehouse, available: Any) -> None:
     status, problem = await warehouse.stock(available)
     assert (status, problem["details"][0]["field"]) == (400, "available")
 
 
-async def test_what_does_not_exist_is_said_in_json(warehouse: Warehouse) -> None:
+async def test_unknown_paths_and_methods_get_json(warehouse: Warehouse) -> None:
     assert await warehouse.call("GET", "/nothing") == (404, {"message": "Not Found"})
     assert await warehouse.call("GET", f"{API}/reserve") == (405, {"message": "Method Not Allowed"})
 
 
-async def test_the_documentation_describes_the_answers(warehouse: Warehouse) -> None:
+async def test_the_openapi_document_describes_the_responses(warehouse: Warehouse) -> None:
     _, described = await warehouse.call("GET", "/openapi.json")
     answers = described["paths"][f"{API}/reserve"]["post"]["responses"]
     assert set(answers) == {"200", "400", "409", "503"}

@@ -1,0 +1,299 @@
+"""MongoDB: the decision on each saga, its record, and the cart that changes with it.
+
+`persist` (the pivot), `settle` and `abandon` write records. The first to write a saga's record
+decides the saga; the others find the decision.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from beanie import PydanticObjectId
+from pymongo import WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from adapters.bounded_cache import BoundedCache
+from adapters.mongo.client import (
+    COMMIT_SECONDS,
+    READ_SECONDS,
+    SETTLE_SECONDS,
+    MongoClient,
+    bounded,
+)
+from models.cart import CartKey, facts_of
+from models.documents import Cart, OperationRecord
+from models.effects import AnyEffect
+from models.errors import DependencyUnavailable, VersionConflict
+from models.operations import CartChange, ChangeContext
+from models.operations.base import releases_of
+from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
+from models.saga import SagaRun
+from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
+from telemetry import tracing
+
+PERSIST_TRIES = 5
+RECENT = 512
+
+
+class Decision(NamedTuple):
+    """A saga's record, and the cart after it (None: deleted, or never created)."""
+
+    record: OperationRecord
+    cart: Cart | None
+
+
+class OperationStore:
+    """Records of operations. Raises `DependencyUnavailable` when MongoDB does not answer."""
+
+    def __init__(self, client: MongoClient) -> None:
+        self._client = client
+        # The steps after a decision usually run in the process that wrote it, soon after.
+        self._recent: BoundedCache[str, Decision] = BoundedCache(max_size=RECENT)
+
+    async def load(self, request: LoadCart) -> LoadedCart:
+        """The cart, and the saga's decision if there is one already."""
+        saga = request.saga
+        async with bounded(READ_SECONDS):
+            record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
+        return LoadedCart(
+            cart=facts_of(cart, cart and cart.id, request.product_id),
+            decided=record.result_for(saga) if record else None,
+        )
+
+    async def persist(self, request: PersistCart) -> OperationResult:
+        """Applies the operation and records the decision, in one transaction.
+
+        The result is `committed`, `rejected` when the cart does not allow the operation, or
+        `unchanged` (without a record). Safe to repeat: a saga that is decided gets its decision
+        again, and one whose operation an earlier saga committed gets that saga's.
+
+        Raises `VersionConflict` when the cart is not the `expected` one, or keeps changing.
+        """
+        async with bounded(COMMIT_SECONDS):
+            for _ in range(PERSIST_TRIES):
+                with suppress(DuplicateKeyError):
+                    return await self._persist(request)
+                # The saga or its operation is decided, or another cart was created meanwhile.
+                record = await _find_record(request.saga)
+                if record is not None:
+                    return record.result_for(request.saga)
+        raise VersionConflict("/".join(request.saga.key))
+
+    async def _persist(self, request: PersistCart) -> OperationResult:
+        async with self._client.start_session() as session:
+            result, decision = await session.with_transaction(
+                lambda session: self._decide(request, session),
+                # All reads see one snapshot. The commit, also of a transaction that only reads,
+                # waits until a majority has it.
+                read_concern=ReadConcern("snapshot"),
+                write_concern=WriteConcern("majority"),
+            )
+        if decision is not None:
+            self._recent.keep(decision.record.id, decision)
+        return result
+
+    async def _decide(
+        self, request: PersistCart, session: AsyncClientSession
+    ) -> tuple[OperationResult, Decision | None]:
+        """The result, and the decision that is valid once the transaction has committed."""
+        saga, operation = request.saga, request.operation
+        before = await _find(saga.key, session)
+        facts = facts_of(before, before and before.id, operation.subject)
+        cart_id = before.id if before else PydanticObjectId()
+        context = ChangeContext(saga, str(cart_id), operation.policy.publish, tracing.traceparent())
+        refusal = operation.check(facts)
+        is_current = request.expected is None or operation.is_current(request.expected, facts)
+        change = operation.apply(before, context) if refusal is None and is_current else None
+        if change is None:
+            # A repeat finds its own change in the cart.
+            earlier = await _find_record(saga, session)
+            if earlier is not None:
+                return earlier.result_for(saga), None
+            if refusal is not None:
+                return await self._reject(saga, refusal, request.reserved, session), None
+            if not is_current:
+                raise VersionConflict("/".join(saga.key))
+            return _unchanged(saga, facts.cart_id), None
+        record = _committed(saga, str(cart_id), change)
+        after = _document(cart_id, change)
+        await record.insert(session=session)
+        await _replace(before, after, session)
+        return record.result(), Decision(record, after)
+
+    async def _reject(
+        self,
+        saga: SagaRun,
+        refusal: Refusal,
+        reserved: tuple[AnyEffect, ...],
+        session: AsyncClientSession,
+    ) -> OperationResult:
+        """Records the refusal, so that no other try of the saga commits."""
+        record = OperationRecord.of(
+            saga, outcome=Outcome.REJECTED, refusal=refusal, effects=reserved
+        )
+        await record.insert(session=session)
+        return record.result()
+
+    async def settle(self, request: SettleOperation) -> OperationResult:
+        """Records an undecided saga as rejected or aborted, with its releases. It can never commit.
+
+        Returns the decision, which may be an earlier one.
+        """
+        saga = request.saga
+        async with bounded(SETTLE_SECONDS):
+            record = OperationRecord.of(
+                saga,
+                outcome=Outcome.REJECTED if request.refusal else Outcome.ABORTED,
+                refusal=request.refusal,
+                reason=request.reason,
+                effects=request.reserved
+                if request.reserved is not None
+                else await self._possibly_reserved(request),
+            )
+            try:
+                await record.insert()
+            except DuplicateKeyError:
+                decided = await OperationRecord.get(saga.record_id)
+                if decided is None:  # written, but not yet to a majority
+                    raise DependencyUnavailable(
+                        "mongodb", "the record is not on a majority yet"
+                    ) from None
+                return decided.result()
+        return record.result()
+
+    async def abandon(self, sagas: Sequence[SagaRun]) -> list[SagaRun]:
+        """Records undecided sagas as aborted; returns them.
+
+        For sagas whose runs ended without an undo. They can never commit, even if a worker still
+        runs one of their steps.
+        """
+        async with bounded(SETTLE_SECONDS):
+            ids = [saga.record_id for saga in sagas]
+            decided = {
+                record["_id"]
+                async for record in OperationRecord.get_pymongo_collection().find(
+                    {"_id": {"$in": ids}}, {"_id": 1}
+                )
+            }
+            undecided = [saga for saga in sagas if saga.record_id not in decided]
+            for saga in undecided:
+                record = OperationRecord.of(
+                    saga, outcome=Outcome.ABORTED, reason=AbortReason.TERMINATED
+                )
+                with suppress(DuplicateKeyError):
+                    await record.insert()
+        return undecided
+
+    @staticmethod
+    async def _possibly_reserved(request: SettleOperation) -> tuple[AnyEffect, ...]:
+        """Releases of the units that an earlier try of the saga may have reserved.
+
+        An undecided saga has not changed the cart, so the units are computed from the cart again. A
+        release of units that were never reserved has no effect.
+        """
+        saga, operation = request.saga, request.operation
+        if operation.subject is None or not operation.policy.reserve:
+            return ()
+        cart = await _find(saga.key)
+        facts = facts_of(cart, cart and cart.id, operation.subject)
+        units = operation.units_to_reserve(facts)
+        return releases_of(saga, {operation.subject: units} if units else {}, "saga_aborted")
+
+    async def decision(self, saga: SagaRun) -> Decision:
+        """A saga's record and its cart, for the steps after the decision.
+
+        Raises `LookupError` while the saga is undecided.
+        """
+        known = self._recent.get(saga.record_id)
+        if known is not None:
+            return known
+        async with bounded(READ_SECONDS):
+            record = await OperationRecord.get(saga.record_id)
+            cart = await _find(saga.key)
+        if record is None:
+            raise LookupError(f"saga {saga.saga_id} is undecided")
+        return Decision(record, cart)
+
+    async def record(self, record_id: str) -> OperationRecord | None:
+        """The record with this id, or None."""
+        async with bounded(READ_SECONDS):
+            return await OperationRecord.get(record_id)
+
+    async def committed_record(self, operation_id: str) -> OperationRecord | None:
+        """The record of the saga that committed an operation, or None."""
+        async with bounded(READ_SECONDS):
+            return await OperationRecord.find_one(
+                {"operationId": operation_id, "state": "committed"}
+            )
+
+    async def latest_record(self, operation_id: str) -> OperationRecord | None:
+        """The committed record of an operation, else its latest record, or None."""
+        async with bounded(READ_SECONDS):
+            records = (
+                await OperationRecord.find({"operationId": operation_id}).sort("-at").to_list(16)
+            )
+        committed = (record for record in records if record.state == "committed")
+        return next(committed, records[0] if records else None)
+
+
+async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart | None:
+    return await Cart.find_one({"storeId": key.store_id, "userId": key.user_id}, session=session)
+
+
+async def _find_record(
+    saga: SagaRun, session: AsyncClientSession | None = None
+) -> OperationRecord | None:
+    """The saga's own record, else the record that committed its operation."""
+    committed = {"operationId": saga.operation_id, "state": "committed"}
+    wanted: Mapping[str, Any] = {"$or": [{"_id": saga.record_id}, committed]}
+    records = await OperationRecord.find(wanted, session=session).to_list(2)
+    own = (record for record in records if record.id == saga.record_id)
+    return next(own, records[0] if records else None)
+
+
+def _committed(saga: SagaRun, cart_id: str, change: CartChange) -> OperationRecord:
+    return OperationRecord.of(
+        saga,
+        outcome=Outcome.COMMITTED,
+        cart_id=cart_id,
+        version=change.version,
+        answer=StoredAnswer(status=change.status, body=change.body.decode()),
+        reason=change.reason,
+        moved=dict(change.moved or {}),
+        effects=change.effects,
+    )
+
+
+def _unchanged(saga: SagaRun, cart_id: str | None) -> OperationResult:
+    return OperationResult(
+        outcome=Outcome.UNCHANGED,
+        operation=saga.operation,
+        operation_id=saga.operation_id,
+        record_id=saga.record_id,
+        saga_id=saga.saga_id,
+        cart_id=cart_id,
+    )
+
+
+def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
+    if change.cart is None or isinstance(change.cart, Cart):
+        return change.cart
+    return Cart(_id=cart_id, **dict(change.cart))
+
+
+async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
+    """Replaces the version that was read with the next one, or deletes the cart."""
+    if before is None:
+        if after is not None:
+            await after.insert(session=session)
+        return
+    stored = Cart.find_one(
+        {"_id": before.id, "storeId": before.store_id, "version": before.version}, session=session
+    )
+    if after is None:
+        await stored.delete()
+    else:
+        await stored.replace_one(after)

@@ -1,0 +1,111 @@
+"""Filters for sagas, and the visibility queries that they become."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.console import CliError
+from cli.ops.exit_codes import ExitCode
+from cli.options import parsed_by
+from cli.times import duration
+from models.outcomes import Outcome
+from models.wire import timestamp
+from workflows import ids
+
+
+class RunState(StrEnum):
+    """States of a run that has no outcome."""
+
+    RUNNING = "running"
+    FAILED = "failed"
+    TERMINATED = "terminated"
+
+
+SagaState = Outcome | RunState
+STATES: tuple[SagaState, ...] = (*Outcome, *RunState)
+
+# A committed saga has no `CartOutcome` (see docs/operations.md).
+_QUERIES: dict[str, str] = {
+    Outcome.COMMITTED: f"ExecutionStatus = 'Completed' AND {ids.OUTCOME} IS NULL",
+    RunState.RUNNING: "ExecutionStatus = 'Running'",
+    RunState.FAILED: "ExecutionStatus IN ('Failed', 'TimedOut')",
+    RunState.TERMINATED: "ExecutionStatus = 'Terminated'",
+}
+
+
+def saga_state(text: str) -> SagaState:
+    """The state with this name; raises `ValueError` for any other text."""
+    for state in STATES:
+        if state == text:
+            return state
+    raise ValueError(f"must be one of {', '.join(STATES)}")
+
+
+@dataclass(frozen=True)
+class SagaFilter:
+    """Which sagas; None means any."""
+
+    store: Annotated[str | None, typer.Option(help="Of this store.")] = None
+    user: Annotated[str | None, typer.Option(help="Of this user.")] = None
+    product: Annotated[str | None, typer.Option(help="About this product.")] = None
+    operation: Annotated[
+        str | None, typer.Option(help="AddItem, UpdateQuantity, RemoveItem, ClearCart, ...")
+    ] = None
+    attention: Annotated[bool, typer.Option("--attention", help="That need attention.")] = False
+    older_than: Annotated[
+        timedelta | None,
+        parsed_by(duration, metavar="AGE", help="Started so long ago or longer: 90s, 5m, 2h."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SagaQuery(SagaFilter):
+    """A filter with what only a list needs."""
+
+    outcome: Annotated[
+        str | None,
+        parsed_by(
+            saga_state,
+            metavar="OUTCOME",
+            help=f"{', '.join(STATES[:-1])} or {STATES[-1]}.",
+            autocompletion=lambda: [*STATES],
+        ),
+    ] = None
+    order: Annotated[str | None, typer.Option(help="Caused by this order.")] = None
+    newer_than: Annotated[
+        timedelta | None, parsed_by(duration, metavar="AGE", help="Started within this time.")
+    ] = None
+
+    def query(self, now: datetime) -> str:
+        """The filter in Temporal's query language, as the Web UI takes it too."""
+        parts = [f"{ids.OPERATION} IS NOT NULL"]
+        for name, value in (
+            (ids.STORE_ID, self.store),
+            (ids.USER_ID, self.user),
+            (ids.PRODUCT_ID, self.product),
+            (ids.OPERATION, self.operation),
+            (ids.ORDER_ID, self.order),
+        ):
+            if value is not None:
+                parts.append(f"{name} = {quoted(value)}")
+        if self.outcome is not None:
+            default = f"{ids.OUTCOME} = {quoted(self.outcome)}"
+            parts.append(_QUERIES.get(self.outcome, default))
+        if self.attention:
+            parts.append(f"{ids.ATTENTION} = true")
+        if self.older_than is not None:
+            parts.append(f"StartTime < '{timestamp(now - self.older_than)}'")
+        if self.newer_than is not None:
+            parts.append(f"StartTime > '{timestamp(now - self.newer_than)}'")
+        return " AND ".join(parts)
+
+
+def quoted(value: str) -> str:
+    """A value in a visibility query; raises `CliError` for one that cannot be an id."""
+    if not re.fullmatch(r"[A-Za-z0-9_./-]{1,255}", value):
+        raise CliError(f"{value!r} is no id: 1 to 64 of A-Z a-z 0-9 _ -", exit_code=ExitCode.USAGE)
+    return f"'{value}'"

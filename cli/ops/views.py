@@ -1,0 +1,151 @@
+"""Tables of sagas, relays and effects, and the page of one saga."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.text import Text
+
+from cli.console import styled
+from cli.ops.effects import PendingEffect
+from cli.ops.filters import RunState, SagaState
+from cli.ops.history import HistoryEntry
+from cli.ops.relays import RelayState
+from cli.ops.report import SagaReport
+from cli.ops.sagas import SagaSummary
+from cli.ops.stuck import StuckItem
+from cli.ops.waiting import SagaEnd
+from cli.tables import Column, Table
+from cli.texts import brief
+from cli.times import ago, span, stamp
+from models.outcomes import Outcome
+
+STYLES: dict[SagaState, str] = {
+    Outcome.COMMITTED: "green",
+    Outcome.ABORTED: "yellow",
+    RunState.RUNNING: "cyan",
+    RunState.FAILED: "bold red",
+    RunState.TERMINATED: "bold red",
+}
+
+
+def saga_table(sagas: Iterable[SagaSummary], now: datetime) -> Table:
+    return Table(
+        sagas,
+        (Column("started", spare=2), lambda saga: stamp(saga.started_at)),
+        (Column("took", spare=4), lambda saga: span(saga.seconds(now))),
+        (Column("operation", spare=1), lambda saga: saga.operation),
+        ("store", lambda saga: saga.store_id),
+        ("user", lambda saga: saga.user_id),
+        (Column("product", spare=3), lambda saga: saga.product_id),
+        ("outcome", _state),
+        ("run", lambda saga: saga.run_id),
+    )
+
+
+def _state(saga: SagaSummary) -> Text:
+    attention = ", needs attention" if saga.attention and saga.running else ""
+    return styled(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
+
+
+def end_table(ends: Iterable[SagaEnd]) -> Table:
+    return Table(
+        ends,
+        ("cart", lambda end: end.saga.cart),
+        (Column("operation", spare=2), lambda end: end.saga.operation),
+        ("outcome", lambda end: styled(end.state, STYLES.get(end.state, ""))),
+        (Column("reason", prose=True), lambda end: brief(end.reason or "")),
+        (Column("took", spare=1), lambda end: span(end.seconds)),
+    )
+
+
+def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
+    return Table(
+        relays,
+        ("relay", lambda relay: relay.name),
+        ("pending", lambda relay: "?" if relay.effects is None else str(relay.effects)),
+        ("oldest", lambda relay: ago(relay.oldest, now)),
+        ("state", _relay_state),
+        (Column("details", prose=True), lambda relay: brief(relay.says)),
+    )
+
+
+def _relay_state(relay: RelayState) -> Text:
+    if not relay.running:
+        return styled("not running", "yellow")
+    if relay.attention:
+        return styled("needs attention", "bold red")
+    return styled("running", "green")
+
+
+def effect_table(effects: Iterable[PendingEffect], now: datetime) -> Table:
+    return Table(
+        effects,
+        (Column("since", spare=2), lambda effect: ago(effect.since, now)),
+        ("effect", lambda effect: effect.id),
+        (Column("what", prose=True), lambda effect: f"{effect.kind} {effect.what}"),
+        (Column("store", spare=3), lambda effect: effect.store_id),
+        (Column("user", spare=4), lambda effect: effect.user_id),
+        (Column("relay", spare=1), lambda effect: effect.relay_name),
+    )
+
+
+def step_table(steps: Iterable[HistoryEntry], started: datetime) -> Table:
+    return Table(
+        steps,
+        ("after", lambda step: ago(started, step.at)),
+        ("step", lambda step: step.what),
+        ("took", lambda step: None if step.seconds is None else span(step.seconds)),
+        ("tries", lambda step: None if step.tries is None else str(step.tries)),
+        (Column("note", prose=True), lambda step: brief(step.note)),
+    )
+
+
+def stuck_table(items: Iterable[StuckItem], now: datetime) -> Table:
+    return Table(
+        items,
+        ("since", lambda item: ago(item.since, now)),
+        (Column("what", prose=True), lambda item: styled(item.what, "bold red")),
+        (Column("what to do", prose=True), lambda item: item.advice),
+    )
+
+
+def report_page(report: SagaReport) -> list[Table | Text | str]:
+    """A saga on one page."""
+    saga, record = report.saga, report.record
+    facts = {
+        "cart": saga.cart,
+        "product": saga.product_id,
+        "order": saga.order_id,
+        "started": stamp(saga.started_at),
+        "saga": record.saga_id if record else None,
+        "run": saga.run_id,
+        "record": record.state if record else None,
+        "reason": record.reason if record else None,
+        "details": brief(report.says),
+        "page": saga.url,
+    }
+    return [
+        Text(f"{saga.operation} ", "bold")
+        + _state(saga)
+        + Text(f" after {span(saga.seconds(report.at))}", ""),
+        *(f"  {name:<9}{value}" for name, value in facts.items() if value),
+        step_table(report.steps, saga.started_at),
+        f"Cart: {_cart(report)}",
+        f"Reserved in the inventory: {_units(report.holds)}",
+        *([effect_table(report.effects, report.at)] if report.effects else []),
+        styled("What to do next", "bold"),
+        *(f"  {line}" for line in report.next),
+    ]
+
+
+def _cart(report: SagaReport) -> str:
+    if "mongodb" in report.unknown:
+        return "unknown"
+    cart = report.cart
+    return f"{cart.id}, version {cart.version}, {_units(report.lines)}" if cart else "none"
+
+
+def _units(units: dict[str, int] | None) -> str:
+    if units is None:
+        return "unknown"
+    return ", ".join(f"{count} x {product}" for product, count in units.items()) or "nothing"

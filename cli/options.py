@@ -1,0 +1,85 @@
+"""Options that several commands share, and groups of options."""
+
+import getpass
+import inspect
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+
+def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
+    """An option whose text `parse` reads; its `ValueError` is a usage error."""
+
+    def value(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(parser=value, **option)
+
+
+def store_id(text: str) -> str:
+    """A store's id; raises `ValueError` for a text that cannot be one."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+        raise ValueError("a store's id is 1 to 64 of A-Z a-z 0-9 _ -")
+    return text
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Print it again every 2 seconds, until Ctrl-C.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be done.")]
+Confirm = Annotated[
+    int | None, typer.Option(min=0, help="How many must match; asked for when absent.")
+]
+Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
+By = Annotated[str | None, typer.Option(help="The operator; default: USER@HOST.")]
+StoreName = Annotated[str, parsed_by(store_id, metavar="STORE", help="The store's id.")]
+OnlyStore = Annotated[str | None, parsed_by(store_id, metavar="STORE", help="Only this store.")]
+
+
+def operator(by: str | None) -> str:
+    """The operator in whose name a command acts; a user without a name is its number."""
+    if by:
+        return by
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets a command take dataclasses: each of their fields becomes an option of its own."""
+    signature = inspect.signature(command)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+    options = [
+        parameter for name, parameter in signature.parameters.items() if name not in groups
+    ] + [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+        )
+        for group in groups.values()
+        for field in fields(group)
+    ]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    return run

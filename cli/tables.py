@@ -1,0 +1,118 @@
+"""Tables that fit the terminal without cutting anything."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cli.texts import harmless
+
+NARROWEST = 24
+"""Characters to which a column of prose is narrowed before other columns are left out."""
+_GAP = 2
+
+T = TypeVar("T")
+Cell = Text | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """`prose` is folded at words. A `spare` column is left out where the terminal is too narrow,
+    the one with the highest number first; 0 is never left out."""
+
+    title: str
+    prose: bool = False
+    spare: int = 0
+    right: bool = False
+
+
+class Table:
+    """A row for each item. Where even the columns that are not spare are too wide, a row becomes
+    lines of `title: value`, so that an id can still be copied."""
+
+    def __init__(
+        self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], Cell]]
+    ) -> None:
+        """Each column has its title and the function that takes its cell from an item."""
+        titles = [title for title, _ in columns]
+        self._columns = [Column(one) if isinstance(one, str) else one for one in titles]
+        self._rows = [[cell(item) for _, cell in columns] for item in items]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = [
+            [
+                harmless(cell) if isinstance(cell, Text) else console.render_str(cell or "")
+                for cell in row
+            ]
+            for row in self._rows
+        ]
+        widths = [
+            max(len(column.title), *(_width(row[index]) for row in rows), 0)
+            for index, column in enumerate(self._columns)
+        ]
+        shown = self._fitting(widths, options.max_width)
+        if not shown:
+            yield from self._lines(rows, options.max_width)
+            return
+        yield self._grid(shown, rows)
+        left_out = [
+            column.title for index, column in enumerate(self._columns) if index not in shown
+        ]
+        if left_out:
+            yield Text(f"(not shown at this width: {', '.join(left_out)})", "dim")
+
+    def _fitting(self, widths: list[int], limit: int) -> list[int]:
+        """The columns that fit side by side; none when those that are not spare do not."""
+        shown = [*range(len(widths))]
+        spare = sorted(
+            (index for index in shown if self._columns[index].spare),
+            key=lambda index: self._columns[index].spare,
+        )
+        while True:
+            needed = sum(
+                min(widths[index], NARROWEST) if self._columns[index].prose else widths[index]
+                for index in shown
+            )
+            if needed + _GAP * (len(shown) - 1) <= limit:
+                return shown
+            if not spare:
+                return []
+            shown.remove(spare.pop())
+
+    def _grid(self, shown: list[int], rows: list[list[Text]]) -> Grid:
+        padding = (0, _GAP - 1, 0, 0)
+        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=padding)
+        for index in shown:
+            column = self._columns[index]
+            grid.add_column(
+                column.title,
+                no_wrap=not column.prose,
+                overflow="fold",
+                justify="right" if column.right else "left",
+            )
+        for row in rows:
+            grid.add_row(*(row[index] for index in shown))
+        return grid
+
+    def _lines(self, rows: list[list[Text]], limit: int) -> Iterator[Text]:
+        for row in rows:
+            line = Text()
+            for column, cell in zip(self._columns, row, strict=True):
+                if not cell:
+                    continue
+                pair = Text(f"{column.title}: ") + cell
+                if line and _width(line) + _GAP + _width(pair) > limit:
+                    yield line
+                    line = Text("  ")
+                elif line:
+                    line.append(" " * _GAP)
+                line += pair
+            yield line
+
+
+def _width(cell: Text) -> int:
+    return max((line.cell_len for line in cell.split()), default=0)

@@ -1,0 +1,154 @@
+"""Tokens, requests and stored documents of the benchmarks."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count, islice
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import jwt
+from beanie import PydanticObjectId
+from beanie.odm.utils.dump import get_dict
+from pymongo import AsyncMongoClient
+
+from dev.bench.client import request
+from models.cart import CartContent, CartKey, CartLine
+from models.documents import Cart
+from settings import Settings
+
+STORE = "bench-store"
+PRODUCTS = 128  # shoppers of one product wait for each other; these add different products
+CREATED = 201
+ITEM = {"productTitle": "Wireless Headphones", "productPrice": 79.99, "quantity": 1}
+_STOCK = 1_000_000
+_BATCH = 5_000
+_PLANTED = [f"product-{number}" for number in range(50)]
+_LINES = 3
+Document = dict[str, Any]
+
+
+def new_user() -> str:
+    """A user without a cart."""
+    return f"user-{uuid4().hex[:16]}"
+
+
+def token_of(settings: Settings, user: str, **claims: Any) -> str:
+    """A user's token with additional claims."""
+    claims |= {
+        "sub": user,
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "exp": int(time.time()) + 3600,
+        "name": "Ada Lovelace",
+    }
+    secret = settings.jwt_secret.get_secret_value()
+    return jwt.encode(claims, secret, algorithm=settings.jwt_algorithm.value)
+
+
+def add_request(product: str, *, token: str, path: str = "/api/v1/cart") -> bytes:
+    """A request to add one unit of a product to the cart of the token's user."""
+    body = {"productId": product, **ITEM}
+    return request("POST", f"{path}/{STORE}/store", token=token, body=body)
+
+
+async def set_stock(settings: Settings) -> None:
+    """Stocks enough of every product."""
+    async with httpx.AsyncClient(base_url=settings.inventory) as inventory:
+        for number in range(PRODUCTS + 1):
+            answer = await inventory.put(
+                f"/api/v1/inventories/stock/product-{number}",
+                params={"storeId": STORE},
+                json={"available": _STOCK},
+            )
+            answer.raise_for_status()
+
+
+def new_cart(store: str, user: str, products: Sequence[str]) -> Cart:
+    """A cart with one unit of each product, not stored."""
+    now = datetime.now(UTC)
+    content = CartContent.empty(CartKey(store, user), "USD", now)
+    for product in products:
+        line = CartLine(
+            product_id=product,
+            product_title=str(ITEM["productTitle"]),
+            product_price=Decimal(str(ITEM["productPrice"])),
+            product_quantity=1,
+            reserved_at=now,
+        )
+        content = content.with_line(line, now, 30)
+    return Cart(_id=PydanticObjectId(), **content.model_dump())
+
+
+async def store_carts(
+    store: str, number: int, products: Sequence[Sequence[str]], **fields: Any
+) -> None:
+    """Stores carts of user-0000000 and so on, with these products in turn, a second apart."""
+    stored = islice(_documents(store, products, fields), number)
+    while batch := list(islice(stored, _BATCH)):
+        await Cart.get_pymongo_collection().insert_many(batch, ordered=False)
+
+
+def _documents(
+    store: str, products: Sequence[Sequence[str]], fields: Document
+) -> Iterator[Document]:
+    now = datetime.now(UTC)
+    carts = [get_dict(new_cart(store, "", ids), to_db=True, keep_nulls=True) for ids in products]
+    for number in count():
+        at = now - timedelta(seconds=number)
+        yield carts[number % len(carts)] | {
+            "_id": PydanticObjectId(),
+            "userId": user_of(number),
+            "createdAt": at,
+            "updatedAt": at,
+            **fields,
+        }
+
+
+def user_of(number: int) -> str:
+    return f"user-{number:07}"
+
+
+def planted_products(number: int) -> list[str]:
+    """The products of the nth cart that `plant` stores."""
+    return [_PLANTED[(number + line) % len(_PLANTED)] for line in range(_LINES)]
+
+
+def hold(store: str, user: str, product: str, quantity: int = 1) -> Document:
+    """A reservation as the reference inventory stores it."""
+    saga = f"planted-{user}-{product}-{quantity}"
+    return {
+        "_id": f"{store}/{product}/{saga}",
+        "storeId": store,
+        "productId": product,
+        "userId": user,
+        "sagaId": saga,
+        "at": datetime.now(UTC),
+        "state": "reserved",
+        "reservationId": "planted",
+        "quantity": quantity,
+        "released": 0,
+        "delta": quantity,
+    }
+
+
+async def plant(settings: Settings, store: str, number: int, expires: datetime) -> None:
+    """Stores carts of three lines each, with their reservations."""
+    products = [planted_products(first) for first in range(len(_PLANTED))]
+    await store_carts(store, number, products, expireAt=expires)
+    async with AsyncMongoClient[Document](settings.mongodb.get_secret_value()) as client:
+        inventory = client["inventory"]
+        for begin in range(0, number, _BATCH):
+            holds = [
+                hold(store, user_of(cart), product)
+                for cart in range(begin, min(begin + _BATCH, number))
+                for product in planted_products(cart)
+            ]
+            await inventory["actions"].insert_many(holds, ordered=False)
+        for product in _PLANTED:
+            of_product = {"storeId": store, "productId": product}
+            held = await inventory["actions"].count_documents(of_product)
+            stock = {"_id": f"{store}/{product}", "available": number, "held": held, "sold": 0}
+            await inventory["stock"].insert_one(stock)

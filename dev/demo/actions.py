@@ -1,0 +1,64 @@
+"""What happens in the demo without a request: events of other services, expiry, a repair."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from temporalio.service import RPCError
+
+from adapters.kafka.publisher import EventPublisher, Outgoing
+from cli.console import CliError, reason
+from cli.ops.connections import Connections, open_connections
+from dev.demo.steps import NoAnswer
+from models.documents import Cart
+from models.errors import DependencyUnavailable, EffectRefused
+from models.upkeep.reconcile import ReconcileInput
+from settings import Settings
+from workflows import ids
+
+
+async def publish_event(settings: Settings, topic: str, event: dict[str, Any]) -> None:
+    """Publishes an event as another service does; raises `NoAnswer`."""
+    publisher = EventPublisher(settings)
+    key = str(event.get("cartId") or event["productId"])
+    message = Outgoing(key, topic, key.encode(), orjson.dumps(event), headers=())
+    try:
+        await publisher.warm_up()
+        await publisher.send([message])
+    except (DependencyUnavailable, EffectRefused) as error:
+        raise NoAnswer(f"Kafka: {reason(error)}") from error
+    finally:
+        await publisher.close()
+
+
+async def expire_cart(settings: Settings, store: str, user: str) -> None:
+    """Sets the expiry of a user's cart to now and triggers the expiry schedule."""
+    async with _connections(settings) as desk:
+        await Cart.find_one({"storeId": store, "userId": user}).update(
+            {"$set": {"expireAt": datetime.now(UTC)}}
+        )
+        await desk.temporal.get_schedule_handle(ids.EXPIRY_SCHEDULE).trigger()
+
+
+async def repair(settings: Settings, store: str) -> tuple[list[dict[str, Any]], str]:
+    """Repairs the carts of a store: (findings, the page of the run)."""
+    async with _connections(settings) as desk:
+        run = await desk.gateway.reconcile(ReconcileInput(store_id=store, fix=True))
+        report = await run.result()
+        found = [
+            finding.drift.model_dump(mode="json", include={"kind", "product_id", "detail", "done"})
+            for finding in report.findings
+        ]
+        return found, desk.pages.workflow(run.id, run.first_execution_run_id)
+
+
+@asynccontextmanager
+async def _connections(settings: Settings) -> AsyncIterator[Connections]:
+    """An operator's connections; raises `NoAnswer`."""
+    try:
+        async with open_connections(settings) as desk:
+            yield desk
+    except (CliError, DependencyUnavailable, RPCError) as error:
+        raise NoAnswer(reason(error)) from error

@@ -1,0 +1,202 @@
+"""One run of the demo: its store, connections and tokens, and the steps so far."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+import httpx
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from api.auth.roles import ADMIN
+from cli.console import CliError
+from cli.temporal import DEFAULT_NAMESPACE, RPC_TIMEOUT, TemporalPlace
+from cli.token import TokenError, mint_token
+from dev.demo.steps import KEY, Answer, Call, NoAnswer, Step, send
+from settings import Settings
+from workflows.ids import cart_workflow_id
+from workflows.pages import Pages
+
+INVENTORY = "/api/v1/inventories"
+TIMEOUT_SECONDS = 15.0
+TOKEN_SECONDS = 600
+EFFECT_SECONDS = 20.0  # a consumer that has just started takes seconds to join its group
+POLL_SECONDS = 0.1
+SHOPPER = "shopper"
+ADMIN_USER = "store-admin"
+Action = tuple[str, Awaitable[None]]
+"""What an action is called, and the action."""
+
+
+class DemoStopped(Exception):
+    """The demo cannot continue after a step."""
+
+
+class SagaLinks:
+    """Finds the page in the Temporal Web UI of the run that a request started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._pages = Pages(settings.temporal_ui, DEFAULT_NAMESPACE)
+        self._seen: dict[str, str] = {}
+
+    async def connect(self) -> None:
+        """Connects to Temporal; if it cannot be reached, links lead to the latest run."""
+        try:
+            place = TemporalPlace(self._settings)
+            self._pages = Pages(self._settings.temporal_ui, place.namespace)
+            async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
+                self._client = await place.connect()
+        except (RuntimeError, TimeoutError):
+            self._client = None
+
+    async def new(self, store: str, user: str, answer: Answer) -> list[str]:
+        """The page of the run that led to this answer; empty if there was no run."""
+        workflow_id = cart_workflow_id(store, user)
+        if self._client is None:
+            started = answer.status < httpx.codes.MULTIPLE_CHOICES and not answer.replayed
+            return [self._pages.workflow(workflow_id)] if started else []
+        try:
+            handle = self._client.get_workflow_handle(workflow_id)
+            run_id = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).run_id
+        except RPCError:
+            return []
+        if run_id == self._seen.get(workflow_id):
+            return []
+        self._seen[workflow_id] = run_id
+        return [self._pages.workflow(workflow_id, run_id)]
+
+
+@dataclass
+class DemoSession:
+    """One run of the demo in a store of its own. `on_step` is called after each step."""
+
+    settings: Settings
+    http: httpx.AsyncClient
+    sagas: SagaLinks
+    store: str = field(default_factory=lambda: f"demo-{token_hex(4)}")
+    on_step: Callable[[Step], None] = lambda _: None
+    steps: list[Step] = field(default_factory=list)
+    stopped: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.stopped is None and not any(step.problems for step in self.steps)
+
+    async def run(self, script: Callable[["DemoSession"], Awaitable[None]]) -> None:
+        """Runs the steps until the end, or until one raises `NoAnswer` or `DemoStopped`."""
+        try:
+            await script(self)
+        except NoAnswer as error:
+            self.stopped = f"no answer ({error}); see cart doctor"
+        except DemoStopped as error:
+            self.stopped = str(error)
+
+    async def check(
+        self, title: str, call: Call, status: int, body: Any = None, *, required: str = ""
+    ) -> Answer:
+        """A step of one request. `required` is why the demo stops if the answer is wrong."""
+        step = await self.send(title, call)
+        step.expect(status, body)
+        self.report(step)
+        if step.problems and required:
+            raise DemoStopped(required)
+        return step.answers[0]
+
+    async def send(self, title: str, *calls: Call) -> Step:
+        """Sends concurrent requests and finds the runs that they started."""
+        step = Step(title, "; ".join(dict.fromkeys(map(str, calls))))
+        step.answers = await asyncio.gather(*map(self._send, calls))
+        for call, answer in zip(calls, step.answers, strict=True):
+            if call.user and call.method != "GET":
+                step.sagas += await self.sagas.new(self.store, call.user, answer)
+        return step
+
+    async def check_effect(
+        self, title: str, action: Action, call: Call, status: int, body: Any
+    ) -> None:
+        """A step of an action other than a request: polls until its effect is as expected."""
+        name, act = action
+        await act
+        step = Step(title, f"{name}; {call}")
+        deadline = time.monotonic() + EFFECT_SECONDS
+        while True:
+            step.answers, step.problems = [await self._send(call)], []
+            step.expect(status, body)
+            if not step.problems or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        if call.user:
+            step.sagas = await self.sagas.new(self.store, call.user, step.answers[0])
+        self.report(step)
+
+    def report(self, step: Step) -> None:
+        """Ends a step."""
+        self.steps.append(step)
+        self.on_step(step)
+
+    async def _send(self, call: Call) -> Answer:
+        return await send(self.http, call, self.token(call.user) if call.user else None)
+
+    def token(self, user: str) -> str:
+        """A user's token; raises `TokenError` if this machine cannot sign one."""
+        if user == ADMIN_USER:
+            return mint_token(
+                self.settings, user=user, store=self.store, role=ADMIN, ttl_seconds=TOKEN_SECONDS
+            )
+        return mint_token(self.settings, user=user, name="Demo Shopper", ttl_seconds=TOKEN_SECONDS)
+
+    # Requests
+
+    def cart(
+        self, method: str = "GET", path: str = "/store", user: str | None = SHOPPER, **more: Any
+    ) -> Call:
+        """A request to the cart API below the store."""
+        url = f"{self.settings.api_url}/api/v1/cart/{self.store}{path}"
+        return Call(method, url, user, **more)
+
+    def by_id(
+        self, cart_id: str, method: str = "GET", path: str = "", user: str = SHOPPER, **more: Any
+    ) -> Call:
+        """A request for a cart by its id."""
+        return Call(method, f"{self.settings.api_url}/api/v1/cart/{cart_id}{path}", user, **more)
+
+    def add(
+        self, product: dict[str, Any], quantity: int, *, user: str = SHOPPER, key: str = ""
+    ) -> Call:
+        """A request to add units of a product to a user's cart."""
+        body = {**product, "quantity": quantity}
+        return self.cart("POST", user=user, body=body, headers={KEY: key} if key else {})
+
+    def inventory(self, method: str, path: str, body: Any = None) -> Call:
+        """A request to the inventory about a product of the store."""
+        url = f"{self.settings.inventory}{INVENTORY}/{path}"
+        return Call(method, url, body=body, query={"storeId": self.store})
+
+
+@asynccontextmanager
+async def open_session(settings: Settings) -> AsyncIterator[DemoSession]:
+    """Connects; raises `CliError` if the API does not answer or no token can be signed."""
+    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
+        try:
+            await send(http, Call("GET", f"{settings.api_url}/health/live"))
+        except NoAnswer as error:
+            refused = str(error) == "connection refused"
+            advice = (
+                "start it with make run"
+                if refused
+                else f"{error}; if it runs, see its log in {settings.local_dir}/logs and restart it"
+            )
+            raise CliError(f"the API does not answer at {settings.api_url}: {advice}") from None
+        session = DemoSession(settings, http, SagaLinks(settings))
+        try:
+            session.token(SHOPPER)
+        except TokenError as error:
+            raise CliError(f"the demo cannot sign anybody in: {error}") from None
+        await session.sagas.connect()
+        yield session

@@ -1,0 +1,214 @@
+"""What MongoDB stores, as Beanie documents: carts, and the records of operations."""
+
+import zlib
+from datetime import datetime
+from typing import Literal
+
+from beanie import Document, PydanticObjectId
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from models.cart import CartContent, CartKey
+from models.effects import AnyEffect, EffectKind
+from models.outcomes import (
+    AbortReason,
+    OperationResult,
+    Outcome,
+    Refusal,
+    RefusalCode,
+    StoredAnswer,
+)
+from models.saga import SagaRun
+
+TTL_GRACE_SECONDS = 7 * 24 * 3600
+"""How long after `expireAt` MongoDB itself deletes a cart. The expiry saga normally clears it, and
+releases its stock; the TTL index is only the backstop."""
+
+KEPT_SECONDS = 90 * 24 * 3600
+"""How long an operation's record, and so its idempotency key, is kept. A record with a pending
+effect is kept until the effect is done."""
+
+
+class Cart(CartContent, Document):
+    """A stored cart: one for each user and store."""
+
+    # Repeated, because Beanie's own generator would store snake_case names.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
+
+    id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
+
+    class Settings:
+        name = "carts"
+        indexes = [
+            IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
+            IndexModel([("storeId", ASCENDING)]),
+            # A store's carts by user, in the order in which the inventory lists its reservations.
+            IndexModel([("storeId", ASCENDING), ("userId", ASCENDING)]),
+            IndexModel([("sellerId", ASCENDING)]),
+            IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
+            IndexModel([("createdAt", DESCENDING)]),
+            # The admins' list, and the admins' list of the carts with a product.
+            IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel(
+                [
+                    ("storeId", ASCENDING),
+                    ("cartItems.productId", ASCENDING),
+                    ("createdAt", DESCENDING),
+                    ("_id", DESCENDING),
+                ]
+            ),
+            # A product's carts, of one store or of all, page by page.
+            IndexModel([("cartItems.productId", ASCENDING), ("_id", ASCENDING)]),
+        ]
+
+
+class Store(Document):
+    """A store in which units may be reserved, since the time of its first reservation."""
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+    since: datetime
+
+    class Settings:
+        name = "stores"
+
+
+def shard_key(key: CartKey) -> int:
+    """A stable 32-bit hash of a cart; one relay does all effects of a cart."""
+    return zlib.crc32(f"{key.store_id}/{key.user_id}".encode())
+
+
+class OperationRecord(Document):
+    """The decision on one saga, its answer, and its effects (the outbox).
+
+    The first write of a record decides its saga; a saga has at most one. `committed` records are
+    unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
+    `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
+    cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
+    product came into the cart, or (negative) left it.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]  # `SagaRun.record_id`
+    state: Literal["committed", "rejected", "aborted"]
+    operation: str
+    operation_id: str
+    run_id: str
+    saga_id: str
+    fingerprint: str
+    store_id: str
+    user_id: str
+    cart_id: str | None = None
+    version: int | None = None
+    answer: StoredAnswer | None = None
+    refusal: Refusal | None = None
+    reason: str | None = None
+    moved: dict[str, int] = {}
+    effects: list[AnyEffect] = []
+    pending: bool
+    shard_key: int
+    at: datetime
+
+    @classmethod
+    def of(
+        cls,
+        saga: SagaRun,
+        *,
+        outcome: Outcome,
+        effects: tuple[AnyEffect, ...] = (),
+        **more: object,
+    ) -> "OperationRecord":
+        """The record that decides a saga."""
+        return cls(
+            _id=saga.record_id,
+            state=outcome.status,
+            operation=saga.operation,
+            operation_id=saga.operation_id,
+            run_id=saga.run_id,
+            saga_id=saga.saga_id,
+            fingerprint=saga.fingerprint,
+            store_id=saga.store_id,
+            user_id=saga.user_id,
+            effects=list(effects),
+            pending=bool(effects),
+            shard_key=shard_key(saga.key),
+            at=saga.started_at,
+            **more,
+        )
+
+    @property
+    def key(self) -> CartKey:
+        """Identifies the cart."""
+        return CartKey(self.store_id, self.user_id)
+
+    def pending_of(self, kind: EffectKind) -> list[AnyEffect]:
+        """The effects of a kind that are still to be done, in their order."""
+        return [one for one in self.effects if one.kind == kind and one.done_at is None]
+
+    def result(self) -> OperationResult:
+        """How the record's saga ended."""
+        return OperationResult(
+            outcome=Outcome(self.state),
+            operation=self.operation,
+            operation_id=self.operation_id,
+            record_id=self.id,
+            saga_id=self.saga_id,
+            cart_id=self.cart_id,
+            version=self.version,
+            refusal=self.refusal,
+            reason=AbortReason(self.reason) if self.state == "aborted" and self.reason else None,
+            pending=tuple(kind for kind in EffectKind if self.pending_of(kind)),
+        )
+
+    def result_for(self, saga: SagaRun) -> OperationResult:
+        """How `saga` ends because of this record: its own, or one that committed its operation.
+
+        A record of another saga answers the operation when it is of the same request.
+        """
+        if self.id == saga.record_id:
+            return self.result()
+        return self.repeated(saga.fingerprint)
+
+    def repeated(self, fingerprint: str) -> OperationResult:
+        """How a repeat of this committed operation ends; `fingerprint` is the repeat's request."""
+        if self.fingerprint != fingerprint:
+            refusal = Refusal(code=RefusalCode.IDEMPOTENCY_KEY_REUSED)
+            return self.result().model_copy(
+                update={"outcome": Outcome.REJECTED, "refusal": refusal, "pending": ()}
+            )
+        return self.result().model_copy(update={"outcome": Outcome.REPLAYED, "pending": ()})
+
+    class Settings:
+        name = "operations"
+        indexes = [
+            IndexModel(
+                [("operationId", ASCENDING)],
+                unique=True,
+                name="one_commit_per_operation",
+                partialFilterExpression={"state": "committed"},
+            ),
+            IndexModel([("operationId", ASCENDING), ("at", ASCENDING)], name="by_operation"),
+            IndexModel([("cartId", ASCENDING)], name="by_cart"),
+            IndexModel(
+                [("storeId", ASCENDING), ("userId", ASCENDING), ("at", ASCENDING)],
+                name="pending_by_cart",
+                partialFilterExpression={"pending": True},
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="pending_by_time",
+                partialFilterExpression={"pending": True},
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="done_by_time",
+                partialFilterExpression={"pending": False},
+                expireAfterSeconds=KEPT_SECONDS,
+            ),
+            IndexModel(
+                [("at", ASCENDING)],
+                name="ended_carts_by_time",
+                partialFilterExpression={"operation": "ClearCart"},
+            ),
+        ]

@@ -1,0 +1,42 @@
+"""The operations on a cart, one class each. A new operation is a class here and a workflow."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models.operations.add_item import AddItem
+from models.operations.base import CartChange, CartOperation, ChangeContext
+from models.operations.clear_cart import ClearCart, OrderedLine
+from models.operations.mark_availability import MarkAvailability
+from models.operations.remove_item import RemoveItem
+from models.operations.repair_cart import RepairCart
+from models.operations.update_quantity import UpdateQuantity
+
+AnyOperation = Annotated[
+    AddItem | UpdateQuantity | RemoveItem | ClearCart | MarkAvailability | RepairCart,
+    Field(discriminator="kind"),
+]
+
+OPERATIONS: tuple[type[CartOperation], ...] = (
+    AddItem,
+    UpdateQuantity,
+    RemoveItem,
+    ClearCart,
+    MarkAvailability,
+    RepairCart,
+)
+
+__all__ = [
+    "OPERATIONS",
+    "AddItem",
+    "AnyOperation",
+    "CartChange",
+    "CartOperation",
+    "ChangeContext",
+    "ClearCart",
+    "MarkAvailability",
+    "OrderedLine",
+    "RemoveItem",
+    "RepairCart",
+    "UpdateQuantity",
+]

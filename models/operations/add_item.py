@@ -1,0 +1,82 @@
+"""Add an item."""
+
+from decimal import Decimal
+from http import HTTPStatus
+from typing import ClassVar, Literal
+
+from models.cart import CartContent, CartFacts, CartLine
+from models.events import CART_ITEM_ADDED, CartItemAdded
+from models.limits import room_for
+from models.money import cents
+from models.operations.base import CartChange, CartOperation, ChangeContext
+from models.outcomes import Refusal
+
+
+class AddItem(CartOperation):
+    """Add `quantity` units of a product to the cart, which is created when there is none.
+
+    Units of a product that is in the cart already add up; the line takes title, image, description,
+    price and seller of the latest request.
+    """
+
+    name: ClassVar[str] = "AddItem"
+
+    kind: Literal["add_item"] = "add_item"
+    product_id: str
+    product_title: str
+    product_images: tuple[str, ...] = ()
+    product_price: Decimal
+    product_description: str | None = None
+    seller_id: str | None = None
+    quantity: int
+    email: str | None = None
+    full_name: str | None = None
+
+    @property
+    def summary(self) -> str:
+        return f"Add {self.quantity} x {self.product_id}"
+
+    @property
+    def subject(self) -> str:
+        return self.product_id
+
+    def check(self, cart: CartFacts) -> Refusal | None:
+        """The line and the cart must stay within their limits."""
+        units = cart.line_quantity + self.quantity
+        return super().check(cart) or room_for(
+            self.policy, cart, units=units, price=self.product_price
+        )
+
+    def units_to_reserve(self, cart: CartFacts) -> int:
+        return self.quantity
+
+    def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
+        now = context.now
+        before = cart or CartContent.empty(self.key, self.policy.currency, now)
+        held = before.line(self.product_id)
+        line = CartLine(
+            product_id=self.product_id,
+            product_title=self.product_title,
+            product_image=list(self.product_images),
+            product_price=cents(self.product_price),
+            product_quantity=self.quantity + (held.product_quantity if held else 0),
+            product_description=self.product_description,
+            seller_id=self.seller_id,
+            reserved_at=now,
+        )
+        owner = {"full_name": self.full_name, "email": self.email}
+        known = {name: value for name, value in owner.items() if value is not None}
+        after = before.with_line(line, now, self.policy.expiry_days, **known)
+        event = context.event(
+            CART_ITEM_ADDED,
+            CartItemAdded,
+            after.version,
+            after.currency,
+            product_id=self.product_id,
+            quantity=self.quantity,
+            line_quantity=line.product_quantity,
+            product_price=line.product_price,
+            total_price=after.total_price,
+        )
+        moved = {self.product_id: self.quantity}
+        return context.changed(after, HTTPStatus.CREATED, event, moved)

@@ -1,0 +1,239 @@
+"""What all operations on a cart have in common.
+
+An operation is the input of its workflow, and knows what it does to a cart: what it requires, what
+it must reserve, and its change with the events and releases that follow. It is pure: it reads and
+writes nothing.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from models.cart import CartContent, CartFacts, CartKey, cart_json, matches
+from models.effects import AnyEffect, EventEffect, ReleaseEffect
+from models.events import CartEvent, event_effect, event_id
+from models.limits import Policy
+from models.message import Message
+from models.outcomes import Refusal, RefusalCode, Refused
+from models.saga import ReplyTo, SagaRun
+from models.wire import to_json
+
+
+@dataclass(frozen=True)
+class CartChange:
+    """What an operation does to a cart.
+
+    `cart` is the next version, or None when the cart is deleted. `version` counts on in both cases.
+    `effects` are in the order in which they must happen. `body` is the answer's JSON text. `moved`
+    is how many units of each product came in, or (negative) left. `reason` is set by operations
+    that have several reasons.
+    """
+
+    cart: CartContent | None
+    version: int
+    status: HTTPStatus
+    body: bytes
+    effects: tuple[AnyEffect, ...] = ()
+    moved: Mapping[str, int] | None = None
+    reason: str | None = None
+
+
+class CartOperation(Message):
+    """One operation on one cart.
+
+    `operation_id` identifies the client's intention (user, store and idempotency key), `attempt_id`
+    this one try to start it. `fingerprint` is the hash of the request, to detect a key that is used
+    again for another request. `reply_channel` is the Redis channel on which the caller listens.
+    `if_match` are the entity tags of which the cart must have one (`models.cart.etag`).
+    """
+
+    name: ClassVar[str]
+    """The operation's name, which is also its workflow's."""
+
+    store_id: str
+    user_id: str
+    operation_id: str
+    attempt_id: str
+    fingerprint: str
+    reply_channel: str | None = None
+    if_match: tuple[str, ...] | None = None
+    policy: Policy = Policy()
+
+    @property
+    def key(self) -> CartKey:
+        """Identifies the cart."""
+        return CartKey(self.store_id, self.user_id)
+
+    @property
+    def reply_to(self) -> ReplyTo | None:
+        """Where the caller waits for the reply; None when it asks Temporal instead."""
+        if self.reply_channel is None:
+            return None
+        return ReplyTo(channel=self.reply_channel, attempt_id=self.attempt_id)
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """The operation in a few words, for the Web UI."""
+
+    @property
+    def subject(self) -> str | None:
+        """The product that the operation is about; None when it is about the whole cart."""
+        return None
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """The products whose cached stock the operation makes stale."""
+        return () if self.subject is None else (self.subject,)
+
+    @property
+    def references(self) -> Mapping[str, str | None]:
+        """What the operation was requested with, to be found by: `cart`, `order`, `event`."""
+        return {}
+
+    def check(self, cart: CartFacts) -> Refusal | None:
+        """Why the cart, as it is, does not allow the operation; None when it does."""
+        if self.if_match is None or matches(self.if_match, cart.cart_id, cart.version):
+            return None
+        return Refusal(code=RefusalCode.PRECONDITION_FAILED)
+
+    def units_to_reserve(self, cart: CartFacts) -> int:
+        """How many units of the subject the saga must reserve before it changes this cart."""
+        return 0
+
+    def is_current(self, expected: CartFacts, stored: CartFacts) -> bool:
+        """Whether what the saga has decided on (`expected`) still holds for the stored cart."""
+        return (expected.cart_id, expected.version) == (stored.cart_id, stored.version)
+
+    @abstractmethod
+    def apply(self, cart: CartContent | None, context: "ChangeContext") -> CartChange | None:
+        """The change, once `check` has allowed it; None when the cart needs none."""
+
+
+@dataclass(frozen=True)
+class ChangeContext:
+    """What a change needs to know of its saga: the ids and the time of all that it writes."""
+
+    saga: SagaRun
+    cart_id: str
+    publish: bool
+    traceparent: str | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time of the change."""
+        return self.saga.started_at
+
+    def event(
+        self,
+        topic: str,
+        event: type[CartEvent],
+        version: int,
+        currency: str,
+        *,
+        position: int = 0,
+        **fields: Any,
+    ) -> tuple[EventEffect, ...]:
+        """The event to publish, the `position`-th of its change; () when publishing is off."""
+        if not self.publish:
+            return ()
+        message = event(
+            event_id=event_id(self.saga.record_id, position),
+            cart_id=self.cart_id,
+            user_id=self.saga.user_id,
+            store_id=self.saga.store_id,
+            saga_id=self.saga.saga_id,
+            version=version,
+            currency=currency,
+            timestamp=self.now,
+            **fields,
+        )
+        return (event_effect(topic, message, self.traceparent),)
+
+    def releases(
+        self, units: Mapping[str, int], reason: str, order_id: str | None = None
+    ) -> tuple[ReleaseEffect, ...]:
+        """Releases of a committed change, also when reservation is off by now: the units may have
+        been reserved before."""
+        return releases_of(self.saga, units, reason, order_id)
+
+    def changed(
+        self,
+        cart: CartContent,
+        status: HTTPStatus,
+        effects: tuple[AnyEffect, ...] = (),
+        moved: Mapping[str, int] | None = None,
+    ) -> CartChange:
+        """A change that is answered with the cart."""
+        body = cart_json(self.cart_id, cart)
+        return CartChange(cart, cart.version, status, body, effects, moved)
+
+    def confirmed(
+        self,
+        cart: CartContent | None,
+        version: int,
+        message: str,
+        effects: tuple[AnyEffect, ...] = (),
+        moved: Mapping[str, int] | None = None,
+        *,
+        reason: str | None = None,
+        **fields: Any,
+    ) -> CartChange:
+        """A change that is answered with a message."""
+        body = to_json({"message": message, **fields})
+        return CartChange(cart, version, HTTPStatus.OK, body, effects, moved, reason)
+
+
+def releases_of(
+    saga: SagaRun, units: Mapping[str, int], reason: str, order_id: str | None = None
+) -> tuple[ReleaseEffect, ...]:
+    """The releases of a saga's record: product id -> units."""
+    return tuple(
+        ReleaseEffect(
+            id=f"{saga.record_id}/release/{position}",
+            product_id=product_id,
+            quantity=quantity,
+            saga_id=saga.saga_id,
+            reason=reason,
+            order_id=order_id,
+        )
+        for position, (product_id, quantity) in enumerate(units.items())
+    )
+
+
+def require_cart(cart: CartFacts, cart_id: str | None) -> Refusal | None:
+    """The user must have a cart, with this id (None: any)."""
+    if cart.version == 0 or cart_id not in {None, cart.cart_id}:
+        return Refusal(code=RefusalCode.CART_NOT_FOUND)
+    return None
+
+
+class LineOperation(CartOperation):
+    """An operation on the line of a product in the cart `cart_id`."""
+
+    cart_id: str
+    product_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.product_id
+
+    @property
+    def references(self) -> Mapping[str, str | None]:
+        return {"cart": self.cart_id}
+
+    def check(self, cart: CartFacts) -> Refusal | None:
+        """The cart must have the product."""
+        if refusal := super().check(cart) or require_cart(cart, self.cart_id):
+            return refusal
+        return None if cart.line_quantity else Refusal(code=RefusalCode.ITEM_NOT_FOUND)
+
+
+def stored(cart: CartContent | None) -> CartContent:
+    """The cart of an operation whose `check` requires one."""
+    if cart is None:
+        raise Refused(Refusal(code=RefusalCode.CART_NOT_FOUND))
+    return cart

@@ -1,0 +1,45 @@
+"""Remove an item."""
+
+from typing import ClassVar, Literal
+
+from models.cart import CartContent
+from models.events import CART_ITEM_REMOVED, CartItemRemoved
+from models.operations.base import (
+    CartChange,
+    ChangeContext,
+    LineOperation,
+    stored,
+)
+
+
+class RemoveItem(LineOperation):
+    """Remove a product from the cart `cart_id`, and release its units."""
+
+    name: ClassVar[str] = "RemoveItem"
+
+    kind: Literal["remove_item"] = "remove_item"
+
+    @property
+    def summary(self) -> str:
+        return f"Remove {self.product_id}"
+
+    def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
+        before = stored(cart)
+        units = {self.product_id: before.units[self.product_id]}
+        after = before.without_units(units, context.now, self.policy.expiry_days)
+        event = context.event(
+            CART_ITEM_REMOVED,
+            CartItemRemoved,
+            after.version,
+            after.currency,
+            product_id=self.product_id,
+            quantity=units[self.product_id],
+            total_price=after.total_price,
+        )
+        return context.confirmed(
+            after,
+            after.version,
+            "Item removed from cart",
+            (*context.releases(units, "item_removed"), *event),
+            {product: -quantity for product, quantity in units.items()},
+        )

@@ -1,0 +1,131 @@
+"""How an operation ends: its outcome, and why it was refused or aborted."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel
+
+from models.drift import Drift
+from models.effects import EffectKind
+from models.message import Message
+
+Status = Literal["committed", "rejected", "aborted"]
+"""An outcome as the operation's URL reports it."""
+
+
+class Outcome(StrEnum):
+    """How an operation ended. Only `committed` changed the cart."""
+
+    COMMITTED = "committed"
+    REPLAYED = "replayed"
+    """An earlier run committed the same operation; its answer is given again."""
+    UNCHANGED = "unchanged"
+    """The cart already was as requested."""
+    REJECTED = "rejected"
+    """A business rule refused it (`Refusal`)."""
+    ABORTED = "aborted"
+    """It was undone for a passing reason (`AbortReason`); the same key may try again."""
+
+    @property
+    def status(self) -> Status:
+        """The outcome as the operation's URL reports it."""
+        match self:
+            case Outcome.REJECTED:
+                return "rejected"
+            case Outcome.ABORTED:
+                return "aborted"
+            case _:
+                return "committed"
+
+
+class RefusalCode(StrEnum):
+    """The business rules that can refuse an operation."""
+
+    INSUFFICIENT_STOCK = "insufficient_stock"
+    QUANTITY_LIMIT = "quantity_limit"
+    LINE_LIMIT = "line_limit"
+    UNIT_LIMIT = "unit_limit"
+    VALUE_LIMIT = "value_limit"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    CART_NOT_FOUND = "cart_not_found"
+    ITEM_NOT_FOUND = "item_not_found"
+    PRECONDITION_FAILED = "precondition_failed"
+
+
+class AbortReason(StrEnum):
+    """Why an operation was undone."""
+
+    DEADLINE = "deadline"
+    OPERATOR = "operator"
+    CANCELLED = "cancelled"
+    REPLAYED = "replayed"
+    """An earlier saga had committed the same operation."""
+    CONFLICT = "conflict"
+    """The cart was changed by something other than its sagas."""
+    MONGODB_UNAVAILABLE = "mongodb_unavailable"
+    INVENTORY_UNAVAILABLE = "inventory_unavailable"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    RESET = "reset"
+    """An operator reset its run, which had not committed."""
+    TERMINATED = "terminated"
+    """Its run was ended from outside, without an undo."""
+    UNEXPECTED = "unexpected"
+    """A defect; the run fails once it is undone."""
+
+
+class Refusal(Message):
+    """Why a business rule refused an operation.
+
+    The numbers belong to the code: units, lines or, for `value_limit`, an amount in the cart's
+    currency.
+    """
+
+    code: RefusalCode
+    available: int | None = None
+    current: int | None = None
+    limit: int | None = None
+
+
+class Refused(Exception):
+    """A business rule refuses the operation."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class StoredAnswer(BaseModel):
+    """The client's answer: HTTP status and the exact JSON text of the body."""
+
+    status: int
+    body: str
+
+
+class OperationResult(Message):
+    """How an operation ended.
+
+    `record_id` identifies the record that holds the answer (another saga's when `replayed`).
+    `cart_id` and `version` are those of the committed cart. `pending` lists the kinds of effects
+    still to be done. `drifts` is a repair's report. `answer` travels only on the reply channel,
+    never through Temporal.
+    """
+
+    outcome: Outcome
+    operation: str
+    operation_id: str
+    record_id: str
+    saga_id: str
+    cart_id: str | None = None
+    version: int | None = None
+    refusal: Refusal | None = None
+    reason: AbortReason | None = None
+    pending: tuple[EffectKind, ...] = ()
+    drifts: tuple[Drift, ...] | None = None
+    answer: StoredAnswer | None = None
+
+    @property
+    def why(self) -> str | None:
+        """The refusal's code or the abort's reason, as plain text."""
+        if self.refusal is not None:
+            return self.refusal.code.value
+        return self.reason.value if self.reason is not None else None

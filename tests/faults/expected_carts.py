@@ -1,0 +1,127 @@
+"""The carts that the committed requests lead to; everything stored must agree with them.
+
+A user can have several carts one after the other: after a clear the next cart has a new id and
+begins at version 1.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.faults.cart_requests import UPDATES, CartAction, CartRequest
+
+Lines = dict[str, int]
+"""Product -> units."""
+
+
+@dataclass(frozen=True)
+class CommittedChange:
+    """A committed record with its request, and the cart's lines before and after."""
+
+    record: dict[str, Any]
+    request: CartRequest
+    before: Lines
+    after: Lines
+
+    @property
+    def cart_id(self) -> str:
+        return str(self.record["cartId"])
+
+    @property
+    def version(self) -> int:
+        return int(self.record["version"])
+
+    @property
+    def removed(self) -> Lines:
+        """The units that the change took out of the cart."""
+        return _less(self.before, self.after)
+
+    @property
+    def clears_cart(self) -> bool:
+        """Whether the cart is deleted: by a clear, or an order of all that was in it."""
+        action = self.request.action
+        return action is CartAction.CLEAR or (action is CartAction.ORDER and not self.after)
+
+
+@dataclass
+class ExpectedCart:
+    """One cart from its first version to its last one."""
+
+    user_id: str
+    cart_id: str
+    changes: list[CommittedChange] = field(default_factory=list)
+
+    @property
+    def began(self) -> datetime:
+        began: datetime = self.changes[0].record["at"]
+        return began
+
+    @property
+    def versions(self) -> list[int]:
+        return [change.version for change in self.changes]
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether the last change cleared it."""
+        return self.changes[-1].clears_cart
+
+    @property
+    def lines(self) -> Lines:
+        """Its lines after the last change."""
+        return self.changes[-1].after
+
+
+def expected_carts_of(
+    changes: Iterable[tuple[dict[str, Any], CartRequest]],
+) -> dict[str, list[ExpectedCart]]:
+    """User -> its carts in the order of time, from committed records and their requests."""
+    found: dict[tuple[str, str], ExpectedCart] = {}
+    for record, request in sorted(changes, key=lambda change: int(change[0]["version"])):
+        user_id, cart_id = record["userId"], str(record["cartId"])
+        expected = found.setdefault((user_id, cart_id), ExpectedCart(user_id, cart_id))
+        before = expected.lines if expected.changes else {}
+        expected.changes.append(
+            CommittedChange(record, request, before, _after(expected, before, request))
+        )
+    users: dict[str, list[ExpectedCart]] = defaultdict(list)
+    for expected in sorted(found.values(), key=lambda expected: expected.began):
+        users[expected.user_id].append(expected)
+    return users
+
+
+def _after(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lines:
+    product_id, units = request.product_id, request.quantity
+    if request.action is CartAction.CLEAR:
+        return {}
+    if request.action is CartAction.STOCK_NEWS:
+        return before
+    if request.action is CartAction.ORDER:
+        return _less(before, _ordered(expected, before, request))
+    if request.action is CartAction.ADD:
+        return before | {product_id: before.get(product_id, 0) + units}
+    if request.action in UPDATES:
+        return before | {product_id: units}
+    return {name: units for name, units in before.items() if name != product_id}
+
+
+def _ordered(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lines:
+    """The units that an order takes.
+
+    For an order of a version: only orders have taken units out of the cart since that version.
+    """
+    assert request.order is not None
+    if not request.order.whole:
+        return {request.product_id: request.quantity}
+    if request.order.cart_version is None:
+        return before
+    [observed] = [
+        change for change in expected.changes if change.version == request.order.cart_version
+    ]
+    return observed.after
+
+
+def _less(before: Lines, removed: Lines) -> Lines:
+    left = {name: units - removed.get(name, 0) for name, units in before.items()}
+    return {name: units for name, units in left.items() if units > 0}

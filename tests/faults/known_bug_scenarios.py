@@ -1,0 +1,234 @@
+"""For each known bug (`known_bugs`) the shortest scenario that shows it.
+
+A correct build has no violation in the same scenario.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+from temporalio.client import WorkflowExecutionStatus
+
+from api.schemas import AddItemBody
+from models.operations import AddItem
+from tests.faults.cart_requests import PRICES, CartAction, CartRequest, RetryHabit
+from tests.faults.known_bugs import KnownBug
+from tests.faults.proxy import Mode
+from tests.faults.rig import FaultRig
+from tests.faults.shoppers import Ledger, perform, prepare
+from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger, error
+from tests.support.resets import reset_to_first_task
+from tests.support.waiting import eventually
+from workflows.add_item import AddItemWorkflow
+from workflows.gateway import fingerprint, policy_of
+
+FOR_EVER = 1000
+SECONDS = 30.0
+TASK_TIMEOUT = timedelta(seconds=1)
+"""The timeout of a workflow task: a deadline takes effect only between two of its heartbeats."""
+
+
+@dataclass
+class BugScenario:
+    """One shopper of one store; the scenarios of a correct and a buggy build run together."""
+
+    rig: FaultRig
+    ledger: Ledger
+    user_id: str
+    together: asyncio.Barrier  # both scenarios wait here before they break what they share
+
+    def new_request(
+        self, action: CartAction = CartAction.ADD, habit: RetryHabit = RetryHabit.RETRIES
+    ) -> CartRequest:
+        number = len(self.ledger.requests)
+        return CartRequest(number, self.user_id, "lamp", 2, f"key-{number}", habit, action)
+
+    async def perform(
+        self, action: CartAction = CartAction.ADD, habit: RetryHabit = RetryHabit.RETRIES
+    ) -> CartRequest:
+        request = self.new_request(action, habit)
+        await prepare(self.ledger, request)
+        await perform(self.ledger, request)
+        return request
+
+    async def carry_out(self, workflow_id: str, *, deadline_seconds: float = 30) -> None:
+        """Starts a saga without the API, and waits for its end."""
+        request = self.new_request()
+        self.ledger.requests.append(request)
+        price = Decimal(PRICES[request.product_id])
+        body = AddItemBody.model_validate(request.body() | {"productPrice": price})
+        asked = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
+        policy = policy_of(self.rig.settings)
+        await self.rig.temporal.execute_workflow(
+            AddItemWorkflow.run,
+            AddItem(
+                store_id=self.ledger.store_id,
+                user_id=request.user_id,
+                operation_id=self.ledger.operation_id(request),
+                attempt_id=uuid4().hex,
+                fingerprint=fingerprint(AddItem.name, asked),
+                policy=policy.model_copy(update={"deadline_seconds": deadline_seconds}),
+                product_id=body.product_id,
+                product_title=body.product_title,
+                product_price=body.product_price,
+                quantity=body.quantity,
+            ),
+            id=workflow_id,
+            task_queue=self.rig.settings.temporal_task_queue,
+            task_timeout=TASK_TIMEOUT,
+        )
+
+    async def ended_run(self, workflow_id: str) -> str:
+        """Waits until the latest run has ended; its id."""
+
+        async def ended() -> str:
+            run = await self.rig.temporal.get_workflow_handle(workflow_id).describe()
+            assert run.status is not WorkflowExecutionStatus.RUNNING
+            return run.run_id
+
+        return await eventually(ended, timeout=SECONDS)
+
+    def arm(
+        self,
+        call_point: CallPoint,
+        fire: Callable[[Trigger], Awaitable[Instruction]],
+        times: int = 1,
+    ) -> Trigger:
+        workflow_id = self.ledger.workflow_id(self.user_id)
+        return self.rig.triggers.arm(Trigger(workflow_id, call_point, fire, times))
+
+
+async def the_worker_dies_when_it_has_reserved(scenario: BugScenario) -> None:
+    """All steps run again in another process, and must generate the same ids."""
+
+    async def die(_: Trigger) -> Instruction:
+        await scenario.together.wait()
+        return DIE
+
+    scenario.arm(CallPoint("reserve", "after"), die)
+    await scenario.perform()
+
+
+async def the_reserves_answer_is_lost(scenario: BugScenario) -> None:
+    """The step fails although it was done, and must be undone."""
+    scenario.arm(CallPoint("reserve", "after"), _always(error("inventory")), times=FOR_EVER)
+    await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
+
+
+async def the_pivots_answer_is_lost_until_the_deadline(scenario: BugScenario) -> None:
+    """The saga stops waiting for a pivot that has committed, and must check before it undoes."""
+    trigger = scenario.arm(CallPoint("persist", "after"), _always(error("mongodb")), times=FOR_EVER)
+    await scenario.carry_out(scenario.ledger.workflow_id(scenario.user_id), deadline_seconds=0.5)
+    scenario.rig.triggers.disarm(trigger)
+
+
+async def a_second_saga_overtakes(scenario: BugScenario) -> None:
+    """Another saga changes the cart that the pivot has just read."""
+    await scenario.perform()
+
+    async def overtake(_: Trigger) -> Instruction:
+        # The service never does this: all sagas of a cart share one workflow id.
+        await scenario.carry_out(scenario.ledger.workflow_id(scenario.user_id) + "/beside")
+        return CONTINUE
+
+    scenario.arm(CallPoint("pivot", "before"), overtake)
+    await scenario.perform()
+
+
+async def the_event_cannot_be_published_at_once(scenario: BugScenario) -> None:
+    """Only the record shows that the event is not published."""
+    scenario.arm(CallPoint("publish", "before"), _always(error("kafka")))
+    await scenario.perform()
+
+
+async def a_removal_never_reaches_its_pivot(scenario: BugScenario) -> None:
+    """The removal ends undone; its line stays in the cart, so its units stay held."""
+    await scenario.perform()
+    # For longer than the deadline of a saga.
+    scenario.arm(CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER)
+    await scenario.perform(CartAction.REMOVE, RetryHabit.NEVER_RETRIES)
+
+
+async def a_line_is_increased(scenario: BugScenario) -> None:
+    """Some of the line's units are held already."""
+    await scenario.perform()
+    await scenario.perform(CartAction.INCREASE)
+
+
+async def the_cache_misses_a_change(scenario: BugScenario) -> None:
+    """Redis keeps the version before a change that the worker could not write."""
+    await scenario.perform()
+    await scenario.together.wait()
+    async with scenario.rig.links["worker-redis"].broken(Mode.CUT):
+        await scenario.perform()
+        await scenario.together.wait()
+
+
+async def a_completed_add_is_reset(scenario: BugScenario) -> None:
+    """All steps of a committed saga run again."""
+    await scenario.perform()
+    workflow_id = scenario.ledger.workflow_id(scenario.user_id)
+    run_id = await scenario.ended_run(workflow_id)
+    await reset_to_first_task(scenario.rig.temporal, workflow_id, run_id)
+    await scenario.ended_run(workflow_id)
+
+
+async def there_are_units_again_after_a_refusal(scenario: BugScenario) -> None:
+    """The worker dies after it has replied that there are too few units."""
+    ledger = scenario.ledger
+    await ledger.stock_up({"lamp": 1})
+
+    async def restock_and_die(_: Trigger) -> Instruction:
+        await ledger.stock_up({"lamp": 9})
+        await scenario.together.wait()
+        return DIE
+
+    replied = scenario.arm(CallPoint("announce", "after"), restock_and_die)
+    async with asyncio.timeout(SECONDS):
+        while not replied.fired.is_set():
+            # Until a reply goes through Redis, which an earlier scenario has had down.
+            await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(3):
+                    await replied.fired.wait()
+    await scenario.ended_run(ledger.workflow_id(scenario.user_id))
+
+
+async def the_first_run_in_a_store_is_terminated(scenario: BugScenario) -> None:
+    """Only the inventory, and the run in Temporal, know of the reservation."""
+
+    async def terminate_and_die(trigger: Trigger) -> Instruction:
+        temporal = scenario.rig.temporal
+        run = temporal.get_workflow_handle(trigger.workflow_id, run_id=trigger.run_id)
+        await run.terminate("a test")
+        await scenario.together.wait()
+        return DIE
+
+    scenario.arm(CallPoint("reserve", "after"), terminate_and_die)
+    await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
+
+
+SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
+    KnownBug.CLOCK: the_worker_dies_when_it_has_reserved,
+    KnownBug.LATE_UNDO: the_reserves_answer_is_lost,
+    KnownBug.NO_SETTLING: the_pivots_answer_is_lost_until_the_deadline,
+    KnownBug.NO_COMPARE: a_second_saga_overtakes,
+    KnownBug.NO_EFFECTS: the_event_cannot_be_published_at_once,
+    KnownBug.EARLY_RELEASE: a_removal_never_reaches_its_pivot,
+    KnownBug.WHOLE_QUANTITY: a_line_is_increased,
+    KnownBug.TRUSTS_REDIS: the_cache_misses_a_change,
+    KnownBug.RECORD_OF_RUN: a_completed_add_is_reset,
+    KnownBug.UNRECORDED_REFUSAL: there_are_units_again_after_a_refusal,
+    KnownBug.FORGOTTEN: the_first_run_in_a_store_is_terminated,
+}
+
+
+def _always(reply: Instruction) -> Callable[[Trigger], Awaitable[Instruction]]:
+    async def fire(_: Trigger) -> Instruction:
+        return reply
+
+    return fire

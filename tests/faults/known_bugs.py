@@ -1,0 +1,251 @@
+"""Builds with one known bug each, to show that the invariants detect it. For tests only.
+
+A bug applies to the carts of users whose name begins with `bad-{bug}-`. The same processes serve
+all other carts correctly, so that a run can compare both.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+from temporalio import activity
+
+from adapters.mongo import operations as operation_store
+from adapters.mongo.operations import Decision
+from adapters.mongo.stores import StoreRegistry
+from models.cart import CartKey
+from models.documents import OperationRecord
+from models.effects import ReleaseEffect
+from models.operations import RemoveItem, UpdateQuantity
+from models.outcomes import OperationResult, Outcome, RefusalCode
+from models.saga import SagaRun
+from models.steps import PersistCart, ReserveInventory, SettleOperation
+from workflows import ids
+
+
+class KnownBug(StrEnum):
+    """The bugs."""
+
+    CLOCK = "clock"  # ids come from the clock instead of the run
+    LATE_UNDO = "lateundo"  # an undo is registered after the step it undoes
+    NO_SETTLING = "nosettling"  # an undo does not check first whether the pivot has committed
+    NO_COMPARE = "nocompare"  # the cart is read outside the transaction that replaces it
+    NO_EFFECTS = "noeffects"  # the record lacks the pending effects
+    EARLY_RELEASE = "earlyrelease"  # units are released before the pivot
+    WHOLE_QUANTITY = "wholequantity"  # an update reserves all units, not the difference
+    TRUSTS_REDIS = "trustsredis"  # a read shows the latest version in Redis (`api_under_test`)
+    RECORD_OF_RUN = "recordofrun"  # a run that is reset is another saga
+    UNRECORDED_REFUSAL = "unrecordedrefusal"  # a refusal for too few units is not recorded
+    FORGOTTEN = "forgotten"  # what a terminated run has reserved is not looked for
+
+
+def buggy_user(bug: KnownBug, rest: str) -> str:
+    """A user whose carts are served with a bug."""
+    return f"bad-{bug}-{rest}"
+
+
+def with_known_bugs(adapters: dict[str, Any]) -> None:
+    """Puts the bugs of the adapters into them, each for its own users."""
+    _ids_from_the_clock()
+    _record_of_the_run()
+    _no_compare_and_set()
+    _forgotten_runs(adapters["gateway"])
+
+
+def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
+    """The same for the bugs of the saga; they wrap the hooked adapters, and see injected errors."""
+    _undo_after_the_step(adapters["inventory"], adapters["operations"])
+    _release_before_the_pivot(adapters["inventory"], adapters["operations"], adapters["carts"])
+    _whole_quantity(adapters["inventory"], adapters["carts"])
+    _no_settling(adapters["operations"])
+    _unrecorded_refusals(adapters["operations"])
+    _no_effects(adapters["operations"])
+
+
+def _has(bug: KnownBug) -> bool:
+    """Whether the running activity is for a cart with that bug."""
+    return activity.in_activity() and f"/bad-{bug}-" in (activity.info().workflow_id or "")
+
+
+def _ids_from_the_clock() -> None:
+    good: Callable[..., str] = ids.saga_id
+
+    def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
+        if user_id.startswith(buggy_user(KnownBug.CLOCK, "")):
+            started_at = datetime.fromtimestamp(time.time(), UTC)
+        return good(started_at, user_id, subject)
+
+    ids.saga_id = saga_id
+
+
+def _record_of_the_run() -> None:
+    good: Callable[..., SagaRun] = ids.saga_run
+
+    def saga_run(*, run_id: str, user_id: str, **saga: Any) -> SagaRun:
+        run = good(run_id=run_id, user_id=user_id, **saga)
+        if not user_id.startswith(buggy_user(KnownBug.RECORD_OF_RUN, "")):
+            return run
+        return run.model_copy(update={"record_id": run_id})
+
+    ids.saga_run = saga_run
+
+
+def _undo_after_the_step(inventory: Any, operations: Any) -> None:
+    """An undo that is registered after its step is missing if the step fails."""
+    reserve, settle = inventory.reserve, operations.settle
+    failed: set[str] = set()
+
+    async def noting_failures(hold: ReserveInventory) -> Any:
+        try:
+            return await reserve(hold)
+        except Exception:
+            failed.add(hold.saga_id)
+            raise
+
+    async def without_the_failed(request: SettleOperation) -> OperationResult:
+        if _has(KnownBug.LATE_UNDO):
+            known = tuple(one for one in request.reserved or () if one.saga_id not in failed)
+            request = request.model_copy(update={"reserved": known})
+        result: OperationResult = await settle(request)
+        return result
+
+    inventory.reserve, operations.settle = noting_failures, without_the_failed
+
+
+def _no_settling(operations: Any) -> None:
+    """Records the undo over the record that may be there."""
+    settle = operations.settle
+
+    async def unsettled(request: SettleOperation) -> OperationResult:
+        if not _has(KnownBug.NO_SETTLING):
+            result: OperationResult = await settle(request)
+            return result
+        record = OperationRecord.of(
+            request.saga,
+            outcome=Outcome.ABORTED,
+            reason=request.reason,
+            effects=request.reserved or (),
+        )
+        await record.save()
+        operations._recent.keep(record.id, Decision(record, None))
+        return record.result()
+
+    operations.settle = unsettled
+
+
+def _unrecorded_refusals(operations: Any) -> None:
+    settle = operations.settle
+
+    async def forgetful(request: SettleOperation) -> OperationResult:
+        refusal = request.refusal
+        if (
+            refusal is None
+            or refusal.code is not RefusalCode.INSUFFICIENT_STOCK
+            or not _has(KnownBug.UNRECORDED_REFUSAL)
+        ):
+            result: OperationResult = await settle(request)
+            return result
+        return OperationRecord.of(request.saga, outcome=Outcome.REJECTED, refusal=refusal).result()
+
+    operations.settle = forgetful
+
+
+def _no_compare_and_set() -> None:
+    """Reads the cart outside the transaction, and drops the version from the filter of the
+    replacement."""
+    find, replace_one = operation_store._find, AsyncCollection.replace_one
+
+    async def read_outside(key: CartKey, session: Any = None) -> Any:
+        return await find(key, None if _has(KnownBug.NO_COMPARE) else session)
+
+    async def uncompared(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if "version" in query and _has(KnownBug.NO_COMPARE):
+            query = {name: value for name, value in query.items() if name != "version"}
+        return await replace_one(self, query, *args, **kwargs)
+
+    operation_store._find = read_outside
+    AsyncCollection.replace_one = uncompared  # type: ignore[method-assign, assignment]
+
+
+def _no_effects(operations: Any) -> None:
+    """Deletes the pending effects from the record; the saga still has them."""
+    persist = operations.persist
+
+    async def forgetful(request: PersistCart) -> OperationResult:
+        result: OperationResult = await persist(request)
+        if _has(KnownBug.NO_EFFECTS):
+            records = OperationRecord.get_pymongo_collection()
+            await records.update_one(
+                {"_id": result.record_id}, {"$set": {"effects": [], "pending": False}}
+            )
+        return result
+
+    operations.persist = forgetful
+
+
+def _release_before_the_pivot(inventory: Any, operations: Any, carts: Any) -> None:
+    persist = operations.persist
+
+    async def hasty(request: PersistCart) -> OperationResult:
+        if _has(KnownBug.EARLY_RELEASE) and (freed := await _freed(carts, request)) is not None:
+            await inventory.release(request.saga.store_id, request.saga.user_id, freed)
+        result: OperationResult = await persist(request)
+        return result
+
+    operations.persist = hasty
+
+
+async def _freed(carts: Any, request: PersistCart) -> ReleaseEffect | None:
+    """The release that a pivot will make for its product."""
+    operation = request.operation
+    if not isinstance(operation, UpdateQuantity | RemoveItem):
+        return None
+    left = operation.quantity if isinstance(operation, UpdateQuantity) else 0
+    quantity = await _units(carts, request.saga.key, operation.product_id) - left
+    return ReleaseEffect(
+        id="hasty",
+        product_id=operation.product_id,
+        quantity=quantity,
+        saga_id=request.saga.saga_id,
+        reason="too early",
+    )
+
+
+async def _units(carts: Any, key: CartKey, product_id: str) -> int:
+    """How many units of a product are in the user's cart."""
+    cart = await carts.cart(key)
+    line = cart.line(product_id) if cart else None
+    return line.product_quantity if line else 0
+
+
+def _whole_quantity(inventory: Any, carts: Any) -> None:
+    reserve = inventory.reserve
+
+    async def generous(hold: ReserveInventory) -> Any:
+        if _has(KnownBug.WHOLE_QUANTITY):
+            key = CartKey(hold.store_id, hold.user_id)
+            units = await _units(carts, key, hold.product_id)
+            hold = hold.model_copy(update={"quantity": hold.quantity + units})
+        return await reserve(hold)
+
+    inventory.reserve = generous
+
+
+def _forgotten_runs(gateway: Any) -> None:
+    """Does not register a store before its first reservation, and skips terminated runs."""
+    register, stopped = StoreRegistry.register, gateway.stopped_sagas
+
+    async def unregistered(self: StoreRegistry, store_id: str) -> None:
+        if not _has(KnownBug.FORGOTTEN):
+            await register(self, store_id)
+
+    async def without_forgotten(since: datetime, *, limit: int) -> list[SagaRun]:
+        sagas: list[SagaRun] = await stopped(since, limit=limit)
+        forgotten = buggy_user(KnownBug.FORGOTTEN, "")
+        return [saga for saga in sagas if not saga.user_id.startswith(forgotten)]
+
+    StoreRegistry.register = unregistered  # type: ignore[method-assign]
+    gateway.stopped_sagas = without_forgotten

@@ -1,0 +1,78 @@
+"""After a worker dies its sagas run their steps again, and the stored state may have changed."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from tests.faults.cart_requests import CartAction, CartRequest, RetryHabit
+from tests.faults.invariants import violations
+from tests.faults.observed_state import observe
+from tests.faults.rig import FaultRig
+from tests.faults.shoppers import Ledger, perform, prepare
+from tests.faults.triggers import DIE, CallPoint, Instruction, Trigger, error
+
+TRIES = 5
+"""Tries until a reply goes through Redis, which an earlier test may have had down."""
+
+LOADS = 3
+"""How often an update tries to load its cart (`workflows.policies`)."""
+
+
+async def test_a_retry_that_cannot_load_the_cart_releases_the_units_of_the_first_try(
+    rig: FaultRig,
+) -> None:
+    ledger = Ledger(rig)
+    await ledger.stock_up({"lamp": 10})
+    await perform(ledger, CartRequest(0, "user", "lamp", 2, "first", RetryHabit.RETRIES))
+    cart = ledger.workflow_id("user")
+
+    async def fail_load(_: Trigger) -> Instruction:
+        return error("mongodb")
+
+    async def die(_: Trigger) -> Instruction:
+        rig.triggers.arm(Trigger(cart, CallPoint("load", "before"), fail_load, times=LOADS))
+        return DIE
+
+    reserved = rig.triggers.arm(Trigger(cart, CallPoint("reserve", "after"), die))
+    more = CartRequest(1, "user", "lamp", 3, "more", RetryHabit.NEVER_RETRIES, CartAction.INCREASE)
+    await prepare(ledger, more)
+    await perform(ledger, more)
+    assert reserved.fired.is_set()
+    observed = await observe(rig, ledger, [])
+    assert [str(violation) for violation in violations(observed)] == []
+    assert [record["state"] for record in observed.records].count("committed") == 1
+    await rig.stack.wait_ready(reserved.worker)
+
+
+@pytest.mark.parametrize("action", [CartAction.ADD, CartAction.INCREASE])
+async def test_a_request_that_was_refused_for_stock_is_not_committed_by_a_retry(
+    rig: FaultRig, action: CartAction
+) -> None:
+    """The worker dies after the reply, and meanwhile there are units again."""
+    ledger = Ledger(rig)
+    await ledger.stock_up({"lamp": 2})
+    await perform(ledger, CartRequest(0, "user", "lamp", 1, "first", RetryHabit.RETRIES))
+    cart = ledger.workflow_id("user")
+
+    async def restock_and_die(_: Trigger) -> Instruction:
+        await ledger.stock_up({"lamp": 9})
+        ledger.stock["lamp"] += 1  # the unit in the cart
+        return DIE
+
+    answered = rig.triggers.arm(Trigger(cart, CallPoint("announce", "after"), restock_and_die))
+    for number in range(1, TRIES + 1):
+        key = f"too-many-{number}"
+        request = CartRequest(number, "user", "lamp", 3, key, RetryHabit.NEVER_RETRIES, action)
+        await prepare(ledger, request)
+        await perform(ledger, request)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await answered.fired.wait()
+            break
+    assert answered.fired.is_set()
+    assert [answer.unchanged for answer in request.replies] == [True]
+    observed = await observe(rig, ledger, [])
+    assert [str(violation) for violation in violations(observed)] == []
+    assert request.key not in {change.request.key for change in observed.changes}
+    await rig.stack.wait_ready(answered.worker)

@@ -1,0 +1,139 @@
+"""Settings: names, addresses, and what an invalid value prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from settings import Settings, SettingsError, load_settings
+
+# Read by the SDKs and by Uvicorn.
+OTHERS = re.compile(
+    r"TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS.*|PROFILE)|OTEL_.*|FORWARDED_ALLOW_IPS"
+)
+SECRETS = {
+    "JWT_SECRET": "short-secret",
+    "MONGODB_URI": "http://user:secret@mongo/cart",
+    "REDIS_URL": "http://:secret@redis",
+}
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **env: str) -> str:
+    """What a process prints that cannot start with these variables."""
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return str(raised.value)
+
+
+def example(project_root: Path) -> dict[str, str]:
+    """The variables of .env.example, also those that are commented out."""
+    lines = (project_root / ".env.example").read_text().splitlines()
+    found = (re.match(r"(?:# )?([A-Z][A-Z0-9_]+)=(\S*)", line) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+def test_every_name_of_the_example_file_is_a_setting_and_every_value_is_valid(
+    project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = example(project_root)
+    known = {name.upper() for name in Settings.model_fields}
+    assert {name for name in values if name not in known and not OTHERS.fullmatch(name)} == set()
+    assert {name for name in known if name not in values} == set()
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    for name, value in (values | dotenv_values(project_root / ".env.example")).items():
+        monkeypatch.setenv(name, value or "")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://mongo:27017/cart-service",
+        "mongodb://mongo-0.mongo:27017,mongo-1.mongo:27018,mongo-2.mongo/cart?replicaSet=rs1",
+        "mongodb://user:p%40ss%2Fw%3Ard@[::1]:27017/cart?authSource=admin&replicaSet=rs0",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock/cart?replicaSet=rs0",
+        "mongodb+srv://user:p%40ss@cluster0.example.net/cart?replicaSet=rs0&retryWrites=true",
+    ],
+)
+def test_a_mongodb_address_reaches_the_driver_unchanged(uri: str) -> None:
+    found = Settings(mongodb_uri=uri, mongodb_replica_set="rs0").mongodb.get_secret_value()
+    assert found in {uri, f"{uri}?replicaSet=rs0"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis:6379/0",
+        "redis://user:p%2Fw%23@redis",
+        "rediss://:p%40ss%3Aw%3Frd@redis.example.com:6380/2?ssl_cert_reqs=required",
+        "unix://:password@/run/redis.sock?db=1",
+    ],
+)
+def test_a_redis_address_reaches_the_client_unchanged(url: str) -> None:
+    assert Settings(redis_url=url).redis.get_secret_value() == url
+
+
+def test_a_base_url_has_no_slash_at_its_end() -> None:
+    settings = Settings(
+        inventory_service_url="https://shop.example.com/inventory/",
+        temporal_ui_url="http://temporal_ui:8233",
+        jwt_jwks_url="https://id.example.com/.well-known/jwks.json?v=1",
+    )
+    assert settings.inventory == "https://shop.example.com/inventory"
+    assert settings.temporal_ui == "http://temporal_ui:8233"
+    assert str(settings.jwt_jwks_url) == "https://id.example.com/.well-known/jwks.json?v=1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("ENVIRONMENT", "prod", "'development', 'test', 'staging' or 'production'"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("LOG_LEVEL", "verbose", "'debug', 'info', 'warn' or 'error'"),
+        ("JWT_JWKS_URL", "id.example.com/jwks", "an http or https URL"),
+        ("INVENTORY_SERVICE_URL", "inventory:4008", "an http or https URL"),
+        ("INVENTORY_SERVICE_URL", "http://inventory:99999", "an http or https URL"),
+        ("TEMPORAL_UI_URL", "ftp://temporal", "an http or https URL"),
+        ("KAFKA_BROKERS", "kafka", "host:port"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ("KAFKA_SASL_MECHANISM", "SCRAM", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
+        ("CORS_ORIGINS", "https://shop.example.com/", "origins like https://shop.example.com"),
+        ("ENABLE_METRICS", "perhaps", "boolean"),
+    ],
+)
+def test_an_invalid_value_is_named_with_what_is_allowed(
+    name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = refusal(monkeypatch, **{name: value})
+    assert text.startswith(f"{name}={value!r}: ")
+    assert allowed in text
+
+
+def test_an_invalid_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        text = refusal(monkeypatch, **{name: value})
+        assert f"{name}: must" in text
+        assert "secret" not in text.removeprefix(name)
+        monkeypatch.delenv(name)
+
+
+def test_secrets_are_not_in_the_settings_text() -> None:
+    settings = Settings(
+        jwt_secret="a-secret-that-has-at-least-32-bytes",
+        mongodb_uri="mongodb://user:a-secret@mongo/cart",
+        redis_url="redis://:a-secret@redis",
+        kafka_sasl_password="a-secret",
+    )
+    assert "a-secret" not in f"{settings!r} {settings} {settings.mongodb} {settings.redis}"
+
+
+def test_production_has_no_default_for_secrets_and_servers() -> None:
+    with pytest.raises(ValidationError, match="JWT_SECRET: must not be the sample"):
+        Settings(environment="production")
+    with pytest.raises(ValidationError, match="MONGODB_URI: must be set when"):
+        Settings(environment="production", jwt_secret="x" * 32)

@@ -1,0 +1,128 @@
+"""When an update of a quantity is refused, and how many units it reserves."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from models.cart import CartFacts
+from models.limits import Policy, room_for
+from models.operations import UpdateQuantity
+from models.outcomes import Refusal, RefusalCode
+
+CART_ID = "507f1f77bcf86cd799439013"
+PRICE = Decimal("10.00")
+
+
+def cart(line_units: int = 5, **changed: Any) -> CartFacts:
+    """A cart of one line, a product at 10.00 of which it has these units."""
+    values: dict[str, Any] = {
+        "version": 3,
+        "cart_id": CART_ID,
+        "lines": 1,
+        "line_quantity": line_units,
+        "line_price": PRICE,
+        "units": line_units,
+        "total_price": PRICE * line_units,
+    }
+    return CartFacts(**values | changed)
+
+
+def update(
+    quantity: int,
+    policy: Policy | None = None,
+    *,
+    cart_id: str = CART_ID,
+    tags: tuple[str, ...] | None = None,
+) -> UpdateQuantity:
+    """A request for a quantity of the product."""
+    return UpdateQuantity(
+        store_id="store-1",
+        user_id="user-1",
+        operation_id="0" * 32,
+        attempt_id="attempt-1",
+        fingerprint="",
+        if_match=tags,
+        policy=policy or Policy(),
+        cart_id=cart_id,
+        product_id="lamp",
+        quantity=quantity,
+    )
+
+
+def refused(loaded: CartFacts, request: UpdateQuantity) -> str | None:
+    """The code of the refusal, or None."""
+    refusal = request.check(loaded)
+    return refusal.code if refusal else None
+
+
+def test_an_update_of_another_cart_is_refused() -> None:
+    assert refused(cart(), update(2, cart_id="507f1f77bcf86cd799439099")) == "cart_not_found"
+
+
+def test_an_update_of_a_product_that_the_cart_does_not_have_is_refused() -> None:
+    assert refused(cart(line_units=0), update(2)) == "item_not_found"
+
+
+@pytest.mark.parametrize("quantity", [1, 5, 9])
+def test_any_quantity_within_the_limits_is_accepted(quantity: int) -> None:
+    assert refused(cart(line_units=5), update(quantity)) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed", "code"),
+    [
+        (Policy(max_quantity=8), 8, "quantity_limit"),
+        (Policy(max_units=8), 8, "unit_limit"),
+        (Policy(max_value=80), 8, "value_limit"),
+    ],
+)
+def test_an_increase_is_refused_from_the_first_unit_beyond_a_limit(
+    policy: Policy, allowed: int, code: str
+) -> None:
+    assert refused(cart(line_units=5), update(allowed, policy)) is None
+    assert refused(cart(line_units=5), update(allowed + 1, policy)) == code
+
+
+def test_other_lines_count_towards_the_limits_of_a_cart() -> None:
+    loaded = cart(line_units=5, lines=2, units=7, total_price=Decimal(70))
+    assert refused(loaded, update(6, Policy(max_units=8))) is None
+    assert refused(loaded, update(7, Policy(max_units=8))) == "unit_limit"
+    assert refused(loaded, update(7, Policy(max_value=80))) == "value_limit"
+
+
+@pytest.mark.parametrize("quantity", [5, 4])
+@pytest.mark.parametrize(
+    "policy", [Policy(max_quantity=1), Policy(max_units=1), Policy(max_value=1)]
+)
+def test_a_cart_over_a_limit_may_keep_its_units_or_have_fewer(
+    quantity: int, policy: Policy
+) -> None:
+    assert refused(cart(line_units=5), update(quantity, policy)) is None
+
+
+@pytest.mark.parametrize(("quantity", "reserved"), [(8, 3), (6, 1), (5, 0), (1, 0)])
+def test_only_the_additional_units_are_reserved(quantity: int, reserved: int) -> None:
+    assert update(quantity).units_to_reserve(cart(line_units=5)) == reserved
+
+
+@pytest.mark.parametrize("tags", [("3",), ("*",), (f"3-{CART_ID}",), ("2", "3")])
+def test_an_update_of_the_named_version_is_accepted(tags: tuple[str, ...]) -> None:
+    assert refused(cart(line_units=5), update(8, tags=tags)) is None
+
+
+def test_an_update_of_another_version_is_refused() -> None:
+    assert refused(cart(line_units=5), update(8, tags=("2",))) == "precondition_failed"
+
+
+def test_what_was_reserved_for_another_quantity_is_not_current() -> None:
+    expected = cart(line_units=5)
+    assert update(8).is_current(expected, cart(line_units=5, version=9, lines=2))
+    assert not update(8).is_current(expected, cart(line_units=6))
+
+
+def test_a_full_cart_takes_no_further_product() -> None:
+    other = cart(line_units=0, lines=3, units=5)
+    refusal = room_for(Policy(max_lines=3), other, units=1, price=PRICE)
+    assert refusal == Refusal(code=RefusalCode.LINE_LIMIT, current=3, limit=3)
+    assert room_for(Policy(max_lines=4), other, units=1, price=PRICE) is None
