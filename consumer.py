@@ -22,8 +22,10 @@ from models.incoming import CONSUMED
 from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
+from workflows.connection import connect
 from workflows.event_handler import EventHandler
-from workflows.gateway import CartGateway, connect, policy_of
+from workflows.gateway import CartGateway
+from workflows.requests import policy_of
 
 logger = structlog.stdlib.get_logger("consumer")
 

@@ -55,14 +55,17 @@ from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.clear_cart import ClearCartWorkflow
+from workflows.connection import connect
 from workflows.event_operations import mark_cart
-from workflows.gateway import CartGateway, connect, policy_of
+from workflows.gateway import CartGateway
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
+from workflows.requests import policy_of
+from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
@@ -188,7 +191,7 @@ def build_worker(
         operations,
         comparing(caching=False),
         repair_steps,
-        stopped=partial(gateway.stopped_sagas, limit=MOST_STOPPED),
+        stopped=partial(stopped_sagas, client, limit=MOST_STOPPED),
         reserving=reserving,
         orphan_seconds=settings.orphan_release_seconds,
     )

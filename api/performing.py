@@ -17,7 +17,7 @@ from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, Upd
 from models.outcomes import OperationResult, Outcome
 from telemetry.operations import measured
 from workflows import ids
-from workflows.gateway import operation_fields
+from workflows.requests import operation_fields
 
 KeyHeader = Annotated[
     IdempotencyKey | None,

@@ -40,8 +40,10 @@ from models.limits import Policy
 from models.operations import CartOperation
 from models.outcomes import OperationResult
 from settings import Settings
-from workflows.gateway import CartGateway, Started, connect, policy_of
+from workflows.connection import connect
+from workflows.gateway import CartGateway, Started
 from workflows.pages import Pages
+from workflows.requests import policy_of
 
 
 class Carts(Protocol):

@@ -23,7 +23,7 @@ from adapters.kafka.publisher import connection_options
 from adapters.mongo import client as mongo
 from models.events import TOPICS
 from settings import Settings
-from workflows.gateway import RPC_TIMEOUT, connect
+from workflows.connection import RPC_TIMEOUT, connect
 from workflows.ids import SEARCH_ATTRIBUTES
 
 PARTITIONS = 3

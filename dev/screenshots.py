@@ -24,7 +24,7 @@ from models.effects import EffectKind
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.support.waiting import eventually
-from workflows.gateway import connect
+from workflows.connection import connect
 from workflows.ids import ATTENTION, cart_workflow_id, relay_workflow_id
 from workflows.pages import Pages
 

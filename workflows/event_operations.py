@@ -13,7 +13,8 @@ from models.mark_product import MarkProductInput
 from models.operations import ClearCart, MarkAvailability, OrderedLine
 from models.outcomes import OperationResult
 from workflows import ids
-from workflows.gateway import CartGateway, operation_fields
+from workflows.gateway import CartGateway
+from workflows.requests import operation_fields
 
 REASON = "order_completed"
 

@@ -5,127 +5,52 @@ for the running one; a repeat with the same key is refused while the first one r
 """
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
-import orjson
 from temporalio.client import (
     Client,
-    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
 )
 from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RetryConfig, RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.breaker import CircuitBreaker
 from adapters.redis.answers import AnswerInbox
 from models.cart import CartKey
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
-from models.limits import Policy
 from models.mark_product import MarkProductInput
 from models.operations import (
     CartOperation,
 )
 from models.outcomes import OperationResult, Outcome
 from models.relays import RelayInput
-from models.saga import SagaRun
 from models.upkeep.reconcile import ReconcileInput, Report
-from settings import LOCALHOST, Settings
 from telemetry import tracing
 from telemetry.operations import lock_acquisition, measured
 from workflows import ids, policies
-from workflows.interceptors import interceptors
+from workflows.connection import RPC_TIMEOUT, as_unavailable
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
+from workflows.requests import search_attributes_of
 
 logger = logging.getLogger(__name__)
 
-RPC_TIMEOUT = timedelta(seconds=2)
 CARRY_OUT_GRACE_SECONDS = 5.0
 
 CartHandle = WorkflowHandle[Any, OperationResult]
-
-
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client by Temporal's own environment configuration (address, namespace, TLS, API key).
-
-    Where that names no address it is the local stack's. A call gives up after `RPC_TIMEOUT`, not
-    after the SDK's ten seconds, because a caller waits.
-    """
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", f"{LOCALHOST}:{settings.temporal_port}")
-    return await Client.connect(
-        **config,
-        data_converter=pydantic_data_converter,
-        interceptors=interceptors(),
-        lazy=lazy,
-        retry_config=RetryConfig(
-            max_interval_millis=500,
-            max_elapsed_time_millis=round(RPC_TIMEOUT.total_seconds() * 1000),
-        ),
-    )
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The settings that an operation takes with it when it starts."""
-    return Policy(
-        reserve=settings.enable_inventory_reservation,
-        publish=settings.enable_event_publishing,
-        cache=settings.enable_cache_invalidation,
-        deadline_seconds=settings.lock_ttl,
-        max_lines=settings.cart_max_lines,
-        max_quantity=settings.cart_max_quantity,
-        max_units=settings.cart_max_units,
-        max_value=settings.cart_max_value,
-        expiry_days=settings.cart_expiry_days,
-        currency=settings.currency,
-    )
-
-
-def fingerprint(operation: str, request: dict[str, Any]) -> str:
-    """Hash of a request's content, whatever its spelling; the key is not part of it."""
-    text = orjson.dumps([operation, request], default=str, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()
-
-
-def operation_fields(
-    operation: type[CartOperation],
-    cart: CartKey,
-    *,
-    operation_id: str,
-    requested: dict[str, Any],
-    policy: Policy,
-) -> dict[str, Any]:
-    """The fields that every operation has; a repeat must have the same `requested` content."""
-    return {
-        "store_id": cart.store_id,
-        "user_id": cart.user_id,
-        "operation_id": operation_id,
-        # Identifies this try, so that a start whose answer was lost is found.
-        "attempt_id": uuid4().hex,
-        "fingerprint": fingerprint(operation.name, requested),
-        "policy": policy,
-    }
 
 
 @dataclass(frozen=True)
@@ -255,7 +180,7 @@ class CartGateway:
         operation_id = ids.event_operation_id(
             request.topic, request.event_id, CartKey(request.store_id or "", news.product_id)
         )
-        with _as_unavailable(), suppress(WorkflowAlreadyStartedError):
+        with as_unavailable(), suppress(WorkflowAlreadyStartedError):
             await self._client.start_workflow(
                 ids.MARK_PRODUCT,
                 request,
@@ -272,7 +197,7 @@ class CartGateway:
         Raises `WorkflowAlreadyStartedError` while one that was started so is running.
         """
         where = request.store_id or "all stores"
-        with _as_unavailable():
+        with as_unavailable():
             return await self._client.start_workflow(
                 ids.RECONCILE,
                 request,
@@ -291,7 +216,7 @@ class CartGateway:
         `user_id` None looks at the carts of all users. Raises `KeyError` for an unknown operation,
         `DependencyUnavailable` when Temporal does not answer.
         """
-        with _as_unavailable():
+        with as_unavailable():
             handle = await self._find_run(store_id, operation_id, user_id)
             if handle is None:
                 raise KeyError(operation_id)
@@ -299,45 +224,6 @@ class CartGateway:
             if description.status is WorkflowExecutionStatus.RUNNING:
                 return None
             return await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
-
-    async def stopped_sagas(self, since: datetime, *, limit: int) -> list[SagaRun]:
-        """Sagas whose runs have ended since then without completing: terminated, timed out or
-        failed. They had no undo.
-        """
-        query = (
-            f"{ids.OPERATION} IS NOT NULL AND CloseTime > '{since.isoformat()}' "
-            "AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed')"
-        )
-        with _as_unavailable():
-            return [
-                await self._saga_of(run)
-                async for run in self._client.list_workflows(
-                    query, limit=limit, rpc_timeout=RPC_TIMEOUT
-                )
-            ]
-
-    async def _saga_of(self, run: WorkflowExecution) -> SagaRun:
-        """The saga of a run. A run that was reset has the start of the first one in its history,
-        not in its description."""
-        handle = self._client.get_workflow_handle(run.id, run_id=run.run_id)
-        started_at = run.start_time
-        async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
-            started_at = event.event_time.ToDatetime(UTC)
-            break
-        attributes = {
-            name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
-            for name in (ids.OPERATION, ids.OPERATION_ID, ids.PRODUCT_ID, ids.STORE_ID, ids.USER_ID)
-        }
-        return ids.saga_run(
-            run_id=run.run_id,
-            started_at=started_at,
-            operation=attributes[ids.OPERATION],
-            operation_id=attributes[ids.OPERATION_ID],
-            subject=attributes[ids.PRODUCT_ID] or None,
-            fingerprint="",
-            store_id=attributes[ids.STORE_ID],
-            user_id=attributes[ids.USER_ID],
-        )
 
     async def wake_relay(self, kind: EffectKind, shard: int, *, shards: int) -> None:
         """Starts the relay of a shard, or wakes the running one."""
@@ -348,7 +234,7 @@ class CartGateway:
     ) -> None:
         """Signals the relay of a shard, which is started if it has nothing to do."""
         # What it will do is of many operations, each with a trace of its own.
-        with _as_unavailable(), tracing.detached():
+        with as_unavailable(), tracing.detached():
             await self._client.start_workflow(
                 RelayWorkflow.run,
                 RelayInput(kind=kind, shard=shard, shards=shards),
@@ -428,7 +314,7 @@ class CartGateway:
         self, workflow_id: str, run_id: str | None, request: CartOperation, deadline: float
     ) -> None:
         """Returns when the running operation has ended."""
-        with _as_unavailable():
+        with as_unavailable():
             running = await self._describe(workflow_id, run_id)
         if running is None or running.status is not WorkflowExecutionStatus.RUNNING:
             return
@@ -449,7 +335,7 @@ class CartGateway:
         self, workflow_id: str, request: CartOperation, error: RPCError
     ) -> CartHandle:
         """A start whose answer was lost may have happened: asks for it before saying it failed."""
-        with _as_unavailable():
+        with as_unavailable():
             latest = await self._describe(workflow_id)
         if latest is None or await _memo(latest, ids.MEMO_ATTEMPT_ID) != request.attempt_id:
             raise DependencyUnavailable("temporal", str(error)) from error
@@ -473,36 +359,6 @@ class CartGateway:
         )
 
 
-def search_attributes_of(request: CartOperation) -> TypedSearchAttributes:
-    """What an operation's run is found by."""
-    about = request.references
-    values = {
-        ids.STORE_ID: request.store_id,
-        ids.USER_ID: request.user_id,
-        ids.PRODUCT_ID: request.subject,
-        ids.OPERATION: request.name,
-        ids.OPERATION_ID: request.operation_id,
-        ids.CART_ID: about.get("cart"),
-        ids.ORDER_ID: about.get("order"),
-        ids.EVENT_ID: about.get("event"),
-    }
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
-            for name, value in values.items()
-            if value is not None
-        ]
-    )
-
-
 async def _memo(description: WorkflowExecutionDescription, key: str) -> str | None:
     value = await description.memo_value(key, default=None)
     return value if isinstance(value, str) else None
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except (RPCError, RuntimeError) as error:
-        raise DependencyUnavailable("temporal", str(error)) from error

@@ -18,7 +18,8 @@ from cli.console import CliError, reason, unavailable
 from cli.ops.exit_codes import ExitCode
 from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
-from workflows.gateway import CartGateway, connect
+from workflows.connection import connect
+from workflows.gateway import CartGateway
 from workflows.pages import Pages
 
 WATCH_SECONDS = 2.0

@@ -12,7 +12,7 @@ from cli.ops.filters import quoted
 from cli.ops.sagas import SagaSummary, find_sagas, summary_of
 from models.wire import timestamp
 from workflows import ids
-from workflows.gateway import RPC_TIMEOUT
+from workflows.connection import RPC_TIMEOUT
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -15,7 +15,7 @@ from cli.ops.exit_codes import ExitCode
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
 from workflows import ids
-from workflows.gateway import RPC_TIMEOUT
+from workflows.connection import RPC_TIMEOUT
 
 RelayId = tuple[EffectKind, int]
 """Kind and shard."""

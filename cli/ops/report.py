@@ -16,7 +16,7 @@ from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
 from workflows import ids
-from workflows.gateway import RPC_TIMEOUT
+from workflows.connection import RPC_TIMEOUT
 
 INVENTORY_SECONDS = 2.0
 PAGES_MAX = 20

@@ -22,7 +22,7 @@ from cli.ops.waiting import SagaEnd, wait_for_end
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, grouped, operator
 from models.outcomes import Outcome
 from workflows import ids
-from workflows.gateway import RPC_TIMEOUT
+from workflows.connection import RPC_TIMEOUT
 
 WAIT_SECONDS = 60.0
 ABORT_SECONDS = 30.0

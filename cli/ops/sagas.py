@@ -11,7 +11,7 @@ from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaState
 from models.outcomes import Outcome
 from workflows import ids
-from workflows.gateway import RPC_TIMEOUT
+from workflows.connection import RPC_TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,11 @@ from models.documents import Cart, OperationRecord
 from models.events import CART_ITEM_ADDED, ORDER_COMPLETED
 from models.incoming import OrderCompleted
 from settings import Settings
+from workflows.connection import connect
 from workflows.event_handler import AT_ONCE, FIRST_PAUSE, PASSING
 from workflows.event_operations import clear_for_order
-from workflows.gateway import CartGateway, connect, policy_of
+from workflows.gateway import CartGateway
+from workflows.requests import policy_of
 
 SHOPPERS, CARTS_PER_SHOPPER = 16, 12
 LIVE_SECONDS = 30.0

@@ -10,7 +10,7 @@ from logs import configure_logging
 from process import stop_event
 from settings import Settings, load_settings
 from worker import workflow_runner
-from workflows.gateway import connect
+from workflows.connection import connect
 
 NOOP_QUEUE = "bench-noop"
 WORKER_STARTED = "noop_worker_started"  # the event of a log line

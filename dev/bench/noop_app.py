@@ -34,7 +34,7 @@ from dev.bench.direct import DirectAdd
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
 from logs import configure_logging
 from settings import Settings, load_settings
-from workflows.gateway import connect
+from workflows.connection import connect
 
 router = APIRouter(route_class=CartRoute)
 

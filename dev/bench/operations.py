@@ -28,7 +28,7 @@ from models.cart import CartKey
 from models.operations import AddItem
 from models.outcomes import Outcome
 from workflows import ids
-from workflows.gateway import operation_fields, policy_of
+from workflows.requests import operation_fields, policy_of
 
 PAGE = 100
 _PRODUCT = "product-0"

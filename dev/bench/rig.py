@@ -19,7 +19,8 @@ from dev.stack.servers import http_probe
 from dev.stack.stack import APPS, SERVERS, Stack
 from dev.stack.supervisor import Echo, Supervisor
 from settings import LOCALHOST, Settings, load_settings
-from workflows.gateway import CartGateway, connect
+from workflows.connection import connect
+from workflows.gateway import CartGateway
 
 
 @dataclass(frozen=True, slots=True)

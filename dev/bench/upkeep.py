@@ -26,7 +26,7 @@ from models.upkeep.expiry import ExpiryInput
 from models.upkeep.reconcile import ReconcileInput
 from settings import Settings
 from workflows import ids
-from workflows.gateway import connect
+from workflows.connection import connect
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.watch import WatchHoldsWorkflow

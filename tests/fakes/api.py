@@ -30,9 +30,10 @@ from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
 from settings import Settings
-from workflows.gateway import CartHandle, Started, policy_of
+from workflows.gateway import CartHandle, Started
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
+from workflows.requests import policy_of
 
 STORE, USER = "store-1", "user-1"
 URL = f"/api/v1/cart/{STORE}/store"

@@ -24,7 +24,7 @@ from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger
 from tests.support.resets import reset_to_first_task
 from tests.support.waiting import eventually
 from workflows.add_item import AddItemWorkflow
-from workflows.gateway import fingerprint, policy_of
+from workflows.requests import fingerprint, policy_of
 
 FOR_EVER = 1000
 SECONDS = 30.0

@@ -29,7 +29,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.published_events import PublishedEvents
 from tests.faults.resending_producer import ResendingProducer
 from tests.faults.triggers import TriggerServer
-from workflows.gateway import connect
+from workflows.connection import connect
 
 WORKER_LINKS = ("mongodb", "redis", "temporal", "inventory", "kafka")
 API_LINKS = ("mongodb", "redis", "temporal")

@@ -24,7 +24,8 @@ from tests.support.waiting import eventually
 from tests.unit.test_incoming import message
 from workflows import event_handler, event_operations, ids
 from workflows.event_handler import EventHandler
-from workflows.gateway import CartGateway, policy_of
+from workflows.gateway import CartGateway
+from workflows.requests import policy_of
 
 SECONDS = 3.0
 """The time that a buggy build has for something that it never does."""

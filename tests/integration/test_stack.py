@@ -23,7 +23,7 @@ from dev.stack.process import StackError
 from dev.stack.stack import SERVERS, Stack
 from models.events import TOPICS
 from settings import Settings
-from workflows.gateway import connect
+from workflows.connection import connect
 
 LOOPBACK = ("0100007F", "00000000000000000000000001000000")  # as /proc/net/tcp writes them
 LISTENING = "0A"

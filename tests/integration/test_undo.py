@@ -24,7 +24,7 @@ from models.wire import to_milliseconds
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids
-from workflows.gateway import fingerprint, policy_of
+from workflows.requests import fingerprint, policy_of
 
 
 async def assert_untouched(shop: Shop, buyer: Buyer, units: int) -> None:

@@ -25,7 +25,7 @@ from tests.replay.scenarios import SCENARIOS
 from tests.support.relays import relay_bench
 from tests.support.shop import Shop, World
 from tests.workflows.conftest import Bench
-from workflows.gateway import connect
+from workflows.connection import connect
 
 
 async def record(names: list[str], settings: Settings) -> None:

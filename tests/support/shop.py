@@ -20,7 +20,7 @@ from models.documents import Cart, OperationRecord
 from models.events import PUBLISHED
 from settings import Settings
 from tests.support.waiting import eventually
-from workflows.gateway import connect
+from workflows.connection import connect
 from workflows.ids import cart_workflow_id
 
 PRICE = 79.99

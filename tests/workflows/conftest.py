@@ -19,7 +19,7 @@ from tests.support.shop import Buyer, Shop, World
 from tests.support.workers import FaultyWorker, faulty_worker_of
 from workflows import ids
 from workflows.add_item import AddItemWorkflow
-from workflows.gateway import policy_of, search_attributes_of
+from workflows.requests import policy_of, search_attributes_of
 
 SagaHandle = WorkflowHandle[Any, OperationResult]
 

@@ -28,7 +28,8 @@ from tests.support.shop import Buyer, Event, Shop, World
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows import policies
-from workflows.gateway import CartGateway, policy_of
+from workflows.gateway import CartGateway
+from workflows.requests import policy_of
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.operations import expire_cart
 

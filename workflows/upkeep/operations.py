@@ -10,7 +10,8 @@ from models.operations import ClearCart, RepairCart
 from models.outcomes import OperationResult
 from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
-from workflows.gateway import CartGateway, operation_fields
+from workflows.gateway import CartGateway
+from workflows.requests import operation_fields
 
 
 async def expire_cart(
