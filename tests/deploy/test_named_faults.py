@@ -78,8 +78,8 @@ async def test_a_paused_relay_is_reported_until_it_is_resumed(
     running_prometheus: Prometheus, shop: Shop
 ) -> None:
     user = f"user-{uuid4().hex[:12]}"
-    relay = f"releases/{shard_key(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards}"
-    assert (await cart("ops", "pause", relay, "--reason", "a test says so")).code == 0
+    relay = f"release/{shard_key(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards}"
+    assert (await cart("ops", "pause", relay, "--reason", "maintenance")).code == 0
     effect = ReleaseEffect(
         id=str(uuid4()), product_id="lamp", quantity=1, saga_id="undone", reason="saga_aborted"
     )

@@ -12,7 +12,9 @@ from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 from temporalio import activity
+from temporalio.client import Client
 
+import worker
 from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
@@ -47,12 +49,12 @@ def buggy_user(bug: KnownBug, rest: str) -> str:
     return f"bad-{bug}-{rest}"
 
 
-def with_known_bugs(adapters: dict[str, Any]) -> None:
-    """Puts the bugs of the adapters into them, each for its own users."""
+def with_known_bugs() -> None:
+    """Puts the bugs outside the saga into their modules, each for its own users."""
     _ids_from_the_clock()
     _record_of_the_run()
     _no_compare_and_set()
-    _forgotten_runs(adapters["gateway"])
+    _forgotten_runs()
 
 
 def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
@@ -234,18 +236,19 @@ def _whole_quantity(inventory: Any, carts: Any) -> None:
     inventory.reserve = generous
 
 
-def _forgotten_runs(gateway: Any) -> None:
+def _forgotten_runs() -> None:
     """Does not register a store before its first reservation, and skips terminated runs."""
-    register, stopped = StoreRegistry.register, gateway.stopped_sagas
+    module: Any = worker
+    register, stopped = StoreRegistry.register, module.stopped_sagas
 
     async def unregistered(self: StoreRegistry, store_id: str) -> None:
         if not _has(KnownBug.FORGOTTEN):
             await register(self, store_id)
 
-    async def without_forgotten(since: datetime, *, limit: int) -> list[SagaRun]:
-        sagas: list[SagaRun] = await stopped(since, limit=limit)
+    async def without_forgotten(client: Client, since: datetime, *, limit: int) -> list[SagaRun]:
+        sagas: list[SagaRun] = await stopped(client, since, limit=limit)
         forgotten = buggy_user(KnownBug.FORGOTTEN, "")
         return [saga for saga in sagas if not saga.user_id.startswith(forgotten)]
 
     StoreRegistry.register = unregistered  # type: ignore[method-assign]
-    gateway.stopped_sagas = without_forgotten
+    module.stopped_sagas = without_forgotten

@@ -24,7 +24,7 @@ async def run(settings: Any) -> None:
     hook_transactions(triggers)
 
     def build_worker(client: Any, settings: Any, **adapters: Any) -> Any:
-        with_known_bugs(adapters)
+        with_known_bugs()
         wrapped = {
             name: adapter
             if name in _WITHOUT_TRIGGERS
