@@ -20,9 +20,7 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import (
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -32,9 +30,7 @@ from models.cart import CartKey
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.mark_product import MarkProductInput
-from models.operations import (
-    CartOperation,
-)
+from models.operations import CartOperation
 from models.outcomes import OperationResult, Outcome
 from models.relays import RelayInput
 from models.upkeep.reconcile import ReconcileInput, Report

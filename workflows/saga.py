@@ -31,14 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from models.effects import EffectKind, ReleaseEffect
     from models.operations import AnyOperation
     from models.operations.base import releases_of
-    from models.outcomes import (
-        AbortReason,
-        OperationResult,
-        Outcome,
-        Refusal,
-        RefusalCode,
-        Refused,
-    )
+    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, RefusalCode, Refused
     from models.relays import WakeRelay
     from models.steps import (
         DoEffects,

@@ -8,14 +8,7 @@ from typing import Any
 from beanie import PydanticObjectId
 from pydantic import SecretStr
 
-from adapters.mongo.client import (
-    LIST_SECONDS,
-    READ_SECONDS,
-    MongoClient,
-    bounded,
-    close,
-    connect,
-)
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, MongoClient, bounded, close, connect
 from models.cart import AvailabilityStatus, CartKey, CartVersion
 from models.documents import Cart, OperationRecord
 

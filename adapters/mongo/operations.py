@@ -16,13 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
-from adapters.mongo.client import (
-    COMMIT_SECONDS,
-    READ_SECONDS,
-    SETTLE_SECONDS,
-    MongoClient,
-    bounded,
-)
+from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, SETTLE_SECONDS, MongoClient, bounded
 from models.cart import CartKey, facts_of
 from models.documents import Cart, OperationRecord
 from models.effects import AnyEffect

@@ -20,14 +20,7 @@ from api.performing import (
 from api.reading import shown_cart
 from api.responses import BASE_PATH
 from api.routing import CartRoute
-from api.schemas import (
-    CART_ID_PATTERN,
-    Done,
-    EntityId,
-    Problem,
-    RemoveItemBody,
-    UpdateQuantityBody,
-)
+from api.schemas import CART_ID_PATTERN, Done, EntityId, Problem, RemoveItemBody, UpdateQuantityBody
 from models.cart import CartKey, CartView
 from models.operations import RemoveItem, UpdateQuantity
 

@@ -17,13 +17,7 @@ from models.events import (
     ClearReason,
 )
 from models.message import Message
-from models.operations.base import (
-    CartChange,
-    CartOperation,
-    ChangeContext,
-    require_cart,
-    stored,
-)
+from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
 
 

@@ -4,13 +4,7 @@ from http import HTTPStatus
 from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, ProductAvailability
-from models.operations.base import (
-    CartChange,
-    CartOperation,
-    ChangeContext,
-    require_cart,
-    stored,
-)
+from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
 
 

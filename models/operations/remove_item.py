@@ -4,12 +4,7 @@ from typing import ClassVar, Literal
 
 from models.cart import CartContent
 from models.events import CART_ITEM_REMOVED, CartItemRemoved
-from models.operations.base import (
-    CartChange,
-    ChangeContext,
-    LineOperation,
-    stored,
-)
+from models.operations.base import CartChange, ChangeContext, LineOperation, stored
 
 
 class RemoveItem(LineOperation):

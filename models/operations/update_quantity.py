@@ -6,12 +6,7 @@ from typing import ClassVar, Literal
 from models.cart import CartContent, CartFacts
 from models.events import CART_ITEM_UPDATED, CartItemUpdated
 from models.limits import room_for
-from models.operations.base import (
-    CartChange,
-    ChangeContext,
-    LineOperation,
-    stored,
-)
+from models.operations.base import CartChange, ChangeContext, LineOperation, stored
 from models.outcomes import Refusal
 
 

@@ -10,12 +10,7 @@ import pytest
 from adapters import breaker
 from adapters.inventory import COOLDOWN_SECONDS, InventoryClient
 from models.effects import ReleaseEffect
-from models.errors import (
-    CartServiceError,
-    DependencyTimeout,
-    DependencyUnavailable,
-    EffectRefused,
-)
+from models.errors import CartServiceError, DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.steps import Reservation, ReserveInventory
 from tests.support.waiting import eventually
 

@@ -3,13 +3,7 @@
 import pytest
 
 from models.effects import EffectKind
-from tests.support.relays import (
-    TOO_LARGE,
-    RelayBench,
-    details,
-    needs_attention,
-    wait_for_failure,
-)
+from tests.support.relays import TOO_LARGE, RelayBench, details, needs_attention, wait_for_failure
 from tests.support.waiting import eventually
 from workflows import policies
 from workflows.relay import RelayWorkflow

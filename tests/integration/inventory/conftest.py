@@ -12,11 +12,7 @@ from pymongo import AsyncMongoClient
 
 from dev.inventory_service.store import Store
 from dev.stack.stack import Stack
-from tests.integration.inventory.service import (
-    Warehouse,
-    a_warehouse,
-    running_inventory,
-)
+from tests.integration.inventory.service import Warehouse, a_warehouse, running_inventory
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,7 @@ import uuid
 
 import pytest
 
-from tests.integration.inventory.service import (
-    Warehouse,
-)
+from tests.integration.inventory.service import Warehouse
 
 
 async def test_an_unknown_product_has_no_units(warehouse: Warehouse) -> None:

@@ -5,12 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.inventory.service import (
-    API,
-    Warehouse,
-    a_warehouse,
-    running_inventory,
-)
+from tests.integration.inventory.service import API, Warehouse, a_warehouse, running_inventory
 
 
 async def test_an_error_has_no_effect_and_is_used_up(warehouse: Warehouse) -> None:

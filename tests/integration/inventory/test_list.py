@@ -3,9 +3,7 @@
 import asyncio
 from itertools import pairwise
 
-from tests.integration.inventory.service import (
-    Warehouse,
-)
+from tests.integration.inventory.service import Warehouse
 
 
 async def test_pages_show_every_hold_once_in_order(warehouse: Warehouse) -> None:

@@ -4,9 +4,7 @@ import random
 
 import pytest
 
-from tests.integration.inventory.service import (
-    Warehouse,
-)
+from tests.integration.inventory.service import Warehouse
 
 
 class Model:

@@ -4,11 +4,7 @@ import asyncio
 import random
 
 from dev.inventory_service.store import Store
-from tests.integration.inventory.service import (
-    Warehouse,
-    to_release,
-    to_reserve,
-)
+from tests.integration.inventory.service import Warehouse, to_release, to_reserve
 
 
 async def test_ten_of_fifty_buyers_get_the_ten_units(warehouse: Warehouse) -> None:

@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.integration.inventory.service import (
-    Warehouse,
-)
+from tests.integration.inventory.service import Warehouse
 
 
 async def test_a_repeated_reserve_has_one_effect(warehouse: Warehouse) -> None:

@@ -4,11 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.inventory.service import (
-    API,
-    VALID,
-    Warehouse,
-)
+from tests.integration.inventory.service import API, VALID, Warehouse
 
 WRONG_FIELDS: list[tuple[str, Any]] = [
     *(("quantity", value) for value in (0, -1, 1_000_001, 1.0, 1.5, "1", True, None)),
