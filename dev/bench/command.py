@@ -1,7 +1,6 @@
 """`cart bench`: what a durable cart operation costs, as ratios measured in one run."""
 
 import signal
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,9 +28,6 @@ def bench(
         bool,
         typer.Option("--production", help="On Temporal with PostgreSQL, and on Apache Kafka."),
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw the ratios as an SVG.")
-    ] = None,
 ) -> None:
     """Measure the ratios, on a local stack of its own."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers, as Ctrl-C does
@@ -39,8 +35,6 @@ def bench(
         figures = uvloop.run(_run(suite.QUICK if quick else suite.FULL, production=production))
     except (StackError, UnexpectedAnswer) as error:
         raise CliError(str(error)) from None
-    if plot is not None:
-        report.draw(figures, plot)
     if as_json:
         print_json(report.as_json(figures))
         return

@@ -1,11 +1,8 @@
-"""The targets of the ratios, and the output: JSON, tables, and a picture."""
+"""The targets of the ratios, and the output: JSON and tables."""
 
 import operator
-from io import StringIO
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from dev.bench.suite import Figures
@@ -67,13 +64,6 @@ def ratio_table(figures: Figures) -> Table:
             "met" if target.met(value) else "missed",
         )
     return table
-
-
-def draw(figures: Figures, path: Path) -> None:
-    """Writes the table of ratios as an SVG."""
-    console = Console(record=True, width=140, file=StringIO())
-    console.print(ratio_table(figures))
-    console.save_svg(str(path), title="cart bench")
 
 
 def detail_table(figures: Figures) -> Table:
