@@ -23,6 +23,7 @@ from tests.faults.incoming_event_invariants import (
 )
 from tests.faults.observed_state import Findings, ObservedState
 from tests.faults.published_event_invariants import events_come_in_order, every_change_is_published
+from tests.faults.shoppers import version_of
 
 
 @dataclass(frozen=True)
@@ -168,18 +169,32 @@ def replies_match_what_was_committed(observed: ObservedState) -> Findings:
         is_committed = observed.ledger.operation_id(request) in committed
         statuses = [reply.status for reply in request.replies]
         done = [reply for reply in request.replies if reply.committed]
-        if not is_committed and not all(_had_it_already(request, reply) for reply in done):
+        if not is_committed and not all(
+            _had_it_already(observed, request, reply) for reply in done
+        ):
             yield request.user_id, f"{request.key} was answered {statuses}, and is not committed"
         if request.replies and all(reply.unchanged for reply in request.replies) and is_committed:
             yield request.user_id, f"{request.key} was answered {statuses}, and is committed"
 
 
-def _had_it_already(request: CartRequest, reply: ClientReply) -> bool:
-    """Whether the reply to an update shows that the line had the quantity before."""
+def _had_it_already(observed: ObservedState, request: CartRequest, reply: ClientReply) -> bool:
+    """Whether an update had nothing to change: its line had the quantity while the request ran.
+
+    The reply shows the cart as it is when the reply is made; by then another request may have
+    changed it again.
+    """
     cart = reply.cart
     if request.action not in UPDATES or cart is None:
         return False
-    return _lines(cart).get(request.product_id) == request.quantity
+    if _lines(cart).get(request.product_id) == request.quantity:
+        return True
+    sent_at = min(one.sent_at for one in request.replies)
+    for change in observed.changes_up_to(request.user_id, version_of(cart)):
+        if change.after.get(request.product_id) == request.quantity:
+            return True
+        if any(one.committed and one.received_at < sent_at for one in change.request.replies):
+            return False  # current before the request was sent, so earlier versions were not
+    return False
 
 
 def one_key_has_one_reply(observed: ObservedState) -> Findings:

@@ -101,13 +101,22 @@ class ObservedState:
             for change in expected.changes
         ]
 
+    def _changes_of(self, user_id: str) -> list[CommittedChange]:
+        return [
+            change
+            for expected in self.expected_carts.get(user_id, ())
+            for change in expected.changes
+        ]
+
+    def changes_up_to(self, user_id: str, version: CartVersion | None) -> list[CommittedChange]:
+        """A user's changes until the one that made this version, the latest first."""
+        changes = self._changes_of(user_id)
+        made = [(change.cart_id, change.version) for change in changes]
+        return changes[made.index(version) :: -1] if version in made else []
+
     def is_stale(self, read: CartRead) -> bool:
         """Whether a read shows an older state than the reply before it."""
-        changes = [
-            c
-            for expected in self.expected_carts.get(read.request.user_id, ())
-            for c in expected.changes
-        ]
+        changes = self._changes_of(read.request.user_id)
         since = self._replied_change(read, changes)
         if since is None:
             return False  # the reply is not of a committed change, which another invariant reports
