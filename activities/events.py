@@ -8,7 +8,6 @@ from activities.errors import as_application_error
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
-from models.effects import EffectKind, EventEffect
 from models.errors import EarlierEventsPending
 from models.steps import DoEffects
 
@@ -31,8 +30,7 @@ class EventActivities:
         saga = request.saga
         with as_application_error():
             record = (await self._operations.decision(saga)).record
-            pending = record.pending_of(EffectKind.EVENT)
-            events = [effect for effect in pending if isinstance(effect, EventEffect)]
+            events = record.pending_events
             if await self._outbox.has_earlier_events(saga.key, record_id=record.id):
                 raise EarlierEventsPending("/".join(saga.key))
             await self._events.publish(events)

@@ -13,7 +13,6 @@ from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.stores import StoreRegistry
 from adapters.redis.stock_cache import StockCache
-from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.steps import DoEffects, Reservation, ReserveInventory
 from telemetry.metrics import NOT_RESERVED, RESERVED
@@ -61,8 +60,7 @@ class InventoryActivities:
         saga = request.saga
         with as_application_error():
             record = (await self._operations.decision(saga)).record
-            pending = record.pending_of(EffectKind.RELEASE)
-            releases = [effect for effect in pending if isinstance(effect, ReleaseEffect)]
+            releases = record.pending_releases
             await asyncio.gather(
                 *(
                     self._inventory.release(

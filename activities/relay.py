@@ -16,7 +16,7 @@ from adapters.mongo.outbox import Outbox
 from adapters.redis.stock_cache import StockCache
 from models.cart import CartKey
 from models.documents import OperationRecord, shard_key
-from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
+from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, EffectRefused
 from models.relays import RelayBatch, RelayProgress, SkipEffect, WakeRelay
 
@@ -220,14 +220,13 @@ class _Delivery:
     async def _deliver_record(self, record: OperationRecord) -> None:
         effects = self._pending(record)
         if self._kind is EffectKind.EVENT:
-            events = [one for one in effects if isinstance(one, EventEffect)]
-            await self._events.publish(events, bypass_breaker=True)
-        for effect in effects:
-            if isinstance(effect, ReleaseEffect):
+            await self._events.publish(record.pending_events, bypass_breaker=True)
+        else:
+            for release in record.pending_releases:
                 await self._inventory.release(
-                    record.store_id, record.user_id, effect, bypass_breaker=True
+                    record.store_id, record.user_id, release, bypass_breaker=True
                 )
-                await self._stock.drop(record.store_id, {effect.product_id})
+                await self._stock.drop(record.store_id, {release.product_id})
         done = tuple(effect.id for effect in effects)
         await self._outbox.mark_done(record.id, done, datetime.now(UTC))
         self.done += len(done)

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from models.cart import CartContent, CartKey
-from models.effects import AnyEffect, EffectKind
+from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.outcomes import (
     AbortReason,
     OperationResult,
@@ -145,6 +145,18 @@ class OperationRecord(Document):
     def pending_of(self, kind: EffectKind) -> list[AnyEffect]:
         """The effects of a kind that are still to be done, in their order."""
         return [one for one in self.effects if one.kind == kind and one.done_at is None]
+
+    @property
+    def pending_events(self) -> list[EventEffect]:
+        """The events that are still to be published, in their order."""
+        pending = self.pending_of(EffectKind.EVENT)
+        return [effect for effect in pending if isinstance(effect, EventEffect)]
+
+    @property
+    def pending_releases(self) -> list[ReleaseEffect]:
+        """The releases that are still to be made, in their order."""
+        pending = self.pending_of(EffectKind.RELEASE)
+        return [effect for effect in pending if isinstance(effect, ReleaseEffect)]
 
     def result(self) -> OperationResult:
         """How the record's saga ended."""

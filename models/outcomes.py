@@ -1,13 +1,14 @@
 """How an operation ends: its outcome, and why it was refused or aborted."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from models.drift import Drift
 from models.effects import EffectKind
 from models.message import Message
+from models.saga import SagaRun
 
 Status = Literal["committed", "rejected", "aborted"]
 """An outcome as the operation's URL reports it."""
@@ -122,6 +123,18 @@ class OperationResult(Message):
     pending: tuple[EffectKind, ...] = ()
     drifts: tuple[Drift, ...] | None = None
     answer: StoredAnswer | None = None
+
+    @classmethod
+    def of(cls, saga: SagaRun, outcome: Outcome, **more: Any) -> "OperationResult":
+        """The result of a saga that has no record (yet)."""
+        return cls(
+            outcome=outcome,
+            operation=saga.operation,
+            operation_id=saga.operation_id,
+            record_id=saga.record_id,
+            saga_id=saga.saga_id,
+            **more,
+        )
 
     @property
     def why(self) -> str | None:

@@ -127,7 +127,8 @@ class Saga:
     async def reserve_inventory(self, product_id: str, quantity: int) -> None:
         """Reserves units; undone by `release_inventory` unless the saga commits.
 
-        Raises `Refused` when there are too few, or when the cart refuses the operation anyway.
+        Raises `Refused` when there are too few units, or when a rule of the cart forbids the
+        operation.
         """
         if not self.operation.policy.reserve:
             return
@@ -355,15 +356,7 @@ class Saga:
         reason: AbortReason | None = None,
     ) -> OperationResult:
         """A result of this saga that is not (yet) recorded."""
-        return OperationResult(
-            outcome=outcome,
-            operation=self.run.operation,
-            operation_id=self.run.operation_id,
-            record_id=self.run.record_id,
-            saga_id=self.run.saga_id,
-            refusal=refusal,
-            reason=reason,
-        )
+        return OperationResult.of(self.run, outcome, refusal=refusal, reason=reason)
 
     @staticmethod
     def show(text: str) -> None:

@@ -110,7 +110,7 @@ class OperationStore:
                 return await self._reject(saga, refusal, request.reserved, session), None
             if not is_current:
                 raise VersionConflict("/".join(saga.key))
-            return _unchanged(saga, facts.cart_id), None
+            return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
         record = _committed(saga, str(cart_id), change)
         after = _document(cart_id, change)
         await record.insert(session=session)
@@ -258,17 +258,6 @@ def _committed(saga: SagaRun, cart_id: str, change: CartChange) -> OperationReco
         reason=change.reason,
         moved=dict(change.moved or {}),
         effects=change.effects,
-    )
-
-
-def _unchanged(saga: SagaRun, cart_id: str | None) -> OperationResult:
-    return OperationResult(
-        outcome=Outcome.UNCHANGED,
-        operation=saga.operation,
-        operation_id=saga.operation_id,
-        record_id=saga.record_id,
-        saga_id=saga.saga_id,
-        cart_id=cart_id,
     )
 
 

@@ -13,6 +13,7 @@ from tests.faults.observed_state import observe
 from tests.faults.proxy import Mode
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform, prepare
+from tests.support.outages import down
 
 SHOPPERS = 6
 ROUND = (CartAction.ADD, CartAction.INCREASE, CartAction.CLEAR, CartAction.ADD, CartAction.REMOVE)
@@ -32,15 +33,9 @@ async def frozen(rig: FaultRig) -> AsyncIterator[None]:
         await rig.stack.wait_ready("redis")
 
 
-@asynccontextmanager
-async def killed(rig: FaultRig) -> AsyncIterator[None]:
+def killed(rig: FaultRig) -> AbstractAsyncContextManager[None]:
     """Redis comes back with the carts that it had before."""
-    await rig.stack.kill("redis", restart=False)
-    try:
-        yield
-    finally:
-        await rig.stack.start_again("redis")
-        rig.stack.process("redis").restart = True
+    return down(rig.stack, "redis")
 
 
 @asynccontextmanager

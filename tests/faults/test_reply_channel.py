@@ -17,6 +17,7 @@ from tests.faults.proxy import Mode
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform, prepare
 from tests.faults.triggers import CONTINUE, CallPoint, Instruction, Trigger
+from tests.support.outages import down
 from tests.support.waiting import eventually
 
 TRIES = 4
@@ -30,21 +31,15 @@ def link_broken(mode: Mode) -> BreakChannel:
     return lambda rig: rig.links["api-redis"].broken(mode)
 
 
-@asynccontextmanager
-async def down(rig: FaultRig) -> AsyncIterator[None]:
+def redis_down(rig: FaultRig) -> AbstractAsyncContextManager[None]:
     """Redis is down inside."""
-    await rig.stack.kill("redis", restart=False)
-    try:
-        yield
-    finally:
-        await rig.stack.start_again("redis")
-        rig.stack.process("redis").restart = True
+    return down(rig.stack, "redis")
 
 
 @asynccontextmanager
 async def restarted(rig: FaultRig) -> AsyncIterator[None]:
     """Redis restarts, without the API's subscription."""
-    async with down(rig):
+    async with redis_down(rig):
         pass
     yield
 
@@ -58,7 +53,13 @@ async def api_is_subscribed(rig: FaultRig) -> None:
 @pytest.mark.parametrize("action", [CartAction.ADD, CartAction.CLEAR])
 @pytest.mark.parametrize(
     "break_channel",
-    [link_broken(Mode.SWALLOW), link_broken(Mode.STALL), link_broken(Mode.RESET), down, restarted],
+    [
+        link_broken(Mode.SWALLOW),
+        link_broken(Mode.STALL),
+        link_broken(Mode.RESET),
+        redis_down,
+        restarted,
+    ],
     ids=["lost", "half-open", "reset", "down", "restarted"],
 )
 async def test_a_reply_that_the_channel_loses_comes_from_temporal(
