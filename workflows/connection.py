@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RetryConfig, RPCError
 
 from models.errors import DependencyUnavailable
 from settings import LOCALHOST, Settings
 from workflows.interceptors import interceptors
+from workflows.payloads import DATA_CONVERTER
 
 RPC_TIMEOUT = timedelta(seconds=2)
 
@@ -26,7 +26,7 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
     config.setdefault("target_host", f"{LOCALHOST}:{settings.temporal_port}")
     return await Client.connect(
         **config,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         interceptors=interceptors(),
         lazy=lazy,
         retry_config=RetryConfig(

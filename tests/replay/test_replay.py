@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -15,6 +14,7 @@ from tests.replay.scenarios import SCENARIOS, WORKFLOWS
 from tests.support.metrics import numbers_here
 from worker import PASSED_THROUGH
 from workflows import ids
+from workflows.payloads import DATA_CONVERTER
 
 ADVICE = f"""
 The order of the commands of a workflow has changed: the history `{{name}}` does not replay.
@@ -51,7 +51,7 @@ def replayer() -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
         workflows=list(WORKFLOWS.values()),
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
     )
 
@@ -93,7 +93,7 @@ class SweepWithATimer:
 
 
 async def test_a_changed_order_of_commands_fails_with_advice() -> None:
-    replayer = Replayer(workflows=[SweepWithATimer], data_converter=pydantic_data_converter)
+    replayer = Replayer(workflows=[SweepWithATimer], data_converter=DATA_CONVERTER)
     failure = await error_of(replayer, histories.load("sweep"))
     assert isinstance(failure, workflow.NondeterminismError)
     text = advice("sweep", failure)
