@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from adapters.background import repeat
 from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
@@ -116,8 +117,12 @@ class _Member(ConsumerRebalanceListener):
         meanwhile: list[asyncio.Task[None]] = []
         try:
             await self._consumer.start()
-            meanwhile.append(asyncio.create_task(self._keep_committing()))
-            meanwhile.append(asyncio.create_task(self._keep_measuring()))
+            for name, work, seconds in (
+                ("commit of offsets", self._commit_all, COMMIT_SECONDS),
+                ("lag of partitions", self._measure_all, MEASURE_SECONDS),
+            ):
+                repeated = repeat(name, work, every_seconds=seconds)
+                meanwhile.append(asyncio.create_task(repeated))
             while not stopping.is_set():
                 self._throttle()
                 batch = await self._consumer.getmany(timeout_ms=POLL_MS)
@@ -159,17 +164,13 @@ class _Member(ConsumerRebalanceListener):
             if tasks.failure is not None:
                 raise tasks.failure
 
-    async def _keep_committing(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_SECONDS)
-            await self._commit([*self._tasks])
+    async def _commit_all(self) -> None:
+        await self._commit([*self._tasks])
 
-    async def _keep_measuring(self) -> None:
-        while True:
-            with suppress(IllegalStateError, AssertionError):  # the partition was revoked meanwhile
-                for partition in self._consumer.assignment():
-                    await self._measure_lag(partition)
-            await asyncio.sleep(MEASURE_SECONDS)
+    async def _measure_all(self) -> None:
+        with suppress(IllegalStateError, AssertionError):  # a partition was revoked meanwhile
+            for partition in self._consumer.assignment():
+                await self._measure_lag(partition)
 
     async def _measure_lag(self, partition: TopicPartition) -> None:
         """Records the number of messages of a partition that are not done."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from adapters.background import repeat
 from models.outcomes import OperationResult, StoredAnswer
 from models.saga import ReplyTo
 
@@ -21,7 +22,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 RECONNECT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
-HEALTH_CHECK_SECONDS = 5
+PING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class AnswerInbox:
         self._redis = Redis.from_url(
             url.get_secret_value(),
             socket_connect_timeout=CONNECT_SECONDS,
-            health_check_interval=HEALTH_CHECK_SECONDS,
+            health_check_interval=0,  # it is `_listen` that pings, and minds the answer
         )
         self.channel = f"cart:answers:{uuid4().hex}"
         self._waiting: dict[str, asyncio.Future[OperationResult]] = {}
@@ -64,7 +65,9 @@ class AnswerInbox:
 
     def open(self) -> None:
         """Starts listening, until `close`. Subscribes again after an outage."""
-        self._listener = asyncio.create_task(self._listen())
+        self._listener = asyncio.create_task(
+            repeat("reply channel", self._listen, every_seconds=RECONNECT_SECONDS)
+        )
 
     async def close(self) -> None:
         if self._listener is not None:
@@ -85,26 +88,31 @@ class AnswerInbox:
             future.cancel()
 
     async def _listen(self) -> None:
-        while True:
-            try:
-                async with self._redis.pubsub() as subscription:
-                    await subscription.subscribe(self.channel)
-                    while True:
-                        message = await subscription.get_message(timeout=HEALTH_CHECK_SECONDS)
-                        if message is None:
-                            continue
-                        self._listening = True
-                        if message["type"] == "message":
-                            self._receive(message["data"])
-            except (RedisError, OSError, TimeoutError) as error:
-                if self._listening:
-                    logger.warning(
-                        "reply_channel_down",
-                        message="Reply channel is down; falling back to Temporal",
-                        reason=repr(error),
-                    )
-                self._listening = False
-            await asyncio.sleep(RECONNECT_SECONDS)
+        """Receives until the connection fails, or the server is silent."""
+        try:
+            async with self._redis.pubsub() as subscription:
+                await subscription.subscribe(self.channel)
+                awaits_pong = False
+                while True:
+                    message = await subscription.get_message(timeout=PING_SECONDS)
+                    if message is None:
+                        # A dead link has no error: no answer to a ping is its only sign.
+                        if awaits_pong:
+                            raise TimeoutError("no answer to a ping")
+                        await subscription.ping()
+                    elif message["type"] == "message":
+                        self._receive(message["data"])
+                    awaits_pong = message is None
+                    self._listening |= message is not None
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            if self._listening:
+                logger.warning(
+                    "reply_channel_down",
+                    message="Reply channel is down; falling back to Temporal",
+                    reason=repr(error),
+                )
+        finally:
+            self._listening = False
 
     def _receive(self, payload: bytes) -> None:
         head, _, body = payload.partition(b"\n")
