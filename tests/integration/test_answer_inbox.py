@@ -63,7 +63,7 @@ async def receives_a_reply(world: World, inbox: AnswerInbox) -> None:
 async def test_a_lost_link_is_noticed_and_a_new_one_serves(
     world: World, link: Proxy, inbox: AnswerInbox, mode: Mode
 ) -> None:
-    """Also a link that is open and silent: nothing tells of it but a ping without an answer."""
+    """Also a link that is open and silent: its only sign is a ping without an answer."""
     inbox.open()
     await eventually(lambda: listens(inbox))
     async with link.broken(mode):
