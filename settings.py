@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     operation_wait_seconds: Seconds = 10
     answer_fallback_ms: int = Field(150, ge=0, le=60_000)
     publish_timeout_seconds: Seconds = 1
-    relay_shards: int = Field(16, ge=1, le=4096)
+    relay_shards: int = Field(16, ge=1, le=128)  # at most `models.documents.BUCKETS`
     relay_grace_seconds: float = Field(3, ge=0, le=60)
     orphan_release_seconds: float = Field(30, ge=1, le=86_400)
 

@@ -168,7 +168,6 @@ def build_worker(
         stock,
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
-        grace_seconds=settings.relay_grace_seconds,
     )
     expiry_steps = ExpiryActivities(
         ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
@@ -259,7 +258,7 @@ async def run(settings: Settings) -> None:
             client,
             settings,
             carts=carts,
-            operations=OperationStore(carts.client),
+            operations=OperationStore(carts.client, grace_seconds=settings.relay_grace_seconds),
             inventory=inventory,
             cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
             stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),

@@ -19,7 +19,7 @@ from temporalio.client import Client
 from cli.token import mint_token
 from dev.stack.stack import Stack
 from models.cart import CartKey
-from models.documents import shard_key
+from models.documents import bucket_of
 from models.effects import EffectKind
 from settings import Settings
 from tests.conftest import settings_of_its_own
@@ -117,7 +117,7 @@ async def take_all(camera: Camera) -> None:
 
     await camera.stack.kill("kafka", restart=False)
     await camera.add("carol")
-    shard = shard_key(CartKey(STORE, "carol")) % camera.settings.relay_shards
+    shard = bucket_of(CartKey(STORE, "carol")) % camera.settings.relay_shards
     relay = relay_workflow_id(EffectKind.EVENT, shard)
     await camera.wait_for_attention(relay)
     await camera.take("relay-waiting", relay, until="waiting", **DETAILS)

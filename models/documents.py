@@ -1,11 +1,12 @@
 """What MongoDB stores, as Beanie documents: carts, and the records of operations."""
 
 import zlib
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from beanie import Document, PydanticObjectId
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -73,69 +74,47 @@ class Store(Document):
         name = "stores"
 
 
-def shard_key(key: CartKey) -> int:
-    """A stable 32-bit hash of a cart; one relay does all effects of a cart."""
-    return zlib.crc32(f"{key.store_id}/{key.user_id}".encode())
+BUCKETS = 128
+"""MongoDB merges at most 200 index ranges in order (`internalQueryMaxScansToExplode`)."""
 
 
-class OperationRecord(Document):
-    """The decision on one saga, its answer, and its effects (the outbox).
+def bucket_of(key: CartKey) -> int:
+    """A stable hash of a cart, below `BUCKETS`; one relay does all effects of a bucket."""
+    return zlib.crc32(f"{key.store_id}/{key.user_id}".encode()) % BUCKETS
 
-    The first write of a record decides its saga; a saga has at most one. `committed` records are
-    unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
-    `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
-    cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
-    product came into the cart, or (negative) left it.
+
+class Due(BaseModel):
+    """When the pending effects of one kind of a record are tried next.
+
+    `attempts` is how often they were tried in vain by a relay, and `problem` the last error.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
-    id: str = Field(alias="_id")  # type: ignore[assignment]  # `SagaRun.record_id`
-    state: Literal["committed", "rejected", "aborted"]
-    operation: str
-    operation_id: str
-    run_id: str
-    saga_id: str
-    fingerprint: str
+    bucket: int
+    at: datetime
+    since: datetime
+    attempts: int = 0
+    problem: str | None = None
+
+
+def due_at(key: CartKey, effects: Iterable[AnyEffect], at: datetime) -> dict[EffectKind, Due]:
+    """The entries of effects that are first tried at a time."""
+    first = Due(bucket=bucket_of(key), at=at, since=at)
+    return {EffectKind(effect.kind): first for effect in effects if effect.done_at is None}
+
+
+class PendingEffects(BaseModel):
+    """What a relay needs of a record with pending effects."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    id: str = Field(alias="_id")
     store_id: str
     user_id: str
-    cart_id: str | None = None
-    version: int | None = None
-    answer: StoredAnswer | None = None
-    refusal: Refusal | None = None
-    reason: str | None = None
-    moved: dict[str, int] = {}
     effects: list[AnyEffect] = []
-    pending: bool
-    shard_key: int
+    due: dict[EffectKind, Due] = {}
     at: datetime
-
-    @classmethod
-    def of(
-        cls,
-        saga: SagaRun,
-        *,
-        outcome: Outcome,
-        effects: tuple[AnyEffect, ...] = (),
-        **more: object,
-    ) -> "OperationRecord":
-        """The record that decides a saga."""
-        return cls(
-            _id=saga.record_id,
-            state=outcome.status,
-            operation=saga.operation,
-            operation_id=saga.operation_id,
-            run_id=saga.run_id,
-            saga_id=saga.saga_id,
-            fingerprint=saga.fingerprint,
-            store_id=saga.store_id,
-            user_id=saga.user_id,
-            effects=list(effects),
-            pending=bool(effects),
-            shard_key=shard_key(saga.key),
-            at=saga.started_at,
-            **more,
-        )
 
     @property
     def key(self) -> CartKey:
@@ -157,6 +136,72 @@ class OperationRecord(Document):
         """The releases that are still to be made, in their order."""
         pending = self.pending_of(EffectKind.RELEASE)
         return [effect for effect in pending if isinstance(effect, ReleaseEffect)]
+
+
+def _relay_index(kind: EffectKind, field: str) -> IndexModel:
+    """A bucket's records with pending effects of a kind: by the next try, or by their age."""
+    return IndexModel(
+        [(f"due.{kind}.bucket", ASCENDING), (f"due.{kind}.{field}", ASCENDING)],
+        name=f"{kind}s_by_{field}",
+        partialFilterExpression={f"due.{kind}.bucket": {"$exists": True}},
+    )
+
+
+class OperationRecord(PendingEffects, Document):
+    """The decision on one saga, its answer, and its effects (the outbox).
+
+    The first write of a record decides its saga; a saga has at most one. `committed` records are
+    unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
+    `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
+    cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
+    product came into the cart, or (negative) left it. `due` has an entry for each
+    kind of effect that is pending.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]  # `SagaRun.record_id`
+    state: Literal["committed", "rejected", "aborted"]
+    operation: str
+    operation_id: str
+    run_id: str
+    saga_id: str
+    fingerprint: str
+    cart_id: str | None = None
+    version: int | None = None
+    answer: StoredAnswer | None = None
+    refusal: Refusal | None = None
+    reason: str | None = None
+    moved: dict[str, int] = {}
+    pending: bool
+
+    @classmethod
+    def of(
+        cls,
+        saga: SagaRun,
+        *,
+        outcome: Outcome,
+        effects: tuple[AnyEffect, ...] = (),
+        grace: timedelta = timedelta(0),
+        **more: object,
+    ) -> "OperationRecord":
+        """The record that decides a saga. The saga has `grace` to do the effects itself."""
+        return cls(
+            _id=saga.record_id,
+            state=outcome.status,
+            operation=saga.operation,
+            operation_id=saga.operation_id,
+            run_id=saga.run_id,
+            saga_id=saga.saga_id,
+            fingerprint=saga.fingerprint,
+            store_id=saga.store_id,
+            user_id=saga.user_id,
+            effects=list(effects),
+            pending=bool(effects),
+            due=due_at(saga.key, effects, datetime.now(UTC) + grace),
+            at=saga.started_at,
+            **more,
+        )
 
     def result(self) -> OperationResult:
         """How the record's saga ended."""
@@ -207,11 +252,7 @@ class OperationRecord(Document):
                 name="pending_by_cart",
                 partialFilterExpression={"pending": True},
             ),
-            IndexModel(
-                [("at", ASCENDING)],
-                name="pending_by_time",
-                partialFilterExpression={"pending": True},
-            ),
+            *(_relay_index(kind, field) for kind in EffectKind for field in ("at", "since")),
             IndexModel(
                 [("at", ASCENDING)],
                 name="done_by_time",

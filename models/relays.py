@@ -22,31 +22,35 @@ class RelayInput(Message):
     paused_by: str = ""
     failing_since: datetime | None = None
     failures: int = 0
+    retry_now: bool = False
 
 
 class RelayBatch(Message):
-    """Do the effects of a relay's oldest records with pending ones, at most `limit` records."""
+    """Do the effects of a relay's records that are due the longest, at most `limit` records.
+
+    With `retry_now` also those that are not due yet.
+    """
 
     kind: EffectKind
     shard: int
     shards: int
     limit: int
+    retry_now: bool = False
 
 
 class RelayProgress(Message):
-    """The result of a batch: effects `done`, and records `left` pending, of those that were read.
+    """The result of a batch: effects `done`, and records `left` pending in the shard.
 
-    `problem` is an error. With `down` a dependency was unavailable, which ended the batch. Without
-    it single effects were refused, and each blocks its cart: `blocked` is the number of records
-    that are blocked, and `refused` has the ids of some of these effects.
+    `left` is counted up to a limit (`adapters.mongo.outbox.MOST_COUNTED`). The next of them is due
+    at `next_try`. `problem` is an error of the batch. With `down` nothing could be done. `refused`
+    has the ids of some effects that their system refuses, and each blocks its cart.
     """
 
     done: int
     left: int
-    oldest: datetime | None = None
+    next_try: datetime | None = None
     problem: str | None = None
     down: bool = False
-    blocked: int = 0
     refused: tuple[str, ...] = ()
 
 

@@ -147,7 +147,7 @@ EXPIRY_PAGE = 200  # carts
 EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew
 
 RELAY_BATCH = 500  # records
-RELAY_GRACE_PAUSE = timedelta(seconds=1)
+RELAY_WAKE_PAUSE = timedelta(seconds=1)
 RELAY_FIRST_PAUSE = timedelta(seconds=1)
 RELAY_LONGEST_PAUSE = timedelta(seconds=15)
 

@@ -37,6 +37,7 @@ class RelayWorkflow:
         # Signals since the latest batch began.
         self._woken = False
         self._steered = False
+        self._retry_now = relay.retry_now
 
     @workflow.run
     async def run(self, relay: RelayInput) -> int:
@@ -52,6 +53,7 @@ class RelayWorkflow:
                             "paused_by": self._paused_by,
                             "failures": self._failures,
                             "failing_since": self._failing_since,
+                            "retry_now": self._retry_now,
                         }
                     ),
                     initial_versioning_behavior=ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
@@ -64,13 +66,18 @@ class RelayWorkflow:
                 return self._delivered
 
     async def _deliver(self) -> bool:
-        """Delivers one batch, then pauses if needed; True when nothing is left."""
+        """Delivers one batch, then waits if needed; True when nothing is left."""
         relay = self._relay
         batch = RelayBatch(
-            kind=relay.kind, shard=relay.shard, shards=relay.shards, limit=policies.RELAY_BATCH
+            kind=relay.kind,
+            shard=relay.shard,
+            shards=relay.shards,
+            limit=policies.RELAY_BATCH,
+            retry_now=self._retry_now,
         )
+        self._retry_now = False
         try:
-            self._last = await workflow.execute_activity_method(
+            last = await workflow.execute_activity_method(
                 RelayActivities.deliver,
                 batch,
                 **policies.DELIVER,
@@ -79,48 +86,55 @@ class RelayWorkflow:
             if is_cancelled_exception(error):
                 raise
             problem = str(error.cause or error)
-            self._last = self._last.model_copy(update={"done": 0, "problem": problem, "down": True})
-        self._delivered += self._last.done
-        if self._last.problem is not None:
-            await self._pause_after_failure(self._last.problem)
-            return False
-        self._failures, self._failing_since = 0, None
-        self._attend(False)
-        self._show(f"{self._delivered} delivered")
-        if self._last.left == 0:
+            last = self._last.model_copy(update={"done": 0, "problem": problem, "down": True})
+        self._last = last
+        self._delivered += last.done
+        self._note_problem(last.problem)
+        if last.left == 0 and last.problem is None:
+            self._show(f"{self._delivered} delivered")
             # A wake during the batch may announce an effect that the batch has not seen.
             return not (self._woken or self._steered)
-        if self._last.done == 0:
-            self._show("waiting for sagas to do their own young effects")
-            await self._wait(policies.RELAY_GRACE_PAUSE)
+        await self._wait_for_next_try()
         return False
 
-    async def _pause_after_failure(self, problem: str) -> None:
+    def _note_problem(self, problem: str | None) -> None:
+        if problem is None:
+            self._failures, self._failing_since = 0, None
+        else:
+            self._failures += 1
+            self._failing_since = self._failing_since or workflow.now()
+        self._attend(problem is not None)
+
+    async def _wait_for_next_try(self) -> None:
+        """Waits until an effect is due again; longer each time when nothing could be done.
+
+        A signal of an operator ends this. A wake does so after a moment, but not while nothing
+        can be done, since every change of a cart sends one.
+        """
         last = self._last
-        self._failures += 1
-        self._failing_since = self._failing_since or workflow.now()
-        self._attend(True)
-        if last.done > 0 and not last.down:
-            return  # other carts' effects continue at once
-        pause = policies.relay_pause(self._failures)
-        young = last.left > last.blocked and not last.down
-        if young:
-            pause = min(pause, policies.RELAY_GRACE_PAUSE)
-        blocked = (
-            f" ({last.blocked} of them behind a refused one: `{ids.SKIP}`)" if last.blocked else ""
-        )
-        self._show(
-            f"**waiting** since {self._failing_since:%Y-%m-%d %H:%M:%S} UTC: {problem}; "
-            f"{last.left} records left{blocked}, try {self._failures + 1} in "
-            f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
-        )
-        await self._wait(pause, woken=not last.down and not young)
+        pause = max((last.next_try or workflow.now()) - workflow.now(), timedelta(0))
+        if last.down:
+            pause = max(pause, policies.relay_pause(self._failures))
+        if last.problem is None:
+            self._show(
+                f"{self._delivered} delivered, {last.left} records left, the next due in "
+                f"{pause.total_seconds():g} s"
+            )
+        else:
+            self._show(
+                f"**waiting** since {self._failing_since:%Y-%m-%d %H:%M:%S} UTC: {last.problem}; "
+                f"{last.left} records left, try {self._failures + 1} in "
+                f"{pause.total_seconds():g} s, or at once by `{ids.RETRY_NOW}`"
+            )
+        if not last.down and pause > policies.RELAY_WAKE_PAUSE:
+            pause -= policies.RELAY_WAKE_PAUSE
+            await self._wait(policies.RELAY_WAKE_PAUSE)
+            await self._wait(pause, woken=True)
+        elif pause:
+            await self._wait(pause)
 
     async def _wait(self, pause: timedelta, *, woken: bool = False) -> None:
-        """Waits for `pause`, or until an operator's signal or, with `woken`, a wake.
-
-        While a dependency is down a wake is no reason to try earlier, since every add sends one.
-        """
+        """Waits for `pause`, or until an operator's signal or, with `woken`, a wake."""
         try:
             await workflow.wait_condition(
                 lambda: self._steered or (woken and self._woken), timeout=pause
@@ -157,7 +171,7 @@ class RelayWorkflow:
     def retry_now(self, reason: str = "", by: str = "") -> None:
         """Ends the pause after a failure."""
         note(ids.RETRY_NOW, reason, by)
-        self._steered = True
+        self._retry_now = self._steered = True
 
     @workflow.signal(name=ids.PAUSE)
     def pause(self, reason: str = "", by: str = "") -> None:

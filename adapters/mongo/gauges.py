@@ -59,14 +59,13 @@ async def _keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStor
 
 
 async def show_pending(outbox: Outbox) -> None:
-    """Sets the gauges of pending effects, and the age of the oldest."""
-    waiting = await outbox.waiting(shards=1)
+    """Sets the gauges of records with pending effects, and the age of the oldest."""
     now = datetime.now(UTC)
     for kind in EffectKind:
-        of_kind = [one for one in waiting if one.kind is kind]
-        since = min((one.oldest for one in of_kind), default=now)
-        OUTBOX_PENDING.set(sum(one.effects for one in of_kind), {"kind": kind.value})
-        OUTBOX_OLDEST.set(max(0.0, (now - since).total_seconds()), {"kind": kind.value})
+        waiting = await outbox.waiting(kind)
+        age = (now - waiting.oldest).total_seconds() if waiting.oldest else 0.0
+        OUTBOX_PENDING.set(waiting.records, {"kind": kind.value})
+        OUTBOX_OLDEST.set(max(0.0, age), {"kind": kind.value})
 
 
 async def show_figures(store: FigureStore) -> None:

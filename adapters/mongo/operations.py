@@ -7,6 +7,7 @@ decides the saga; the others find the decision.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from beanie import PydanticObjectId
@@ -42,8 +43,10 @@ class Decision(NamedTuple):
 class OperationStore:
     """Records of operations. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    def __init__(self, client: MongoClient) -> None:
+    def __init__(self, client: MongoClient, *, grace_seconds: float = 0) -> None:
+        """`grace_seconds` is how long a saga has to do its effects before a relay does them."""
         self._client = client
+        self._grace = timedelta(seconds=grace_seconds)
         # The steps after a decision usually run in the process that wrote it, soon after.
         self._recent: BoundedCache[str, Decision] = BoundedCache(max_size=RECENT)
 
@@ -111,11 +114,24 @@ class OperationStore:
             if not is_current:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
-        record = _committed(saga, str(cart_id), change)
+        record = self._committed(saga, str(cart_id), change)
         after = _document(cart_id, change)
         await record.insert(session=session)
         await _replace(before, after, session)
         return record.result(), Decision(record, after)
+
+    def _committed(self, saga: SagaRun, cart_id: str, change: CartChange) -> OperationRecord:
+        return OperationRecord.of(
+            saga,
+            outcome=Outcome.COMMITTED,
+            cart_id=cart_id,
+            version=change.version,
+            answer=StoredAnswer(status=change.status, body=change.body.decode()),
+            reason=change.reason,
+            moved=dict(change.moved or {}),
+            effects=change.effects,
+            grace=self._grace,
+        )
 
     async def _reject(
         self,
@@ -126,7 +142,11 @@ class OperationStore:
     ) -> OperationResult:
         """Records the refusal, so that no other try of the saga commits."""
         record = OperationRecord.of(
-            saga, outcome=Outcome.REJECTED, refusal=refusal, effects=reserved
+            saga,
+            outcome=Outcome.REJECTED,
+            refusal=refusal,
+            effects=reserved,
+            grace=self._grace,
         )
         await record.insert(session=session)
         return record.result()
@@ -143,6 +163,7 @@ class OperationStore:
                 outcome=Outcome.REJECTED if request.refusal else Outcome.ABORTED,
                 refusal=request.refusal,
                 reason=request.reason,
+                grace=self._grace,
                 effects=request.reserved
                 if request.reserved is not None
                 else await self._possibly_reserved(request),
@@ -246,19 +267,6 @@ async def _find_record(
     records = await OperationRecord.find(wanted, session=session).to_list(2)
     own = (record for record in records if record.id == saga.record_id)
     return next(own, records[0] if records else None)
-
-
-def _committed(saga: SagaRun, cart_id: str, change: CartChange) -> OperationRecord:
-    return OperationRecord.of(
-        saga,
-        outcome=Outcome.COMMITTED,
-        cart_id=cart_id,
-        version=change.version,
-        answer=StoredAnswer(status=change.status, body=change.body.decode()),
-        reason=change.reason,
-        moved=dict(change.moved or {}),
-        effects=change.effects,
-    )
 
 
 def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:

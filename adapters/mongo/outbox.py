@@ -4,51 +4,129 @@ Effects are stored in the operations' records (`models.documents.OperationRecord
 written in the same transaction as the cart.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
 from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.cart import CartKey
-from models.documents import OperationRecord
+from models.documents import BUCKETS, OperationRecord, PendingEffects
 from models.effects import EffectKind
+
+CART_RECORDS = 100
+CART_BATCH = 20
+CART_BYTES = 1_000_000
+PROBLEM_LENGTH = 300
+MOST_COUNTED = 10_000
+"""Where counting ends: then there are at least so many."""
+_PENDING_FIELDS = PendingEffects.model_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The number of pending effects of a kind in a shard, and the time of the oldest record."""
+    """How many records of a shard have pending effects of a kind, at most `MOST_COUNTED`.
+
+    `oldest` is the time of the oldest, `next_try` the next time at which one is due.
+    """
 
     kind: EffectKind
     shard: int
-    effects: int
-    oldest: datetime
+    records: int
+    oldest: datetime | None
+    next_try: datetime | None
 
 
 class Outbox:
     """Pending effects. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    async def pending(
-        self,
-        kind: EffectKind,
-        *,
-        shard: int,
-        shards: int,
-        limit: int,
-        exclude: Collection[CartKey] = (),
-    ) -> list[OperationRecord]:
-        """A shard's records with a pending effect of this kind, oldest first.
+    async def due(
+        self, kind: EffectKind, *, shard: int, shards: int, before: datetime, limit: int
+    ) -> list[CartKey]:
+        """The carts of the `limit` records of a shard that have been due the longest.
 
-        Without the records of the carts in `exclude`.
+        Due is what has its next try before `before`. A cart is named once for each record.
         """
-        wanted = _waiting(kind) | {"shardKey": {"$mod": [shards, shard]}}
-        if exclude:
-            wanted["$nor"] = [{"storeId": store, "userId": user} for store, user in exclude]
+        wanted = _in_shard(kind, shard, shards) | {f"due.{kind}.at": {"$lt": before}}
         async with bounded(READ_SECONDS):
-            return await OperationRecord.find(wanted).sort("+at").to_list(limit)
+            found = (
+                OperationRecord.get_pymongo_collection()
+                .find(wanted, {"storeId": 1, "userId": 1}, hint=f"{kind}s_by_at")
+                .sort(f"due.{kind}.at", 1)
+                .limit(limit)
+            )
+            return [CartKey(record["storeId"], record["userId"]) async for record in found]
+
+    async def of_cart(
+        self, kind: EffectKind, cart: CartKey, *, before: datetime | None = None
+    ) -> list[PendingEffects]:
+        """A cart's records with pending effects of this kind, oldest first.
+
+        With `before` only those whose next try is before this time. At most `CART_RECORDS`, and no
+        more once they have `CART_BYTES`.
+        """
+        wanted = _of_cart(kind, cart)
+        if before is not None:
+            wanted[f"due.{kind}.at"] = {"$lt": before}
+        fields = {field.alias or to_camel(name): 1 for name, field in _PENDING_FIELDS.items()}
+        records: list[PendingEffects] = []
+        size = 0
+        async with bounded(READ_SECONDS):
+            found = (
+                OperationRecord.get_pymongo_collection()
+                .find(wanted, fields, hint="pending_by_cart", batch_size=CART_BATCH)
+                .sort("at", 1)
+                .limit(CART_RECORDS)
+            )
+            async for document in found:
+                record = PendingEffects.model_validate(document)
+                size += sum(len(event.value) for event in record.pending_events)
+                records.append(record)
+                if size > CART_BYTES:
+                    break
+        return records
+
+    async def defer(
+        self, kind: EffectKind, record: PendingEffects, *, until: datetime, problem: str
+    ) -> None:
+        """Notes a failed try of a record's effects, and when they are tried next.
+
+        The cart's later events wait at least as long, because they follow in order.
+        """
+        records = OperationRecord.get_pymongo_collection()
+        due = f"due.{kind}"
+        failed = {"_id": record.id, due: {"$exists": True}}
+        noted = {f"{due}.at": until, f"{due}.problem": problem[:PROBLEM_LENGTH]}
+        async with bounded(LIST_SECONDS):
+            await records.update_one(failed, {"$set": noted, "$inc": {f"{due}.attempts": 1}})
+            if kind is EffectKind.EVENT:
+                await self._postpone(kind, record.key, until)
+
+    async def postpone(self, kind: EffectKind, cart: CartKey, *, until: datetime) -> None:
+        """Sets the next try of all effects of a kind of a cart to `until`, or later."""
+        async with bounded(LIST_SECONDS):
+            await self._postpone(kind, cart, until)
+
+    async def postpone_records(
+        self, kind: EffectKind, record_ids: Sequence[str], *, until: datetime
+    ) -> None:
+        """The same for the effects of these records."""
+        async with bounded(LIST_SECONDS):
+            await OperationRecord.get_pymongo_collection().update_many(
+                {"_id": {"$in": [*record_ids]}, f"due.{kind}.at": {"$exists": True}},
+                {"$max": {f"due.{kind}.at": until}},
+            )
+
+    @staticmethod
+    async def _postpone(kind: EffectKind, cart: CartKey, until: datetime) -> None:
+        await OperationRecord.get_pymongo_collection().update_many(
+            _of_cart(kind, cart), {"$max": {f"due.{kind}.at": until}}, hint="pending_by_cart"
+        )
 
     async def done_since(
         self, since: datetime, *, store_id: str | None, size: int
@@ -74,45 +152,51 @@ class Outbox:
             seen = [*seen, *ids] if last == since else ids
             since = last
 
-    async def shards_waiting(self, kind: EffectKind, *, before: datetime, shards: int) -> list[int]:
-        """The shards with an effect of this kind that has been pending since `before`."""
-        pipeline: list[dict[str, Any]] = [
-            {"$match": _waiting(kind) | {"at": {"$lt": before}}},
-            {"$group": {"_id": {"$mod": ["$shardKey", shards]}}},
-        ]
-        async with bounded(READ_SECONDS):
-            cursor = await OperationRecord.get_pymongo_collection().aggregate(pipeline)
-            return sorted([row["_id"] async for row in cursor])
+    async def shards_due(self, kind: EffectKind, *, before: datetime, shards: int) -> list[int]:
+        """The shards with an effect of this kind whose next try should have been before a time."""
+        records = OperationRecord.get_pymongo_collection()
+        due = {f"due.{kind}.at": {"$lt": before}}
 
-    async def waiting(self, shards: int) -> list[Waiting]:
-        """Pending effects by kind and shard, oldest first."""
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {"pending": True}},
-            {"$unwind": "$effects"},
-            {"$match": {"effects.doneAt": None}},
-            {
-                "$group": {
-                    "_id": {
-                        "kind": "$effects.kind",
-                        "shard": {"$mod": ["$shardKey", shards]},
-                    },
-                    "effects": {"$sum": 1},
-                    "oldest": {"$min": "$at"},
-                }
-            },
-            {"$sort": {"oldest": 1}},
-        ]
+        async def is_due(shard: int) -> bool:
+            wanted = _in_shard(kind, shard, shards) | due
+            return await records.find_one(wanted, {"_id": 1}, hint=f"{kind}s_by_at") is not None
+
         async with bounded(READ_SECONDS):
-            cursor = await OperationRecord.get_pymongo_collection().aggregate(pipeline)
-            return [
-                Waiting(
-                    kind=EffectKind(row["_id"]["kind"]),
-                    shard=row["_id"]["shard"],
-                    effects=row["effects"],
-                    oldest=row["oldest"],
-                )
-                async for row in cursor
-            ]
+            found = await asyncio.gather(*map(is_due, range(shards)))
+        return [shard for shard, waits in enumerate(found) if waits]
+
+    async def waiting(self, kind: EffectKind, *, shard: int = 0, shards: int = 1) -> Waiting:
+        """How much of a kind is pending in a shard (without one: in all), and since when."""
+        records = OperationRecord.get_pymongo_collection()
+        wanted = _in_shard(kind, shard, shards)
+        since, next_try = f"due.{kind}.since", f"due.{kind}.at"
+
+        async def first(field: str) -> datetime | None:
+            hint = f"{kind}s_by_{field.rpartition('.')[2]}"
+            found = await records.find_one(wanted, {field: 1}, sort=[(field, 1)], hint=hint)
+            return found["due"][kind][field.rpartition(".")[2]] if found else None
+
+        async with bounded(READ_SECONDS):
+            count, oldest, due = await asyncio.gather(
+                records.count_documents(wanted, limit=MOST_COUNTED, hint=f"{kind}s_by_since"),
+                first(since),
+                first(next_try),
+            )
+        return Waiting(kind, shard, count, oldest, due)
+
+    async def waiting_shards(self, shards: int) -> list[Waiting]:
+        """The shards with something pending, those that have waited longest first."""
+        waiting = await asyncio.gather(
+            *(
+                self.waiting(kind, shard=shard, shards=shards)
+                for kind in EffectKind
+                for shard in range(shards)
+            )
+        )
+        return sorted(
+            (one for one in waiting if one.oldest is not None),
+            key=lambda one: one.oldest or datetime.now(UTC),
+        )
 
     async def pending_of(
         self, *, store_id: str | None, user_id: str | None, limit: int
@@ -143,9 +227,7 @@ class Outbox:
         )
         async with bounded(READ_SECONDS):
             found = await records.find_one(
-                _waiting(EffectKind.EVENT)
-                | {"storeId": cart.store_id, "userId": cart.user_id, "_id": {"$ne": record_id}},
-                {"_id": True},
+                _of_cart(EffectKind.EVENT, cart) | {"_id": {"$ne": record_id}}, {"_id": True}
             )
         return found is not None
 
@@ -161,13 +243,21 @@ class Outbox:
             await self._mark({"_id": record_id}, effect_ids, {"doneAt": at}, lasting=lasting)
 
     async def skip(self, effect_id: str, *, reason: str, at: datetime) -> bool:
-        """Marks a pending effect as skipped; False when no pending effect has this id."""
+        """Marks a pending effect as skipped; False when no pending effect has this id.
+
+        What the cart has pending of this kind is due at once: it may have waited for this effect.
+        """
+        record = await self.holder(effect_id)
+        if record is None:
+            return False
+        [kind] = [EffectKind(one.kind) for one in record.effects if one.id == effect_id]
         async with bounded(READ_SECONDS):
-            return await self._mark(
-                {"pending": True, "effects": {"$elemMatch": {"id": effect_id, "doneAt": None}}},
-                (effect_id,),
-                {"doneAt": at, "skippedBecause": reason},
+            skipped = {"doneAt": at, "skippedBecause": reason}
+            await self._mark({"_id": record.id}, (effect_id,), skipped)
+            await OperationRecord.get_pymongo_collection().update_many(
+                _of_cart(kind, record.key), {"$set": {f"due.{kind}.at": at}}, hint="pending_by_cart"
             )
+        return True
 
     async def _mark(
         self,
@@ -176,7 +266,7 @@ class Outbox:
         ending: dict[str, Any],
         *,
         lasting: bool = True,
-    ) -> bool:
+    ) -> None:
         ended = {
             "$map": {
                 "input": "$effects",
@@ -192,18 +282,40 @@ class Outbox:
         records = OperationRecord.get_pymongo_collection()
         if not lasting:
             records = records.with_options(write_concern=WriteConcern(w=1))
-        result = await records.update_one(
+        await records.update_one(
             which,
             [
                 {"$set": {"effects": ended}},
-                {"$set": {"pending": {"$in": [None, "$effects.doneAt"]}}},
+                {
+                    "$set": {
+                        "pending": {"$in": [None, "$effects.doneAt"]},
+                        "due": {kind.value: _left(kind) for kind in EffectKind},
+                    }
+                },
             ],
         )
-        return result.matched_count > 0
 
 
-def _waiting(kind: EffectKind) -> dict[str, Any]:
+def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:
+    buckets = [bucket for bucket in range(BUCKETS) if bucket % shards == shard]
+    return {f"due.{kind}.bucket": {"$in": buckets}}
+
+
+def _of_cart(kind: EffectKind, cart: CartKey) -> dict[str, Any]:
     return {
+        "storeId": cart.store_id,
+        "userId": cart.user_id,
         "pending": True,
-        "effects": {"$elemMatch": {"kind": kind.value, "doneAt": None}},
+        f"due.{kind}.bucket": {"$exists": True},
     }
+
+
+def _left(kind: EffectKind) -> dict[str, Any]:
+    """An expression: the entry in `due` while an effect of the kind is pending."""
+    undone = {
+        "$filter": {
+            "input": "$effects",
+            "cond": {"$and": [{"$eq": ["$$this.kind", kind]}, {"$eq": ["$$this.doneAt", None]}]},
+        }
+    }
+    return {"$cond": [{"$eq": [undone, []]}, "$$REMOVE", f"$due.{kind}"]}

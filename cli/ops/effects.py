@@ -9,7 +9,7 @@ from cli.console import CliError
 from cli.ops.connections import Connections
 from cli.ops.exit_codes import ExitCode
 from cli.ops.relays import RelayId
-from models.documents import OperationRecord, shard_key
+from models.documents import OperationRecord, bucket_of
 from models.effects import EffectKind, EventEffect
 from workflows import ids
 
@@ -56,7 +56,7 @@ def pending_effects(
     """The pending effects in these records."""
     found = []
     for record in records:
-        shard = shard_key(record.key) % connections.settings.relay_shards
+        shard = bucket_of(record.key) % connections.settings.relay_shards
         for effect in record.effects:
             if effect.done_at is not None:
                 continue

@@ -74,7 +74,7 @@ async def overview(connections: Connections) -> RelayOverview:
     away: DependencyUnavailable | None = None
     waiting: dict[RelayId, Waiting] = {}
     try:
-        for one in await connections.outbox.waiting(connections.settings.relay_shards):
+        for one in await connections.outbox.waiting_shards(connections.settings.relay_shards):
             waiting[one.kind, one.shard] = one
     except DependencyUnavailable as error:
         away = error
@@ -93,7 +93,7 @@ async def overview(connections: Connections) -> RelayOverview:
             RelayState(
                 kind=relay[0],
                 shard=relay[1],
-                effects=found.effects if found else None if away else 0,
+                effects=found.records if found else None if away else 0,
                 oldest=found.oldest if found else None,
                 running=relay in running,
                 attention=running.get(relay, False),

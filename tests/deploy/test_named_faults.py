@@ -14,7 +14,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from models.cart import CartKey
-from models.documents import shard_key
+from models.documents import bucket_of
 from models.effects import ReleaseEffect
 from settings import Settings
 from tests.deploy.prometheus import Prometheus
@@ -78,7 +78,7 @@ async def test_a_paused_relay_is_reported_until_it_is_resumed(
     running_prometheus: Prometheus, shop: Shop
 ) -> None:
     user = f"user-{uuid4().hex[:12]}"
-    relay = f"release/{shard_key(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards}"
+    relay = f"release/{bucket_of(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards}"
     assert (await cart("ops", "pause", relay, "--reason", "maintenance")).code == 0
     effect = ReleaseEffect(
         id=str(uuid4()), product_id="lamp", quantity=1, saga_id="undone", reason="saga_aborted"

@@ -70,7 +70,7 @@ def result_of(outcome: Outcome, **more: Any) -> OperationResult:
 
 def record_of(operation_id: str = "0" * 32, **changed: Any) -> OperationRecord:
     """A committed record of `USER`'s, unless `changed`."""
-    values = {
+    values: dict[str, Any] = {
         "id": RECORD_ID,
         "state": "committed",
         "operation": "AddItem",
@@ -78,7 +78,6 @@ def record_of(operation_id: str = "0" * 32, **changed: Any) -> OperationRecord:
         "run_id": RUN_ID,
         "saga_id": "cart-1-user-1-product-1",
         "fingerprint": "f",
-        "shard_key": 1,
         "store_id": STORE,
         "user_id": USER,
         "answer": StoredAnswer(status=201, body='{"quantity":2,"totalPrice":159.90}'),

@@ -12,7 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from models.cart import CartKey
-from models.documents import shard_key
+from models.documents import bucket_of
 from tests.faults.cart_requests import WORKFLOW_TYPES
 from tests.faults.consumer_under_test import CONSUMER
 from tests.faults.fault_catalog import ENDED_RUN, RUN, FaultMethod, PlannedFault
@@ -63,7 +63,7 @@ class Injector:
         moment = planned.moment
         cart = workflow_id = cart_workflow_id(store_id, user_id)
         if moment.relay is not None:
-            shard = shard_key(CartKey(store_id, user_id)) % self.rig.settings.relay_shards
+            shard = bucket_of(CartKey(store_id, user_id)) % self.rig.settings.relay_shards
             workflow_id = relay_workflow_id(moment.relay, shard)
 
         async def fire(trigger: Trigger) -> Instruction:

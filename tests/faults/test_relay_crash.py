@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from models.cart import CartKey
-from models.documents import shard_key
+from models.documents import bucket_of
 from models.effects import EffectKind
 from tests.faults.cart_requests import CartRequest, RetryHabit
 from tests.faults.fault_injection import CONVERGE_SECONDS
@@ -30,7 +30,7 @@ async def test_a_worker_that_dies_in_a_delivery_delays_its_shard_for_seconds_onl
         died_at.append(time.monotonic())
         return DIE
 
-    shard = shard_key(CartKey(ledger.store_id, "user")) % rig.settings.relay_shards
+    shard = bucket_of(CartKey(ledger.store_id, "user")) % rig.settings.relay_shards
     relay = relay_workflow_id(EffectKind.EVENT, shard)
     rig.triggers.arm(
         Trigger(ledger.workflow_id("user"), CallPoint("publish", "before"), fail_publish)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from models.cart import CartKey
-from models.documents import OperationRecord, shard_key
+from models.documents import OperationRecord, bucket_of, due_at
 from models.effects import ReleaseEffect
 from models.intake import IntakeHold
 from models.operations import AddItem
@@ -111,7 +111,7 @@ async def test_a_paused_store_refuses_changes_and_shows_its_carts(shop: Shop) ->
 
 async def test_a_paused_relay_is_found_and_delivers_all_but_a_skipped_effect(shop: Shop) -> None:
     user = f"user-{uuid4().hex[:12]}"
-    shard = shard_key(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards
+    shard = bucket_of(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards
     relay = f"release/{shard}"
     answered = await ran("pause", relay, *BY)
     assert answered == {
@@ -170,7 +170,7 @@ async def plant_release(shop: Shop, user: str, quantity: int) -> ReleaseEffect:
         user_id=user,
         effects=[effect],
         pending=True,
-        shard_key=shard_key(CartKey(shop.store_id, user)),
+        due=due_at(CartKey(shop.store_id, user), [effect], datetime.now(UTC)),
         at=datetime.now(UTC) - timedelta(seconds=10 - quantity),
     ).insert()
     return effect

@@ -8,7 +8,7 @@ from uuid import uuid4
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from models.cart import CartKey, CartLine
-from models.documents import Cart, OperationRecord, shard_key
+from models.documents import Cart, OperationRecord
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 
@@ -164,7 +164,6 @@ def operation_record(shop: Shop, reason: str | None = None, **more: Any) -> Oper
         "user_id": user,
         "pending": False,
         "reason": reason,
-        "shard_key": shard_key(CartKey(shop.store_id, user)),
         "at": datetime.now(UTC),
     }
     return OperationRecord(**fields | more)

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from adapters.kafka.publisher import EventPublisher
 from models.cart import CartKey
-from models.documents import OperationRecord, shard_key
+from models.documents import BUCKETS, OperationRecord, bucket_of, due_at
 from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.events import CART_ITEM_ADDED
 from models.operations import AddItem
@@ -36,7 +36,8 @@ from workflows.gateway import CartGateway
 from workflows.relay import RelayWorkflow
 from workflows.upkeep.schedules import SCHEDULES
 
-SHARDS = 100_003  # so many that no two tests share one, and none is a shard of the stack's relays
+SHARDS = BUCKETS
+GRACE = timedelta(seconds=0.5)  # as in the settings of the tests
 TOO_LARGE = 2 * 1024 * 1024  # bytes; more than a producer sends
 
 RelayHandle = WorkflowHandle[RelayWorkflow, int]
@@ -56,7 +57,7 @@ class RelayBench:
 
     def __post_init__(self) -> None:
         first = f"user-{uuid4().hex[:12]}"
-        self.shard = shard_key(CartKey(self.shop.store_id, first)) % SHARDS
+        self.shard = bucket_of(CartKey(self.shop.store_id, first)) % SHARDS
         self._users.append(first)
 
     def user(self, number: int) -> str:
@@ -67,7 +68,7 @@ class RelayBench:
                 next(
                     user
                     for user in candidates
-                    if shard_key(CartKey(self.shop.store_id, user)) % SHARDS == self.shard
+                    if bucket_of(CartKey(self.shop.store_id, user)) % SHARDS == self.shard
                     and user not in self._users
                 )
             )
@@ -78,6 +79,7 @@ class RelayBench:
     ) -> OperationRecord:
         """A record with one pending effect, as a saga leaves it."""
         user = user or self.user(0)
+        key, at = CartKey(self.shop.store_id, user), datetime.now(UTC) - age
         record = OperationRecord(
             id=str(uuid4()),
             state="committed",
@@ -90,8 +92,8 @@ class RelayBench:
             user_id=user,
             effects=[effect],
             pending=True,
-            shard_key=shard_key(CartKey(self.shop.store_id, user)),
-            at=datetime.now(UTC) - age,
+            due=due_at(key, [effect], at + GRACE),
+            at=at,
         )
         await record.insert()
         return record

@@ -50,7 +50,9 @@ async def faulty_worker_of(
         world.temporal,
         settings,
         carts=with_call_faults(carts, faults),
-        operations=with_call_faults(OperationStore(carts.client), faults),
+        operations=with_call_faults(
+            OperationStore(carts.client, grace_seconds=settings.relay_grace_seconds), faults
+        ),
         inventory=with_call_faults(inventory, faults),
         cache=with_call_faults(CartCache(redis, ttl_seconds=60), faults),
         stock=StockCache(redis, ttl_seconds=60),

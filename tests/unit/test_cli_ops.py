@@ -302,7 +302,7 @@ class FakeOutbox:
     def __init__(self) -> None:
         self.left: list[Waiting] = []
 
-    async def waiting(self, shards: int) -> list[Waiting]:
+    async def waiting_shards(self, shards: int) -> list[Waiting]:
         assert shards > 0
         return self.left
 
@@ -392,7 +392,7 @@ def test_effects_that_no_relay_does_are_stuck(
     systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = datetime.now(UTC) - timedelta(minutes=5)
-    systems.outbox.left = [Waiting(EffectKind.EVENT, 3, 7, old)]
+    systems.outbox.left = [Waiting(EffectKind.EVENT, 3, 7, old, old)]
     ended = run(capsys, "ops", "stuck", "--json")
     assert ended.code == 1
     [problem] = ended.json["problems"]
@@ -411,7 +411,7 @@ def test_pause_tells_who_and_why(
 def test_all_relays_only_when_their_number_is_confirmed(
     systems: FakeConnections, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    systems.outbox.left = [Waiting(EffectKind.EVENT, shard, 1, NOW) for shard in (1, 2)]
+    systems.outbox.left = [Waiting(EffectKind.EVENT, shard, 1, NOW, NOW) for shard in (1, 2)]
     assert run(capsys, "ops", "retry", "--all", "--dry-run").out == (
         "would send retry_now to: event/1, event/2\n"
     )

@@ -209,23 +209,20 @@ async def test_requests_that_work_without_redis_are_counted(since: Since) -> Non
 
 
 class OutboxWith(Outbox):
-    """An outbox with these pending effects."""
+    """An outbox with so many records with pending events, the oldest since a time."""
 
-    def __init__(self, *waiting: Waiting) -> None:
-        self._waiting = list(waiting)
+    def __init__(self, records: int = 0, oldest: datetime | None = None) -> None:
+        self._events = (records, oldest)
 
-    async def waiting(self, shards: int) -> list[Waiting]:
-        return self._waiting
+    async def waiting(self, kind: EffectKind, *, shard: int = 0, shards: int = 1) -> Waiting:
+        records, oldest = self._events if kind is EffectKind.EVENT else (0, None)
+        return Waiting(kind, shard, records, oldest, oldest)
 
 
 async def test_pending_effects_are_shown_with_the_age_of_the_oldest() -> None:
     numbers_here()
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    events = [
-        Waiting(EffectKind.EVENT, shard=0, effects=2, oldest=an_hour_ago),
-        Waiting(EffectKind.EVENT, shard=1, effects=3, oldest=datetime.now(UTC)),
-    ]
-    await show_pending(OutboxWith(*events))
+    await show_pending(OutboxWith(5, an_hour_ago))
     now = numbers_here()
     assert now.by("kind", "cart_outbox_pending") == {"event": 5}
     assert now("cart_outbox_oldest_age_seconds", kind="event") >= 3600
