@@ -43,10 +43,9 @@ def pause_after(attempts: int, *, refused: bool) -> timedelta:
 class Delivery:
     """One batch of one kind of effect. Calls bypass the circuit breakers.
 
-    `done` counts effects; `problem` is the first error;
-    `unavailable` whether there was one other than a refusal; `refused` has the ids of some effects that
-    their system refuses; `skipped` has the ids of records left alone, because what they are about
-    fails.
+    `done` counts effects. `problem` is the first error, and `unavailable` is set when there was one
+    other than a refusal. `refused` has the ids of some effects that their system refuses, `skipped`
+    those of records left alone, because what they are about fails.
     """
 
     def __init__(
