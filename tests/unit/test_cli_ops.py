@@ -446,7 +446,7 @@ def test_a_watch_goes_on_until_it_is_interrupted(
             raise KeyboardInterrupt
         return []
 
-    monkeypatch.setattr(systems.outbox, "waiting", waiting)
+    monkeypatch.setattr(systems.outbox, "waiting_shards", waiting)
     ended = run(capsys, "ops", "pending", "--json", "--watch")
     assert (ended.code, ended.out.count('"relays": []')) == (0, 2)
 
@@ -482,7 +482,7 @@ def test_a_server_that_is_away_is_one_line(
     async def away(_: int) -> list[Waiting]:
         raise DependencyUnavailable("mongodb", "connection refused")
 
-    monkeypatch.setattr(systems.outbox, "waiting", away)
+    monkeypatch.setattr(systems.outbox, "waiting_shards", away)
     ended = run(capsys, "ops", "pending")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == "mongodb is unavailable: connection refused: see `cart doctor`\n"
@@ -494,7 +494,7 @@ def test_what_temporal_knows_is_shown_while_mongodb_is_away(
     async def away(_: int) -> list[Waiting]:
         raise DependencyUnavailable("mongodb", "connection refused")
 
-    monkeypatch.setattr(systems.outbox, "waiting", away)
+    monkeypatch.setattr(systems.outbox, "waiting_shards", away)
     attention = {"CartOperation": "AddItem", "CartAttention": True}
     systems.temporal.runs = [execution(WorkflowExecutionStatus.RUNNING, attention)]
     relay = execution(WorkflowExecutionStatus.RUNNING, {"CartAttention": True})
