@@ -12,7 +12,8 @@ from temporalio.client import WorkflowHandle
 
 import activities.upkeep.reconcile
 from adapters.redis.pool import RedisPool
-from models.documents import Cart, OperationRecord
+from models.cart import CartKey
+from models.documents import Cart, Due, OperationRecord, bucket_of
 from models.drift import Drift, DriftKind
 from models.effects import EventEffect, ReleaseEffect
 from models.outcomes import OperationResult, Outcome
@@ -133,11 +134,14 @@ async def event_stuck(shop: Shop) -> set[tuple[str, str, str | None]]:
         assert not added.pending
 
     await eventually(published)
+    long_ago = datetime.now(UTC) - LONG_AGO
+    due = Due(bucket=bucket_of(CartKey(shop.store_id, "stuck")), at=long_ago, since=long_ago)
     await OperationRecord.find_one({"storeId": shop.store_id, "userId": "stuck"}).update(
         {
             "$set": {
                 "pending": True,
-                "at": datetime.now(UTC) - LONG_AGO,
+                "due": {"event": due.model_dump(by_alias=True)},
+                "at": long_ago,
                 "effects.0.doneAt": None,
             }
         }
