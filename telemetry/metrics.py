@@ -183,8 +183,9 @@ NOT_PUBLISHED = _counter(
 )
 OUTBOX_PENDING = _gauge(
     "cart.outbox.pending",
-    "{effect}",
-    "Effects of committed sagas that relays have yet to deliver; each worker shows the total",
+    "{record}",
+    "Operations with effects that relays have yet to do, counted up to 10,000; each worker shows "
+    "the total",
     WORKER,
     kind=(),
 )
