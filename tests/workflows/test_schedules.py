@@ -1,9 +1,14 @@
-"""The schedules: created once, with bounds and a note for the Web UI."""
+"""The schedules: as they are described, with bounds and a note for the Web UI."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+from temporalio.client import (
+    ScheduleActionStartWorkflow,
+    ScheduleOverlapPolicy,
+    ScheduleUpdate,
+)
 from temporalio.workflow import _Definition
 
 from tests.support.schedules import paused_schedules
@@ -25,6 +30,8 @@ async def test_each_schedule_has_its_bounds_and_a_note(world: World, timed: Time
     assert timedelta(seconds=10) <= timed.catch_up <= timed.every
     assert made.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert made.state.note == timed.note
+    assert isinstance(made.action, ScheduleActionStartWorkflow)
+    assert made.action.execution_timeout == timed.at_most > timed.every / 2
 
 
 @each
@@ -38,15 +45,27 @@ def definition_name(workflow: type) -> str | None:
     return definition.name
 
 
-async def test_creating_the_schedules_again_changes_nothing(world: World) -> None:
-    async with paused_schedules(world.temporal):
-        await ensure_schedules(world.temporal, task_queue="another")
-        for timed in SCHEDULES:
-            handle = world.temporal.get_schedule_handle(timed.schedule_id)
-            made = (await handle.describe()).schedule
-            assert made.state.paused
-            assert isinstance(made.action, ScheduleActionStartWorkflow)
-            assert made.action.task_queue == world.settings.temporal_task_queue
+async def test_what_an_earlier_release_has_left_is_corrected(world: World) -> None:
+    """Its interval and queue, but not that an operator has paused it."""
+    timed = SCHEDULES[0]
+    handle = world.temporal.get_schedule_handle(timed.schedule_id)
+    queue = world.settings.temporal_task_queue
+    old = replace(timed, every=timedelta(hours=3), note="as in an earlier release").schedule("gone")
+    await handle.update(lambda _: ScheduleUpdate(old))
+    try:
+        await handle.pause(note="for maintenance")
+        await ensure_schedules(world.temporal, task_queue=queue)
+        made = (await handle.describe()).schedule
+        assert (made.state.paused, made.state.note) == (True, "for maintenance")
+        await handle.unpause()
+    finally:
+        await ensure_schedules(world.temporal, task_queue=queue)
+    made = (await handle.describe()).schedule
+    assert isinstance(made.action, ScheduleActionStartWorkflow)
+    assert made.action.task_queue == queue
+    assert made.action.execution_timeout == timed.at_most
+    assert [every.every for every in made.spec.intervals] == [timed.every]
+    assert (made.state.paused, made.state.note) == (False, timed.note)
 
 
 @each

@@ -1,10 +1,12 @@
 """The schedules: which workflows run at which interval.
 
-Operators see, pause and trigger them in the Web UI. A schedule that exists is left as it is.
+Operators see, pause and trigger them in the Web UI. A worker that starts corrects what an earlier
+release has left of them; a schedule that an operator has paused stays paused.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio.client import (
@@ -17,6 +19,8 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 
 from models.upkeep.expiry import ExpiryInput
@@ -31,7 +35,8 @@ WATCH_EVERY = timedelta(seconds=15)
 class Timed:
     """A workflow that runs at an interval. While one runs, the next start is skipped.
 
-    `jitter` spreads the starts; `catch_up` is how late a start may be after an outage.
+    `jitter` spreads the starts; `catch_up` is how late a start may be after an outage. A run that
+    hangs ends after `at_most`: until then it would keep every other one from starting.
     """
 
     schedule_id: str
@@ -40,6 +45,7 @@ class Timed:
     every: timedelta
     jitter: timedelta
     catch_up: timedelta
+    at_most: timedelta
     note: str
 
     def schedule(self, task_queue: str) -> Schedule:
@@ -50,6 +56,7 @@ class Timed:
                 args=self.arguments,
                 id=self.schedule_id,
                 task_queue=task_queue,
+                execution_timeout=self.at_most,
                 static_summary=self.note,
             ),
             spec=ScheduleSpec(
@@ -68,6 +75,7 @@ SCHEDULES = (
         every=SWEEP_EVERY,
         jitter=timedelta(seconds=1),
         catch_up=SWEEP_EVERY,
+        at_most=timedelta(minutes=5),
         note="Wakes relays for effects that have been pending for more than ten seconds",
     ),
     Timed(
@@ -77,6 +85,7 @@ SCHEDULES = (
         every=WATCH_EVERY,
         jitter=timedelta(seconds=1),
         catch_up=timedelta(seconds=10),
+        at_most=timedelta(minutes=15),
         note="Compares carts and reservations, and releases what no cart explains",
     ),
     Timed(
@@ -86,6 +95,7 @@ SCHEDULES = (
         every=timedelta(minutes=5),
         jitter=timedelta(seconds=30),
         catch_up=timedelta(minutes=5),
+        at_most=timedelta(hours=12),
         note="Clears the carts that have expired, so that they give their stock back",
     ),
     Timed(
@@ -95,6 +105,7 @@ SCHEDULES = (
         every=timedelta(minutes=5),
         jitter=timedelta(seconds=30),
         catch_up=timedelta(minutes=1),
+        at_most=timedelta(minutes=30),
         note="Measures the business: items and value of all carts, abandonment, conversion",
     ),
     Timed(
@@ -104,6 +115,7 @@ SCHEDULES = (
         every=timedelta(days=1),
         jitter=timedelta(minutes=30),
         catch_up=timedelta(hours=6),
+        at_most=timedelta(hours=23),
         note="Compares carts, holds, pending effects and cache, and repairs at most "
         f"{DEFAULT_LIMIT} carts",
     ),
@@ -111,9 +123,18 @@ SCHEDULES = (
 
 
 async def ensure_schedules(client: Client, *, task_queue: str) -> None:
-    """Creates the schedules that do not exist."""
+    """Creates the schedules that do not exist, and makes the others as they are described here."""
     for timed in SCHEDULES:
+        wanted = timed.schedule(task_queue)
         try:
-            await client.create_schedule(timed.schedule_id, timed.schedule(task_queue))
+            await client.create_schedule(timed.schedule_id, wanted)
         except ScheduleAlreadyRunningError:
-            continue
+            await client.get_schedule_handle(timed.schedule_id).update(partial(_corrected, wanted))
+
+
+def _corrected(wanted: Schedule, current: ScheduleUpdateInput) -> ScheduleUpdate:
+    """The wanted schedule, paused with its reason if the current one is."""
+    state = current.description.schedule.state
+    if state.paused:
+        wanted.state.paused, wanted.state.note = True, state.note
+    return ScheduleUpdate(wanted)
