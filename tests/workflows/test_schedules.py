@@ -54,6 +54,11 @@ async def test_what_an_earlier_release_has_left_is_corrected(world: World) -> No
     await handle.update(lambda _: ScheduleUpdate(old))
     try:
         await handle.pause(note="for maintenance")
+
+        async def paused() -> None:
+            assert (await handle.describe()).schedule.state.paused
+
+        await eventually(paused)
         await ensure_schedules(world.temporal, task_queue=queue)
         made = (await handle.describe()).schedule
         assert (made.state.paused, made.state.note) == (True, "for maintenance")
