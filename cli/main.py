@@ -20,7 +20,7 @@ from cli.console import CliError, prepare, say, warn
 
 
 class Command(NamedTuple):
-    """The module of a command or of a group of commands, and the help that the module has too."""
+    """Where a command is, and its help. Its module has a function or a `Typer` with its name."""
 
     module: str
     help: str
@@ -67,18 +67,22 @@ def build_app(command: str | None = None) -> typer.Typer:
     """The application with one command, or with the names and help of all."""
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
-    if command in COMMANDS:
-        _module(command).register(app)
+    if command not in COMMANDS:
+        for name, known in COMMANDS.items():
+            app.command(name, help=known.help)(_not_loaded)
         return app
-    for name, known in COMMANDS.items():
-        app.command(name, help=known.help)(_not_loaded)
+    loaded = _load(command)
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=command, help=COMMANDS[command].help, no_args_is_help=True)
+    else:
+        app.command(command)(loaded)
     return app
 
 
-def _module(command: str) -> Any:
-    """The command's module; raises `CliError` where the installation does not have it."""
+def _load(command: str) -> Any:
+    """The function or the group; raises `CliError` where the installation does not have it."""
     try:
-        return import_module(COMMANDS[command].module)
+        module = import_module(COMMANDS[command].module)
     except ModuleNotFoundError as error:
         if error.name != DEVELOPMENT:
             raise
@@ -87,6 +91,7 @@ def _module(command: str) -> Any:
             f"then .venv/bin/cart {command}",
             exit_code=2,
         ) from None
+    return getattr(module, command.replace("-", "_"))
 
 
 def _not_loaded() -> None:

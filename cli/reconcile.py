@@ -15,11 +15,6 @@ from cli.texts import brief
 from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(reconcile)
-
-
 def reconcile(
     store: OnlyStore = None,
     *,

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import typer
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from temporalio.service import RPCError
@@ -22,11 +21,6 @@ from workflows.ids import SEARCH_ATTRIBUTES
 
 TIMEOUT_SECONDS = 120.0  # an index on a large collection takes long
 SERVERS = (KAFKA, MONGODB, TEMPORAL)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(setup)
 
 
 def setup() -> None:

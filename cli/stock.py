@@ -12,6 +12,7 @@ from cli.tables import Column, Table
 from settings import load_settings
 
 TIMEOUT_SECONDS = 5.0
+stock = typer.Typer()
 BASE = "/api/v1/inventories"
 COUNTS = ("available", "held", "sold")
 
@@ -19,14 +20,7 @@ Store = Annotated[str, typer.Argument(metavar="STORE", help="The store's id.")]
 Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="The product's id.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group = typer.Typer(no_args_is_help=True, help="Set and show stock in the reference inventory.")
-    group.command("set")(set_stock)
-    group.command("show")(show_stock)
-    app.add_typer(group, name="stock")
-
-
+@stock.command("set")
 def set_stock(
     store: Store,
     product: Product,
@@ -37,6 +31,7 @@ def set_stock(
     _call("PUT", "stock", store, product, {"available": available}, as_json=as_json)
 
 
+@stock.command("show")
 def show_stock(store: Store, product: Product, as_json: AsJson = False) -> None:
     """Show available, held and sold units."""
     _call("GET", "check", store, product, None, as_json=as_json)

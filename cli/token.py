@@ -17,11 +17,6 @@ class TokenError(CliError):
     """Tokens cannot be signed with these settings."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(token)
-
-
 def token(
     *,
     user: Annotated[str, typer.Option(help="The user's id.")],

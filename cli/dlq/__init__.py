@@ -18,21 +18,11 @@ from cli.tables import Column, Table
 from cli.texts import brief
 from settings import load_settings
 
+dlq = typer.Typer()
 VALUE_CHARACTERS = 2000
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group = typer.Typer(
-        no_args_is_help=True, help="List, replay or drop events that could not be processed."
-    )
-    group.command("list")(list_letters)
-    group.command("show")(show_letter)
-    group.command("replay")(replay)
-    group.command("drop")(drop)
-    app.add_typer(group, name="dlq")
-
-
+@dlq.command("list")
 @grouped
 def list_letters(
     *,
@@ -60,6 +50,7 @@ def list_letters(
     )
 
 
+@dlq.command("show")
 def show_letter(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's id.")],
     as_json: AsJson = False,
@@ -76,12 +67,14 @@ def show_letter(
     show(document, *lines, as_json=as_json)
 
 
+@dlq.command()
 @grouped
 def replay(*, which: LetterChoice, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Send messages again to the topic they came from; each takes effect at most once."""
     _resolve("replayed", which, DeadLetters.replay, dry_run=dry_run, as_json=as_json, whole=True)
 
 
+@dlq.command()
 @grouped
 def drop(
     *, which: LetterChoice, reason: Why, dry_run: DryRun = False, as_json: AsJson = False

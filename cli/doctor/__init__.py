@@ -19,11 +19,6 @@ from settings import load_settings
 STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAILED: "bold red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(doctor)
-
-
 def doctor(as_json: AsJson = False) -> None:
     """Check every dependency; show problems and fixes.
 

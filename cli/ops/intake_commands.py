@@ -12,13 +12,10 @@ from cli.options import AsJson, By, StoreName, Why, operator
 from cli.times import stamp
 from models.intake import RETRY_AFTER_SECONDS, IntakeHold
 
-
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("hold-intake")(hold_intake)
-    group.command("release-intake")(release_intake)
+commands = typer.Typer()
 
 
+@commands.command()
 def hold_intake(
     *,
     store: StoreName,
@@ -51,6 +48,7 @@ def hold_intake(
     with_connections(work)
 
 
+@commands.command()
 def release_intake(
     *, store: StoreName, reason: Why = "", by: By = None, as_json: AsJson = False
 ) -> None:

@@ -17,6 +17,7 @@ from cli.ops.views import effect_table, relay_table, stuck_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, operator
 from workflows import ids
 
+commands = typer.Typer()
 RECORDS_MAX = 200
 
 Relays = Annotated[list[str] | None, typer.Argument(metavar="RELAY", help="event/N or release/N.")]
@@ -25,20 +26,7 @@ Every = Annotated[
 ]
 
 
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("pending")(pending)
-    group.command("stuck")(stuck)
-    group.command("retry")(
-        _steering(ids.RETRY_NOW, "Make relays try again at once; starts one that is not running.")
-    )
-    group.command("pause")(
-        _steering(ids.PAUSE, "Stop relays until `resume`; new effects stay pending.", why=...)
-    )
-    group.command("resume")(_steering(ids.RESUME, "Let paused relays continue."))
-    group.command("skip")(skip)
-
-
+@commands.command()
 def pending(
     *,
     store: Annotated[str | None, typer.Option(help="Each effect of this store.")] = None,
@@ -80,6 +68,7 @@ def pending(
     with_connections(effects if store or user else relays, watch=watch)
 
 
+@commands.command()
 def stuck(*, as_json: AsJson = False, watch: Watch = False) -> None:
     """List what needs attention and what to do about it; exits 1 when there is anything."""
 
@@ -141,6 +130,16 @@ def _steering(signal: str, text: str, *, why: Any = "") -> Callable[..., None]:
     return steer
 
 
+commands.command("retry")(
+    _steering(ids.RETRY_NOW, "Make relays try again at once; starts one that is not running.")
+)
+commands.command("pause")(
+    _steering(ids.PAUSE, "Stop relays until `resume`; new effects stay pending.", why=...)
+)
+commands.command("resume")(_steering(ids.RESUME, "Let paused relays continue."))
+
+
+@commands.command()
 def skip(
     effect: Annotated[str, typer.Argument(metavar="EFFECT", help="Its id, from `pending`.")],
     *,

@@ -24,6 +24,7 @@ from models.outcomes import Outcome
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
+commands = typer.Typer()
 WAIT_SECONDS = 60.0
 ABORT_SECONDS = 30.0
 MANY_MAX = 500
@@ -38,14 +39,7 @@ SagaName = Annotated[
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")]
 
 
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("list")(list_sagas)
-    group.command("show")(show_saga)
-    group.command("wait")(wait)
-    group.command("abort")(abort)
-
-
+@commands.command("list")
 @grouped
 def list_sagas(
     *,
@@ -82,6 +76,7 @@ def list_sagas(
     with_connections(work, watch=watch)
 
 
+@commands.command("show")
 def show_saga(saga: SagaName, *, as_json: AsJson = False, watch: Watch = False) -> None:
     """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
 
@@ -94,6 +89,7 @@ def show_saga(saga: SagaName, *, as_json: AsJson = False, watch: Watch = False) 
     with_connections(work, watch=watch)
 
 
+@commands.command()
 def wait(saga: SagaName, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = False) -> None:
     """Wait for a saga's end; exits 0 when it committed, 5 when it ended otherwise, 4 when it has
     not ended in time."""
@@ -109,6 +105,7 @@ def wait(saga: SagaName, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = F
     with_connections(work)
 
 
+@commands.command()
 @grouped
 def abort(
     saga: Annotated[

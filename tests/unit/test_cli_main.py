@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 import typer
@@ -82,11 +81,6 @@ class WithoutDev:
     def find_spec(name: str, *_: object) -> None:
         if name == "dev":
             raise ModuleNotFoundError("No module named 'dev'", name="dev")
-
-
-def test_every_module_has_register() -> None:
-    for command in COMMANDS.values():
-        assert callable(import_module(command.module).register)
 
 
 def test_invalid_settings_are_listed_line_by_line(
