@@ -9,10 +9,7 @@ from temporalio.service import RPCError
 from adapters.mongo.client import DOCUMENTS
 from cli.console import CliError, reason, say
 from cli.doctor import checks
-from cli.doctor.kafka import KAFKA
-from cli.doctor.mongodb import MONGODB
-from cli.doctor.results import Status
-from cli.doctor.temporal import TEMPORAL
+from cli.doctor.results import Part, Status
 from cli.provision import set_up
 from models.errors import DependencyUnavailable
 from models.events import TOPICS
@@ -20,7 +17,7 @@ from settings import Settings, load_settings
 from workflows.ids import SEARCH_ATTRIBUTES
 
 TIMEOUT_SECONDS = 120.0  # an index on a large collection takes long
-SERVERS = (KAFKA, MONGODB, TEMPORAL)
+SERVERS = (Part.KAFKA, Part.MONGODB, Part.TEMPORAL)
 
 
 def setup() -> None:

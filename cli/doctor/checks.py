@@ -11,13 +11,11 @@ from cli.doctor import (
     kafka,
     mongodb,
     redis,
-    reservations,
     services,
     settings_check,
     temporal,
-    worker,
 )
-from cli.doctor.results import CheckReport, CheckResult
+from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
 
 CHECK_SECONDS = 2.0
@@ -35,39 +33,19 @@ class Check:
 
 
 CHECKS = (
-    Check(settings_check.PART, settings_check.check_settings),
-    Check(services.API, services.check_api),
-    Check(temporal.TEMPORAL, temporal.check_temporal),
-    Check(mongodb.MONGODB, mongodb.check_mongodb),
-    Check(redis.PART, redis.check_redis),
-    Check(kafka.KAFKA, kafka.check_kafka),
-    Check(services.INVENTORY, services.check_inventory),
-)
-# The order in which results are shown.
-PARTS = (
-    settings_check.PART,
-    services.API,
-    worker.WORKER,
-    worker.VERSION,
-    temporal.TEMPORAL,
-    temporal.ATTRIBUTES,
-    temporal.WEB_UI,
-    mongodb.MONGODB,
-    mongodb.INDEXES,
-    mongodb.TRANSACTIONS,
-    mongodb.PENDING,
-    reservations.PART,
-    redis.PART,
-    kafka.KAFKA,
-    kafka.KAFKA_TOPICS,
-    kafka.CONSUMER,
-    services.INVENTORY,
+    Check(Part.SETTINGS, settings_check.check_settings),
+    Check(Part.API, services.check_api),
+    Check(Part.TEMPORAL, temporal.check_temporal),
+    Check(Part.MONGODB, mongodb.check_mongodb),
+    Check(Part.REDIS, redis.check_redis),
+    Check(Part.KAFKA, kafka.check_kafka),
+    Check(Part.INVENTORY, services.check_inventory),
 )
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The results in the order of `PARTS`. While `hanging`, a name lookup is running that only the
+    """The results in the order of `Part`. While `hanging`, a name lookup is running that only the
     end of the process can stop."""
 
     results: list[CheckResult]
@@ -103,7 +81,7 @@ def examine(settings: Settings, checks: Sequence[Check] = CHECKS) -> Examination
     finally:
         loop.close()  # not `asyncio.run`, which waits for lookups
     return Examination(
-        sorted(results, key=lambda result: PARTS.index(result.part)), hanging=lookups.busy
+        sorted(results, key=lambda result: [*Part].index(result.part)), hanging=lookups.busy
     )
 
 

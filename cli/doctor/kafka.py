@@ -4,14 +4,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from adapters.kafka.publisher import connection_options
-from cli.console import reason
-from cli.doctor.results import CheckReport, start_or_check
+from cli.doctor.results import CheckReport, Part
 from models.events import TOPICS
 from settings import Settings
 
-KAFKA = "Kafka"
-KAFKA_TOPICS = "Kafka topics"
-CONSUMER = "consumer"
 TIMEOUT_MS = 1_500
 
 
@@ -22,37 +18,27 @@ async def check_kafka(settings: Settings, report: CheckReport) -> None:
     try:
         await admin.start()
         there = set(await admin.list_topics())
-        members = await _members(admin, settings.kafka_group_id)
+        [answer] = await admin.describe_consumer_groups([settings.kafka_group_id])
     except (KafkaError, OSError) as error:
-        report.failed(
-            KAFKA,
-            f"does not answer at {where} ({reason(error)})",
-            start_or_check("KAFKA_BROKERS", is_set=settings.kafka_brokers is not None),
-        )
+        is_set = settings.kafka_brokers is not None
+        report.unreachable(Part.KAFKA, where, error, "KAFKA_BROKERS", is_set=is_set)
         return
     finally:
         await admin.close()
-    report.ok(KAFKA, where)
+    report.ok(Part.KAFKA, where)
     missing = [topic for topic in TOPICS if topic not in there]
     if missing:
-        report.failed(KAFKA_TOPICS, f"missing: {', '.join(missing)}", "run `cart setup`")
+        report.failed(Part.TOPICS, f"missing: {', '.join(missing)}", "run `cart setup`")
     else:
-        report.ok(KAFKA_TOPICS, f"all {len(TOPICS)} exist")
-    _consumer(settings.kafka_group_id, members, report)
-
-
-async def _members(admin: AIOKafkaAdminClient, group_id: str) -> int:
-    """The number of members of a consumer group; 0 for an unknown group."""
-    [answer] = await admin.describe_consumer_groups([group_id])
-    return sum(len(group["members"]) for group in answer.to_object()["groups"])
-
-
-def _consumer(group_id: str, members: int, report: CheckReport) -> None:
+        report.ok(Part.TOPICS, f"all {len(TOPICS)} exist")
+    group = f"group {settings.kafka_group_id!r}"
+    # An unknown group has no members either.
+    members = sum(len(described["members"]) for described in answer.to_object()["groups"])
     if members:
-        report.ok(CONSUMER, f"{members} in group {group_id!r}")
-        return
-    report.failed(
-        CONSUMER,
-        f"group {group_id!r} has no members: events of other services wait",
-        "start `python consumer.py` (`make run` does); see KAFKA_GROUP_ID",
-    )
+        report.ok(Part.CONSUMER, f"{members} in {group}")
+    else:
+        report.failed(
+            Part.CONSUMER,
+            f"{group} has no members: events of other services wait",
+            "start `python consumer.py` (`make run` does); see KAFKA_GROUP_ID",
+        )

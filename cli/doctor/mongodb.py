@@ -13,15 +13,10 @@ from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeou
 from adapters.mongo.client import DOCUMENTS
 from cli.console import reason, without_login
 from cli.doctor.reservations import check_reservations
-from cli.doctor.results import CheckReport, start_or_check
+from cli.doctor.results import CheckReport, Part, start_or_check
 from cli.times import stamp
 from models.documents import OperationRecord
 from settings import Settings
-
-MONGODB = "MongoDB"
-TRANSACTIONS = "MongoDB transactions"
-INDEXES = "MongoDB indexes"
-PENDING = "pending effects"
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a
 # `pymongo.timeout` around it would replace that option.
@@ -60,7 +55,7 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
                 check_reservations(database, report),
             )
     except PyMongoError as error:
-        report.failed(MONGODB, f"{where}: {reason(error)}", _advice(settings))
+        report.failed(Part.MONGODB, f"{where}: {reason(error)}", _advice(settings))
     finally:
         await client.close()
 
@@ -70,19 +65,19 @@ async def _primary(client: Client, settings: Settings, where: str, report: Check
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
         what, advice = _no_primary(client, settings, where, error)
-        report.failed(MONGODB, what, advice)
+        report.failed(Part.MONGODB, what, advice)
         return False
     except OperationFailure as error:
         advice = "check the user and password in MONGODB_URI"
-        report.failed(MONGODB, f"{where} refuses us: {reason(error)}", advice)
+        report.failed(Part.MONGODB, f"{where} refuses us: {reason(error)}", advice)
         return False
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        report.failed(MONGODB, f"{where} is not a member of a replica set", _NO_REPLICA_SET)
+        report.failed(Part.MONGODB, f"{where} is not a member of a replica set", _NO_REPLICA_SET)
         return False
     if not hello.get("isWritablePrimary"):
-        report.failed(MONGODB, f"{where} is not the primary", _DIRECT)
+        report.failed(Part.MONGODB, f"{where} is not the primary", _DIRECT)
         return False
-    report.ok(MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
+    report.ok(Part.MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
     return True
 
 
@@ -120,13 +115,13 @@ async def _transactions(client: Client, report: CheckReport) -> None:
         seconds = (await client.admin.command({"getParameter": 1, name: 1}))[name]
     except OperationFailure as error:
         why = "not allowed" if error.code == _NOT_ALLOWED else reason(error)
-        report.warn(TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
+        report.warn(Part.TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
         return
     if seconds > TRANSACTION_SECONDS:
         what = f"{name}={seconds}: a worker that dies in a transaction blocks its cart for so long"
-        report.warn(TRANSACTIONS, what, set_it)
+        report.warn(Part.TRANSACTIONS, what, set_it)
     else:
-        report.ok(TRANSACTIONS, f"{name}={seconds}")
+        report.ok(Part.TRANSACTIONS, f"{name}={seconds}")
 
 
 async def _indexes(database: Database, report: CheckReport) -> None:
@@ -142,12 +137,12 @@ async def _indexes(database: Database, report: CheckReport) -> None:
             elif not _is_same(index, there[name]):
                 different.append(f"{collection}.{name}")
     if missing:
-        report.failed(INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
+        report.failed(Part.INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
     if different:
         advice = "drop it and run `cart setup`"
-        report.failed(INDEXES, f"different from the code: {', '.join(different)}", advice)
+        report.failed(Part.INDEXES, f"different from the code: {', '.join(different)}", advice)
     if not missing and not different:
-        report.ok(INDEXES, f"all {count} exist")
+        report.ok(Part.INDEXES, f"all {count} exist")
 
 
 def _is_same(index: IndexModel, there: Any) -> bool:
@@ -163,12 +158,12 @@ async def _pending(database: Database, report: CheckReport) -> None:
     collection = database[OperationRecord.Settings.name]
     count = await collection.count_documents(old)
     if not count:
-        report.ok(PENDING, f"none older than {PENDING_AFTER.seconds} s")
+        report.ok(Part.PENDING, f"none older than {PENDING_AFTER.seconds} s")
         return
     oldest = await collection.find_one(old, {"at": 1}, sort=[("at", 1)])
     since = f", the oldest since {stamp(oldest['at'])} UTC" if oldest else ""
     report.warn(
-        PENDING,
+        Part.PENDING,
         f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
         f"units to release that are older than {PENDING_AFTER.seconds} s{since}",
         "check Kafka, the inventory and the worker; pending effects are then done in order",

@@ -6,10 +6,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
 from cli.console import reason, without_login
-from cli.doctor.results import CheckReport, start_or_check
+from cli.doctor.results import CheckReport, Part
 from settings import Settings
 
-PART = "Redis"
 TIMEOUT_SECONDS = 1.5
 
 
@@ -28,15 +27,11 @@ async def check_redis(settings: Settings, report: CheckReport) -> None:
         await client.ping()
     except AuthenticationError as error:
         report.failed(
-            PART, f"{where} refuses us: {reason(error)}", "check REDIS_PASSWORD or REDIS_URL"
+            Part.REDIS, f"{where} refuses us: {reason(error)}", "check REDIS_PASSWORD or REDIS_URL"
         )
     except (RedisError, OSError) as error:
-        report.failed(
-            PART,
-            f"does not answer at {where} ({reason(error)})",
-            start_or_check("REDIS_URL or REDIS_HOST", is_set=is_set),
-        )
+        report.unreachable(Part.REDIS, where, error, "REDIS_URL or REDIS_HOST", is_set=is_set)
     else:
-        report.ok(PART, where)
+        report.ok(Part.REDIS, where)
     finally:
         await client.aclose()

@@ -5,11 +5,9 @@ from http import HTTPStatus
 import httpx
 
 from cli.console import reason, without_login
-from cli.doctor.results import CheckReport, start_or_check
+from cli.doctor.results import CheckReport, Part
 from settings import Settings
 
-API = "API"
-INVENTORY = "inventory"
 TIMEOUT_SECONDS = 1.7
 _WELL = ("connected", "reachable", "healthy", "ok")
 
@@ -23,22 +21,22 @@ async def check_api(settings: Settings, report: CheckReport) -> None:
             live = await http.get(f"{url}/health/live")
         except httpx.HTTPError as error:
             start = "start it with `make run` or `python -m api`; PORT says where it is"
-            report.failed(API, f"does not answer at {url} ({reason(error)})", start)
+            report.failed(Part.API, f"does not answer at {url} ({reason(error)})", start)
             return
         if live.status_code != HTTPStatus.OK:
             what = f"{url}/health/live answered {live.status_code}"
-            report.failed(API, what, "another service may be listening there: see PORT")
+            report.failed(Part.API, what, "another service may be listening there: see PORT")
             return
         try:
             ready = await http.get(f"{url}/health/ready")
         except httpx.HTTPError as error:
-            report.failed(API, f"{url}/health/ready: {reason(error)}", advice)
+            report.failed(Part.API, f"{url}/health/ready: {reason(error)}", advice)
             return
     if ready.status_code == HTTPStatus.OK:
-        report.ok(API, f"{url} is live and ready")
+        report.ok(Part.API, f"{url} is live and ready")
     else:
         why = f"{ready.status_code}{_services_down(ready)}"
-        report.failed(API, f"{url} is live but not ready ({why})", advice)
+        report.failed(Part.API, f"{url} is live but not ready ({why})", advice)
 
 
 async def check_inventory(settings: Settings, report: CheckReport) -> None:
@@ -49,14 +47,14 @@ async def check_inventory(settings: Settings, report: CheckReport) -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
             answer = await http.get(f"{settings.inventory}/health")
     except httpx.HTTPError as error:
-        advice = start_or_check("INVENTORY_SERVICE_URL", is_set=is_set)
-        report.failed(INVENTORY, f"does not answer at {where} ({reason(error)})", advice)
+        setting = "INVENTORY_SERVICE_URL"
+        report.unreachable(Part.INVENTORY, where, error, setting, is_set=is_set)
         return
     if answer.status_code == HTTPStatus.OK:
-        report.ok(INVENTORY, f"{where} is healthy")
+        report.ok(Part.INVENTORY, f"{where} is healthy")
     else:
         what = f"{where}/health answered {answer.status_code}"
-        report.failed(INVENTORY, what, "see its log; the reference inventory needs MongoDB")
+        report.failed(Part.INVENTORY, what, "see its log; the reference inventory needs MongoDB")
 
 
 def _services_down(answer: httpx.Response) -> str:
