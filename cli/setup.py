@@ -35,7 +35,7 @@ def setup() -> None:
 
 def _check_servers(settings: Settings) -> None:
     """Raises `CliError` with what the doctor finds wrong with a server."""
-    found = checks.examine(settings, [one for one in checks.CHECKS if one.part in SERVERS])
+    found = checks.examine(settings, {part: checks.CHECKS[part] for part in SERVERS})
     problems = [
         f"{result.part}: {result.what}: {result.advice}"
         for result in found.results

@@ -29,7 +29,7 @@ def doctor(as_json: AsJson = False) -> None:
     counts = [(state, sum(one.state is state for one in results)) for state in STYLES]
     healthy = not any(one.state is Status.FAILED for one in results)
     show(
-        {"ok": healthy, "checks": [one.as_dict() for one in results]},
+        {"ok": healthy, "checks": results},
         Table(
             results,
             ("part", lambda one: one.part),

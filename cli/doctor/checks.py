@@ -1,20 +1,13 @@
 """All checks, run at the same time, each with a time limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import (
-    kafka,
-    mongodb,
-    redis,
-    services,
-    settings_check,
-    temporal,
-)
+from cli.doctor import kafka, mongodb, redis, services, settings_check, temporal
 from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
 
@@ -23,24 +16,19 @@ CHECK_SECONDS = 2.0
 GRACE_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Check:
-    """`part` and `advice` are reported when the check raises or exceeds its time."""
+ADVICE = "check that it runs and can be reached from here"
 
-    part: str
-    run: Callable[[Settings, CheckReport], Awaitable[None]]
-    advice: str = "check that it runs and can be reached from here"
-
-
-CHECKS = (
-    Check(Part.SETTINGS, settings_check.check_settings),
-    Check(Part.API, services.check_api),
-    Check(Part.TEMPORAL, temporal.check_temporal),
-    Check(Part.MONGODB, mongodb.check_mongodb),
-    Check(Part.REDIS, redis.check_redis),
-    Check(Part.KAFKA, kafka.check_kafka),
-    Check(Part.INVENTORY, services.check_inventory),
-)
+# By the part that is reported when the check raises or exceeds its time.
+Checks = Mapping[Part, Callable[[Settings, CheckReport], Awaitable[None]]]
+CHECKS: Checks = {
+    Part.SETTINGS: settings_check.check_settings,
+    Part.API: services.check_api,
+    Part.TEMPORAL: temporal.check_temporal,
+    Part.MONGODB: mongodb.check_mongodb,
+    Part.REDIS: redis.check_redis,
+    Part.KAFKA: kafka.check_kafka,
+    Part.INVENTORY: services.check_inventory,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ class _Lookups(ThreadPoolExecutor):
         return bool(self._unfinished)
 
 
-def examine(settings: Settings, checks: Sequence[Check] = CHECKS) -> Examination:
+def examine(settings: Settings, checks: Checks = CHECKS) -> Examination:
     """Runs the checks, within their time limit."""
     loop = asyncio.new_event_loop()
     lookups = _Lookups()
@@ -85,22 +73,22 @@ def examine(settings: Settings, checks: Sequence[Check] = CHECKS) -> Examination
     )
 
 
-async def _examine(settings: Settings, checks: Sequence[Check]) -> list[CheckResult]:
-    reports = [CheckReport() for _ in checks]
-    tasks = [
-        asyncio.ensure_future(check.run(settings, report))
-        for check, report in zip(checks, reports, strict=True)
-    ]
+async def _examine(settings: Settings, checks: Checks) -> list[CheckResult]:
+    reports = {part: CheckReport() for part in checks}
+    tasks = {
+        part: asyncio.ensure_future(check(settings, reports[part]))
+        for part, check in checks.items()
+    }
     await asyncio.sleep(0)  # the time starts when all have created their clients
-    _, late = await asyncio.wait(tasks, timeout=CHECK_SECONDS)
+    _, late = await asyncio.wait(tasks.values(), timeout=CHECK_SECONDS)
     await _end(late)
     await _end(asyncio.all_tasks() - {asyncio.current_task()})  # left by clients
-    for check, report, task in zip(checks, reports, tasks, strict=True):
+    for part, task in tasks.items():
         if task in late:
-            report.failed(check.part, f"no answer within {CHECK_SECONDS:g} s", check.advice)
+            reports[part].failed(part, f"no answer within {CHECK_SECONDS:g} s", ADVICE)
         elif (error := task.exception()) is not None:
-            report.failed(check.part, f"{type(error).__name__}: {reason(error)}", check.advice)
-    return [result for report in reports for result in report.results]
+            reports[part].failed(part, f"{type(error).__name__}: {reason(error)}", ADVICE)
+    return [result for report in reports.values() for result in report.results]
 
 
 async def _end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:

@@ -1,6 +1,6 @@
 """Results of the checks."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cli.console import reason
@@ -42,10 +42,6 @@ class CheckResult:
     state: Status
     what: str
     advice: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For `--json`."""
-        return asdict(self)
 
 
 @dataclass

@@ -124,7 +124,7 @@ def test_every_part_has_its_place() -> None:
         for part in reversed(Part):
             report.ok(part, "so it is")
 
-    found = checks.examine(Settings(), [checks.Check("settings", everything)])
+    found = checks.examine(Settings(), {Part.SETTINGS: everything})
     assert [result.part for result in found.results] == [*Part]
 
 
