@@ -5,12 +5,15 @@ import inspect
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
+
+from cli.console import warn
 
 
 def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
@@ -55,6 +58,24 @@ def operator(by: str | None) -> str:
     except (KeyError, OSError):
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
+
+
+def confirmed(action: str, count: int, what: str, confirm: int | None) -> bool:
+    """Whether the operator confirms the number, by `--confirm` or on a terminal when asked.
+
+    With no match there is nothing to confirm, unless some were expected.
+    """
+    if not count and not confirm:
+        return True
+    given = confirm
+    if given is None and sys.stdin.isatty():
+        given = typer.prompt(f"Type the number of {what} to {action}", type=int, err=True)
+    if given == count:
+        return True
+    expected = "" if given is None else f", not {given}"
+    again = f"; confirm with --confirm {count}" if count else ""
+    warn(f"Aborted: {count} {what} matched{expected}{again}")
+    return False
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,9 +6,8 @@ import typer
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from cli.console import CliError, show, warn
+from cli.console import CliError, ExitCode, show, warn
 from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.texts import brief

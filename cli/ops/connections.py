@@ -14,8 +14,7 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
-from cli.console import CliError, reason, unavailable
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode, reason, unavailable
 from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
 from workflows.connection import connect

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cli.console import CliError
+from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
-from cli.ops.exit_codes import ExitCode
 from cli.ops.relays import RelayId
 from models.documents import OperationRecord, shard_key
 from models.effects import EffectKind, EventEffect

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import CliError, show
+from cli.console import CliError, ExitCode, show
 from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
 from cli.options import AsJson, By, StoreName, Why, operator
 from cli.times import stamp
 from models.intake import RETRY_AFTER_SECONDS, IntakeHold

@@ -6,15 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import CliError, show, unavailable
-from cli.ops.confirmation import confirmed
+from cli.console import CliError, ExitCode, show, unavailable
 from cli.ops.connections import Connections, with_connections
 from cli.ops.effects import find_effect, pending_effects, skip_effect
-from cli.ops.exit_codes import ExitCode
 from cli.ops.relays import choose_relays, overview
 from cli.ops.stuck import stuck_items
 from cli.ops.views import effect_table, relay_table, stuck_table
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, operator
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
 from workflows import ids
 
 commands = typer.Typer()

@@ -9,9 +9,8 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import SearchAttributeKey
 
 from adapters.mongo.outbox import Waiting
-from cli.console import CliError
+from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
-from cli.ops.exit_codes import ExitCode
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
 from workflows import ids

@@ -8,18 +8,15 @@ from typing import Annotated
 
 import typer
 
-from cli.console import CliError, show
+from cli.console import CliError, ExitCode, show
 from cli.ops.advice import advice
-from cli.ops.confirmation import confirmed
 from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
-from cli.ops.lookup import find_saga
 from cli.ops.report import collect
-from cli.ops.sagas import SagaSummary, find_sagas
+from cli.ops.sagas import SagaSummary, find_saga, find_sagas
 from cli.ops.views import end_table, report_page, saga_table
 from cli.ops.waiting import SagaEnd, wait_for_end
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, grouped, operator
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
 from models.outcomes import Outcome
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT

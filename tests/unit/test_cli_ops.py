@@ -18,10 +18,9 @@ from cli.ops.connections import Connections
 from cli.ops.effects import PendingEffect, pending_effects
 from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from cli.ops.history import entries
-from cli.ops.lookup import cart_of
 from cli.ops.relays import parse_relay
 from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaSummary, summary_of
+from cli.ops.sagas import SagaSummary, cart_of, summary_of
 from cli.ops.views import report_page
 from cli.times import duration, span
 from models.effects import EffectKind, ReleaseEffect
