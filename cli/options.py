@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import wraps
 from typing import Annotated, Any
 
@@ -79,28 +79,20 @@ def confirmed(action: str, count: int, what: str, confirm: int | None) -> bool:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets a command take dataclasses: each of their fields becomes an option of its own."""
+    """Lets a command take a dataclass as `which`: each of its fields becomes an option."""
     signature = inspect.signature(command)
-    groups: dict[str, Any] = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if is_dataclass(parameter.annotation)
-    }
-    options = [
-        parameter for name, parameter in signature.parameters.items() if name not in groups
-    ] + [
+    group = signature.parameters["which"].annotation
+    options = [parameter for name, parameter in signature.parameters.items() if name != "which"] + [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
-        for group in groups.values()
         for field in fields(group)
     ]
 
     @wraps(command)
     def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
+        which = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(which=which, **values)
 
     run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     return run

@@ -7,14 +7,16 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from cli.console import CliError, ExitCode, show, warn
-from cli.ops.connections import Connections, with_connections
+from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.texts import brief
 from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
 
 
-def reconcile(
+@connected
+async def reconcile(
+    connections: Connections,
     store: OnlyStore = None,
     *,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what is found.")] = False,
@@ -22,30 +24,26 @@ def reconcile(
         int, typer.Option("--limit", min=1, max=2000, help="Most carts to report or repair.")
     ] = DEFAULT_LIMIT,
     as_json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """Compare carts with holds, pending effects and cache; --fix repairs.
 
     Exits 1 when there is drift that was not repaired.
     """
-
-    async def work(connections: Connections) -> ExitCode:
-        pages = connections.pages
-        try:
-            started = await connections.gateway.reconcile(
-                ReconcileInput(store_id=store, fix=fix, limit=limit)
-            )
-            page = pages.workflow(started.id, started.first_execution_run_id)
-            warn(f"it continues when this command is stopped: {page}")
-            report = await started.result()
-        except WorkflowAlreadyStartedError as error:
-            raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
-        except WorkflowFailureError as error:
-            raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
-        show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
-        left = any(finding.drift.done is None for finding in report.findings)
-        return ExitCode.PROBLEM if left else ExitCode.OK
-
-    with_connections(work)
+    pages = connections.pages
+    try:
+        started = await connections.gateway.reconcile(
+            ReconcileInput(store_id=store, fix=fix, limit=limit)
+        )
+        page = pages.workflow(started.id, started.first_execution_run_id)
+        warn(f"it continues when this command is stopped: {page}")
+        report = await started.result()
+    except WorkflowAlreadyStartedError as error:
+        raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
+    except WorkflowFailureError as error:
+        raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
+    show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
+    left = any(finding.drift.done is None for finding in report.findings)
+    return ExitCode.PROBLEM if left else ExitCode.OK
 
 
 def _parts(report: Report) -> list[Table | str]:

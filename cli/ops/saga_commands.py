@@ -10,7 +10,7 @@ import typer
 
 from cli.console import CliError, ExitCode, show
 from cli.ops.advice import advice
-from cli.ops.connections import Connections, with_connections
+from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
 from cli.ops.report import collect
 from cli.ops.sagas import SagaSummary, find_saga, find_sagas
@@ -38,7 +38,9 @@ Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end
 
 @commands.command("list")
 @grouped
-def list_sagas(
+@connected
+async def list_sagas(
+    connections: Connections,
     *,
     which: SagaQuery,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most sagas to list.")] = 20,
@@ -46,60 +48,56 @@ def list_sagas(
     watch: Watch = False,
 ) -> None:
     """List sagas, the latest first."""
-
-    async def work(connections: Connections) -> ExitCode:
-        now = datetime.now(UTC)
-        query = which.query(now)
-        sagas = await find_sagas(connections, query, limit=limit)
-        count = len(sagas)
-        if count == limit:
-            counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
-            count = counted.count
-        url = connections.pages.query(query)
-        show(
-            {
-                "count": count,
-                "query": query,
-                "url": url,
-                "sagas": [saga.as_dict(now) for saga in sagas],
-            },
-            saga_table(sagas, now),
-            f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
-            as_json=as_json,
-            clear=watch,
-        )
-        return ExitCode.OK
-
-    with_connections(work, watch=watch)
+    now = datetime.now(UTC)
+    query = which.query(now)
+    sagas = await find_sagas(connections, query, limit=limit)
+    count = len(sagas)
+    if count == limit:
+        counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
+        count = counted.count
+    url = connections.pages.query(query)
+    show(
+        {
+            "count": count,
+            "query": query,
+            "url": url,
+            "sagas": [saga.as_dict(now) for saga in sagas],
+        },
+        saga_table(sagas, now),
+        f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
+        as_json=as_json,
+        clear=watch,
+    )
 
 
 @commands.command("show")
-def show_saga(saga: SagaName, *, as_json: AsJson = False, watch: Watch = False) -> None:
+@connected
+async def show_saga(
+    connections: Connections, saga: SagaName, *, as_json: AsJson = False, watch: Watch = False
+) -> None:
     """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
-
-    async def work(connections: Connections) -> ExitCode:
-        report = await collect(connections, await find_saga(connections, saga))
-        report.next = advice(report, deadline=connections.settings.lock_ttl)
-        show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
-        return ExitCode.OK
-
-    with_connections(work, watch=watch)
+    report = await collect(connections, await find_saga(connections, saga))
+    report.next = advice(report, deadline=connections.settings.lock_ttl)
+    show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
 
 
 @commands.command()
-def wait(saga: SagaName, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = False) -> None:
+@connected
+async def wait(
+    connections: Connections,
+    saga: SagaName,
+    *,
+    timeout: Timeout = WAIT_SECONDS,
+    as_json: AsJson = False,
+) -> ExitCode:
     """Wait for a saga's end; exits 0 when it committed, 5 when it ended otherwise, 4 when it has
     not ended in time."""
-
-    async def work(connections: Connections) -> ExitCode:
-        found = await find_saga(connections, saga)
-        end = await wait_for_end(connections, found, seconds=timeout)
-        _show_ends([end], as_json=as_json)
-        if end.running:
-            return ExitCode.NOT_YET
-        return ExitCode.OK if end.changed_as_asked else ExitCode.OTHERWISE
-
-    with_connections(work)
+    found = await find_saga(connections, saga)
+    end = await wait_for_end(connections, found, seconds=timeout)
+    _show_ends([end], as_json=as_json)
+    if end.running:
+        return ExitCode.NOT_YET
+    return ExitCode.OK if end.changed_as_asked else ExitCode.OTHERWISE
 
 
 @commands.command()
