@@ -67,9 +67,9 @@ def _call(
         [counts],
         ("store", lambda _: store),
         ("product", lambda _: product),
-        (Column("available", right=True), lambda stock: str(stock["available"])),
-        (Column("held", right=True), lambda stock: str(stock["held"])),
-        (Column("sold", right=True), lambda stock: str(stock["sold"])),
+        (Column("available", right=True), lambda stock: stock["available"]),
+        (Column("held", right=True), lambda stock: stock["held"]),
+        (Column("sold", right=True), lambda stock: stock["sold"]),
     )
     show({"storeId": store, "productId": product, **counts}, table, as_json=as_json)
 

@@ -16,7 +16,6 @@ NARROWEST = 24
 _GAP = 2
 
 T = TypeVar("T")
-Cell = Text | str | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Table:
     lines of `title: value`, so that an id can still be copied."""
 
     def __init__(
-        self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], Cell]]
+        self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], object]]
     ) -> None:
         """Each column has its title and the function that takes its cell from an item."""
         titles = [title for title, _ in columns]
@@ -45,49 +44,46 @@ class Table:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = [
             [
-                harmless(cell) if isinstance(cell, Text) else console.render_str(cell or "")
+                harmless(cell)
+                if isinstance(cell, Text)
+                else console.render_str("" if cell is None else str(cell))
                 for cell in row
             ]
             for row in self._rows
         ]
-        widths = [
-            max(len(column.title), *(_width(row[index]) for row in rows), 0)
+        widths = {
+            column: max(len(column.title), *(_width(row[index]) for row in rows), 0)
             for index, column in enumerate(self._columns)
-        ]
+        }
         shown = self._fitting(widths, options.max_width)
         if not shown:
             yield from self._lines(rows, options.max_width)
             return
         yield self._grid(shown, rows)
-        left_out = [
-            column.title for index, column in enumerate(self._columns) if index not in shown
-        ]
+        left_out = [column.title for column in self._columns if column not in shown]
         if left_out:
             yield Text(f"(not shown at this width: {', '.join(left_out)})", "dim")
 
-    def _fitting(self, widths: list[int], limit: int) -> list[int]:
+    def _fitting(self, widths: dict[Column, int], limit: int) -> list[Column]:
         """The columns that fit side by side; none when those that are not spare do not."""
-        shown = [*range(len(widths))]
-        spare = sorted(
-            (index for index in shown if self._columns[index].spare),
-            key=lambda index: self._columns[index].spare,
-        )
+        shown = [*widths]
         while True:
             needed = sum(
-                min(widths[index], NARROWEST) if self._columns[index].prose else widths[index]
-                for index in shown
+                min(width, NARROWEST) if column.prose else width
+                for column, width in widths.items()
+                if column in shown
             )
             if needed + _GAP * (len(shown) - 1) <= limit:
                 return shown
-            if not spare:
+            least = max(shown, key=lambda column: column.spare)
+            if not least.spare:
                 return []
-            shown.remove(spare.pop())
+            shown.remove(least)
 
-    def _grid(self, shown: list[int], rows: list[list[Text]]) -> Grid:
+    def _grid(self, shown: list[Column], rows: list[list[Text]]) -> Grid:
         padding = (0, _GAP - 1, 0, 0)
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=padding)
-        for index in shown:
-            column = self._columns[index]
+        for column in shown:
             grid.add_column(
                 column.title,
                 no_wrap=not column.prose,
@@ -95,7 +91,8 @@ class Table:
                 justify="right" if column.right else "left",
             )
         for row in rows:
-            grid.add_row(*(row[index] for index in shown))
+            cells = zip(self._columns, row, strict=True)
+            grid.add_row(*(cell for column, cell in cells if column in shown))
         return grid
 
     def _lines(self, rows: list[list[Text]], limit: int) -> Iterator[Text]:

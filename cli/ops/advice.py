@@ -14,11 +14,11 @@ def advice(report: SagaReport, *, deadline: float) -> list[str]:
     lines = [f"{system} does not answer: see `cart doctor`" for system in report.unknown]
     if saga.running:
         return [*lines, _running(report, deadline)]
-    for kind, shard in dict.fromkeys(effect.relay for effect in report.effects):
-        lines.append(
-            f"Effects are pending at relay {kind}/{shard}: see `cart ops pending --store "
-            f"{saga.store_id} --user {saga.user_id}`; `cart ops retry {kind}/{shard}` tries now"
-        )
+    lines += [
+        f"Effects are pending at relay {relay}: see `cart ops pending --store "
+        f"{saga.store_id} --user {saga.user_id}`; `cart ops retry {relay}` tries now"
+        for relay in dict.fromkeys(effect.relay for effect in report.effects)
+    ]
     if report.holds is not None and "mongodb" not in report.unknown and not report.effects:
         lines += _mismatches(report)
     if saga.state is Outcome.ABORTED:

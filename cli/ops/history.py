@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,10 +42,6 @@ class HistoryEntry:
     seconds: float | None = None
     tries: int | None = None
     note: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
 
 
 def entries(history: WorkflowHistory) -> list[HistoryEntry]:

@@ -8,8 +8,13 @@ import typer
 
 from cli.console import CliError, ExitCode, show, unavailable
 from cli.ops.connections import Connections, connected
-from cli.ops.effects import find_effect, pending_effects, skip_effect
-from cli.ops.relays import choose_relays, overview
+from cli.ops.relays import (
+    choose_relays,
+    find_effect,
+    overview,
+    pending_effects,
+    skip_effect,
+)
 from cli.ops.stuck import stuck_items
 from cli.ops.views import effect_table, relay_table, stuck_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
@@ -70,7 +75,7 @@ async def stuck(
     """List what needs attention and what to do about it; exits 1 when there is anything."""
     found = await stuck_items(connections)
     show(
-        {"ok": not found, "problems": [item.as_dict() for item in found]},
+        {"ok": not found, "problems": found},
         *([stuck_table(found, datetime.now(UTC))] if found else []),
         f"{len(found)} stuck" if found else "Nothing is stuck",
         as_json=as_json,
@@ -99,11 +104,10 @@ def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
         if not dry_run:
             if every and not confirmed(signal, len(chosen), "relays", confirm):
                 return ExitCode.NOT_CONFIRMED
-            for kind, shard in chosen:
-                await connections.gateway.signal_relay(
-                    kind, shard, signal, reason, who, shards=connections.settings.relay_shards
-                )
-        names = [f"{kind}/{shard}" for kind, shard in chosen]
+            shards = connections.settings.relay_shards
+            for relay in chosen:
+                await connections.gateway.signal_relay(*relay, signal, reason, who, shards=shards)
+        names = [str(relay) for relay in chosen]
         show(
             {
                 "action": signal,
@@ -151,7 +155,7 @@ async def skip(
     show(
         {"action": ids.SKIP, "by": who, "reason": reason, **found.as_dict(), "done": done},
         f"{state}: {found.kind} {found.what} of {found.store_id}/{found.user_id} "
-        f"(relay {found.relay_name})",
+        f"(relay {found.relay})",
         as_json=as_json,
     )
     return ExitCode.OK if dry_run or done else ExitCode.NOT_YET

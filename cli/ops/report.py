@@ -7,10 +7,9 @@ from typing import Any
 
 from adapters.inventory import InventoryClient
 from cli.ops.connections import Connections
-from cli.ops.effects import PendingEffect, pending_effects
 from cli.ops.filters import RunState
 from cli.ops.history import TERMINATED, HistoryEntry, entries, pending_steps, started_at
-from cli.ops.relays import details
+from cli.ops.relays import PendingEffect, details, pending_effects
 from cli.ops.sagas import SagaSummary
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
@@ -60,7 +59,7 @@ class SagaReport:
             "reason": record.reason if record else None,
             "recorded": record.state if record else None,
             "says": self.says,
-            "steps": [step.as_dict() for step in self.steps],
+            "steps": self.steps,
             "cart": None
             if cart is None
             else {

@@ -6,10 +6,9 @@ from datetime import datetime
 from rich.text import Text
 
 from cli.console import styled
-from cli.ops.effects import PendingEffect
 from cli.ops.filters import RunState, SagaState
 from cli.ops.history import HistoryEntry
-from cli.ops.relays import RelayState
+from cli.ops.relays import PendingEffect, RelayState
 from cli.ops.report import SagaReport
 from cli.ops.sagas import SagaSummary
 from cli.ops.stuck import StuckItem
@@ -61,8 +60,8 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
 def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
     return Table(
         relays,
-        ("relay", lambda relay: relay.name),
-        ("pending", lambda relay: "?" if relay.effects is None else str(relay.effects)),
+        ("relay", lambda relay: relay.relay),
+        ("pending", lambda relay: "?" if relay.effects is None else relay.effects),
         ("oldest", lambda relay: ago(relay.oldest, now)),
         ("state", _relay_state),
         (Column("details", prose=True), lambda relay: brief(relay.says)),
@@ -81,11 +80,11 @@ def effect_table(effects: Iterable[PendingEffect], now: datetime) -> Table:
     return Table(
         effects,
         (Column("since", spare=2), lambda effect: ago(effect.since, now)),
-        ("effect", lambda effect: effect.id),
+        ("effect", lambda effect: effect.effect_id),
         (Column("what", prose=True), lambda effect: f"{effect.kind} {effect.what}"),
         (Column("store", spare=3), lambda effect: effect.store_id),
         (Column("user", spare=4), lambda effect: effect.user_id),
-        (Column("relay", spare=1), lambda effect: effect.relay_name),
+        (Column("relay", spare=1), lambda effect: effect.relay),
     )
 
 
@@ -95,7 +94,7 @@ def step_table(steps: Iterable[HistoryEntry], started: datetime) -> Table:
         ("after", lambda step: ago(started, step.at)),
         ("step", lambda step: step.what),
         ("took", lambda step: None if step.seconds is None else span(step.seconds)),
-        ("tries", lambda step: None if step.tries is None else str(step.tries)),
+        ("tries", lambda step: step.tries),
         (Column("note", prose=True), lambda step: brief(step.note)),
     )
 
