@@ -1,5 +1,6 @@
 """`cart stock`: stock in the reference inventory, over HTTP."""
 
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -67,9 +68,7 @@ def _call(
         [counts],
         ("store", lambda _: store),
         ("product", lambda _: product),
-        (Column("available", right=True), lambda stock: stock["available"]),
-        (Column("held", right=True), lambda stock: stock["held"]),
-        (Column("sold", right=True), lambda stock: stock["sold"]),
+        *((Column(name, right=True), itemgetter(name)) for name in COUNTS),
     )
     show({"storeId": store, "productId": product, **counts}, table, as_json=as_json)
 

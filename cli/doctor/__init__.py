@@ -8,8 +8,9 @@ import os
 import sys
 
 import typer
+from rich.text import Text
 
-from cli.console import show, styled
+from cli.console import show
 from cli.doctor import checks
 from cli.doctor.results import Status
 from cli.options import AsJson
@@ -33,7 +34,7 @@ def doctor(as_json: AsJson = False) -> None:
         Table(
             results,
             ("part", lambda one: one.part),
-            ("state", lambda one: styled(one.state, STYLES[one.state])),
+            ("state", lambda one: Text(one.state, STYLES[one.state])),
             (Column("what", prose=True), lambda one: one.what),
             (Column("what to do", prose=True), lambda one: one.advice),
         ),

@@ -46,18 +46,16 @@ class HistoryEntry:
 
 def entries(history: WorkflowHistory) -> list[HistoryEntry]:
     """Steps and events in the order of their times."""
-    scheduled: dict[int, HistoryEvent] = {}
     found = _local_steps(history.events)
     for event in history.events:
         field = event.WhichOneof("attributes") or ""
         kind = field.removesuffix("_event_attributes")
         at = _time(event.event_time)
-        if kind == "activity_task_scheduled":
-            scheduled[event.event_id] = event
-        elif kind in _STEP_ENDS:
+        if kind in _STEP_ENDS:
             attributes = getattr(event, field)
             note = "timed out" if kind == "activity_task_timed_out" else _failure(attributes)
-            found.append(_step(scheduled[attributes.scheduled_event_id], at, note))
+            scheduled = history.events[attributes.scheduled_event_id - 1]  # ids begin with 1
+            found.append(_step(scheduled, at, note))
         elif kind in _EVENTS:
             what, note = _described(kind, getattr(event, field))
             found.append(HistoryEntry(at, what, note=note))

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from rich.text import Text
 
-from cli.console import styled
 from cli.ops.filters import RunState, SagaState
 from cli.ops.history import HistoryEntry
 from cli.ops.relays import PendingEffect, RelayState
@@ -43,7 +42,7 @@ def saga_table(sagas: Iterable[SagaSummary], now: datetime) -> Table:
 
 def _state(saga: SagaSummary) -> Text:
     attention = ", needs attention" if saga.attention and saga.running else ""
-    return styled(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
+    return Text(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
 
 
 def end_table(ends: Iterable[SagaEnd]) -> Table:
@@ -51,7 +50,7 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
         ends,
         ("cart", lambda end: end.saga.cart),
         (Column("operation", spare=2), lambda end: end.saga.operation),
-        ("outcome", lambda end: styled(end.state, STYLES.get(end.state, ""))),
+        ("outcome", lambda end: Text(end.state, STYLES.get(end.state, ""))),
         (Column("reason", prose=True), lambda end: brief(end.reason or "")),
         (Column("took", spare=1), lambda end: span(end.seconds)),
     )
@@ -70,10 +69,10 @@ def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
 
 def _relay_state(relay: RelayState) -> Text:
     if not relay.running:
-        return styled("not running", "yellow")
+        return Text("not running", "yellow")
     if relay.attention:
-        return styled("needs attention", "bold red")
-    return styled("running", "green")
+        return Text("needs attention", "bold red")
+    return Text("running", "green")
 
 
 def effect_table(effects: Iterable[PendingEffect], now: datetime) -> Table:
@@ -103,7 +102,7 @@ def stuck_table(items: Iterable[StuckItem], now: datetime) -> Table:
     return Table(
         items,
         ("since", lambda item: ago(item.since, now)),
-        (Column("what", prose=True), lambda item: styled(item.what, "bold red")),
+        (Column("what", prose=True), lambda item: Text(item.what, "bold red")),
         (Column("what to do", prose=True), lambda item: item.advice),
     )
 
@@ -132,7 +131,7 @@ def report_page(report: SagaReport) -> list[Table | Text | str]:
         f"Cart: {_cart(report)}",
         f"Reserved in the inventory: {_units(report.holds)}",
         *([effect_table(report.effects, report.at)] if report.effects else []),
-        styled("What to do next", "bold"),
+        Text("What to do next", "bold"),
         *(f"  {line}" for line in report.next),
     ]
 
