@@ -69,12 +69,8 @@ def _check_servers(settings: Settings) -> None:
 
 
 def _set_up(settings: Settings) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(SETUP_SECONDS):
-            await set_up(settings)
-
     try:
-        asyncio.run(bounded())
+        asyncio.run(asyncio.wait_for(set_up(settings), SETUP_SECONDS))
     except TimeoutError:
         raise CliError(
             f"Setup took longer than {SETUP_SECONDS:g} s; it is safe to run it again"

@@ -25,6 +25,8 @@ commands = typer.Typer()
 WAIT_SECONDS = 60.0
 ABORT_SECONDS = 30.0
 MANY_MAX = 500
+# The cart is as the operation wanted it.
+AS_ASKED = {Outcome.COMMITTED, Outcome.REPLAYED, Outcome.UNCHANGED}
 
 SagaName = Annotated[
     str,
@@ -97,7 +99,7 @@ async def wait(
     _show_ends([end], as_json=as_json)
     if end.running:
         return ExitCode.NOT_YET
-    return ExitCode.OK if end.changed_as_asked else ExitCode.OTHERWISE
+    return ExitCode.OK if end.state in AS_ASKED else ExitCode.OTHERWISE
 
 
 @commands.command()

@@ -1,6 +1,7 @@
 """Waiting for sagas to end."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +13,8 @@ from temporalio.service import RPCError
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaState
 from cli.ops.sagas import SagaSummary
-from models.outcomes import OperationResult, Outcome
+from models.outcomes import OperationResult
 from workflows.gateway import CartHandle
-
-_AS_ASKED = {Outcome.COMMITTED, Outcome.REPLAYED, Outcome.UNCHANGED}
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,6 @@ class SagaEnd:
     @property
     def running(self) -> bool:
         return self.state is RunState.RUNNING
-
-    @property
-    def changed_as_asked(self) -> bool:
-        """Whether the cart is as the operation wanted it."""
-        return self.state in _AS_ASKED
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -67,11 +61,7 @@ async def wait_for_end(connections: Connections, saga: SagaSummary, *, seconds: 
     else:
         state = result.outcome
         reason = result.refusal.code if result.refusal else result.reason
-    return SagaEnd(saga, state, reason, saga.seconds(await _closed_at(handle)))
-
-
-async def _closed_at(handle: CartHandle) -> datetime:
-    try:
-        return (await handle.describe()).close_time or datetime.now(UTC)
-    except RPCError:
-        return datetime.now(UTC)
+    closed_at: datetime | None = None
+    with suppress(RPCError):
+        closed_at = (await handle.describe()).close_time
+    return SagaEnd(saga, state, reason, saga.seconds(closed_at or datetime.now(UTC)))
