@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import kafka, mongodb, redis, services, settings_check, temporal
+from cli.doctor import mongodb, services, settings_check, temporal
 from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
 
@@ -25,8 +25,8 @@ CHECKS: Checks = {
     Part.API: services.check_api,
     Part.TEMPORAL: temporal.check_temporal,
     Part.MONGODB: mongodb.check_mongodb,
-    Part.REDIS: redis.check_redis,
-    Part.KAFKA: kafka.check_kafka,
+    Part.REDIS: services.check_redis,
+    Part.KAFKA: services.check_kafka,
     Part.INVENTORY: services.check_inventory,
 }
 

@@ -25,6 +25,7 @@ COMMANDS_SECONDS = 0.8
 # A process that is killed inside a transaction blocks its cart for this long.
 TRANSACTION_SECONDS = 5
 PENDING_AFTER = timedelta(seconds=60)
+_NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
 _UNSET = object()
 _NOT_ALLOWED = 13  # MongoDB's error code `Unauthorized`
 
@@ -44,7 +45,8 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
         tz_aware=True,
     )
     try:
-        if not await _primary(client, settings, where, report):
+        if problem := await _problem(client, settings, where, report):
+            report.failed(Part.MONGODB, *problem)
             return
         database = client.get_default_database("cart-service")
         with pymongo.timeout(COMMANDS_SECONDS):
@@ -60,29 +62,22 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
         await client.close()
 
 
-async def _primary(client: Client, settings: Settings, where: str, report: CheckReport) -> bool:
+async def _problem(
+    client: Client, settings: Settings, where: str, report: CheckReport
+) -> tuple[str, str] | None:
+    """What is wrong with the server, and what to do; None when it is a primary."""
     try:
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
-        what, advice = _no_primary(client, settings, where, error)
-        report.failed(Part.MONGODB, what, advice)
-        return False
+        return _no_primary(client, settings, where, error)
     except OperationFailure as error:
-        advice = "check the user and password in MONGODB_URI"
-        report.failed(Part.MONGODB, f"{where} refuses us: {reason(error)}", advice)
-        return False
+        return f"{where} refuses us: {reason(error)}", "check the user and password in MONGODB_URI"
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        report.failed(Part.MONGODB, f"{where} is not a member of a replica set", _NO_REPLICA_SET)
-        return False
+        return f"{where} is not a member of a replica set", _NO_REPLICA_SET
     if not hello.get("isWritablePrimary"):
-        report.failed(Part.MONGODB, f"{where} is not the primary", _DIRECT)
-        return False
+        return f"{where} is not the primary", "take directConnection out of MONGODB_URI"
     report.ok(Part.MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
-    return True
-
-
-_NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
-_DIRECT = "take directConnection out of MONGODB_URI"
+    return None
 
 
 def _no_primary(

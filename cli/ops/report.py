@@ -1,6 +1,7 @@
 """Everything known of one saga: its run, its cart, its reservations and its pending effects."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -79,9 +80,12 @@ async def collect(connections: Connections, saga: SagaSummary) -> SagaReport:
     """Asks every system; one that does not answer is named in `unknown`."""
     report = SagaReport(saga, at=datetime.now(UTC))
     started = await _from_temporal(connections, report)
-    await asyncio.gather(
-        _from_mongodb(connections, report, started), _from_inventory(connections, report)
-    )
+    if saga.store_id is not None and saga.user_id is not None:
+        cart = CartKey(saga.store_id, saga.user_id)
+        await asyncio.gather(
+            _from_mongodb(connections, report, cart, started),
+            _from_inventory(connections, report, cart),
+        )
     return report
 
 
@@ -102,38 +106,35 @@ async def _from_temporal(connections: Connections, report: SagaReport) -> dateti
     return started_at(history)
 
 
-async def _from_mongodb(connections: Connections, report: SagaReport, started: datetime) -> None:
-    saga = report.saga
-    if saga.store_id is None or saga.user_id is None:
-        return
+async def _from_mongodb(
+    connections: Connections, report: SagaReport, cart: CartKey, started: datetime
+) -> None:
+    record_id = ids.record_id(report.saga.operation_id or "", started)
     try:
         report.record, report.cart, pending = await asyncio.gather(
-            connections.operations.record(ids.record_id(saga.operation_id or "", started)),
-            connections.carts.cart(CartKey(saga.store_id, saga.user_id)),
+            connections.operations.record(record_id),
+            connections.carts.cart(cart),
             connections.outbox.pending_of(
-                store_id=saga.store_id, user_id=saga.user_id, limit=EFFECTS_MAX
+                store_id=cart.store_id, user_id=cart.user_id, limit=EFFECTS_MAX
             ),
         )
     except DependencyUnavailable:
         report.unknown.append("mongodb")
-        return
-    report.effects = pending_effects(connections, pending)
+    else:
+        report.effects = pending_effects(connections, pending)
 
 
-async def _from_inventory(connections: Connections, report: SagaReport) -> None:
+async def _from_inventory(connections: Connections, report: SagaReport, cart: CartKey) -> None:
     """Reads the user's reservations; an inventory that ignores `userId` lists the whole store."""
-    saga = report.saga
-    if saga.store_id is None or saga.user_id is None:
-        return
     inventory = InventoryClient(connections.settings.inventory, timeout_seconds=INVENTORY_SECONDS)
-    holds: Units = {}
+    holds: Units = Counter()
     cursor: str | None = None
     try:
         for _ in range(PAGES_MAX):
-            page = await inventory.reservations(saga.store_id, user_id=saga.user_id, cursor=cursor)
+            page = await inventory.reservations(cart.store_id, user_id=cart.user_id, cursor=cursor)
             for row in page.reservations:
-                if row.user_id == saga.user_id:
-                    holds[row.product_id] = holds.get(row.product_id, 0) + row.quantity
+                if row.user_id == cart.user_id:
+                    holds[row.product_id] += row.quantity
             cursor = page.cursor
             if cursor is None:
                 report.holds = holds
