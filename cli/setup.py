@@ -58,10 +58,10 @@ def setup() -> None:
 
 def _check_servers(settings: Settings) -> None:
     """Raises `CliError` with what the doctor finds wrong with a server."""
-    found = checks.examine(settings, {part: checks.CHECKS[part] for part in SERVERS})
+    results = checks.examine(settings, {part: checks.CHECKS[part] for part in SERVERS})
     problems = [
         f"{result.part}: {result.what}: {result.advice}"
-        for result in found.results
+        for result in results
         if result.part in SERVERS and result.state is Status.FAILED
     ]
     if problems:

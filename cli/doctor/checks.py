@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from cli.console import reason
@@ -31,46 +29,16 @@ CHECKS: Checks = {
 }
 
 
-@dataclass(frozen=True)
-class Examination:
-    """The results in the order of `Part`. While `hanging`, a name lookup is running that only the
-    end of the process can stop."""
-
-    results: list[CheckResult]
-    hanging: bool
-
-
-class _Lookups(ThreadPoolExecutor):
-    """The threads in which asyncio looks up names."""
-
-    def __init__(self) -> None:
-        super().__init__(thread_name_prefix="doctor")
-        self._unfinished: set[Future[Any]] = set()
-
-    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
-        future = super().submit(*args, **kwargs)
-        self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
-        return future
-
-    @property
-    def busy(self) -> bool:
-        """Whether a lookup is still running."""
-        return bool(self._unfinished)
-
-
-def examine(settings: Settings, checks: Checks = CHECKS) -> Examination:
-    """Runs the checks, within their time limit."""
+def examine(settings: Settings, checks: Checks = CHECKS) -> list[CheckResult]:
+    """Runs the checks, within their time limit; the results are in the order of `Part`."""
+    # Not `asyncio.run`, which would wait for name lookups that have no time limit. The process
+    # does not wait for their threads either (`cli.main.console`).
     loop = asyncio.new_event_loop()
-    lookups = _Lookups()
-    loop.set_default_executor(lookups)
     try:
         results = loop.run_until_complete(_examine(settings, checks))
     finally:
-        loop.close()  # not `asyncio.run`, which waits for lookups
-    return Examination(
-        sorted(results, key=lambda result: [*Part].index(result.part)), hanging=lookups.busy
-    )
+        loop.close()
+    return sorted(results, key=lambda result: [*Part].index(result.part))
 
 
 async def _examine(settings: Settings, checks: Checks) -> list[CheckResult]:

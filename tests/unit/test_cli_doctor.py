@@ -109,7 +109,7 @@ def test_only_failures_fail_it(
     state: Status,
     code: int,
 ) -> None:
-    found = checks.Examination([CheckResult("Redis", state, "so it is", "do this")], hanging=False)
+    found = [CheckResult("Redis", state, "so it is", "do this")]
     monkeypatch.setattr(checks, "examine", lambda _: found)
 
     ended = run(capsys, "doctor")
@@ -124,7 +124,7 @@ def test_every_part_has_its_place() -> None:
             report.ok(part, "so it is")
 
     found = checks.examine(Settings(), {Part.SETTINGS: everything})
-    assert [result.part for result in found.results] == [*Part]
+    assert [result.part for result in found] == [*Part]
 
 
 # Settings

@@ -27,7 +27,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> SetUp:
             if error:
                 raise error
 
-        found = checks.Examination([CheckResult("MongoDB", Status.OK, "there")], hanging=False)
+        found = [CheckResult("MongoDB", Status.OK, "there")]
         monkeypatch.setattr(checks, "examine", lambda *_: found)
         monkeypatch.setattr(cli.setup, "set_up", set_up)
 
