@@ -43,19 +43,12 @@ class ExitCode(IntEnum):
     """0 to 2 are those of all commands, the others of `cart ops`."""
 
     OK = 0
-    """Success."""
-    PROBLEM = 1
-    """A server does not answer, or (`stuck`) something needs attention."""
-    USAGE = 2
-    """The arguments or the settings cannot be used."""
-    NOT_FOUND = 3
-    """There is no such saga, effect or hold."""
-    NOT_YET = 4
-    """The timeout passed before the saga ended; it continues."""
-    OTHERWISE = 5
-    """The saga ended differently: `wait` saw no commit, or `abort` was too late."""
-    NOT_CONFIRMED = 6
-    """Nothing was changed, because the count was not confirmed."""
+    PROBLEM = 1  # a server does not answer, or (`stuck`) something needs attention
+    USAGE = 2  # the arguments or the settings cannot be used
+    NOT_FOUND = 3  # there is no such saga, effect or hold
+    NOT_YET = 4  # the timeout passed before the saga ended; it continues
+    OTHERWISE = 5  # the saga ended differently: `wait` saw no commit, or `abort` was too late
+    NOT_CONFIRMED = 6  # nothing was changed, because the count was not confirmed
 
 
 class CliError(Exception):

@@ -111,12 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         build_app(command)(args=words, prog_name="cart")
     except CliError as error:
-        _end(str(error), error.exit_code)
+        warn(str(error))
+        sys.exit(error.exit_code)
     except Exception as error:
         # Imported by then: only a command reads settings. `cart --help` does without it.
         if not isinstance(error, import_module("settings").SettingsError):
             raise
-        _end(f"The settings cannot be used:\n{error}", 2)
+        warn(f"The settings cannot be used:\n{error}")
+        sys.exit(2)
 
 
 def console() -> NoReturn:
@@ -134,11 +136,6 @@ def console() -> NoReturn:
         with suppress(OSError):  # the reader of a pipe has closed it
             stream.flush()
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-
-
-def _end(message: str, exit_code: int) -> None:
-    warn(message)
-    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

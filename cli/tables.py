@@ -29,6 +29,9 @@ class Column:
     right: bool = False
 
 
+Row = dict[Column, Text]
+
+
 class Table:
     """A row for each item. Where even the columns that are not spare are too wide, a row becomes
     lines of `title: value`, so that an id can still be copied."""
@@ -37,23 +40,23 @@ class Table:
         self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], object]]
     ) -> None:
         """Each column has its title and the function that takes its cell from an item."""
-        titles = [title for title, _ in columns]
-        self._columns = [Column(one) if isinstance(one, str) else one for one in titles]
-        self._rows = [[cell(item) for _, cell in columns] for item in items]
+        titles = [Column(title) if isinstance(title, str) else title for title, _ in columns]
+        cells = [cell for _, cell in columns]
+        self._columns = titles
+        self._rows = [
+            dict(zip(titles, (cell(item) for cell in cells), strict=True)) for item in items
+        ]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows = [
-            [
-                harmless(cell)
-                if isinstance(cell, Text)
-                else console.render_str("" if cell is None else str(cell))
-                for cell in row
-            ]
-            for row in self._rows
-        ]
+        def shown_as(cell: object) -> Text:
+            if isinstance(cell, Text):
+                return harmless(cell)
+            return console.render_str("" if cell is None else str(cell))
+
+        rows = [{column: shown_as(cell) for column, cell in row.items()} for row in self._rows]
         widths = {
-            column: max(len(column.title), *(_width(row[index]) for row in rows), 0)
-            for index, column in enumerate(self._columns)
+            column: max(len(column.title), *(_width(row[column]) for row in rows), 0)
+            for column in self._columns
         }
         shown = self._fitting(widths, options.max_width)
         if not shown:
@@ -80,7 +83,7 @@ class Table:
                 return []
             shown.remove(least)
 
-    def _grid(self, shown: list[Column], rows: list[list[Text]]) -> Grid:
+    def _grid(self, shown: list[Column], rows: list[Row]) -> Grid:
         padding = (0, _GAP - 1, 0, 0)
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=padding)
         for column in shown:
@@ -91,14 +94,13 @@ class Table:
                 justify="right" if column.right else "left",
             )
         for row in rows:
-            cells = zip(self._columns, row, strict=True)
-            grid.add_row(*(cell for column, cell in cells if column in shown))
+            grid.add_row(*(row[column] for column in shown))
         return grid
 
-    def _lines(self, rows: list[list[Text]], limit: int) -> Iterator[Text]:
+    def _lines(self, rows: list[Row], limit: int) -> Iterator[Text]:
         for row in rows:
             line = Text()
-            for column, cell in zip(self._columns, row, strict=True):
+            for column, cell in row.items():
                 if not cell:
                     continue
                 pair = Text(f"{column.title}: ") + cell

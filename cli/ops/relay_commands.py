@@ -54,17 +54,17 @@ async def pending(
             clear=watch,
         )
         return
-    known = await overview(connections)
-    total = sum(relay.effects or 0 for relay in known.relays)
+    relays, away = await overview(connections)
+    total = sum(relay.effects or 0 for relay in relays)
     show(
-        {"relays": [relay.as_dict() for relay in known.relays]},
-        *([relay_table(known.relays, now)] if known.relays or not known.away else []),
-        *([] if known.away else [f"pending effects: {total}"]),
+        {"relays": [relay.as_dict() for relay in relays]},
+        *([relay_table(relays, now)] if relays or not away else []),
+        *([] if away else [f"pending effects: {total}"]),
         as_json=as_json,
         clear=watch,
     )
-    if known.away:
-        raise CliError(f"{unavailable(known.away)}: see `cart doctor`")
+    if away:
+        raise CliError(f"{unavailable(away)}: see `cart doctor`")
 
 
 @commands.command()

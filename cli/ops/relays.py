@@ -56,17 +56,6 @@ class RelayState:
 
 
 @dataclass(frozen=True)
-class RelayOverview:
-    """All relays that run or have something pending, those that have waited longest first.
-
-    With `away`, the error of MongoDB, only the running ones are known.
-    """
-
-    relays: list[RelayState]
-    away: DependencyUnavailable | None = None
-
-
-@dataclass(frozen=True)
 class PendingEffect:
     """One effect that is still to be done."""
 
@@ -86,8 +75,13 @@ class PendingEffect:
         return {to_camel(name): value for name, value in shown.items()}
 
 
-async def overview(connections: Connections) -> RelayOverview:
-    """Asks MongoDB for what is pending, and Temporal for the relays that run."""
+async def overview(
+    connections: Connections,
+) -> tuple[list[RelayState], DependencyUnavailable | None]:
+    """All relays that run or have something pending, those that have waited longest first.
+
+    With the error of MongoDB, when it does not answer; then only the running ones are known.
+    """
     away: DependencyUnavailable | None = None
     try:
         pending = await connections.outbox.waiting(connections.settings.relay_shards)
@@ -115,7 +109,7 @@ async def overview(connections: Connections) -> RelayOverview:
                 url=connections.pages.workflow(workflow_id),
             )
         )
-    return RelayOverview(relays, away)
+    return relays, away
 
 
 async def details(connections: Connections, workflow_id: str, run_id: str | None = None) -> str:
@@ -150,10 +144,10 @@ async def choose_relays(
             exit_code=ExitCode.USAGE,
         )
     if every:
-        known = await overview(connections)
-        if known.away:
-            raise known.away
-        return [state.relay for state in known.relays]
+        states, away = await overview(connections)
+        if away:
+            raise away
+        return [state.relay for state in states]
     chosen = []
     shards = connections.settings.relay_shards
     for name in names:

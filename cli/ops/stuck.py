@@ -32,9 +32,8 @@ async def stuck_items(connections: Connections) -> list[StuckItem]:
     """All of them; empty when everything works. A MongoDB that does not answer is one too."""
     now = datetime.now(UTC)
     found = await _sagas(connections, now)
-    known = await overview(connections)
-    away = known.away
-    found += [item for relay in known.relays if (item := _relay(relay, now))]
+    relays, away = await overview(connections)
+    found += [item for relay in relays if (item := _relay(relay, now))]
     try:
         found += await _paused_stores(connections) if away is None else []
     except DependencyUnavailable as error:
