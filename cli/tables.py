@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -40,12 +40,10 @@ class Table:
         self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], object]]
     ) -> None:
         """Each column has its title and the function that takes its cell from an item."""
-        titles = [Column(title) if isinstance(title, str) else title for title, _ in columns]
-        cells = [cell for _, cell in columns]
-        self._columns = titles
-        self._rows = [
-            dict(zip(titles, (cell(item) for cell in cells), strict=True)) for item in items
-        ]
+        self._items = [*items]
+        self._columns: dict[Column, Callable[[Any], object]] = {
+            Column(title) if isinstance(title, str) else title: cell for title, cell in columns
+        }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         def shown_as(cell: object) -> Text:
@@ -53,7 +51,10 @@ class Table:
                 return harmless(cell)
             return console.render_str("" if cell is None else str(cell))
 
-        rows = [{column: shown_as(cell) for column, cell in row.items()} for row in self._rows]
+        rows = [
+            {column: shown_as(cell(item)) for column, cell in self._columns.items()}
+            for item in self._items
+        ]
         widths = {
             column: max(len(column.title), *(_width(row[column]) for row in rows), 0)
             for column in self._columns
@@ -70,18 +71,16 @@ class Table:
     def _fitting(self, widths: dict[Column, int], limit: int) -> list[Column]:
         """The columns that fit side by side; none when those that are not spare do not."""
         shown = [*widths]
-        while True:
-            needed = sum(
-                min(width, NARROWEST) if column.prose else width
-                for column, width in widths.items()
-                if column in shown
-            )
-            if needed + _GAP * (len(shown) - 1) <= limit:
-                return shown
+        while (
+            sum(min(widths[one], NARROWEST) if one.prose else widths[one] for one in shown)
+            + _GAP * (len(shown) - 1)
+            > limit
+        ):
             least = max(shown, key=lambda column: column.spare)
             if not least.spare:
                 return []
             shown.remove(least)
+        return shown
 
     def _grid(self, shown: list[Column], rows: list[Row]) -> Grid:
         padding = (0, _GAP - 1, 0, 0)

@@ -13,9 +13,8 @@ from cli.ops.advice import advice
 from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
 from cli.ops.report import collect
-from cli.ops.sagas import SagaSummary, find_saga, find_sagas
+from cli.ops.sagas import SagaEnd, SagaSummary, find_saga, find_sagas, wait_for_end
 from cli.ops.views import end_table, report_page, saga_table
-from cli.ops.waiting import SagaEnd, wait_for_end
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
 from models.outcomes import Outcome
 from workflows import ids

@@ -1,21 +1,25 @@
-"""Sagas as Temporal lists them, and finding the one that an operator names."""
+"""Sagas as Temporal lists them: finding the one that an operator names, waiting for its end."""
 
+import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecution, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaState, quoted
-from models.outcomes import Outcome
+from models.outcomes import OperationResult, Outcome
 from models.wire import timestamp
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
+from workflows.gateway import CartHandle
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -71,6 +75,31 @@ class SagaSummary:
             "closedAt": self.closed_at,
             "seconds": round(self.seconds(now), 3),
             "url": self.url,
+        }
+
+
+@dataclass(frozen=True)
+class SagaEnd:
+    """How a saga ended, if it has."""
+
+    saga: SagaSummary
+    state: SagaState
+    reason: str | None
+    seconds: float
+
+    @property
+    def running(self) -> bool:
+        return self.state is RunState.RUNNING
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "workflowId": self.saga.workflow_id,
+            "runId": self.saga.run_id,
+            "outcome": self.state.value,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+            "url": self.saga.url,
         }
 
 
@@ -176,3 +205,28 @@ async def _by_saga_id(connections: Connections, epoch_ms: int, rest: str) -> Sag
         if rest == f"{saga.user_id}-{saga.product_id or saga.operation}":
             return saga
     return None
+
+
+async def wait_for_end(connections: Connections, saga: SagaSummary, *, seconds: float) -> SagaEnd:
+    """How the saga ended; it is `running` when it has not within the time."""
+    handle: CartHandle = connections.temporal.get_workflow_handle(
+        saga.workflow_id, run_id=saga.run_id, result_type=OperationResult
+    )
+    state: SagaState = RunState.RUNNING
+    reason: str | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            result = await handle.result(follow_runs=False)
+    except TimeoutError:
+        pass
+    except WorkflowFailureError as error:
+        terminated = isinstance(error.cause, TerminatedError)
+        state = RunState.TERMINATED if terminated else RunState.FAILED
+        reason = str(error.cause)
+    else:
+        state = result.outcome
+        reason = result.refusal.code if result.refusal else result.reason
+    closed_at: datetime | None = None
+    with suppress(RPCError):
+        closed_at = (await handle.describe()).close_time
+    return SagaEnd(saga, state, reason, saga.seconds(closed_at or datetime.now(UTC)))

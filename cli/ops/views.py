@@ -9,9 +9,8 @@ from cli.ops.filters import RunState, SagaState
 from cli.ops.history import HistoryEntry
 from cli.ops.relays import PendingEffect, RelayState
 from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaSummary
+from cli.ops.sagas import SagaEnd, SagaSummary
 from cli.ops.stuck import StuckItem
-from cli.ops.waiting import SagaEnd
 from cli.tables import Column, Table
 from cli.texts import brief
 from cli.times import ago, span, stamp
