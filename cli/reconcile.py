@@ -11,7 +11,7 @@ from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.texts import brief
-from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
+from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput, Report
 
 
 @connected
@@ -47,7 +47,16 @@ async def reconcile(
 
 
 def _parts(report: Report) -> list[Table | str]:
-    parts: list[Table | str] = [_table(report.findings)] if report.findings else []
+    table = Table(
+        report.findings,
+        ("store", lambda found: found.store_id),
+        ("user", lambda found: found.user_id),
+        (Column("drift", spare=1), lambda found: found.drift.kind),
+        ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
+        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
+        (Column("done", prose=True), lambda found: found.drift.done or "-"),
+    )
+    parts: list[Table | str] = [table] if report.findings else []
     parts.append(
         f"{report.carts} carts of {report.stores} stores compared, {report.suspected} looked at "
         f"again under their locks, {report.busy} of them busy: {len(report.findings)} drifts"
@@ -57,15 +66,3 @@ def _parts(report: Report) -> list[Table | str]:
     if not report.fix and report.findings:
         parts.append("Nothing was changed: `--fix` repairs it.")
     return parts
-
-
-def _table(findings: tuple[Finding, ...]) -> Table:
-    return Table(
-        findings,
-        ("store", lambda found: found.store_id),
-        ("user", lambda found: found.user_id),
-        (Column("drift", spare=1), lambda found: found.drift.kind),
-        ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
-        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
-        (Column("done", prose=True), lambda found: found.drift.done or "-"),
-    )

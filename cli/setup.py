@@ -7,7 +7,6 @@ each start, deployments the command once for each release.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -124,10 +123,8 @@ async def create_search_attributes(settings: Settings) -> None:
     """
     client = await connect(settings)
     known = await _once_heard_of(
-        partial(
-            client.operator_service.list_search_attributes,
-            ListSearchAttributesRequest(namespace=client.namespace),
-            timeout=RPC_TIMEOUT,
+        lambda: client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
         ),
         unknown=RPCStatusCode.NOT_FOUND,
     )
@@ -143,7 +140,7 @@ async def create_search_attributes(settings: Settings) -> None:
         )
         names = " OR ".join(f"{name} IS NULL" for name in missing)
         await _once_heard_of(
-            partial(client.count_workflows, names, rpc_timeout=RPC_TIMEOUT),
+            lambda: client.count_workflows(names, rpc_timeout=RPC_TIMEOUT),
             unknown=RPCStatusCode.INVALID_ARGUMENT,
         )
 

@@ -63,9 +63,6 @@ def mint_token(
         "roles": [role] if role else [],
         "store_ids": stores,
     }
-    if name:
-        claims["name"] = name
-    if email:
-        claims["email"] = email
+    claims |= {claim: value for claim, value in (("name", name), ("email", email)) if value}
     secret = settings.jwt_secret.get_secret_value()
     return jwt.encode(claims, secret, algorithm=JwtAlgorithm.HS256)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from cli.console import CliError, ExitCode, show
-from cli.ops.advice import advice
 from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
 from cli.ops.report import collect
@@ -78,7 +77,6 @@ async def show_saga(
 ) -> None:
     """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
     report = await collect(connections, await find_saga(connections, saga))
-    report.next = advice(report, deadline=connections.settings.lock_ttl)
     show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
 
 

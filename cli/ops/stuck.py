@@ -10,6 +10,7 @@ from cli.ops.relays import RelayState, overview
 from cli.ops.sagas import SagaSummary, find_sagas
 from cli.texts import brief
 from models.errors import DependencyUnavailable
+from models.intake import IntakeHold
 
 LONG = timedelta(seconds=60)
 LATELY = timedelta(days=1)
@@ -34,10 +35,22 @@ async def stuck_items(connections: Connections) -> list[StuckItem]:
     found = await _sagas(connections, now)
     relays, away = await overview(connections)
     found += [item for relay in relays if (item := _relay(relay, now))]
-    try:
-        found += await _paused_stores(connections) if away is None else []
-    except DependencyUnavailable as error:
-        away = error
+    holds: list[IntakeHold] = []
+    if away is None:
+        try:
+            holds = await connections.intake.active()
+        except DependencyUnavailable as error:
+            away = error
+    found += [
+        StuckItem(
+            "intake",
+            hold.store_id,
+            f"changes of store {hold.store_id} are paused by {hold.by}: {hold.reason}",
+            f"`cart ops release-intake --store {hold.store_id}`",
+            hold.at,
+        )
+        for hold in holds
+    ]
     if away is not None:
         what = f"{unavailable(away)}; pending effects and paused stores are unknown"
         found.insert(0, StuckItem("dependency", away.dependency, what, "`cart doctor`"))
@@ -89,16 +102,3 @@ def _relay(relay: RelayState, now: datetime) -> StuckItem | None:
     else:
         return None
     return StuckItem("relay", str(relay.relay), what, advice, relay.oldest, relay.url)
-
-
-async def _paused_stores(connections: Connections) -> list[StuckItem]:
-    return [
-        StuckItem(
-            "intake",
-            hold.store_id,
-            f"changes of store {hold.store_id} are paused by {hold.by}: {hold.reason}",
-            f"`cart ops release-intake --store {hold.store_id}`",
-            hold.at,
-        )
-        for hold in await connections.intake.active()
-    ]

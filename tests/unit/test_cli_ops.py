@@ -13,12 +13,11 @@ from temporalio.client import WorkflowExecutionStatus
 from adapters.mongo.outbox import Waiting
 from cli.console import CliError, show
 from cli.ops import connections as opening
-from cli.ops.advice import advice
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from cli.ops.history import entries
 from cli.ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
-from cli.ops.report import SagaReport
+from cli.ops.report import SagaReport, advice
 from cli.ops.sagas import SagaSummary, cart_of, summary_of
 from cli.ops.views import report_page
 from cli.times import duration, span
