@@ -82,7 +82,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Lets a command take a dataclass as `which`: each of its fields becomes an option."""
     signature = inspect.signature(command)
     group = signature.parameters["which"].annotation
-    options = [parameter for name, parameter in signature.parameters.items() if name != "which"] + [
+    others = [one for one in signature.parameters.values() if one.name != "which"]
+    options = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
@@ -94,5 +95,5 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         which = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(which=which, **values)
 
-    run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*others, *options])  # type: ignore[attr-defined]
     return run

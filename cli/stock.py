@@ -12,8 +12,8 @@ from cli.options import AsJson
 from cli.tables import Column, Table
 from settings import load_settings
 
-TIMEOUT_SECONDS = 5.0
 stock = typer.Typer()
+TIMEOUT_SECONDS = 5.0
 BASE = "/api/v1/inventories"
 COUNTS = ("available", "held", "sold")
 

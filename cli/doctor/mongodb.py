@@ -10,7 +10,7 @@ from pymongo import AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
-from adapters.mongo.client import DOCUMENTS
+from adapters.mongo.client import DOCUMENTS, MongoClient
 from cli.console import reason, without_login
 from cli.doctor.reservations import check_reservations
 from cli.doctor.results import CheckReport, Part, start_or_check
@@ -29,7 +29,6 @@ _NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: trans
 _UNSET = object()
 _NOT_ALLOWED = 13  # MongoDB's error code `Unauthorized`
 
-Client = AsyncMongoClient[dict[str, Any]]
 Database = AsyncDatabase[dict[str, Any]]
 
 
@@ -37,7 +36,7 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
     """All checks of MongoDB, over one client with the service's own URI."""
     uri = settings.mongodb.get_secret_value()
     where = without_login(uri)
-    client: Client = AsyncMongoClient(
+    client: MongoClient = AsyncMongoClient(
         uri,
         appname="cart-doctor",
         serverSelectionTimeoutMS=SELECTION_MS,
@@ -63,7 +62,7 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
 
 
 async def _problem(
-    client: Client, settings: Settings, where: str, report: CheckReport
+    client: MongoClient, settings: Settings, where: str, report: CheckReport
 ) -> tuple[str, str] | None:
     """What is wrong with the server, and what to do; None when it is a primary."""
     try:
@@ -81,7 +80,7 @@ async def _problem(
 
 
 def _no_primary(
-    client: Client, settings: Settings, where: str, error: ServerSelectionTimeoutError
+    client: MongoClient, settings: Settings, where: str, error: ServerSelectionTimeoutError
 ) -> tuple[str, str]:
     """Why no primary was found, by the driver's view of the servers, and what to do."""
     servers = client.topology_description.server_descriptions().values()
@@ -103,7 +102,7 @@ def _advice(settings: Settings) -> str:
     return start_or_check("MONGODB_URI", is_set=settings.mongodb_uri is not None)
 
 
-async def _transactions(client: Client, report: CheckReport) -> None:
+async def _transactions(client: MongoClient, report: CheckReport) -> None:
     name = "transactionLifetimeLimitSeconds"
     set_it = f"start mongod with --setParameter {name}={TRANSACTION_SECONDS}, or run setParameter"
     try:

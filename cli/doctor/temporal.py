@@ -113,5 +113,5 @@ async def _web_ui(settings: Settings, report: CheckReport) -> None:
             f"does not answer at {where} ({reason(error)}); only links point to it",
             "see TEMPORAL_UI_PORT, or set TEMPORAL_UI_URL",
         )
-        return
-    report.ok(Part.WEB_UI, where)
+    else:
+        report.ok(Part.WEB_UI, where)

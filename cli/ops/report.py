@@ -143,11 +143,11 @@ async def _from_inventory(connections: Connections, report: SagaReport, cart: Ca
             if cursor is None:
                 report.holds = holds
                 return
-        report.unknown.append("inventory")  # more reservations than are read here
     except DependencyUnavailable:
-        report.unknown.append("inventory")
+        pass
     finally:
         await inventory.close()
+    report.unknown.append("inventory")  # no answer, or more reservations than are read here
 
 
 def advice(report: SagaReport, *, deadline: float) -> list[str]:

@@ -94,7 +94,7 @@ async def wait(
     found = await find_saga(connections, saga)
     end = await wait_for_end(connections, found, seconds=timeout)
     _show_ends([end], as_json=as_json)
-    if end.running:
+    if end.state is RunState.RUNNING:
         return ExitCode.NOT_YET
     return ExitCode.OK if end.state in AS_ASKED else ExitCode.OTHERWISE
 
@@ -153,7 +153,7 @@ def abort(
             return ExitCode.OK
         ends = await asyncio.gather(*(one(connections, target) for target in targets))
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
-        if any(end.running for end in ends):
+        if any(end.state is RunState.RUNNING for end in ends):
             return ExitCode.NOT_YET
         aborted = all(end.state is Outcome.ABORTED for end in ends)
         return ExitCode.OK if aborted else ExitCode.OTHERWISE

@@ -87,10 +87,6 @@ class SagaEnd:
     reason: str | None
     seconds: float
 
-    @property
-    def running(self) -> bool:
-        return self.state is RunState.RUNNING
-
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
@@ -217,15 +213,14 @@ async def wait_for_end(connections: Connections, saga: SagaSummary, *, seconds: 
     try:
         async with asyncio.timeout(seconds):
             result = await handle.result(follow_runs=False)
+        state = result.outcome
+        reason = result.refusal.code if result.refusal else result.reason
     except TimeoutError:
         pass
     except WorkflowFailureError as error:
         terminated = isinstance(error.cause, TerminatedError)
         state = RunState.TERMINATED if terminated else RunState.FAILED
         reason = str(error.cause)
-    else:
-        state = result.outcome
-        reason = result.refusal.code if result.refusal else result.reason
     closed_at: datetime | None = None
     with suppress(RPCError):
         closed_at = (await handle.describe()).close_time
