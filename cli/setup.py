@@ -46,7 +46,15 @@ def setup() -> None:
     """Create the Kafka topics, MongoDB indexes and search attributes."""
     settings = load_settings()
     _check_servers(settings)
-    _set_up(settings)
+    try:
+        asyncio.run(asyncio.wait_for(set_up(settings), SETUP_SECONDS))
+    except TimeoutError:
+        raise CliError(
+            f"Setup took longer than {SETUP_SECONDS:g} s; it is safe to run it again"
+        ) from None
+    except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
+        kind = type(error).__name__
+        raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None
     say(f"Kafka: {len(TOPICS)} topics ({', '.join(TOPICS)})")
     for document in mongo.DOCUMENTS:
         names = [str(index.document["name"]) for index in document.Settings.indexes]
@@ -65,18 +73,6 @@ def _check_servers(settings: Settings) -> None:
     ]
     if problems:
         raise CliError("\n".join(problems))
-
-
-def _set_up(settings: Settings) -> None:
-    try:
-        asyncio.run(asyncio.wait_for(set_up(settings), SETUP_SECONDS))
-    except TimeoutError:
-        raise CliError(
-            f"Setup took longer than {SETUP_SECONDS:g} s; it is safe to run it again"
-        ) from None
-    except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
-        kind = type(error).__name__
-        raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None
 
 
 async def set_up(settings: Settings) -> None:

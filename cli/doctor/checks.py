@@ -59,8 +59,8 @@ async def _examine(settings: Settings, checks: Checks) -> list[CheckResult]:
     return [result for report in reports.values() for result in report.results]
 
 
-async def _end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
-    running = [task for task in tasks if task is not None and not task.done()]
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    running = [task for task in tasks if not task.done()]
     for task in running:
         task.cancel()
     if running:

@@ -10,7 +10,6 @@ from cli.ops.relays import RelayState, overview
 from cli.ops.sagas import SagaSummary, find_sagas
 from cli.texts import brief
 from models.errors import DependencyUnavailable
-from models.intake import IntakeHold
 
 LONG = timedelta(seconds=60)
 LATELY = timedelta(days=1)
@@ -35,12 +34,10 @@ async def stuck_items(connections: Connections) -> list[StuckItem]:
     found = await _sagas(connections, now)
     relays, away = await overview(connections)
     found += [item for relay in relays if (item := _relay(relay, now))]
-    holds: list[IntakeHold] = []
-    if away is None:
-        try:
-            holds = await connections.intake.active()
-        except DependencyUnavailable as error:
-            away = error
+    try:
+        holds = [] if away else await connections.intake.active()
+    except DependencyUnavailable as error:
+        away, holds = error, []
     found += [
         StuckItem(
             "intake",
