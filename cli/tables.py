@@ -70,12 +70,12 @@ class Table:
 
     def _fitting(self, widths: dict[Column, int], limit: int) -> list[Column]:
         """The columns that fit side by side; none when those that are not spare do not."""
+        needed = {
+            column: min(width, NARROWEST) if column.prose else width
+            for column, width in widths.items()
+        }
         shown = [*widths]
-        while (
-            sum(min(widths[one], NARROWEST) if one.prose else widths[one] for one in shown)
-            + _GAP * (len(shown) - 1)
-            > limit
-        ):
+        while sum(needed[column] + _GAP for column in shown) - _GAP > limit:
             least = max(shown, key=lambda column: column.spare)
             if not least.spare:
                 return []

@@ -12,8 +12,6 @@ from settings import Settings
 CHECK_SECONDS = 2.0
 # For a cancelled check to end; one that does not is abandoned.
 GRACE_SECONDS = 0.5
-
-
 ADVICE = "check that it runs and can be reached from here"
 
 # By the part that is reported when the check raises or exceeds its time.
