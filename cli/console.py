@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -29,16 +30,25 @@ PIPED_WIDTH = 140
 _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 
 # Texts of drivers, and what they mean. The first pattern that matches is used.
-_MEANINGS = {
-    re.compile(pattern, re.IGNORECASE): meaning
-    for pattern, meaning in (
-        (rf"connection refused|\[Errno {errno.ECONNREFUSED}\]", "connection refused"),
-        ("unable to bootstrap|KafkaConnectionError", "no broker can be reached"),
-        ("dns error", "unknown host name"),
-        ("certificate", "a certificate is not accepted"),
-        ("unauthenticated", "unauthenticated"),
-    )
-}
+_MEANINGS = (
+    (rf"connection refused|\[Errno {errno.ECONNREFUSED}\]", "connection refused"),
+    ("unable to bootstrap|KafkaConnectionError", "no broker can be reached"),
+    ("dns error", "unknown host name"),
+    ("certificate", "a certificate is not accepted"),
+    ("unauthenticated", "unauthenticated"),
+)
+
+
+class ExitCode(IntEnum):
+    """0 to 2 are those of all commands, the others of `cart ops`."""
+
+    OK = 0
+    PROBLEM = 1  # a server does not answer, or (`stuck`) something needs attention
+    USAGE = 2  # the arguments or the settings cannot be used
+    NOT_FOUND = 3  # there is no such saga, effect or hold
+    NOT_YET = 4  # the timeout passed before the saga ended; it continues
+    OTHERWISE = 5  # the saga ended differently: `wait` saw no commit, or `abort` was too late
+    NOT_CONFIRMED = 6  # nothing was changed, because the count was not confirmed
 
 
 class CliError(Exception):
@@ -121,11 +131,6 @@ def can_show(console: Console, text: str) -> bool:
     return True
 
 
-def styled(text: str, style: str) -> Text:
-    """A text in a colour."""
-    return Text(printable(text), style)
-
-
 def without_login(address: str) -> str:
     """`host:port` of a URI with any scheme, or a URL as it is, never with user and password.
 
@@ -144,9 +149,8 @@ def without_login(address: str) -> str:
 def reason(error: BaseException) -> str:
     """Why a call failed, in a few words: the innermost cause with a known meaning, or its text."""
     for inner in _causes(error):
-        text = str(inner)
-        for pattern, meaning in _MEANINGS.items():
-            if pattern.search(text):
+        for pattern, meaning in _MEANINGS:
+            if re.search(pattern, str(inner), re.IGNORECASE):
                 return meaning
         if isinstance(inner, ConnectionRefusedError):
             return "connection refused"

@@ -12,85 +12,74 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from cli.console import CliError, prepare, say, warn
 
-
-class Command(NamedTuple):
-    """The module of a command or of a group of commands, and the help that the module has too."""
-
-    module: str
-    help: str
-
-
-# In the order of the help.
-COMMANDS = {
-    "run": Command(
-        "dev.run",
-        "Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them.",
-    ),
-    "stack": Command(
-        "dev.run",
-        "Start only the local servers: Temporal, MongoDB, Redis, Kafka; Ctrl-C stops them.",
-    ),
-    "setup": Command(
-        "cli.setup", "Create the Kafka topics, MongoDB indexes and search attributes."
-    ),
-    "doctor": Command("cli.doctor", "Check every dependency; show problems and fixes."),
-    "demo": Command("dev.demo", "Walk a shopper's day against the running service."),
-    "bench": Command("dev.bench.command", "Measure the ratios, on a local stack of its own."),
-    "ops": Command(
-        "cli.ops", "Inspect and steer sagas and relays: list, abort, retry, pause, skip."
-    ),
-    "token": Command("cli.token", "Print a token for development."),
-    "reconcile": Command(
-        "cli.reconcile",
-        "Compare carts with holds, pending effects and cache; --fix repairs.",
-    ),
-    "rebuild-cache": Command("cli.rebuild_cache", "Fill the cache with every cart in MongoDB."),
-    "replay-events": Command(
-        "cli.replay_events", "Publish recorded events again, with the same ids."
-    ),
-    "dlq": Command("cli.dlq", "List, replay or drop events that could not be processed."),
-    "stock": Command("cli.stock", "Set and show stock in the reference inventory."),
-}
-
 DISTRIBUTION = "cart-service"
-# The package of what only developers use, which the wheel does not have.
-DEVELOPMENT = "dev"
+
+# The help of each command, in the order of `cart --help`. The module of a command has a function
+# or a `Typer` with the command's name.
+COMMANDS = {
+    "run": "Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them.",
+    "stack": "Start only the local servers: Temporal, MongoDB, Redis, Kafka; Ctrl-C stops them.",
+    "setup": "Create the Kafka topics, MongoDB indexes and search attributes.",
+    "doctor": "Check every dependency; show problems and fixes.",
+    "demo": "Walk a shopper's day against the running service.",
+    "bench": "Measure the ratios, on a local stack of its own.",
+    "ops": "Inspect and steer sagas and relays: list, abort, retry, pause, skip.",
+    "token": "Print a token for development.",
+    "reconcile": "Compare carts with holds, pending effects and cache; --fix repairs.",
+    "rebuild-cache": "Fill the cache with every cart in MongoDB.",
+    "replay-events": "Publish recorded events again, with the same ids.",
+    "dlq": "List, replay or drop events that could not be processed.",
+    "stock": "Set and show stock in the reference inventory.",
+}
+# The modules of commands that only developers use; the wheel does not have them.
+DEVELOPMENT = {
+    "run": "dev.run",
+    "stack": "dev.run",
+    "demo": "dev.demo",
+    "bench": "dev.bench.command",
+}
 
 
 def build_app(command: str | None = None) -> typer.Typer:
     """The application with one command, or with the names and help of all."""
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
-    if command in COMMANDS:
-        _module(command).register(app)
+    if command not in COMMANDS:
+        for name, text in COMMANDS.items():
+            app.command(name, help=text)(lambda: None)
         return app
-    for name, known in COMMANDS.items():
-        app.command(name, help=known.help)(_not_loaded)
+    loaded = _load(command)
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=command, help=COMMANDS[command], no_args_is_help=True)
+    else:
+        app.command(command)(loaded)
     return app
 
 
-def _module(command: str) -> Any:
-    """The command's module; raises `CliError` where the installation does not have it."""
+def module_of(command: str) -> str:
+    """The name of a command's module."""
+    return DEVELOPMENT.get(command, f"cli.{command.replace('-', '_')}")
+
+
+def _load(command: str) -> Any:
+    """The function or the group; raises `CliError` where the installation does not have it."""
     try:
-        return import_module(COMMANDS[command].module)
+        module = import_module(module_of(command))
     except ModuleNotFoundError as error:
-        if error.name != DEVELOPMENT:
+        if error.name != "dev":
             raise
         raise CliError(
             f"cart {command} needs a checkout of the project: run make install in one, "
             f"then .venv/bin/cart {command}",
             exit_code=2,
         ) from None
-
-
-def _not_loaded() -> None:
-    raise NotImplementedError("only the help of this command is loaded")
+    return getattr(module, command.replace("-", "_"))
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,12 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         build_app(command)(args=words, prog_name="cart")
     except CliError as error:
-        _end(str(error), error.exit_code)
+        warn(str(error))
+        sys.exit(error.exit_code)
     except Exception as error:
         # Imported by then: only a command reads settings. `cart --help` does without it.
         if not isinstance(error, import_module("settings").SettingsError):
             raise
-        _end(f"The settings cannot be used:\n{error}", 2)
+        warn(f"The settings cannot be used:\n{error}")
+        sys.exit(2)
 
 
 def console() -> NoReturn:
@@ -145,11 +136,6 @@ def console() -> NoReturn:
         with suppress(OSError):  # the reader of a pipe has closed it
             stream.flush()
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-
-
-def _end(message: str, exit_code: int) -> None:
-    warn(message)
-    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ import inspect
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
+
+from cli.console import warn
 
 
 def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
@@ -57,29 +60,40 @@ def operator(by: str | None) -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def confirmed(action: str, count: int, what: str, confirm: int | None) -> bool:
+    """Whether the operator confirms the number, by `--confirm` or on a terminal when asked.
+
+    With no match there is nothing to confirm, unless some were expected.
+    """
+    if not count and not confirm:
+        return True
+    given = confirm
+    if given is None and sys.stdin.isatty():
+        given = typer.prompt(f"Type the number of {what} to {action}", type=int, err=True)
+    if given == count:
+        return True
+    expected = "" if given is None else f", not {given}"
+    again = f"; confirm with --confirm {count}" if count else ""
+    warn(f"Aborted: {count} {what} matched{expected}{again}")
+    return False
+
+
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets a command take dataclasses: each of their fields becomes an option of its own."""
+    """Lets a command take a dataclass as `which`: each of its fields becomes an option."""
     signature = inspect.signature(command)
-    groups: dict[str, Any] = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if is_dataclass(parameter.annotation)
-    }
+    group = signature.parameters["which"].annotation
+    others = [one for one in signature.parameters.values() if one.name != "which"]
     options = [
-        parameter for name, parameter in signature.parameters.items() if name not in groups
-    ] + [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
-        for group in groups.values()
         for field in fields(group)
     ]
 
     @wraps(command)
     def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
+        which = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(which=which, **values)
 
-    run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*others, *options])  # type: ignore[attr-defined]
     return run

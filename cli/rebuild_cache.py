@@ -5,8 +5,6 @@ A version that a saga caches meanwhile has its own key. `cart reconcile` correct
 
 import asyncio
 
-import typer
-
 from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import CartBooks
 from adapters.redis.cart_cache import CartCache
@@ -19,11 +17,6 @@ from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
 
 CARTS_AT_ONCE = 100
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command(name="rebuild-cache")(rebuild_cache)
 
 
 def rebuild_cache(store: OnlyStore = None, *, as_json: AsJson = False) -> None:

@@ -6,21 +6,17 @@ import typer
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from cli.console import CliError, show, warn
-from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode, show, warn
+from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.texts import brief
-from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
+from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput, Report
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(reconcile)
-
-
-def reconcile(
+@connected
+async def reconcile(
+    connections: Connections,
     store: OnlyStore = None,
     *,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what is found.")] = False,
@@ -28,34 +24,39 @@ def reconcile(
         int, typer.Option("--limit", min=1, max=2000, help="Most carts to report or repair.")
     ] = DEFAULT_LIMIT,
     as_json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """Compare carts with holds, pending effects and cache; --fix repairs.
 
     Exits 1 when there is drift that was not repaired.
     """
-
-    async def work(connections: Connections) -> ExitCode:
-        pages = connections.pages
-        try:
-            started = await connections.gateway.reconcile(
-                ReconcileInput(store_id=store, fix=fix, limit=limit)
-            )
-            page = pages.workflow(started.id, started.first_execution_run_id)
-            warn(f"it continues when this command is stopped: {page}")
-            report = await started.result()
-        except WorkflowAlreadyStartedError as error:
-            raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
-        except WorkflowFailureError as error:
-            raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
-        show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
-        left = any(finding.drift.done is None for finding in report.findings)
-        return ExitCode.PROBLEM if left else ExitCode.OK
-
-    with_connections(work)
+    pages = connections.pages
+    try:
+        started = await connections.gateway.reconcile(
+            ReconcileInput(store_id=store, fix=fix, limit=limit)
+        )
+        page = pages.workflow(started.id, started.first_execution_run_id)
+        warn(f"it continues when this command is stopped: {page}")
+        report = await started.result()
+    except WorkflowAlreadyStartedError as error:
+        raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
+    except WorkflowFailureError as error:
+        raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
+    show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
+    left = any(finding.drift.done is None for finding in report.findings)
+    return ExitCode.PROBLEM if left else ExitCode.OK
 
 
 def _parts(report: Report) -> list[Table | str]:
-    parts: list[Table | str] = [_table(report.findings)] if report.findings else []
+    table = Table(
+        report.findings,
+        ("store", lambda found: found.store_id),
+        ("user", lambda found: found.user_id),
+        (Column("drift", spare=1), lambda found: found.drift.kind),
+        ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
+        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
+        (Column("done", prose=True), lambda found: found.drift.done or "-"),
+    )
+    parts: list[Table | str] = [table] if report.findings else []
     parts.append(
         f"{report.carts} carts of {report.stores} stores compared, {report.suspected} looked at "
         f"again under their locks, {report.busy} of them busy: {len(report.findings)} drifts"
@@ -65,15 +66,3 @@ def _parts(report: Report) -> list[Table | str]:
     if not report.fix and report.findings:
         parts.append("Nothing was changed: `--fix` repairs it.")
     return parts
-
-
-def _table(findings: tuple[Finding, ...]) -> Table:
-    return Table(
-        findings,
-        ("store", lambda found: found.store_id),
-        ("user", lambda found: found.user_id),
-        (Column("drift", spare=1), lambda found: found.drift.kind),
-        ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
-        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
-        (Column("done", prose=True), lambda found: found.drift.done or "-"),
-    )

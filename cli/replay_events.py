@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
 from adapters.mongo.outbox import Outbox
@@ -34,11 +32,6 @@ class Replayed:
     events: int = 0
     records: int = 0
     up_to: datetime | None = None
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command(name="replay-events")(replay_events)
 
 
 def replay_events(

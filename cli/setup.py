@@ -1,41 +1,62 @@
-"""`cart setup`: creates what the service needs on its servers; repeating it changes nothing."""
+"""`cart setup`: creates what the service needs on its servers; repeating it changes nothing.
+
+Kafka topics, MongoDB indexes, and Temporal's search attributes. The local stack calls `set_up` at
+each start, deployments the command once for each release.
+"""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-import typer
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pymongo.errors import PyMongoError
-from temporalio.service import RPCError
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+from temporalio.service import RPCError, RPCStatusCode
 
-from adapters.mongo.client import DOCUMENTS
+from adapters.kafka.publisher import connection_options
+from adapters.mongo import client as mongo
 from cli.console import CliError, reason, say
 from cli.doctor import checks
-from cli.doctor.kafka import KAFKA
-from cli.doctor.mongodb import MONGODB
-from cli.doctor.results import Status
-from cli.doctor.temporal import TEMPORAL
-from cli.provision import set_up
+from cli.doctor.results import Part, Status
 from models.errors import DependencyUnavailable
 from models.events import TOPICS
 from settings import Settings, load_settings
+from workflows.connection import RPC_TIMEOUT, connect
 from workflows.ids import SEARCH_ATTRIBUTES
 
-TIMEOUT_SECONDS = 120.0  # an index on a large collection takes long
-SERVERS = (KAFKA, MONGODB, TEMPORAL)
+SETUP_SECONDS = 120.0  # an index on a large collection takes long
+SERVERS = (Part.KAFKA, Part.MONGODB, Part.TEMPORAL)
+PARTITIONS = 3
+REPLICATION = 3  # or as many brokers as there are
+TIMEOUT_MS = 10_000
+NEWS_SECONDS = 15.0
+"""How long it may take Temporal's servers to hear of a namespace or attribute: they look for news
+every 2 s, older ones every 10."""
 
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(setup)
+Answer = TypeVar("Answer")
 
 
 def setup() -> None:
     """Create the Kafka topics, MongoDB indexes and search attributes."""
     settings = load_settings()
     _check_servers(settings)
-    _set_up(settings)
+    try:
+        asyncio.run(asyncio.wait_for(set_up(settings), SETUP_SECONDS))
+    except TimeoutError:
+        raise CliError(
+            f"Setup took longer than {SETUP_SECONDS:g} s; it is safe to run it again"
+        ) from None
+    except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
+        kind = type(error).__name__
+        raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None
     say(f"Kafka: {len(TOPICS)} topics ({', '.join(TOPICS)})")
-    for document in DOCUMENTS:
+    for document in mongo.DOCUMENTS:
         names = [str(index.document["name"]) for index in document.Settings.indexes]
         say(f"MongoDB: {len(names)} indexes of {document.Settings.name} ({', '.join(names)})")
     say(f"Temporal: {len(SEARCH_ATTRIBUTES)} search attributes ({', '.join(SEARCH_ATTRIBUTES)})")
@@ -44,27 +65,91 @@ def setup() -> None:
 
 def _check_servers(settings: Settings) -> None:
     """Raises `CliError` with what the doctor finds wrong with a server."""
-    found = checks.examine(settings, [one for one in checks.CHECKS if one.part in SERVERS])
+    results = checks.examine(settings, {part: checks.CHECKS[part] for part in SERVERS})
     problems = [
         f"{result.part}: {result.what}: {result.advice}"
-        for result in found.results
+        for result in results
         if result.part in SERVERS and result.state is Status.FAILED
     ]
     if problems:
         raise CliError("\n".join(problems))
 
 
-def _set_up(settings: Settings) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            await set_up(settings)
+async def set_up(settings: Settings) -> None:
+    """Makes everything, on the servers that the settings point to."""
+    await asyncio.gather(
+        create_topics(settings), create_indexes(settings), create_search_attributes(settings)
+    )
 
+
+async def create_topics(settings: Settings) -> None:
+    """Makes the topics that do not exist; raises `KafkaError` when one cannot be made."""
+    admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=TIMEOUT_MS)
+    await admin.start()
     try:
-        asyncio.run(bounded())
-    except TimeoutError:
-        raise CliError(
-            f"Setup took longer than {TIMEOUT_SECONDS:g} s; it is safe to run it again"
-        ) from None
-    except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
-        kind = type(error).__name__
-        raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None
+        missing = sorted(set(TOPICS) - set(await admin.list_topics()))
+        if not missing:
+            return
+        brokers = len((await admin.describe_cluster())["brokers"])
+        replicas = min(REPLICATION, max(brokers, 1))
+        answer = await admin.create_topics(
+            [NewTopic(name, PARTITIONS, replicas) for name in missing], timeout_ms=TIMEOUT_MS
+        )
+        for result in answer.to_object()["topic_errors"]:
+            code = result["error_code"]
+            if code not in {0, TopicAlreadyExistsError.errno}:
+                raise KafkaError(f"topic {result['topic']}: {for_code(code).__name__}")
+    finally:
+        await admin.close()
+
+
+async def create_indexes(settings: Settings) -> None:
+    """Makes the indexes of carts and operation records."""
+    client = mongo.open_client(settings.mongodb, app_name="cart-setup")
+    try:
+        await mongo.create_indexes(client)
+    finally:
+        await mongo.close(client)
+
+
+async def create_search_attributes(settings: Settings) -> None:
+    """Makes the search attributes that the namespace does not have; returns when they can be used.
+
+    Temporal Cloud refuses this call; there they are made once in its console.
+    """
+    client = await connect(settings)
+    known = await _once_heard_of(
+        lambda: client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
+        ),
+        unknown=RPCStatusCode.NOT_FOUND,
+    )
+    missing = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+        for name, kind in SEARCH_ATTRIBUTES.items()
+        if name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
+            timeout=RPC_TIMEOUT,
+        )
+        names = " OR ".join(f"{name} IS NULL" for name in missing)
+        await _once_heard_of(
+            lambda: client.count_workflows(names, rpc_timeout=RPC_TIMEOUT),
+            unknown=RPCStatusCode.INVALID_ARGUMENT,
+        )
+
+
+async def _once_heard_of(
+    call: Callable[[], Awaitable[Answer]], *, unknown: RPCStatusCode
+) -> Answer:
+    """The answer of Temporal, whose servers may not yet know what was only just made."""
+    deadline = time.monotonic() + NEWS_SECONDS
+    while True:
+        try:
+            return await call()
+        except RPCError as error:
+            if error.status is not unknown or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.2)

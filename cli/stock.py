@@ -1,5 +1,6 @@
 """`cart stock`: stock in the reference inventory, over HTTP."""
 
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from cli.options import AsJson
 from cli.tables import Column, Table
 from settings import load_settings
 
+stock = typer.Typer()
 TIMEOUT_SECONDS = 5.0
 BASE = "/api/v1/inventories"
 COUNTS = ("available", "held", "sold")
@@ -19,14 +21,7 @@ Store = Annotated[str, typer.Argument(metavar="STORE", help="The store's id.")]
 Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="The product's id.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group = typer.Typer(no_args_is_help=True, help="Set and show stock in the reference inventory.")
-    group.command("set")(set_stock)
-    group.command("show")(show_stock)
-    app.add_typer(group, name="stock")
-
-
+@stock.command("set")
 def set_stock(
     store: Store,
     product: Product,
@@ -37,6 +32,7 @@ def set_stock(
     _call("PUT", "stock", store, product, {"available": available}, as_json=as_json)
 
 
+@stock.command("show")
 def show_stock(store: Store, product: Product, as_json: AsJson = False) -> None:
     """Show available, held and sold units."""
     _call("GET", "check", store, product, None, as_json=as_json)
@@ -72,9 +68,7 @@ def _call(
         [counts],
         ("store", lambda _: store),
         ("product", lambda _: product),
-        (Column("available", right=True), lambda stock: str(stock["available"])),
-        (Column("held", right=True), lambda stock: str(stock["held"])),
-        (Column("sold", right=True), lambda stock: str(stock["sold"])),
+        *((Column(name, right=True), itemgetter(name)) for name in COUNTS),
     )
     show({"storeId": store, "productId": product, **counts}, table, as_json=as_json)
 

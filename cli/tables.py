@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -16,7 +16,6 @@ NARROWEST = 24
 _GAP = 2
 
 T = TypeVar("T")
-Cell = Text | str | None
 
 
 @dataclass(frozen=True)
@@ -30,64 +29,63 @@ class Column:
     right: bool = False
 
 
+Row = dict[Column, Text]
+
+
 class Table:
     """A row for each item. Where even the columns that are not spare are too wide, a row becomes
     lines of `title: value`, so that an id can still be copied."""
 
     def __init__(
-        self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], Cell]]
+        self, items: Iterable[T], *columns: tuple[Column | str, Callable[[T], object]]
     ) -> None:
         """Each column has its title and the function that takes its cell from an item."""
-        titles = [title for title, _ in columns]
-        self._columns = [Column(one) if isinstance(one, str) else one for one in titles]
-        self._rows = [[cell(item) for _, cell in columns] for item in items]
+        self._items = [*items]
+        self._columns: dict[Column, Callable[[Any], object]] = {
+            Column(title) if isinstance(title, str) else title: cell for title, cell in columns
+        }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        def shown_as(cell: object) -> Text:
+            if isinstance(cell, Text):
+                return harmless(cell)
+            return console.render_str("" if cell is None else str(cell))
+
         rows = [
-            [
-                harmless(cell) if isinstance(cell, Text) else console.render_str(cell or "")
-                for cell in row
-            ]
-            for row in self._rows
+            {column: shown_as(cell(item)) for column, cell in self._columns.items()}
+            for item in self._items
         ]
-        widths = [
-            max(len(column.title), *(_width(row[index]) for row in rows), 0)
-            for index, column in enumerate(self._columns)
-        ]
+        widths = {
+            column: max(len(column.title), *(_width(row[column]) for row in rows), 0)
+            for column in self._columns
+        }
         shown = self._fitting(widths, options.max_width)
         if not shown:
             yield from self._lines(rows, options.max_width)
             return
         yield self._grid(shown, rows)
-        left_out = [
-            column.title for index, column in enumerate(self._columns) if index not in shown
-        ]
+        left_out = [column.title for column in self._columns if column not in shown]
         if left_out:
             yield Text(f"(not shown at this width: {', '.join(left_out)})", "dim")
 
-    def _fitting(self, widths: list[int], limit: int) -> list[int]:
+    def _fitting(self, widths: dict[Column, int], limit: int) -> list[Column]:
         """The columns that fit side by side; none when those that are not spare do not."""
-        shown = [*range(len(widths))]
-        spare = sorted(
-            (index for index in shown if self._columns[index].spare),
-            key=lambda index: self._columns[index].spare,
-        )
-        while True:
-            needed = sum(
-                min(widths[index], NARROWEST) if self._columns[index].prose else widths[index]
-                for index in shown
-            )
-            if needed + _GAP * (len(shown) - 1) <= limit:
-                return shown
-            if not spare:
+        needed = {
+            column: min(width, NARROWEST) if column.prose else width
+            for column, width in widths.items()
+        }
+        shown = [*widths]
+        while sum(needed[column] + _GAP for column in shown) - _GAP > limit:
+            least = max(shown, key=lambda column: column.spare)
+            if not least.spare:
                 return []
-            shown.remove(spare.pop())
+            shown.remove(least)
+        return shown
 
-    def _grid(self, shown: list[int], rows: list[list[Text]]) -> Grid:
+    def _grid(self, shown: list[Column], rows: list[Row]) -> Grid:
         padding = (0, _GAP - 1, 0, 0)
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=padding)
-        for index in shown:
-            column = self._columns[index]
+        for column in shown:
             grid.add_column(
                 column.title,
                 no_wrap=not column.prose,
@@ -95,13 +93,13 @@ class Table:
                 justify="right" if column.right else "left",
             )
         for row in rows:
-            grid.add_row(*(row[index] for index in shown))
+            grid.add_row(*(row[column] for column in shown))
         return grid
 
-    def _lines(self, rows: list[list[Text]], limit: int) -> Iterator[Text]:
+    def _lines(self, rows: list[Row], limit: int) -> Iterator[Text]:
         for row in rows:
             line = Text()
-            for column, cell in zip(self._columns, row, strict=True):
+            for column, cell in row.items():
                 if not cell:
                     continue
                 pair = Text(f"{column.title}: ") + cell

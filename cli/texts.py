@@ -33,7 +33,7 @@ def harmless(value: T) -> T | Text:
     return value
 
 
-def brief(text: str, characters: int = BRIEF_CHARACTERS) -> str:
+def brief(text: str) -> str:
     """A text of another system on one line, without driver dumps, ending in `...` when cut."""
     short = _NO_BROKER.sub("no broker can be reached", _DUMP.sub("", text))
-    return textwrap.shorten(short, characters, placeholder=" ...")
+    return textwrap.shorten(short, BRIEF_CHARACTERS, placeholder=" ...")

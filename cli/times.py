@@ -1,6 +1,7 @@
 """Times on the command line: how they are written and shown."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -20,10 +21,8 @@ def moment(text: str) -> datetime:
     >>> moment("2026-01-27T10:30").isoformat()
     '2026-01-27T10:30:00+00:00'
     """
-    try:
+    with suppress(ValueError):
         return datetime.now(UTC) - duration(text)
-    except ValueError:
-        pass
     try:
         given = datetime.fromisoformat(text)
     except ValueError:

@@ -17,11 +17,6 @@ class TokenError(CliError):
     """Tokens cannot be signed with these settings."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(token)
-
-
 def token(
     *,
     user: Annotated[str, typer.Option(help="The user's id.")],
@@ -68,9 +63,6 @@ def mint_token(
         "roles": [role] if role else [],
         "store_ids": stores,
     }
-    if name:
-        claims["name"] = name
-    if email:
-        claims["email"] = email
+    claims |= {claim: value for claim, value in (("name", name), ("email", email)) if value}
     secret = settings.jwt_secret.get_secret_value()
     return jwt.encode(claims, secret, algorithm=JwtAlgorithm.HS256)

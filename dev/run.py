@@ -31,12 +31,6 @@ TOKEN_SECONDS = 86_400
 Reset = Annotated[bool, typer.Option("--reset", help="Clear the data of the local servers first.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    app.command()(run)
-    app.command()(stack)
-
-
 def run(reset: Reset = False) -> None:
     """Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them."""
     raise typer.Exit(_run((*SERVERS, *APPS), reset=reset))

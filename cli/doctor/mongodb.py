@@ -10,18 +10,13 @@ from pymongo import AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
-from adapters.mongo.client import DOCUMENTS
+from adapters.mongo.client import DOCUMENTS, MongoClient
 from cli.console import reason, without_login
 from cli.doctor.reservations import check_reservations
-from cli.doctor.results import CheckReport, start_or_check
+from cli.doctor.results import CheckReport, Part, start_or_check
 from cli.times import stamp
 from models.documents import OperationRecord
 from settings import Settings
-
-MONGODB = "MongoDB"
-TRANSACTIONS = "MongoDB transactions"
-INDEXES = "MongoDB indexes"
-PENDING = "pending effects"
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a
 # `pymongo.timeout` around it would replace that option.
@@ -30,10 +25,10 @@ COMMANDS_SECONDS = 0.8
 # A process that is killed inside a transaction blocks its cart for this long.
 TRANSACTION_SECONDS = 5
 PENDING_AFTER = timedelta(seconds=60)
+_NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
 _UNSET = object()
 _NOT_ALLOWED = 13  # MongoDB's error code `Unauthorized`
 
-Client = AsyncMongoClient[dict[str, Any]]
 Database = AsyncDatabase[dict[str, Any]]
 
 
@@ -41,7 +36,7 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
     """All checks of MongoDB, over one client with the service's own URI."""
     uri = settings.mongodb.get_secret_value()
     where = without_login(uri)
-    client: Client = AsyncMongoClient(
+    client: MongoClient = AsyncMongoClient(
         uri,
         appname="cart-doctor",
         serverSelectionTimeoutMS=SELECTION_MS,
@@ -49,7 +44,8 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
         tz_aware=True,
     )
     try:
-        if not await _primary(client, settings, where, report):
+        if problem := await _problem(client, settings, where, report):
+            report.failed(Part.MONGODB, *problem)
             return
         database = client.get_default_database("cart-service")
         with pymongo.timeout(COMMANDS_SECONDS):
@@ -60,38 +56,31 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
                 check_reservations(database, report),
             )
     except PyMongoError as error:
-        report.failed(MONGODB, f"{where}: {reason(error)}", _advice(settings))
+        report.failed(Part.MONGODB, f"{where}: {reason(error)}", _advice(settings))
     finally:
         await client.close()
 
 
-async def _primary(client: Client, settings: Settings, where: str, report: CheckReport) -> bool:
+async def _problem(
+    client: MongoClient, settings: Settings, where: str, report: CheckReport
+) -> tuple[str, str] | None:
+    """What is wrong with the server, and what to do; None when it is a primary."""
     try:
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
-        what, advice = _no_primary(client, settings, where, error)
-        report.failed(MONGODB, what, advice)
-        return False
+        return _no_primary(client, settings, where, error)
     except OperationFailure as error:
-        advice = "check the user and password in MONGODB_URI"
-        report.failed(MONGODB, f"{where} refuses us: {reason(error)}", advice)
-        return False
+        return f"{where} refuses us: {reason(error)}", "check the user and password in MONGODB_URI"
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        report.failed(MONGODB, f"{where} is not a member of a replica set", _NO_REPLICA_SET)
-        return False
+        return f"{where} is not a member of a replica set", _NO_REPLICA_SET
     if not hello.get("isWritablePrimary"):
-        report.failed(MONGODB, f"{where} is not the primary", _DIRECT)
-        return False
-    report.ok(MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
-    return True
-
-
-_NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
-_DIRECT = "take directConnection out of MONGODB_URI"
+        return f"{where} is not the primary", "take directConnection out of MONGODB_URI"
+    report.ok(Part.MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
+    return None
 
 
 def _no_primary(
-    client: Client, settings: Settings, where: str, error: ServerSelectionTimeoutError
+    client: MongoClient, settings: Settings, where: str, error: ServerSelectionTimeoutError
 ) -> tuple[str, str]:
     """Why no primary was found, by the driver's view of the servers, and what to do."""
     servers = client.topology_description.server_descriptions().values()
@@ -113,20 +102,20 @@ def _advice(settings: Settings) -> str:
     return start_or_check("MONGODB_URI", is_set=settings.mongodb_uri is not None)
 
 
-async def _transactions(client: Client, report: CheckReport) -> None:
+async def _transactions(client: MongoClient, report: CheckReport) -> None:
     name = "transactionLifetimeLimitSeconds"
     set_it = f"start mongod with --setParameter {name}={TRANSACTION_SECONDS}, or run setParameter"
     try:
         seconds = (await client.admin.command({"getParameter": 1, name: 1}))[name]
     except OperationFailure as error:
         why = "not allowed" if error.code == _NOT_ALLOWED else reason(error)
-        report.warn(TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
+        report.warn(Part.TRANSACTIONS, f"{name} cannot be read ({why})", set_it)
         return
     if seconds > TRANSACTION_SECONDS:
         what = f"{name}={seconds}: a worker that dies in a transaction blocks its cart for so long"
-        report.warn(TRANSACTIONS, what, set_it)
+        report.warn(Part.TRANSACTIONS, what, set_it)
     else:
-        report.ok(TRANSACTIONS, f"{name}={seconds}")
+        report.ok(Part.TRANSACTIONS, f"{name}={seconds}")
 
 
 async def _indexes(database: Database, report: CheckReport) -> None:
@@ -142,12 +131,12 @@ async def _indexes(database: Database, report: CheckReport) -> None:
             elif not _is_same(index, there[name]):
                 different.append(f"{collection}.{name}")
     if missing:
-        report.failed(INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
+        report.failed(Part.INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
     if different:
         advice = "drop it and run `cart setup`"
-        report.failed(INDEXES, f"different from the code: {', '.join(different)}", advice)
+        report.failed(Part.INDEXES, f"different from the code: {', '.join(different)}", advice)
     if not missing and not different:
-        report.ok(INDEXES, f"all {count} exist")
+        report.ok(Part.INDEXES, f"all {count} exist")
 
 
 def _is_same(index: IndexModel, there: Any) -> bool:
@@ -163,12 +152,12 @@ async def _pending(database: Database, report: CheckReport) -> None:
     collection = database[OperationRecord.Settings.name]
     count = await collection.count_documents(old)
     if not count:
-        report.ok(PENDING, f"none older than {PENDING_AFTER.seconds} s")
+        report.ok(Part.PENDING, f"none older than {PENDING_AFTER.seconds} s")
         return
     oldest = await collection.find_one(old, {"at": 1}, sort=[("at", 1)])
     since = f", the oldest since {stamp(oldest['at'])} UTC" if oldest else ""
     report.warn(
-        PENDING,
+        Part.PENDING,
         f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
         f"units to release that are older than {PENDING_AFTER.seconds} s{since}",
         "check Kafka, the inventory and the worker; pending effects are then done in order",

@@ -8,13 +8,12 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from cli.doctor.results import CheckReport
+from cli.doctor.results import CheckReport, Part
 from cli.times import ago
 from models.drift import DriftKind
 from models.upkeep.watch import HOLDS, HoldWatch
 from workflows.ids import WATCH_SCHEDULE
 
-PART = "holds"
 OLD_AFTER = timedelta(seconds=60)
 SHOWN = 3
 _SEE = f"a schedule of the worker compares them: see {WATCH_SCHEDULE} in the Web UI"
@@ -28,15 +27,17 @@ async def check_reservations(database: AsyncDatabase[dict[str, Any]], report: Ch
     """No cart has more or fewer units reserved than it contains, as far as was compared."""
     watch = await database[HoldWatch.Settings.name].find_one({"_id": HOLDS})
     if watch is None:
-        report.warn(PART, "carts and holds have not been compared yet", _SEE)
+        report.warn(Part.HOLDS, "carts and holds have not been compared yet", _SEE)
         return
     now = datetime.now(UTC)
     if watch["drifts"]:
-        report.failed(PART, *_drifts(watch))
+        report.failed(Part.HOLDS, *_drifts(watch))
     elif now - watch["at"] > OLD_AFTER:
-        report.warn(PART, f"carts and holds were last compared {ago(watch['at'], now)} ago", _SEE)
+        report.warn(
+            Part.HOLDS, f"carts and holds were last compared {ago(watch['at'], now)} ago", _SEE
+        )
     else:
-        report.ok(PART, _compared(watch, now))
+        report.ok(Part.HOLDS, _compared(watch, now))
 
 
 def _drifts(watch: dict[str, Any]) -> tuple[str, str]:

@@ -1,7 +1,31 @@
 """Results of the checks."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from cli.console import reason
+
+
+class Part(StrEnum):
+    """What is checked, in the order in which it is shown."""
+
+    SETTINGS = "settings"
+    API = "API"
+    WORKER = "worker"
+    VERSION = "version of the worker"
+    TEMPORAL = "Temporal"
+    ATTRIBUTES = "search attributes"
+    WEB_UI = "Temporal Web UI"
+    MONGODB = "MongoDB"
+    INDEXES = "MongoDB indexes"
+    TRANSACTIONS = "MongoDB transactions"
+    PENDING = "pending effects"
+    HOLDS = "holds"
+    REDIS = "Redis"
+    KAFKA = "Kafka"
+    TOPICS = "Kafka topics"
+    CONSUMER = "consumer"
+    INVENTORY = "inventory"
 
 
 class Status(StrEnum):
@@ -18,10 +42,6 @@ class CheckResult:
     state: Status
     what: str
     advice: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For `--json`."""
-        return asdict(self)
 
 
 @dataclass
@@ -41,6 +61,13 @@ class CheckReport:
     def failed(self, part: str, what: str, advice: str) -> None:
         """The part does not work."""
         self.results.append(CheckResult(part, Status.FAILED, what, advice))
+
+    def unreachable(
+        self, part: str, where: str, error: Exception, setting: str, *, is_set: bool
+    ) -> None:
+        """The server of this setting does not answer."""
+        advice = start_or_check(setting, is_set=is_set)
+        self.failed(part, f"does not answer at {where} ({reason(error)})", advice)
 
 
 def start_or_check(setting: str, *, is_set: bool) -> str:

@@ -1,9 +1,8 @@
 """Settings that work but are unsafe, most of them only outside development."""
 
-from cli.doctor.results import CheckReport
+from cli.doctor.results import CheckReport, Part
 from settings import LOCALHOST, SAMPLE_JWT_SECRET, Environment, JwtAlgorithm, Settings
 
-PART = "settings"
 _LOCAL_HOSTS = (LOCALHOST, "localhost", "::1")
 _DEPLOYED = (Environment.STAGING, Environment.PRODUCTION)
 
@@ -67,6 +66,6 @@ async def check_settings(settings: Settings, report: CheckReport) -> None:
     )
     warnings = [(what, advice) for applies, what, advice in rules if applies]
     for what, advice in warnings:
-        report.warn(PART, what, advice)
+        report.warn(Part.SETTINGS, what, advice)
     if not warnings:
-        report.ok(PART, f"ENVIRONMENT={settings.environment}")
+        report.ok(Part.SETTINGS, f"ENVIRONMENT={settings.environment}")

@@ -10,15 +10,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import reason, without_login
-from cli.doctor.results import CheckReport, start_or_check
-from cli.doctor.worker import WORKER, check_version, check_worker
+from cli.doctor.results import CheckReport, Part, start_or_check
+from cli.doctor.worker import check_version, check_worker
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
 from settings import Settings
 from workflows.ids import SEARCH_ATTRIBUTES
-
-TEMPORAL = "Temporal"
-ATTRIBUTES = "search attributes"
-WEB_UI = "Temporal Web UI"
 
 CONNECT_SECONDS = 1.2
 _REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
@@ -30,7 +26,7 @@ async def check_temporal(settings: Settings, report: CheckReport) -> None:
         place = TemporalPlace(settings)
     except RuntimeError as error:
         report.failed(
-            TEMPORAL,
+            Part.TEMPORAL,
             f"its configuration cannot be read: {reason(error)}",
             "see TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the other TEMPORAL_ variables",
         )
@@ -39,12 +35,10 @@ async def check_temporal(settings: Settings, report: CheckReport) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await place.connect()
     except (RuntimeError, TimeoutError) as error:
-        report.failed(
-            TEMPORAL,
-            f"does not answer at {place.address} ({reason(error)})",
-            start_or_check("TEMPORAL_ADDRESS", is_set=place.is_set),
+        report.unreachable(
+            Part.TEMPORAL, place.address, error, "TEMPORAL_ADDRESS", is_set=place.is_set
         )
-        report.warn(WORKER, "not checked: Temporal does not answer", "see Temporal")
+        report.warn(Part.WORKER, "not checked: Temporal does not answer", "see Temporal")
         return
     if not await _namespace(client, place, report):
         return
@@ -74,9 +68,9 @@ async def _namespace(client: Client, place: TemporalPlace, report: CheckReport) 
         else:
             what = f"{place.address} answered with an error: {reason(error)}"
             advice = start_or_check("TEMPORAL_ADDRESS", is_set=place.is_set)
-        report.failed(TEMPORAL, what, advice)
+        report.failed(Part.TEMPORAL, what, advice)
         return False
-    report.ok(TEMPORAL, f"{place.address}, namespace {place.namespace!r}")
+    report.ok(Part.TEMPORAL, f"{place.address}, namespace {place.namespace!r}")
     return True
 
 
@@ -87,7 +81,7 @@ async def _search_attributes(client: Client, report: CheckReport) -> None:
     except RPCError as error:  # Temporal Cloud refuses this call
         names = ", ".join(f"{name} ({kind})" for name, kind in SEARCH_ATTRIBUTES.items())
         advice = f"look in the server's console for {names}"
-        report.warn(ATTRIBUTES, f"cannot be read: {reason(error)}", advice)
+        report.warn(Part.ATTRIBUTES, f"cannot be read: {reason(error)}", advice)
         return
     types = {
         name: IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_")
@@ -100,12 +94,12 @@ async def _search_attributes(client: Client, report: CheckReport) -> None:
         if name in types and types[name] != kind.upper()
     ]
     if missing:
-        report.failed(ATTRIBUTES, f"missing: {', '.join(missing)}", "run `cart setup`")
+        report.failed(Part.ATTRIBUTES, f"missing: {', '.join(missing)}", "run `cart setup`")
     if wrong:
         advice = "remove it with `temporal operator search-attribute remove`, then `cart setup`"
-        report.failed(ATTRIBUTES, "; ".join(wrong), advice)
+        report.failed(Part.ATTRIBUTES, "; ".join(wrong), advice)
     if not missing and not wrong:
-        report.ok(ATTRIBUTES, f"all {len(SEARCH_ATTRIBUTES)} exist")
+        report.ok(Part.ATTRIBUTES, f"all {len(SEARCH_ATTRIBUTES)} exist")
 
 
 async def _web_ui(settings: Settings, report: CheckReport) -> None:
@@ -115,9 +109,9 @@ async def _web_ui(settings: Settings, report: CheckReport) -> None:
             (await http.get(settings.temporal_ui, follow_redirects=True)).raise_for_status()
     except httpx.HTTPError as error:
         report.warn(
-            WEB_UI,
+            Part.WEB_UI,
             f"does not answer at {where} ({reason(error)}); only links point to it",
             "see TEMPORAL_UI_PORT, or set TEMPORAL_UI_URL",
         )
-        return
-    report.ok(WEB_UI, where)
+    else:
+        report.ok(Part.WEB_UI, where)

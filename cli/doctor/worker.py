@@ -15,13 +15,10 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import reason
-from cli.doctor.results import CheckReport
+from cli.doctor.results import CheckReport, Part
 from cli.temporal import RPC_TIMEOUT
 from settings import Settings
 from workflows.ids import PING
-
-WORKER = "worker"
-VERSION = "version of the worker"
 
 # What remains of a check's time after connecting; a healthy worker needs some milliseconds.
 PING_SECONDS = 0.7
@@ -40,7 +37,7 @@ async def check_worker(client: Client, settings: Settings, report: CheckReport) 
     try:
         answer = await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
     except RPCError as error:
-        report.failed(WORKER, f"unknown: {reason(error)}", "see Temporal")
+        report.failed(Part.WORKER, f"unknown: {reason(error)}", "see Temporal")
         return
     since = datetime.now(UTC) - POLLED_WITHIN
     seen = sorted(
@@ -51,7 +48,7 @@ async def check_worker(client: Client, settings: Settings, report: CheckReport) 
     advice = "start `python worker.py` (`make run` does); see TEMPORAL_TASK_QUEUE"
     if not seen:
         report.failed(
-            WORKER,
+            Part.WORKER,
             f"no worker has polled task queue {queue!r} in the last minute: "
             "changes of carts are accepted and wait",
             advice,
@@ -61,13 +58,13 @@ async def check_worker(client: Client, settings: Settings, report: CheckReport) 
     took = await _ping(client, queue)
     if took is None:
         report.failed(
-            WORKER,
+            Part.WORKER,
             f"no answer to a ping within {PING_SECONDS:g} s from {names}: "
             "changes of carts are accepted and wait",
             f"{advice}; if it runs, it is overloaded or hangs: see its log",
         )
     else:
-        report.ok(WORKER, f"{names}; answered a ping in {took * 1000:.0f} ms")
+        report.ok(Part.WORKER, f"{names}; answered a ping in {took * 1000:.0f} ms")
 
 
 async def _ping(client: Client, queue: str) -> float | None:
@@ -100,15 +97,17 @@ async def check_version(client: Client, settings: Settings, report: CheckReport)
         )
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            report.failed(VERSION, f"Temporal has no worker deployment {name!r}", "start a worker")
+            report.failed(
+                Part.VERSION, f"Temporal has no worker deployment {name!r}", "start a worker"
+            )
         else:
-            report.warn(VERSION, f"unknown: {reason(error)}", "see Temporal")
+            report.warn(Part.VERSION, f"unknown: {reason(error)}", "see Temporal")
         return
     routing = answer.worker_deployment_info.routing_config
     current = routing.current_deployment_version.build_id
     if not current:
-        report.failed(VERSION, f"no version of {name!r} is current: new sagas wait", advice)
+        report.failed(Part.VERSION, f"no version of {name!r} is current: new sagas wait", advice)
     elif current != ours:
-        report.warn(VERSION, f"{current} is current, the settings name {ours}", advice)
+        report.warn(Part.VERSION, f"{current} is current, the settings name {ours}", advice)
     else:
-        report.ok(VERSION, f"{ours} is current")
+        report.ok(Part.VERSION, f"{ours} is current")

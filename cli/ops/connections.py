@@ -1,9 +1,12 @@
 """Connections to Temporal and MongoDB, opened for one command."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any
 
 import typer
 from temporalio.client import Client
@@ -14,8 +17,7 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
-from cli.console import CliError, reason, unavailable
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode, reason, unavailable
 from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
 from workflows.connection import connect
@@ -37,9 +39,6 @@ class Connections:
     operations: OperationStore
     outbox: Outbox
     intake: IntakeHolds
-
-
-Work = Callable[[Connections], Awaitable[ExitCode]]
 
 
 @asynccontextmanager
@@ -72,11 +71,27 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
         await mongo.close(client)
 
 
-def with_connections(work: Work, *, watch: bool = False) -> None:
-    """Ends the command with the exit code of the work, which `watch` repeats until Ctrl-C."""
+def connected(command: Callable[..., Awaitable[ExitCode | None]]) -> Callable[..., None]:
+    """Gives a command connections as its first argument, and repeats it with `--watch`."""
+    signature = inspect.signature(command)
+    _, *options = signature.parameters.values()
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        with_connections(partial(command, **values), watch=values.get("watch", False))
+
+    run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    return run
+
+
+def with_connections(
+    work: Callable[[Connections], Awaitable[ExitCode | None]], *, watch: bool = False
+) -> None:
+    """Ends the command with the exit code of the work (None: success), which `watch` repeats until
+    Ctrl-C."""
     settings = load_settings()
 
-    async def run() -> ExitCode:
+    async def run() -> ExitCode | None:
         async with open_connections(settings) as connections:
             while True:
                 code = await work(connections)
@@ -87,9 +102,9 @@ def with_connections(work: Work, *, watch: bool = False) -> None:
     try:
         code = asyncio.run(run())
     except KeyboardInterrupt:
-        code = ExitCode.OK
+        code = None
     except DependencyUnavailable as error:
         raise CliError(f"{unavailable(error)}: see `cart doctor`") from None
     except RPCError as error:
         raise CliError(f"Temporal: {reason(error)}: see `cart doctor`") from None
-    raise typer.Exit(int(code))
+    raise typer.Exit(code or ExitCode.OK)

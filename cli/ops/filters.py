@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import CliError
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode
 from cli.options import parsed_by
 from cli.times import duration
 from models.outcomes import Outcome

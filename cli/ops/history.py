@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,27 +43,22 @@ class HistoryEntry:
     tries: int | None = None
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
-
 
 def entries(history: WorkflowHistory) -> list[HistoryEntry]:
     """Steps and events in the order of their times."""
-    scheduled: dict[int, HistoryEvent] = {}
     found = _local_steps(history.events)
     for event in history.events:
         field = event.WhichOneof("attributes") or ""
         kind = field.removesuffix("_event_attributes")
         at = _time(event.event_time)
-        if kind == "activity_task_scheduled":
-            scheduled[event.event_id] = event
-        elif kind in _STEP_ENDS:
-            attributes = getattr(event, field)
+        attributes: Any = getattr(event, field, None)
+        if kind in _STEP_ENDS:
             note = "timed out" if kind == "activity_task_timed_out" else _failure(attributes)
-            found.append(_step(scheduled[attributes.scheduled_event_id], at, note))
+            scheduled = history.events[attributes.scheduled_event_id - 1]  # ids begin with 1
+            what = scheduled.activity_task_scheduled_event_attributes.activity_type.name
+            found.append(_step(_time(scheduled.event_time), at, what, note=note))
         elif kind in _EVENTS:
-            what, note = _described(kind, getattr(event, field))
+            what, note = _described(kind, attributes)
             found.append(HistoryEntry(at, what, note=note))
     return sorted(found, key=lambda entry: entry.at)
 
@@ -116,51 +111,36 @@ def _local_steps(events: Sequence[HistoryEvent]) -> list[HistoryEntry]:
     until the next one began or the task ended.
     """
     marks = [
-        (event, mark)
+        (event.marker_recorded_event_attributes, _time(event.event_time), mark)
         for event in events
-        if event.HasField("marker_recorded_event_attributes")
         for mark in _decoded(event.marker_recorded_event_attributes.details.get("data"))
     ]
     steps = []
-    for event, mark in marks:
+    for marker, recorded, mark in marks:
         began = _began(mark)
+        task = marker.workflow_task_completed_event_id
         later = [
             _began(other)
-            for its_event, other in marks
-            if _task(its_event) == _task(event)
+            for its_marker, _, other in marks
+            if its_marker.workflow_task_completed_event_id == task
             and other["activation_index"] > mark["activation_index"]
             and _began(other) > began
         ]
-        ended = min(later, default=max(_time(event.event_time), began))
-        steps.append(
-            HistoryEntry(
-                at=began,
-                what=str(mark["activity_type"]),
-                seconds=round((ended - began).total_seconds(), 4),
-                tries=int(mark["attempt"]),
-                note=event.marker_recorded_event_attributes.failure.message,
-            )
-        )
+        ended = min(later, default=max(recorded, began))
+        what, tries = str(mark["activity_type"]), int(mark["attempt"])
+        steps.append(_step(began, ended, what, tries=tries, note=marker.failure.message))
     return steps
 
 
-def _task(event: HistoryEvent) -> int:
-    return event.marker_recorded_event_attributes.workflow_task_completed_event_id
+def _step(
+    began: datetime, ended: datetime, what: str, *, tries: int | None = None, note: str
+) -> HistoryEntry:
+    return HistoryEntry(began, what, round((ended - began).total_seconds(), 4), tries, note)
 
 
 def _began(mark: dict[str, Any]) -> datetime:
     began = mark["original_schedule_time"]
     return datetime.fromtimestamp(began["seconds"] + began["nanos"] / 1e9, UTC)
-
-
-def _step(scheduled: HistoryEvent, ended: datetime, note: str) -> HistoryEntry:
-    began = _time(scheduled.event_time)
-    return HistoryEntry(
-        at=began,
-        what=scheduled.activity_task_scheduled_event_attributes.activity_type.name,
-        seconds=round((ended - began).total_seconds(), 4),
-        note=note,
-    )
 
 
 def _decoded(payloads: Payloads | None) -> list[Any]:

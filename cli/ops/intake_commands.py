@@ -5,21 +5,20 @@ from typing import Annotated
 
 import typer
 
-from cli.console import CliError, show
-from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode, show
+from cli.ops.connections import Connections, connected
 from cli.options import AsJson, By, StoreName, Why, operator
 from cli.times import stamp
 from models.intake import RETRY_AFTER_SECONDS, IntakeHold
 
-
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("hold-intake")(hold_intake)
-    group.command("release-intake")(release_intake)
+commands = typer.Typer()
+_NOT_SHOWN = {"id", "revision_id", "active", "released_because"}
 
 
-def hold_intake(
+@commands.command()
+@connected
+async def hold_intake(
+    connections: Connections,
     *,
     store: StoreName,
     reason: Why,
@@ -33,53 +32,39 @@ def hold_intake(
 
     Takes effect in every API process within two seconds. Running sagas, orders and relays continue.
     """
-    who = operator(by)
-
-    async def work(connections: Connections) -> ExitCode:
-        hold = await connections.intake.hold(
-            IntakeHold(
-                store_id=store,
-                by=who,
-                reason=reason,
-                at=datetime.now(UTC),
-                retry_after_seconds=retry_after,
-            )
-        )
-        _show(hold, "held", as_json=as_json)
-        return ExitCode.OK
-
-    with_connections(work)
+    hold = IntakeHold(
+        store_id=store,
+        by=operator(by),
+        reason=reason,
+        at=datetime.now(UTC),
+        retry_after_seconds=retry_after,
+    )
+    _show(await connections.intake.hold(hold), "held", as_json=as_json)
 
 
-def release_intake(
-    *, store: StoreName, reason: Why = "", by: By = None, as_json: AsJson = False
+@commands.command()
+@connected
+async def release_intake(
+    connections: Connections,
+    *,
+    store: StoreName,
+    reason: Why = "",
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Accept a store's writes again; exits 3 when they were not held."""
-    who = operator(by)
-
-    async def work(connections: Connections) -> ExitCode:
-        hold = await connections.intake.release(store, by=who, reason=reason, at=datetime.now(UTC))
-        if hold is None:
-            raise CliError(f"store {store} is not held", exit_code=ExitCode.NOT_FOUND)
-        _show(hold, "released", as_json=as_json)
-        return ExitCode.OK
-
-    with_connections(work)
+    hold = await connections.intake.release(
+        store, by=operator(by), reason=reason, at=datetime.now(UTC)
+    )
+    if hold is None:
+        raise CliError(f"store {store} is not held", exit_code=ExitCode.NOT_FOUND)
+    _show(hold, "released", as_json=as_json)
 
 
 def _show(hold: IntakeHold, state: str, *, as_json: bool) -> None:
     paused = f"paused since {stamp(hold.at)} UTC by {hold.by}: {hold.reason}"
     show(
-        {
-            "state": state,
-            "storeId": hold.store_id,
-            "by": hold.by,
-            "reason": hold.reason,
-            "at": hold.at,
-            "retryAfterSeconds": hold.retry_after_seconds,
-            "releasedBy": hold.released_by,
-            "releasedAt": hold.released_at,
-        },
+        {"state": state} | hold.model_dump(by_alias=True, exclude=_NOT_SHOWN),
         f"Changes of store {hold.store_id} are "
         + (paused if hold.active else f"accepted again; they were {paused}"),
         as_json=as_json,

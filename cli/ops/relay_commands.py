@@ -6,17 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import CliError, show, unavailable
-from cli.ops.confirmation import confirmed
-from cli.ops.connections import Connections, with_connections
-from cli.ops.effects import find_effect, pending_effects, skip_effect
-from cli.ops.exit_codes import ExitCode
-from cli.ops.relays import choose_relays, overview
+from cli.console import CliError, ExitCode, show, unavailable
+from cli.ops.connections import Connections, connected
+from cli.ops.relays import (
+    choose_relays,
+    find_effect,
+    overview,
+    pending_effects,
+    skip_effect,
+)
 from cli.ops.stuck import stuck_items
 from cli.ops.views import effect_table, relay_table, stuck_table
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, operator
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
 from workflows import ids
 
+commands = typer.Typer()
 RECORDS_MAX = 200
 
 Relays = Annotated[list[str] | None, typer.Argument(metavar="RELAY", help="event/N or release/N.")]
@@ -25,21 +29,10 @@ Every = Annotated[
 ]
 
 
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("pending")(pending)
-    group.command("stuck")(stuck)
-    group.command("retry")(
-        _steering(ids.RETRY_NOW, "Make relays try again at once; starts one that is not running.")
-    )
-    group.command("pause")(
-        _steering(ids.PAUSE, "Stop relays until `resume`; new effects stay pending.", why=...)
-    )
-    group.command("resume")(_steering(ids.RESUME, "Let paused relays continue."))
-    group.command("skip")(skip)
-
-
-def pending(
+@commands.command()
+@connected
+async def pending(
+    connections: Connections,
     *,
     store: Annotated[str | None, typer.Option(help="Each effect of this store.")] = None,
     user: Annotated[str | None, typer.Option(help="Each effect of this user.")] = None,
@@ -47,60 +40,56 @@ def pending(
     watch: Watch = False,
 ) -> None:
     """Show pending effects: their number by relay, or each one of a store or a user."""
-
-    async def effects(connections: Connections) -> ExitCode:
-        found = pending_effects(
-            connections,
-            await connections.outbox.pending_of(store_id=store, user_id=user, limit=RECORDS_MAX),
+    now = datetime.now(UTC)
+    if store or user:
+        records = await connections.outbox.pending_of(
+            store_id=store, user_id=user, limit=RECORDS_MAX
         )
+        found = pending_effects(connections, records)
         show(
             {"effects": [effect.as_dict() for effect in found]},
-            effect_table(found, datetime.now(UTC)),
+            effect_table(found, now),
             f"pending effects: {len(found)}",
             as_json=as_json,
             clear=watch,
         )
-        return ExitCode.OK
-
-    async def relays(connections: Connections) -> ExitCode:
-        known = await overview(connections)
-        table = relay_table(known.relays, datetime.now(UTC))
-        total = sum(relay.effects or 0 for relay in known.relays)
-        show(
-            {"relays": [relay.as_dict() for relay in known.relays]},
-            *([table] if known.relays or not known.away else []),
-            *([] if known.away else [f"pending effects: {total}"]),
-            as_json=as_json,
-            clear=watch,
-        )
-        if known.away:
-            raise CliError(f"{unavailable(known.away)}: see `cart doctor`")
-        return ExitCode.OK
-
-    with_connections(effects if store or user else relays, watch=watch)
+        return
+    relays, away = await overview(connections)
+    total = sum(relay.effects or 0 for relay in relays)
+    show(
+        {"relays": [relay.as_dict() for relay in relays]},
+        *([relay_table(relays, now)] if relays or not away else []),
+        *([] if away else [f"pending effects: {total}"]),
+        as_json=as_json,
+        clear=watch,
+    )
+    if away:
+        raise CliError(f"{unavailable(away)}: see `cart doctor`")
 
 
-def stuck(*, as_json: AsJson = False, watch: Watch = False) -> None:
+@commands.command()
+@connected
+async def stuck(
+    connections: Connections, *, as_json: AsJson = False, watch: Watch = False
+) -> ExitCode:
     """List what needs attention and what to do about it; exits 1 when there is anything."""
-
-    async def work(connections: Connections) -> ExitCode:
-        found = await stuck_items(connections)
-        show(
-            {"ok": not found, "problems": [item.as_dict() for item in found]},
-            *([stuck_table(found, datetime.now(UTC))] if found else []),
-            f"{len(found)} stuck" if found else "Nothing is stuck",
-            as_json=as_json,
-            clear=watch,
-        )
-        return ExitCode.PROBLEM if found else ExitCode.OK
-
-    with_connections(work, watch=watch)
+    found = await stuck_items(connections)
+    show(
+        {"ok": not found, "problems": found},
+        *([stuck_table(found, datetime.now(UTC))] if found else []),
+        f"{len(found)} stuck" if found else "Nothing is stuck",
+        as_json=as_json,
+        clear=watch,
+    )
+    return ExitCode.PROBLEM if found else ExitCode.OK
 
 
-def _steering(signal: str, text: str, *, why: Any = "") -> Callable[..., None]:
+def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
     """A command that signals relays; `why` is the default of its `--reason`."""
 
-    def steer(
+    @connected
+    async def steer(
+        connections: Connections,
         relays: Relays = None,
         *,
         reason: Why = why,
@@ -109,62 +98,64 @@ def _steering(signal: str, text: str, *, why: Any = "") -> Callable[..., None]:
         dry_run: DryRun = False,
         confirm: Confirm = None,
         as_json: AsJson = False,
-    ) -> None:
+    ) -> ExitCode:
         who = operator(by)
+        chosen = await choose_relays(connections, relays or [], every=every)
+        if not dry_run:
+            if every and not confirmed(signal, len(chosen), "relays", confirm):
+                return ExitCode.NOT_CONFIRMED
+            shards = connections.settings.relay_shards
+            for relay in chosen:
+                await connections.gateway.signal_relay(*relay, signal, reason, who, shards=shards)
+        names = [str(relay) for relay in chosen]
+        show(
+            {
+                "action": signal,
+                "by": who,
+                "reason": reason,
+                "relays": names,
+                "done": not dry_run,
+            },
+            f"{'would send' if dry_run else 'sent'} {signal} to: {', '.join(names) or 'none'}",
+            as_json=as_json,
+        )
+        return ExitCode.OK
 
-        async def work(connections: Connections) -> ExitCode:
-            chosen = await choose_relays(connections, relays or [], every=every)
-            if not dry_run:
-                if every and not confirmed(signal, len(chosen), "relays", confirm):
-                    return ExitCode.NOT_CONFIRMED
-                for kind, shard in chosen:
-                    await connections.gateway.signal_relay(
-                        kind, shard, signal, reason, who, shards=connections.settings.relay_shards
-                    )
-            names = [f"{kind}/{shard}" for kind, shard in chosen]
-            show(
-                {
-                    "action": signal,
-                    "by": who,
-                    "reason": reason,
-                    "relays": names,
-                    "done": not dry_run,
-                },
-                f"{'would send' if dry_run else 'sent'} {signal} to: {', '.join(names) or 'none'}",
-                as_json=as_json,
-            )
-            return ExitCode.OK
-
-        with_connections(work)
-
-    steer.__doc__ = text
     return steer
 
 
-def skip(
+commands.command("retry", help="Make relays try again at once; starts one that is not running.")(
+    _steering(ids.RETRY_NOW)
+)
+commands.command("pause", help="Stop relays until `resume`; new effects stay pending.")(
+    _steering(ids.PAUSE, why=...)
+)
+commands.command("resume", help="Let paused relays continue.")(_steering(ids.RESUME))
+
+
+@commands.command()
+@connected
+async def skip(
+    connections: Connections,
     effect: Annotated[str, typer.Argument(metavar="EFFECT", help="Its id, from `pending`.")],
     *,
     reason: Why,
     by: By = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """Give up one pending effect for ever: its event is not published, its units not released.
 
     Waits until the record of the operation has noted it.
     """
     who = operator(by)
-
-    async def work(connections: Connections) -> ExitCode:
-        found = await find_effect(connections, effect)
-        done = not dry_run and await skip_effect(connections, found, reason=reason, by=who)
-        state = "would be skipped" if dry_run else "skipped" if done else "not yet skipped"
-        show(
-            {"action": ids.SKIP, "by": who, "reason": reason, **found.as_dict(), "done": done},
-            f"{state}: {found.kind} {found.what} of {found.store_id}/{found.user_id} "
-            f"(relay {found.relay_name})",
-            as_json=as_json,
-        )
-        return ExitCode.OK if dry_run or done else ExitCode.NOT_YET
-
-    with_connections(work)
+    found = await find_effect(connections, effect)
+    done = not dry_run and await skip_effect(connections, found, reason=reason, by=who)
+    state = "would be skipped" if dry_run else "skipped" if done else "not yet skipped"
+    show(
+        {"action": ids.SKIP, "by": who, "reason": reason, **found.as_dict(), "done": done},
+        f"{state}: {found.kind} {found.what} of {found.store_id}/{found.user_id} "
+        f"(relay {found.relay})",
+        as_json=as_json,
+    )
+    return ExitCode.OK if dry_run or done else ExitCode.NOT_YET

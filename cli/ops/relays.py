@@ -1,28 +1,38 @@
-"""Relays, as Temporal and MongoDB know them together."""
+"""Relays and pending effects, as Temporal and MongoDB know them together."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from pydantic.alias_generators import to_camel
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import SearchAttributeKey
 
-from adapters.mongo.outbox import Waiting
-from cli.console import CliError
+from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
-from cli.ops.exit_codes import ExitCode
-from models.effects import EffectKind
+from models.documents import OperationRecord, bucket_of
+from models.effects import EffectKind, EventEffect
 from models.errors import DependencyUnavailable
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
-RelayId = tuple[EffectKind, int]
-"""Kind and shard."""
-
 _RUNNING = f"WorkflowType = '{ids.RELAY}' AND ExecutionStatus = 'Running'"
 _METADATA = "__temporal_workflow_metadata"
 RELAYS_MAX = 1000
+NOTED_SECONDS = 30.0
+POLL_SECONDS = 0.2
+
+
+class RelayId(NamedTuple):
+    """A relay as commands take it: `event/3`."""
+
+    kind: EffectKind
+    shard: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.shard}"
 
 
 @dataclass(frozen=True)
@@ -32,76 +42,74 @@ class RelayState:
     `says` are the current details of its workflow.
     """
 
-    kind: EffectKind
-    shard: int
+    relay: RelayId
     effects: int | None
     oldest: datetime | None
     running: bool
     attention: bool
+    says: str
     url: str
-    says: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}/{self.shard}"
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "relay": self.name,
-            "effects": self.effects,
-            "oldest": self.oldest,
-            "running": self.running,
-            "attention": self.attention,
-            "says": self.says,
-            "url": self.url,
-        }
+        return vars(self) | {"relay": str(self.relay)}
 
 
 @dataclass(frozen=True)
-class RelayOverview:
+class PendingEffect:
+    """One effect that is still to be done."""
+
+    effect_id: str
+    kind: str
+    what: str
+    store_id: str
+    user_id: str
+    operation_id: str
+    run_id: str
+    relay: RelayId
+    since: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        shown = vars(self) | {"relay": str(self.relay)}
+        return {to_camel(name): value for name, value in shown.items()}
+
+
+async def overview(
+    connections: Connections,
+) -> tuple[list[RelayState], DependencyUnavailable | None]:
     """All relays that run or have something pending, those that have waited longest first.
 
-    With `away`, the error of MongoDB, only the running ones are known.
+    With the error of MongoDB, when it does not answer; then only the running ones are known.
     """
-
-    relays: list[RelayState]
     away: DependencyUnavailable | None = None
-
-
-async def overview(connections: Connections) -> RelayOverview:
-    """Asks MongoDB for what is pending, and Temporal for the relays that run."""
-    away: DependencyUnavailable | None = None
-    waiting: dict[RelayId, Waiting] = {}
     try:
-        for one in await connections.outbox.waiting_shards(connections.settings.relay_shards):
-            waiting[one.kind, one.shard] = one
+        pending = await connections.outbox.waiting_shards(connections.settings.relay_shards)
     except DependencyUnavailable as error:
-        away = error
+        away, pending = error, []
+    waiting = {RelayId(one.kind, one.shard): one for one in pending}
     attention = SearchAttributeKey.for_bool(ids.ATTENTION)
     running: dict[RelayId, bool] = {}  # whether it needs attention
     runs = connections.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
     async for run in runs:
-        relay = parse_relay(run.id)
-        if relay is not None:
+        if relay := parse_relay(run.id):
             running[relay] = bool(run.typed_search_attributes.get(attention))
     relays = []
-    for relay in [*waiting, *(relay for relay in running if relay not in waiting)]:
+    for relay in waiting | running:
         found = waiting.get(relay)
         workflow_id = ids.relay_workflow_id(*relay)
         relays.append(
             RelayState(
-                kind=relay[0],
-                shard=relay[1],
+                relay=relay,
                 effects=found.records if found else None if away else 0,
                 oldest=found.oldest if found else None,
                 running=relay in running,
                 attention=running.get(relay, False),
-                url=connections.pages.workflow(workflow_id),
                 says=await details(connections, workflow_id) if relay in running else "",
+                url=connections.pages.workflow(workflow_id),
             )
         )
-    return RelayOverview(relays, away)
+    return relays, away
 
 
 async def details(connections: Connections, workflow_id: str, run_id: str | None = None) -> str:
@@ -119,7 +127,7 @@ async def details(connections: Connections, workflow_id: str, run_id: str | None
 def parse_relay(text: str) -> RelayId | None:
     """`event/3` or `relay/event/3`."""
     matched = re.fullmatch(rf"(?:relay/)?({'|'.join(EffectKind)})/(\d{{1,6}})", text)
-    return (EffectKind(matched[1]), int(matched[2])) if matched else None
+    return RelayId(EffectKind(matched[1]), int(matched[2])) if matched else None
 
 
 async def choose_relays(
@@ -136,15 +144,15 @@ async def choose_relays(
             exit_code=ExitCode.USAGE,
         )
     if every:
-        known = await overview(connections)
-        if known.away:
-            raise known.away
-        return [(state.kind, state.shard) for state in known.relays]
+        states, away = await overview(connections)
+        if away:
+            raise away
+        return [state.relay for state in states]
     chosen = []
     shards = connections.settings.relay_shards
     for name in names:
         relay = parse_relay(name)
-        if relay is None or relay[1] >= shards:
+        if relay is None or relay.shard >= shards:
             raise CliError(
                 f"{name!r} is no relay: event/N or release/N, "
                 f"N from 0 to {shards - 1} (RELAY_SHARDS - 1)",
@@ -152,3 +160,53 @@ async def choose_relays(
             )
         chosen.append(relay)
     return chosen
+
+
+def pending_effects(
+    connections: Connections, records: list[OperationRecord]
+) -> list[PendingEffect]:
+    """The pending effects in these records."""
+    shards = connections.settings.relay_shards
+    return [
+        PendingEffect(
+            effect_id=effect.id,
+            kind=effect.kind,
+            what=effect.topic
+            if isinstance(effect, EventEffect)
+            else f"{effect.quantity} x {effect.product_id}",
+            store_id=record.store_id,
+            user_id=record.user_id,
+            operation_id=record.operation_id,
+            run_id=record.run_id,
+            relay=RelayId(EffectKind(effect.kind), bucket_of(record.key) % shards),
+            since=record.at,
+        )
+        for record in records
+        for effect in record.effects
+        if effect.done_at is None
+    ]
+
+
+async def find_effect(connections: Connections, effect_id: str) -> PendingEffect:
+    """The pending effect with this id; raises `CliError` when there is none."""
+    record = await connections.outbox.holder(effect_id)
+    for effect in pending_effects(connections, [record] if record else []):
+        if effect.effect_id == effect_id:
+            return effect
+    raise CliError(f"no effect {effect_id!r} is pending", exit_code=ExitCode.NOT_FOUND)
+
+
+async def skip_effect(
+    connections: Connections, effect: PendingEffect, *, reason: str, by: str
+) -> bool:
+    """Signals the relay to skip the effect; returns whether its record notes that in time."""
+    shards = connections.settings.relay_shards
+    words = (ids.SKIP, effect.effect_id, reason, by)
+    await connections.gateway.signal_relay(*effect.relay, *words, shards=shards)
+    try:
+        async with asyncio.timeout(NOTED_SECONDS):
+            while await connections.outbox.holder(effect.effect_id):  # noqa: ASYNC110 (polls)
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        return False
+    return True

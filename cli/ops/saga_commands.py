@@ -8,25 +8,23 @@ from typing import Annotated
 
 import typer
 
-from cli.console import CliError, show
-from cli.ops.advice import advice
-from cli.ops.confirmation import confirmed
-from cli.ops.connections import Connections, with_connections
-from cli.ops.exit_codes import ExitCode
+from cli.console import CliError, ExitCode, show
+from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
-from cli.ops.lookup import find_saga
 from cli.ops.report import collect
-from cli.ops.sagas import SagaSummary, find_sagas
+from cli.ops.sagas import SagaEnd, SagaSummary, find_saga, find_sagas, wait_for_end
 from cli.ops.views import end_table, report_page, saga_table
-from cli.ops.waiting import SagaEnd, wait_for_end
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, grouped, operator
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
 from models.outcomes import Outcome
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
+commands = typer.Typer()
 WAIT_SECONDS = 60.0
 ABORT_SECONDS = 30.0
 MANY_MAX = 500
+# The cart is as the operation wanted it.
+AS_ASKED = {Outcome.COMMITTED, Outcome.REPLAYED, Outcome.UNCHANGED}
 
 SagaName = Annotated[
     str,
@@ -38,16 +36,11 @@ SagaName = Annotated[
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")]
 
 
-def register(group: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group.command("list")(list_sagas)
-    group.command("show")(show_saga)
-    group.command("wait")(wait)
-    group.command("abort")(abort)
-
-
+@commands.command("list")
 @grouped
-def list_sagas(
+@connected
+async def list_sagas(
+    connections: Connections,
     *,
     which: SagaQuery,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most sagas to list.")] = 20,
@@ -55,60 +48,58 @@ def list_sagas(
     watch: Watch = False,
 ) -> None:
     """List sagas, the latest first."""
-
-    async def work(connections: Connections) -> ExitCode:
-        now = datetime.now(UTC)
-        query = which.query(now)
-        sagas = await find_sagas(connections, query, limit=limit)
-        count = len(sagas)
-        if count == limit:
-            counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
-            count = counted.count
-        url = connections.pages.query(query)
-        show(
-            {
-                "count": count,
-                "query": query,
-                "url": url,
-                "sagas": [saga.as_dict(now) for saga in sagas],
-            },
-            saga_table(sagas, now),
-            f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
-            as_json=as_json,
-            clear=watch,
-        )
-        return ExitCode.OK
-
-    with_connections(work, watch=watch)
+    now = datetime.now(UTC)
+    query = which.query(now)
+    sagas = await find_sagas(connections, query, limit=limit)
+    count = len(sagas)
+    if count == limit:
+        counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
+        count = counted.count
+    url = connections.pages.query(query)
+    show(
+        {
+            "count": count,
+            "query": query,
+            "url": url,
+            "sagas": [saga.as_dict(now) for saga in sagas],
+        },
+        saga_table(sagas, now),
+        f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
+        as_json=as_json,
+        clear=watch,
+    )
 
 
-def show_saga(saga: SagaName, *, as_json: AsJson = False, watch: Watch = False) -> None:
+@commands.command("show")
+@connected
+async def show_saga(
+    connections: Connections, saga: SagaName, *, as_json: AsJson = False, watch: Watch = False
+) -> None:
     """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
-
-    async def work(connections: Connections) -> ExitCode:
-        report = await collect(connections, await find_saga(connections, saga))
-        report.next = advice(report, deadline=connections.settings.lock_ttl)
-        show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
-        return ExitCode.OK
-
-    with_connections(work, watch=watch)
+    report = await collect(connections, await find_saga(connections, saga))
+    show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
 
 
-def wait(saga: SagaName, *, timeout: Timeout = WAIT_SECONDS, as_json: AsJson = False) -> None:
+@commands.command()
+@connected
+async def wait(
+    connections: Connections,
+    saga: SagaName,
+    *,
+    timeout: Timeout = WAIT_SECONDS,
+    as_json: AsJson = False,
+) -> ExitCode:
     """Wait for a saga's end; exits 0 when it committed, 5 when it ended otherwise, 4 when it has
     not ended in time."""
-
-    async def work(connections: Connections) -> ExitCode:
-        found = await find_saga(connections, saga)
-        end = await wait_for_end(connections, found, seconds=timeout)
-        _show_ends([end], as_json=as_json)
-        if end.running:
-            return ExitCode.NOT_YET
-        return ExitCode.OK if end.changed_as_asked else ExitCode.OTHERWISE
-
-    with_connections(work)
+    found = await find_saga(connections, saga)
+    end = await wait_for_end(connections, found, seconds=timeout)
+    _show_ends([end], as_json=as_json)
+    if end.state is RunState.RUNNING:
+        return ExitCode.NOT_YET
+    return ExitCode.OK if end.state in AS_ASKED else ExitCode.OTHERWISE
 
 
+@commands.command()
 @grouped
 def abort(
     saga: Annotated[
@@ -162,7 +153,7 @@ def abort(
             return ExitCode.OK
         ends = await asyncio.gather(*(one(connections, target) for target in targets))
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
-        if any(end.running for end in ends):
+        if any(end.state is RunState.RUNNING for end in ends):
             return ExitCode.NOT_YET
         aborted = all(end.state is Outcome.ABORTED for end in ends)
         return ExitCode.OK if aborted else ExitCode.OTHERWISE

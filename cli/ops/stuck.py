@@ -1,8 +1,7 @@
 """What needs an operator: waiting or failed sagas, blocked effects and relays, paused stores."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from cli.console import unavailable
 from cli.ops.connections import Connections
@@ -28,22 +27,27 @@ class StuckItem:
     since: datetime | None = None
     url: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
-
 
 async def stuck_items(connections: Connections) -> list[StuckItem]:
     """All of them; empty when everything works. A MongoDB that does not answer is one too."""
     now = datetime.now(UTC)
     found = await _sagas(connections, now)
-    known = await overview(connections)
-    away = known.away
-    found += [item for relay in known.relays if (item := _relay(relay, now))]
+    relays, away = await overview(connections)
+    found += [item for relay in relays if (item := _relay(relay, now))]
     try:
-        found += await _paused_stores(connections) if away is None else []
+        holds = [] if away else await connections.intake.active()
     except DependencyUnavailable as error:
-        away = error
+        away, holds = error, []
+    found += [
+        StuckItem(
+            "intake",
+            hold.store_id,
+            f"changes of store {hold.store_id} are paused by {hold.by}: {hold.reason}",
+            f"`cart ops release-intake --store {hold.store_id}`",
+            hold.at,
+        )
+        for hold in holds
+    ]
     if away is not None:
         what = f"{unavailable(away)}; pending effects and paused stores are unknown"
         found.insert(0, StuckItem("dependency", away.dependency, what, "`cart doctor`"))
@@ -82,29 +86,16 @@ def _saga(saga: SagaSummary) -> StuckItem:
 def _relay(relay: RelayState, now: datetime) -> StuckItem | None:
     if relay.running and relay.attention:
         pending = "an unknown number" if relay.effects is None else relay.effects
-        what = f"relay {relay.name} is not progressing, {pending} pending: {brief(relay.says)}"
+        what = f"relay {relay.relay} is not progressing, {pending} pending: {brief(relay.says)}"
         advice = (
-            f"`cart ops resume {relay.name}`"
+            f"`cart ops resume {relay.relay}`"
             if "paused by" in relay.says
-            else f"`cart doctor`; then `cart ops retry {relay.name}`; a refused effect: "
+            else f"`cart doctor`; then `cart ops retry {relay.relay}`; a refused effect: "
             "`cart ops skip EFFECT --reason WHY`"
         )
     elif not relay.running and relay.oldest is not None and relay.oldest < now - LONG:
-        what = f"{relay.effects} {relay.name} effects are pending, and no relay runs"
-        advice = f"`cart doctor` (is a worker running?); `cart ops retry {relay.name}` starts it"
+        what = f"{relay.effects} {relay.relay} effects are pending, and no relay runs"
+        advice = f"`cart doctor` (is a worker running?); `cart ops retry {relay.relay}` starts it"
     else:
         return None
-    return StuckItem("relay", relay.name, what, advice, relay.oldest, relay.url)
-
-
-async def _paused_stores(connections: Connections) -> list[StuckItem]:
-    return [
-        StuckItem(
-            "intake",
-            hold.store_id,
-            f"changes of store {hold.store_id} are paused by {hold.by}: {hold.reason}",
-            f"`cart ops release-intake --store {hold.store_id}`",
-            hold.at,
-        )
-        for hold in await connections.intake.active()
-    ]
+    return StuckItem("relay", str(relay.relay), what, advice, relay.oldest, relay.url)

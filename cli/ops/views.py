@@ -5,15 +5,12 @@ from datetime import datetime
 
 from rich.text import Text
 
-from cli.console import styled
-from cli.ops.effects import PendingEffect
 from cli.ops.filters import RunState, SagaState
 from cli.ops.history import HistoryEntry
-from cli.ops.relays import RelayState
+from cli.ops.relays import PendingEffect, RelayState
 from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaSummary
+from cli.ops.sagas import SagaEnd, SagaSummary
 from cli.ops.stuck import StuckItem
-from cli.ops.waiting import SagaEnd
 from cli.tables import Column, Table
 from cli.texts import brief
 from cli.times import ago, span, stamp
@@ -44,7 +41,7 @@ def saga_table(sagas: Iterable[SagaSummary], now: datetime) -> Table:
 
 def _state(saga: SagaSummary) -> Text:
     attention = ", needs attention" if saga.attention and saga.running else ""
-    return styled(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
+    return Text(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
 
 
 def end_table(ends: Iterable[SagaEnd]) -> Table:
@@ -52,7 +49,7 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
         ends,
         ("cart", lambda end: end.saga.cart),
         (Column("operation", spare=2), lambda end: end.saga.operation),
-        ("outcome", lambda end: styled(end.state, STYLES.get(end.state, ""))),
+        ("outcome", lambda end: Text(end.state, STYLES.get(end.state, ""))),
         (Column("reason", prose=True), lambda end: brief(end.reason or "")),
         (Column("took", spare=1), lambda end: span(end.seconds)),
     )
@@ -61,8 +58,8 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
 def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
     return Table(
         relays,
-        ("relay", lambda relay: relay.name),
-        ("pending", lambda relay: "?" if relay.effects is None else str(relay.effects)),
+        ("relay", lambda relay: relay.relay),
+        ("pending", lambda relay: "?" if relay.effects is None else relay.effects),
         ("oldest", lambda relay: ago(relay.oldest, now)),
         ("state", _relay_state),
         (Column("details", prose=True), lambda relay: brief(relay.says)),
@@ -71,21 +68,21 @@ def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
 
 def _relay_state(relay: RelayState) -> Text:
     if not relay.running:
-        return styled("not running", "yellow")
+        return Text("not running", "yellow")
     if relay.attention:
-        return styled("needs attention", "bold red")
-    return styled("running", "green")
+        return Text("needs attention", "bold red")
+    return Text("running", "green")
 
 
 def effect_table(effects: Iterable[PendingEffect], now: datetime) -> Table:
     return Table(
         effects,
         (Column("since", spare=2), lambda effect: ago(effect.since, now)),
-        ("effect", lambda effect: effect.id),
+        ("effect", lambda effect: effect.effect_id),
         (Column("what", prose=True), lambda effect: f"{effect.kind} {effect.what}"),
         (Column("store", spare=3), lambda effect: effect.store_id),
         (Column("user", spare=4), lambda effect: effect.user_id),
-        (Column("relay", spare=1), lambda effect: effect.relay_name),
+        (Column("relay", spare=1), lambda effect: effect.relay),
     )
 
 
@@ -95,7 +92,7 @@ def step_table(steps: Iterable[HistoryEntry], started: datetime) -> Table:
         ("after", lambda step: ago(started, step.at)),
         ("step", lambda step: step.what),
         ("took", lambda step: None if step.seconds is None else span(step.seconds)),
-        ("tries", lambda step: None if step.tries is None else str(step.tries)),
+        ("tries", lambda step: step.tries),
         (Column("note", prose=True), lambda step: brief(step.note)),
     )
 
@@ -104,7 +101,7 @@ def stuck_table(items: Iterable[StuckItem], now: datetime) -> Table:
     return Table(
         items,
         ("since", lambda item: ago(item.since, now)),
-        (Column("what", prose=True), lambda item: styled(item.what, "bold red")),
+        (Column("what", prose=True), lambda item: Text(item.what, "bold red")),
         (Column("what to do", prose=True), lambda item: item.advice),
     )
 
@@ -133,7 +130,7 @@ def report_page(report: SagaReport) -> list[Table | Text | str]:
         f"Cart: {_cart(report)}",
         f"Reserved in the inventory: {_units(report.holds)}",
         *([effect_table(report.effects, report.at)] if report.effects else []),
-        styled("What to do next", "bold"),
+        Text("What to do next", "bold"),
         *(f"  {line}" for line in report.next),
     ]
 

@@ -15,11 +15,6 @@ from dev.bench.rig import rig
 from dev.stack.process import StackError
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(bench)
-
-
 def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

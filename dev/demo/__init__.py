@@ -17,11 +17,6 @@ from dev.demo.session import open_session
 from settings import Environment, load_settings
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
-    app.command()(demo)
-
-
 def demo(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Walk a shopper's day against the running service.
 

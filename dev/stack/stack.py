@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
-from cli.provision import create_topics, set_up
+from cli.setup import create_topics, set_up
 from dev.stack import apps, servers
 from dev.stack.ports import PORT_SETTINGS, PortUse, check_ports
 from dev.stack.process import FolderError, Process, ProcessSpec, StackError, check_folder

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.provision import PARTITIONS
+from cli.setup import PARTITIONS
 from settings import Settings
 from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
 

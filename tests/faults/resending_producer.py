@@ -10,7 +10,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka.publisher import EventPublisher, Outgoing, connection_options
-from cli.provision import PARTITIONS
+from cli.setup import PARTITIONS
 from models.errors import DependencyUnavailable
 from models.incoming import CONSUMED
 from settings import Settings

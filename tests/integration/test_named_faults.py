@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 async def found(settings: Settings, part: str) -> CheckResult:
     examined = await asyncio.to_thread(examine, settings)
-    [finding] = [one for one in examined.results if one.part == part]
+    [finding] = [one for one in examined if one.part == part]
     return finding
 
 

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 async def failed_parts(stack: Stack) -> set[str]:
     """The parts that `cart doctor` reports as failed."""
     found = await asyncio.to_thread(examine, stack.settings)
-    return {finding.part for finding in found.results if finding.state is Status.FAILED}
+    return {finding.part for finding in found if finding.state is Status.FAILED}
 
 
 async def healthy(shop: Shop) -> None:

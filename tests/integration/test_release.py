@@ -17,9 +17,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import VersioningBehavior
 
-from cli.doctor.results import CheckReport, CheckResult, Status
+from cli.doctor.results import CheckReport, CheckResult, Part, Status
 from cli.doctor.temporal import check_temporal
-from cli.doctor.worker import VERSION, WORKER
 from dev.stack import binaries
 from models.effects import EffectKind
 from models.outcomes import Outcome
@@ -109,7 +108,7 @@ async def test_open_sagas_end_on_their_version_and_relays_move_to_the_new_one(
     runs: dict[AnyHandle, str] = {}
 
     async with release.worker(OLD) as old:
-        assert (await release.doctor(OLD))[VERSION].state is Status.FAILED
+        assert (await release.doctor(OLD))[Part.VERSION].state is Status.FAILED
         await release.operator(CURRENT, OLD)
         arrived, go_on = old.faults.hold("reserve")
         before = await old.start(shop.buyer())
@@ -120,10 +119,10 @@ async def test_open_sagas_end_on_their_version_and_relays_move_to_the_new_one(
 
         async with release.worker(NEW) as new:
             await release.operator(RAMPING, NEW)
-            assert (await release.doctor(NEW))[VERSION].state is Status.WARN
+            assert (await release.doctor(NEW))[Part.VERSION].state is Status.WARN
             await release.operator(CURRENT, NEW)
             found = await release.doctor(NEW)
-            assert {found[VERSION].state, found[WORKER].state} == {Status.OK}
+            assert {found[Part.VERSION].state, found[Part.WORKER].state} == {Status.OK}
             after = await new.start(shop.buyer())
             runs[after] = NEW
             assert (await after.result()).outcome is Outcome.COMMITTED

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cli.provision import create_topics
+from cli.setup import create_topics
 from dev.stack.ports import more_free_ports, ports_of
 from dev.stack.process import StackError
 from dev.stack.production import builds

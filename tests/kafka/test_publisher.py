@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import adapters.kafka.publisher
 from adapters.kafka.publisher import EventPublisher, connection_options, ping
-from cli.provision import PARTITIONS, create_topics
+from cli.setup import PARTITIONS, create_topics
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
 from models.effects import EventEffect

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from cli.doctor import checks, kafka
-from cli.doctor.redis import check_redis
-from cli.doctor.results import CheckReport, CheckResult, Status
-from cli.doctor.services import check_api, check_inventory
+from cli.doctor import checks, services
+from cli.doctor.results import CheckReport, CheckResult, Part, Status
+from cli.doctor.services import check_api, check_inventory, check_kafka, check_redis
 from cli.doctor.settings_check import check_settings
 from models.events import TOPICS
 from settings import Environment, Settings
@@ -110,7 +109,7 @@ def test_only_failures_fail_it(
     state: Status,
     code: int,
 ) -> None:
-    found = checks.Examination([CheckResult("Redis", state, "so it is", "do this")], hanging=False)
+    found = [CheckResult("Redis", state, "so it is", "do this")]
     monkeypatch.setattr(checks, "examine", lambda _: found)
 
     ended = run(capsys, "doctor")
@@ -121,12 +120,11 @@ def test_only_failures_fail_it(
 
 def test_every_part_has_its_place() -> None:
     async def everything(_: Settings, report: CheckReport) -> None:
-        for part in reversed(checks.PARTS):
+        for part in reversed(Part):
             report.ok(part, "so it is")
 
-    found = checks.examine(Settings(), [checks.Check("settings", everything)])
-    assert [result.part for result in found.results] == [*checks.PARTS]
-    assert "version of the worker" in checks.PARTS
+    found = checks.examine(Settings(), {Part.SETTINGS: everything})
+    assert [result.part for result in found] == [*Part]
 
 
 # Settings
@@ -248,10 +246,10 @@ def admin(topics: Sequence[str], members: int) -> Any:
 async def test_events_wait_when_nobody_consumes(
     monkeypatch: pytest.MonkeyPatch, members: int, state: Status
 ) -> None:
-    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(TOPICS, members))
+    monkeypatch.setattr(services, "AIOKafkaAdminClient", admin(TOPICS, members))
     report = CheckReport()
 
-    await kafka.check_kafka(Settings(), report)
+    await check_kafka(Settings(), report)
 
     finding = by_part(report)["consumer"]
     assert finding.state is state
@@ -261,10 +259,10 @@ async def test_events_wait_when_nobody_consumes(
 
 async def test_missing_topics_send_to_setup(monkeypatch: pytest.MonkeyPatch) -> None:
     there = [topic for topic in TOPICS if topic != "cart.dlq"]
-    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", admin(there, 1))
+    monkeypatch.setattr(services, "AIOKafkaAdminClient", admin(there, 1))
     report = CheckReport()
 
-    await kafka.check_kafka(Settings(), report)
+    await check_kafka(Settings(), report)
 
     finding = by_part(report)["Kafka topics"]
     assert finding == CheckResult(

@@ -13,15 +13,12 @@ from temporalio.client import WorkflowExecutionStatus
 from adapters.mongo.outbox import Waiting
 from cli.console import CliError, show
 from cli.ops import connections as opening
-from cli.ops.advice import advice
 from cli.ops.connections import Connections
-from cli.ops.effects import PendingEffect, pending_effects
 from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from cli.ops.history import entries
-from cli.ops.lookup import cart_of
-from cli.ops.relays import parse_relay
-from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaSummary, summary_of
+from cli.ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
+from cli.ops.report import SagaReport, advice
+from cli.ops.sagas import SagaSummary, cart_of, summary_of
 from cli.ops.views import report_page
 from cli.times import duration, span
 from models.effects import EffectKind, ReleaseEffect
@@ -197,14 +194,14 @@ def record(state: str) -> Any:
 
 
 EFFECT = PendingEffect(
-    id="e-1",
+    effect_id="e-1",
     kind="event",
     what="cart.item.added",
     store_id="store-1",
     user_id="user-1",
     operation_id="0" * 32,
     run_id=RUN_ID,
-    relay=(EffectKind.EVENT, 3),
+    relay=RelayId(EffectKind.EVENT, 3),
     since=NOW,
 )
 

@@ -6,7 +6,6 @@ import pytest
 from aiokafka.errors import KafkaError
 from temporalio.service import RPCError, RPCStatusCode
 
-import cli.provision
 import cli.setup
 from cli.doctor import checks
 from cli.doctor.results import CheckResult, Status
@@ -28,7 +27,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> SetUp:
             if error:
                 raise error
 
-        found = checks.Examination([CheckResult("MongoDB", Status.OK, "there")], hanging=False)
+        found = [CheckResult("MongoDB", Status.OK, "there")]
         monkeypatch.setattr(checks, "examine", lambda *_: found)
         monkeypatch.setattr(cli.setup, "set_up", set_up)
 
@@ -76,7 +75,7 @@ async def test_a_new_namespace_is_waited_for() -> None:
             raise answers.pop()
         return "known"
 
-    assert await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
+    assert await cli.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND) == "known"
 
 
 async def test_a_refusal_of_temporal_is_not_retried() -> None:
@@ -84,14 +83,14 @@ async def test_a_refusal_of_temporal_is_not_retried() -> None:
         raise RPCError("no", RPCStatusCode.PERMISSION_DENIED, b"")
 
     with pytest.raises(RPCError, match="no"):
-        await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
+        await cli.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
 
 
 async def test_the_wait_for_temporal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.provision, "NEWS_SECONDS", 0.0)
+    monkeypatch.setattr(cli.setup, "NEWS_SECONDS", 0.0)
 
     async def call() -> None:
         raise RPCError("no such namespace", RPCStatusCode.NOT_FOUND, b"")
 
     with pytest.raises(RPCError, match="no such namespace"):
-        await cli.provision._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)
+        await cli.setup._once_heard_of(call, unknown=RPCStatusCode.NOT_FOUND)

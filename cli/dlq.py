@@ -1,38 +1,78 @@
 """`cart dlq`: dead letters, which are messages that could not be processed.
 
 The topic is append-only: replaying or dropping a letter appends a note, and `list --all` still
-shows the letter. `letters` reads and filters letters, and acts on them.
+shows the letter.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 import typer
+from aiokafka.errors import KafkaError
 
-from adapters.kafka.dead_letters import DeadLetters, Letter
-from cli.console import show
-from cli.dlq.letters import Act, LetterChoice, LetterFilter, all_letters, by_id, for_each
-from cli.options import AsJson, DryRun, Why, grouped
+from adapters.kafka.dead_letters import DeadLetters, Letter, letters
+from adapters.kafka.publisher import EventPublisher
+from cli.console import CliError, reason, show
+from cli.options import AsJson, DryRun, Why, grouped, parsed_by
 from cli.tables import Column, Table
 from cli.texts import brief
-from settings import load_settings
+from cli.times import moment
+from models.errors import DependencyUnavailable, EffectRefused
+from models.wire import timestamp
+from settings import Settings, load_settings
 
+dlq = typer.Typer()
+TIMEOUT_SECONDS = 60.0
 VALUE_CHARACTERS = 2000
 
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    group = typer.Typer(
-        no_args_is_help=True, help="List, replay or drop events that could not be processed."
-    )
-    group.command("list")(list_letters)
-    group.command("show")(show_letter)
-    group.command("replay")(replay)
-    group.command("drop")(drop)
-    app.add_typer(group, name="dlq")
+Act = Callable[[DeadLetters, Letter], Awaitable[None]]
+T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class LetterFilter:
+    """Letters by where they came from and why they are here; None means any."""
+
+    topic: Annotated[str | None, typer.Option(help="Only from this topic.")] = None
+    error: Annotated[str | None, typer.Option(help="Only with this error.")] = None
+    key: Annotated[str | None, typer.Option(help="Only with this key, mostly a cart's id.")] = None
+    since: Annotated[
+        datetime | None,
+        parsed_by(moment, metavar="TIME", help="Only parked since 2026-01-27T10:30, or 24h ago."),
+    ] = None
+
+    def matches(self, letter: Letter) -> bool:
+        """Whether the letter passes every filter."""
+        return (
+            self.topic in {None, letter.topic}
+            and self.error in {None, letter.error}
+            and (self.key is None or letter.key == self.key.encode())
+            and (self.since is None or letter.parked_at >= timestamp(self.since))
+        )
+
+
+@dataclass(frozen=True)
+class LetterChoice(LetterFilter):
+    """The letters to act on: some must be chosen by id, by a filter or by `--all`."""
+
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Letter ids.")] = None
+    everything: Annotated[
+        bool, typer.Option("--all", help="All open letters, without a filter.")
+    ] = False
+
+    def choose(self, found: list[Letter]) -> list[Letter]:
+        """The chosen letters that are open; raises `CliError` when nothing was chosen."""
+        if not (self.ids or self.everything or self.topic or self.error or self.key or self.since):
+            raise CliError("name letters by their ids or by a filter, or say --all", exit_code=2)
+        chosen = by_id(found, self.ids) if self.ids else found
+        return [one for one in chosen if self.matches(one) and one.resolution is None]
+
+
+@dlq.command("list")
 @grouped
 def list_letters(
     *,
@@ -46,7 +86,7 @@ def list_letters(
     """List letters, the latest last, with counts by topic and error."""
     found = [
         letter
-        for letter in all_letters(load_settings())
+        for letter in _bounded(letters(load_settings()))
         if which.matches(letter) and (resolved or letter.resolution is None)
     ]
     shown = [_as_dict(letter) for letter in found[-limit:]]
@@ -60,12 +100,13 @@ def list_letters(
     )
 
 
+@dlq.command("show")
 def show_letter(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's id.")],
     as_json: AsJson = False,
 ) -> None:
     """Show one letter with its message."""
-    [letter] = by_id(all_letters(load_settings()), [letter_id])
+    [letter] = by_id(_bounded(letters(load_settings())), [letter_id])
     document = _as_dict(letter) | {
         "headers": {name: value.decode(errors="replace") for name, value in letter.headers},
         "value": letter.value.decode(errors="replace")[:VALUE_CHARACTERS],
@@ -76,12 +117,14 @@ def show_letter(
     show(document, *lines, as_json=as_json)
 
 
+@dlq.command()
 @grouped
 def replay(*, which: LetterChoice, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Send messages again to the topic they came from; each takes effect at most once."""
     _resolve("replayed", which, DeadLetters.replay, dry_run=dry_run, as_json=as_json, whole=True)
 
 
+@dlq.command()
 @grouped
 def drop(
     *, which: LetterChoice, reason: Why, dry_run: DryRun = False, as_json: AsJson = False
@@ -99,11 +142,11 @@ def _resolve(
 ) -> None:
     """Does something with each letter that is chosen; with `whole` only with complete ones."""
     settings = load_settings()
-    chosen = which.choose(all_letters(settings))
+    chosen = which.choose(_bounded(letters(settings)))
     cut = [letter for letter in chosen if whole and not letter.is_whole]
     taken = [letter for letter in chosen if letter.is_whole or not whole]
     if not dry_run:
-        for_each(settings, taken, act)
+        _bounded(_for_each(settings, taken, act))
     show(
         {
             "dryRun": dry_run,
@@ -166,3 +209,29 @@ def _counts(letters: Iterable[Letter]) -> list[dict[str, Any]]:
 
 def _count_lines(letters: Iterable[Letter]) -> list[str]:
     return [f"{row['count']} {row['error']} from {row['topic']}" for row in _counts(letters)]
+
+
+def by_id(found: list[Letter], ids: list[str]) -> list[Letter]:
+    """The letters with these ids; raises `CliError` for an unknown id."""
+    known = {letter.id: letter for letter in found}
+    if unknown := [name for name in ids if name not in known]:
+        raise CliError(f"no letter {', '.join(unknown)}: see cart dlq list --all", exit_code=2)
+    return [known[name] for name in dict.fromkeys(ids)]
+
+
+async def _for_each(settings: Settings, chosen: Iterable[Letter], act: Act) -> None:
+    """Acts on each letter, in the order in which they were parked."""
+    publisher = EventPublisher(settings)
+    try:
+        for letter in chosen:
+            await act(DeadLetters(publisher), letter)
+    finally:
+        await publisher.close()
+
+
+def _bounded(work: Awaitable[T]) -> T:
+    """Runs work with Kafka; raises `CliError` when Kafka does not answer."""
+    try:
+        return asyncio.run(asyncio.wait_for(work, TIMEOUT_SECONDS))
+    except (KafkaError, OSError, TimeoutError, DependencyUnavailable, EffectRefused) as error:
+        raise CliError(f"Kafka: {reason(error)}; see cart doctor") from None
