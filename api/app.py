@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from pydantic.alias_generators import to_camel
 
 from api.cors import add_cors
 from api.docs import add_docs
@@ -78,6 +79,8 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        default_response_class=Response,  # `Answer` has written the body
+        generate_unique_id_function=lambda route: to_camel(route.name),
     )
     app.state.api = state
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)

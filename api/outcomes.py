@@ -6,9 +6,12 @@ The mapping itself is `api.errors`; here are the reads that it needs.
 from http import HTTPStatus
 
 from api.entity_tags import cart_answer, etag_headers
-from api.errors import Answer, abort_answer, not_found, refusal_answer
+from api.errors import RETRY_AFTER, Answer, abort_answer, not_found, refusal_answer
+from api.routing import BASE_PATH
+from api.schemas import Accepted
 from api.state import ApiState
 from models.outcomes import OperationResult, Outcome, StoredAnswer
+from models.wire import to_json
 
 
 async def answer_to(state: ApiState, result: OperationResult) -> Answer:
@@ -30,6 +33,13 @@ async def answer_to(state: ApiState, result: OperationResult) -> Answer:
     if result.outcome is Outcome.REPLAYED:
         headers["Idempotent-Replayed"] = "true"
     return Answer(HTTPStatus(stored.status), body, headers)
+
+
+def accepted(store_id: str, operation_id: str) -> Answer:
+    """202: the operation is still running; `Location` is the URL of its status."""
+    body = Accepted(message="Cart operation accepted", operation_id=operation_id)
+    location = f"{BASE_PATH}/{store_id}/operations/{operation_id}"
+    return Answer(HTTPStatus.ACCEPTED, to_json(body), {"Location": location, **RETRY_AFTER})
 
 
 async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:

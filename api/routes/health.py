@@ -33,9 +33,7 @@ _DOWN = {"services": _EXAMPLE["services"] | {"mongodb": "disconnected"}}  # type
 
 @router.get(
     "",
-    operation_id="health",
     summary="Get the health of the service and its dependencies",
-    response_class=Response,
     responses={
         200: docs.described(
             Health,
@@ -67,9 +65,7 @@ async def health(request: Request, state: StateDep) -> Response:
 
 @router.get(
     "/live",
-    operation_id="live",
     summary="Check that the process is running",
-    response_class=Response,
     responses={200: docs.described(Liveness, "It is running.", example={"status": "alive"})},
 )
 async def live() -> Response:
@@ -79,9 +75,7 @@ async def live() -> Response:
 
 @router.get(
     "/ready",
-    operation_id="ready",
     summary="Check that requests can be served",
-    response_class=Response,
     responses={
         200: docs.described(
             Readiness,

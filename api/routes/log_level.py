@@ -17,9 +17,7 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
 
 @router.post(
     "/admin/log-level",
-    operation_id="setLogLevel",
     summary="Change the log level temporarily",
-    response_class=Response,
     responses={
         200: docs.described(
             LogLevelSet,

@@ -12,8 +12,7 @@ from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, failure_answer, not_found
 from api.outcomes import answer_to
-from api.responses import BASE_PATH
-from api.routing import CartRoute
+from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
 from models.documents import OperationRecord
@@ -23,39 +22,29 @@ router = APIRouter(
 )
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
-_EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
 _WHAT = "Operation"
 
 
 @router.get(
     "/{storeId}/operations/{operationId}",
-    operation_id="getOperation",
     summary="Ask how an operation ended",
-    response_class=Response,
     responses={
         200: docs.described(
             OperationStatus,
             "How it ended, and what its request was or would have been answered.",
             committed={
-                "operationId": _EXAMPLE_ID,
+                "operationId": docs.OPERATION_ID_EXAMPLE,
                 "status": "committed",
                 "answer": {"status": 201, "body": docs.CART_EXAMPLE},
             },
-            pending={"operationId": _EXAMPLE_ID, "status": "pending"},
+            pending={"operationId": docs.OPERATION_ID_EXAMPLE, "status": "pending"},
             rejected={
-                "operationId": _EXAMPLE_ID,
+                "operationId": docs.OPERATION_ID_EXAMPLE,
                 "status": "rejected",
-                "answer": {
-                    "status": 200,
-                    "body": {
-                        "message": "Insufficient stock. Only 1 available.",
-                        "code": "insufficient_stock",
-                        "available": 1,
-                    },
-                },
+                "answer": {"status": 200, "body": docs.NO_STOCK_EXAMPLE},
             },
             aborted={
-                "operationId": _EXAMPLE_ID,
+                "operationId": docs.OPERATION_ID_EXAMPLE,
                 "status": "aborted",
                 "answer": {"status": 503, "body": {"message": "Unable to reserve inventory"}},
             },
@@ -72,7 +61,7 @@ async def get_operation(
         Path(
             alias="operationId",
             description="From the 202 answer.",
-            examples=[_EXAMPLE_ID],
+            examples=[docs.OPERATION_ID_EXAMPLE],
         ),
     ],
     call: CallDep,
