@@ -10,8 +10,8 @@ milliseconds), `logger` and the given fields. The ids that are bound to a reques
 added, and the trace (docs/observability.md describes all fields).
 
 structlog passes its events to the standard library's loggers. Uvicorn, Temporal, the client
-libraries and modules that log with `extra={"event": …}` use those directly, so all lines have the
-same format.
+libraries and workflow code (`workflow.logger`, with `extra={"event": …}`) use those directly, so
+all lines have the same format.
 """
 
 import logging
@@ -54,19 +54,16 @@ structlog.configure(
 
 
 def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """structlog's names -> the documented ones; `extra["event"]` is the event's name."""
-    record: logging.LogRecord | None = event.get("_record")
-    message = event.pop("event", "")
-    level = str(event.pop("level", "info"))
-    line: dict[str, Any] = {"level": _LEVEL_NAMES.get(level, level), "message": message}
-    if record is not None:
-        name = getattr(record, "event", None)
-        if name is not None:
-            line["event"] = name
-        line["logger"] = record.name
-        created = record.created
-    else:
-        created = datetime.now(UTC).timestamp()
+    """structlog's names -> the documented ones."""
+    record: logging.LogRecord = event["_record"]
+    level = event.pop("level")
+    line: dict[str, Any] = {
+        "level": _LEVEL_NAMES.get(level, level),
+        "message": event.pop("message"),
+    }
+    if "event" in event:
+        line["event"] = event.pop("event")
+    line["logger"] = record.name
     event.pop("color_message", None)  # Uvicorn's message, repeated for terminals
     workflow = event.pop("temporal_workflow", None)
     if workflow is not None:
@@ -75,19 +72,9 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     traced = tracing.ids()
     if traced is not None:
         line["traceId"], line["spanId"] = traced
-    stamp = datetime.fromtimestamp(created, UTC)
+    stamp = datetime.fromtimestamp(record.created, UTC)
     line["timestamp"] = stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return line
-
-
-class _Extra(structlog.stdlib.ExtraAdder):
-    """Adds all `extra=` fields except `event`, which structlog would use as the message."""
-
-    def __call__(self, logger: logging.Logger, name: str, event_dict: EventDict) -> EventDict:
-        message = event_dict.get("event")
-        event_dict = super().__call__(logger, name, event_dict)
-        event_dict["event"] = message
-        return event_dict
 
 
 def _dump(value: Any, **_: Any) -> str:
@@ -109,7 +96,8 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
-            _Extra(),
+            structlog.processors.EventRenamer("message"),  # `event` is an extra field
+            structlog.stdlib.ExtraAdder(),
             structlog.processors.format_exc_info,
         ],
         processors=[

@@ -4,12 +4,12 @@ The end of a saga maps by `refusal_answer`, `abort_answer` and `failure_answer`;
 raised map by `add_error_handlers`.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -22,7 +22,7 @@ from models.operations import AddItem
 from models.outcomes import AbortReason, Refusal, RefusalCode
 from models.wire import to_json
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
 # What a client can make us say back.
@@ -221,15 +221,14 @@ def server_error() -> Answer:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Replaces the framework's error bodies. `api.middleware` handles unexpected errors."""
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(DependencyUnavailable, _unavailable)
-    app.add_exception_handler(OperationInProgress, _in_progress)
-    app.add_exception_handler(WorkflowFailureError, _workflow_failed)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(DependencyUnavailable)(_unavailable)
+    app.exception_handler(OperationInProgress)(_in_progress)
+    app.exception_handler(WorkflowFailureError)(_workflow_failed)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 (registered for it alone)
+async def _http_error(request: Request, error: HTTPException) -> Response:
     if isinstance(error, ApiError):
         return error.answer.response()
     headers = dict(error.headers or {})
@@ -244,34 +243,29 @@ def _allowed(request: Request) -> str:
     return ", ".join(map(str.upper, request.app.openapi()["paths"].get(route, ())))
 
 
-async def _unavailable(_: Request, error: Exception) -> Response:
-    assert isinstance(error, DependencyUnavailable)  # noqa: S101
+async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:
     logger.warning(
-        "Dependency is unavailable",
-        extra={
-            "event": "request_unavailable",
-            "dependency": error.dependency,
-            "reason": error.detail,
-        },
+        "request_unavailable",
+        message="Dependency is unavailable",
+        dependency=error.dependency,
+        reason=error.detail,
     )
     return unavailable_answer(error.dependency).response()
 
 
-async def _in_progress(_: Request, __: Exception) -> Response:
+async def _in_progress(_: Request, __: OperationInProgress) -> Response:
     message = "Cart operation already in progress"
     return problem(HTTPStatus.CONFLICT, message, headers=RETRY_AFTER).response()
 
 
-async def _workflow_failed(_: Request, error: Exception) -> Response:
-    assert isinstance(error, WorkflowFailureError)  # noqa: S101
+async def _workflow_failed(_: Request, error: WorkflowFailureError) -> Response:
     answer = failure_answer(error)
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("Cart operation failed", exc_info=error, extra={"event": "operation_failed"})
+        logger.error("operation_failed", message="Cart operation failed", exc_info=error)
     return answer.response()
 
 
-async def _invalid_request(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+async def _invalid_request(_: Request, error: RequestValidationError) -> Response:
     details = dict.fromkeys(_detail(item, error.body) for item in error.errors()[:MAX_DETAILS])
     return invalid(*details).response()
 
