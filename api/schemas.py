@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents, has_at_most_two_decimals
+from models.wire import CAMEL_CASE
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -227,7 +228,7 @@ class LogLevelBody(RequestBody):
 class ResponseBody(BaseModel):
     """Base of response bodies."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True)
 
 
 class Problem(ResponseBody):

@@ -10,16 +10,13 @@ from typing import Any, Literal, NamedTuple, Self
 
 from beanie import PydanticObjectId
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
 from models.message import Message
 from models.money import Money, cents
-from models.wire import to_json
+from models.wire import CAMEL_CASE, to_json
 
 AvailabilityStatus = Literal["available", "out_of_stock"]
-
-_camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class CartKey(NamedTuple):
@@ -68,7 +65,7 @@ class CartLine(BaseModel):
     availability event since.
     """
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     product_id: str
     product_title: str
@@ -120,7 +117,7 @@ class CartLine(BaseModel):
 class CartContent(BaseModel):
     """A cart without its id. `quantity` counts units, `version` counts changes from 1."""
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     user_id: str
     store_id: str
@@ -178,10 +175,8 @@ class CartContent(BaseModel):
         A line without units is removed.
         """
         lines = [
-            line
-            if line.product_id not in taken
-            else line.model_copy(
-                update={"product_quantity": line.product_quantity - taken[line.product_id]}
+            line.model_copy(
+                update={"product_quantity": line.product_quantity - taken.get(line.product_id, 0)}
             )
             for line in self.cart_items
         ]
@@ -223,7 +218,7 @@ class CartContent(BaseModel):
 class CartView(CartContent):
     """A cart as clients see it."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     id: PydanticObjectId = Field(alias="_id")
     email: str | None = Field(default=None, exclude=True)

@@ -10,11 +10,10 @@ from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from models.effects import EventEffect
 from models.money import Money
-from models.wire import timestamp, to_json
+from models.wire import CAMEL_CASE, timestamp, to_json
 
 CART_ITEM_ADDED = "cart.item.added"
 CART_ITEM_UPDATED = "cart.item.updated"
@@ -42,12 +41,7 @@ ClearReason = Literal["user", "order_completed", "expired"]
 class EventModel(BaseModel):
     """Base of all events: camelCase names; the docstring of a field is its description."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True, use_attribute_docstrings=True)
 
 
 class CartEvent(EventModel):

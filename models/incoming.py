@@ -18,11 +18,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from models.errors import EventUnusable
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
-from models.wire import to_milliseconds
+from models.wire import CAMEL_CASE, to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
 """The limit of key, value and headers together. The largest sensible event is far smaller."""
@@ -61,13 +60,7 @@ class ConsumedMessage:
         return None
 
 
-_read = ConfigDict(
-    alias_generator=to_camel,
-    populate_by_name=True,
-    frozen=True,
-    extra="ignore",
-    use_attribute_docstrings=True,
-)
+_read = ConfigDict(**CAMEL_CASE, frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Incoming(BaseModel):
