@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from adapters.background import running
 from adapters.kafka.consumer import EventConsumer
 from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
@@ -42,8 +43,7 @@ async def run(settings: Settings) -> None:
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        log_levels.open()
-        stack.push_async_callback(log_levels.close)
+        await stack.enter_async_context(running(log_levels.follow()))
         inbox = AnswerInbox(settings.redis)
         inbox.open()
         stack.push_async_callback(inbox.close)

@@ -33,13 +33,14 @@ from activities.upkeep.figures import FigureActivities
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from activities.upkeep.watch import MOST_STOPPED, WatchActivities
+from adapters.background import running
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
 from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
-from adapters.mongo.gauges import showing_stored
+from adapters.mongo.gauges import keep_showing
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.reconcile import CartBooks
@@ -247,8 +248,7 @@ async def run(settings: Settings) -> None:
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        log_levels.open()
-        stack.push_async_callback(log_levels.close)
+        await stack.enter_async_context(running(log_levels.follow()))
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
@@ -276,9 +276,8 @@ async def run(settings: Settings) -> None:
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("worker_started", message="Worker started")
             if settings.enable_metrics:
-                await stack.enter_async_context(
-                    showing_stored(FigureStore(), Outbox(), WatchStore())
-                )
+                showing = keep_showing(FigureStore(), Outbox(), WatchStore())
+                await stack.enter_async_context(running(showing))
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("worker_draining", message="Worker is draining")

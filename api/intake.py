@@ -32,32 +32,25 @@ class Intake:
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
         self._held: dict[str, IntakeHold] = {}
-        self._asking: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
 
-    async def open(self) -> None:
-        """Starts to read; returns after the first result or `REFRESH_SECONDS`."""
-        self._asking = asyncio.create_task(self._keep_asking())
+    async def follow(self) -> None:
+        """Reads the holds every `REFRESH_SECONDS` until it is cancelled."""
+        while True:
+            await self.refresh()
+            self._answered.set()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def first_read(self) -> None:
+        """Waits for the first result of `follow`, for at most `REFRESH_SECONDS`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
                 await self._answered.wait()
-
-    async def close(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._asking
 
     def check(self, store_id: str) -> None:
         """Raises `ApiError` (503) if this store is paused."""
         if store_id in self._held:
             raise ApiError(_held(self._held[store_id]))
-
-    async def _keep_asking(self) -> None:
-        while True:
-            await self.refresh()
-            self._answered.set()
-            await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
         """Reads the holds once."""

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from adapters.background import running
 from adapters.inventory import InventoryClient
 from adapters.kafka import publisher
 from adapters.mongo.carts import CartFilter, CartStore, Owner
@@ -139,11 +140,10 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        log_levels.open()
-        stack.push_async_callback(log_levels.close)
+        await stack.enter_async_context(running(log_levels.follow()))
         intake = Intake(IntakeHolds())
-        await intake.open()
-        stack.push_async_callback(intake.close)
+        await stack.enter_async_context(running(intake.follow()))
+        await intake.first_read()
         temporal = await connect(settings, lazy=True)
         inbox = AnswerInbox(settings.redis)
         inbox.open()

@@ -4,8 +4,6 @@ A worker reads the data every `EVERY_SECONDS`, not on each scrape. All workers s
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -31,21 +29,8 @@ logger = structlog.stdlib.get_logger(__name__)
 EVERY_SECONDS = 5.0
 
 
-@asynccontextmanager
-async def showing_stored(
-    figures: FigureStore, outbox: Outbox, watches: WatchStore
-) -> AsyncIterator[None]:
-    """Keeps the gauges up to date while the block runs."""
-    showing = asyncio.create_task(_keep_showing(figures, outbox, watches))
-    try:
-        yield
-    finally:
-        showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing
-
-
-async def _keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStore) -> None:
+async def keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStore) -> None:
+    """Keeps the gauges up to date until it is cancelled."""
     while True:
         try:
             await show_pending(outbox)

@@ -6,7 +6,6 @@ Each returns to its own level when the override expires, also while Redis is una
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -44,18 +43,7 @@ class LogLevels:
         self._set_level = apply
         self._current = usual
         self._override: LevelOverride | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._lock = asyncio.Lock()  # a read that began before an override must not undo it
-
-    def open(self) -> None:
-        """Starts following the override, until `close`."""
-        self._following = asyncio.create_task(self._follow())
-
-    async def close(self) -> None:
-        self._closing.set()
-        if self._following is not None:
-            await self._following
 
     async def override(self, level: str, *, seconds: int) -> LevelOverride:
         """Sets the level of every process for a time.
@@ -71,14 +59,13 @@ class LogLevels:
             self._apply()
         return override
 
-    async def _follow(self) -> None:
-        while not self._closing.is_set():
+    async def follow(self) -> None:
+        """Follows the override until it is cancelled."""
+        while True:
             async with self._lock:
                 await self._read()
                 self._apply()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._closing.wait()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _read(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """An override of the log level reaches every process, and ends after its time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,11 +36,12 @@ class LevelFollower:
         self.ask = self._levels.override
 
     async def __aenter__(self) -> "LevelFollower":
-        self._levels.open()
+        self._following = asyncio.create_task(self._levels.follow())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._levels.close()
+        self._following.cancel()
+        await asyncio.wait({self._following})
 
     async def comes_to(self, *levels: str) -> None:
         async def reached() -> None:
