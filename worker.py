@@ -38,7 +38,6 @@ from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
-from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.gauges import keep_showing
 from adapters.mongo.operations import OperationStore
@@ -171,8 +170,9 @@ def build_worker(
         shards=settings.relay_shards,
         grace_seconds=settings.relay_grace_seconds,
     )
+    scans = CartScans()
     expiry_steps = ExpiryActivities(
-        ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
+        scans, expire=partial(expire_cart, gateway, policy_of(settings))
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
@@ -197,7 +197,7 @@ def build_worker(
         orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
-    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
+    scan_steps = ScanActivities(scans, mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,

@@ -46,14 +46,6 @@ _TAGS = [
 ]
 
 
-@asynccontextmanager
-async def _parts(settings: Settings) -> AsyncIterator[ApiState]:
-    """Everything that lives as long as the application, in the order of its dependencies."""
-    with tracing(settings, "api"):
-        async with open_state(settings) as opened, beating(settings.heartbeat_file):
-            yield opened
-
-
 def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     """Creates the application. It connects at startup, unless `state` is given."""
 
@@ -62,11 +54,12 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         if state is not None:
             yield
             return
-        async with _parts(settings) as opened:
-            app.state.api = opened
-            await opened.health.check()  # connects before the first request
-            logger.info("api_started", message="API started", version=app.version)
-            yield
+        with tracing(settings, "api"):
+            async with open_state(settings) as opened, beating(settings.heartbeat_file):
+                app.state.api = opened
+                await opened.health.check()  # connects before the first request
+                logger.info("api_started", message="API started", version=app.version)
+                yield
         logger.info("api_stopped", message="API stopped")
 
     app = DocumentedApi(
@@ -100,6 +93,17 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     return app
 
 
+def configured() -> Settings:
+    """The settings, with logs and metrics set up; exits with one line for each invalid setting."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logging(settings.log_level, settings.log_format)
+    start_metrics("api", settings)
+    return settings
+
+
 def _version() -> str:
     try:
         return version("cart-service")
@@ -111,11 +115,5 @@ def __getattr__(name: str) -> Any:
     """Creates `app` on first access, so that importing `create_app` reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logging(settings.log_level, settings.log_format)
-    start_metrics("api", settings)
-    globals()["app"] = create_app(settings)
+    globals()["app"] = create_app(configured())
     return globals()["app"]

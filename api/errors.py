@@ -101,50 +101,41 @@ class _Refusal:
     The message may use the refusal's numbers: `{available}`, `{current}`, `{limit}`.
     """
 
-    status: HTTPStatus
     message: str
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST
     field: str | None = None
     shows_code: bool = True
 
 
+_NO_STOCK = "Insufficient stock. Only {available} available."
 _REFUSALS = {
-    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Insufficient stock. Only {available} available."
-    ),
-    RefusalCode.QUANTITY_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Quantity must not exceed {limit}", field="quantity"
-    ),
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK),
+    RefusalCode.QUANTITY_LIMIT: _Refusal("Quantity must not exceed {limit}", field="quantity"),
     RefusalCode.LINE_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
         "Cart must not have more than {limit} products; it already has {current}",
         field="productId",
     ),
     RefusalCode.UNIT_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
-        "Cart must not hold more than {limit} units; it already holds {current}",
-        field="quantity",
+        "Cart must not hold more than {limit} units; it already holds {current}", field="quantity"
     ),
     RefusalCode.VALUE_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Cart must not be worth more than {limit} in all", field="quantity"
+        "Cart must not be worth more than {limit} in all", field="quantity"
     ),
     RefusalCode.IDEMPOTENCY_KEY_REUSED: _Refusal(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency key was already used for a different request"
+        "Idempotency key was already used for a different request", HTTPStatus.UNPROCESSABLE_ENTITY
     ),
-    RefusalCode.CART_NOT_FOUND: _Refusal(HTTPStatus.NOT_FOUND, "Cart not found", shows_code=False),
+    RefusalCode.CART_NOT_FOUND: _Refusal("Cart not found", HTTPStatus.NOT_FOUND, shows_code=False),
     RefusalCode.ITEM_NOT_FOUND: _Refusal(
-        HTTPStatus.NOT_FOUND, "Item not found in cart", shows_code=False
+        "Item not found in cart", HTTPStatus.NOT_FOUND, shows_code=False
     ),
     RefusalCode.PRECONDITION_FAILED: _Refusal(
-        HTTPStatus.PRECONDITION_FAILED, "Cart has changed: its ETag is none of If-Match"
+        "Cart has changed: its ETag is none of If-Match", HTTPStatus.PRECONDITION_FAILED
     ),
 }
-_REFUSALS_OF_AN_ADD = {
+_REFUSALS_OF_AN_ADD = _REFUSALS | {
     # The contract answers an add with 200.
-    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
-        HTTPStatus.OK, "Insufficient stock. Only {available} available."
-    ),
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK, HTTPStatus.OK),
     RefusalCode.QUANTITY_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
         "Quantity must not exceed {limit} in all; the cart already holds {current}",
         field="quantity",
     ),
@@ -166,10 +157,7 @@ UNDONE = "Cart operation was undone; try again"
 
 def refusal_answer(operation: str, refusal: Refusal) -> Answer:
     """The answer to an operation that a business rule refused."""
-    known = _REFUSALS
-    if operation == AddItem.name:
-        known = _REFUSALS | _REFUSALS_OF_AN_ADD
-    rule = known[refusal.code]
+    rule = (_REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS)[refusal.code]
     available = refusal.available or 0
     message = rule.message.format(available=available, current=refusal.current, limit=refusal.limit)
     if rule.field is not None:

@@ -6,7 +6,7 @@ delivery of an event. No event contains an email address.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
@@ -47,6 +47,8 @@ class EventModel(BaseModel):
 class CartEvent(EventModel):
     """The fields that all published events have."""
 
+    topic: ClassVar[str]
+
     event_id: str
     """A UUID, the same on every delivery of this event."""
     cart_id: str
@@ -68,6 +70,8 @@ class CartEvent(EventModel):
 class CartItemAdded(CartEvent):
     """An item was added to a cart, or its quantity was increased by adding."""
 
+    topic = CART_ITEM_ADDED
+
     product_id: str
     """The product that was added."""
     quantity: int
@@ -82,6 +86,8 @@ class CartItemAdded(CartEvent):
 
 class CartItemUpdated(CartEvent):
     """The quantity of an item was changed by its user or reduced by an order."""
+
+    topic = CART_ITEM_UPDATED
 
     product_id: str
     """The product whose quantity was changed."""
@@ -101,6 +107,8 @@ class CartItemUpdated(CartEvent):
 
 class CartItemRemoved(CartEvent):
     """An item was removed from a cart."""
+
+    topic = CART_ITEM_REMOVED
 
     product_id: str
     """The product that was removed."""
@@ -125,6 +133,8 @@ class ClearedItem(EventModel):
 
 class CartCleared(CartEvent):
     """A cart was deleted."""
+
+    topic = CART_CLEARED
 
     reason: ClearReason
     """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused."""

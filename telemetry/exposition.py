@@ -14,7 +14,7 @@ import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import set_meter_provider
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
+from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -25,7 +25,6 @@ from telemetry.metrics import CATALOG, Process
 
 logger = structlog.stdlib.get_logger(__name__)
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 READ_SECONDS = 1.0
 PORT_TRIES = 3
 
@@ -57,11 +56,6 @@ def serve_metrics(process: Literal["worker", "consumer"], settings: Settings) ->
         start_http_server(port, settings.host)
     except OSError as error:
         logger.warning("metrics_hidden", message=f"Could not serve metrics on port {port}: {error}")
-
-
-def page() -> bytes:
-    """All metrics of this process, as text."""
-    return generate_latest()
 
 
 class _TemporalMetrics(Collector):
@@ -105,7 +99,6 @@ def _measure_temporal() -> int:
 
 
 def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind((LOCALHOST, 0))
+    with socket.create_server((LOCALHOST, 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -10,8 +10,7 @@ from temporalio.client import WorkflowFailureError
 from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.mongo.cart_scans import CartRef
-from adapters.mongo.expiry import ExpiredCarts
+from adapters.mongo.cart_scans import CartRef, CartScans
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.outcomes import OperationResult, Outcome
 from models.upkeep.expiry import ExpiredPage, ExpiryPage
@@ -25,10 +24,10 @@ Expire = Callable[[CartRef, datetime], Awaitable[OperationResult]]
 
 
 class ExpiryActivities:
-    """Activities on `ExpiredCarts`. `expire` runs the saga of one cart."""
+    """Activities on `CartScans`. `expire` runs the saga of one cart."""
 
-    def __init__(self, expired: ExpiredCarts, *, expire: Expire) -> None:
-        self._expired = expired
+    def __init__(self, scans: CartScans, *, expire: Expire) -> None:
+        self._scans = scans
         self._expire = expire
 
     @activity.defn(name="expire_page")
@@ -40,7 +39,7 @@ class ExpiryActivities:
         """
         async with heartbeats():
             with as_application_error():
-                carts = await self._expired.page(
+                carts = await self._scans.expired(
                     before=page.before, exclude=page.left, limit=page.limit
                 )
 

@@ -9,13 +9,7 @@ from adapters.mongo.stores import StoreRegistry
 from models.documents import Cart, OperationRecord
 
 PAGE = 500
-_BRIEF = {
-    "userId": 1,
-    "version": 1,
-    "createdAt": 1,
-    "cartItems.productId": 1,
-    "cartItems.productQuantity": 1,
-}
+_BRIEF = {"userId": 1, "cartItems.productId": 1, "cartItems.productQuantity": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +17,6 @@ class BriefCart:
     """The fields of a cart that are compared. `lines` is product id -> units."""
 
     user_id: str
-    version: int
-    created_at: datetime
     lines: dict[str, int]
 
 
@@ -63,7 +55,7 @@ class CartBooks:
                 )
             for cart in page:
                 lines = {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
-                yield BriefCart(cart["userId"], cart["version"], cart["createdAt"], lines)
+                yield BriefCart(cart["userId"], lines)
             if len(page) < PAGE:
                 return
             after = page[-1]["userId"]

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import orjson
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from adapters.redis.pool import RedisPool
 from logs import set_level
 from models.errors import DependencyUnavailable
-from models.wire import timestamp
+from models.wire import to_json
 from settings import LogLevel
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -28,8 +28,11 @@ LOOK_SECONDS = 1.0
 class LevelOverride:
     """A level as in LOG_LEVEL, and when it expires."""
 
-    level: str
+    level: LogLevel
     until: datetime
+
+
+_OVERRIDE = TypeAdapter(LevelOverride)
 
 
 class LogLevels:
@@ -50,11 +53,10 @@ class LogLevels:
 
         Raises `DependencyUnavailable` when Redis does not answer; then nothing changes.
         """
-        override = LevelOverride(level, datetime.now(UTC) + timedelta(seconds=seconds))
-        text = orjson.dumps({"level": level, "until": timestamp(override.until)})
+        override = LevelOverride(LogLevel(level), datetime.now(UTC) + timedelta(seconds=seconds))
         async with self._lock:
             async with self._redis.client("log_level") as redis:
-                await redis.set(KEY, text, ex=seconds)
+                await redis.set(KEY, to_json(override), ex=seconds)
             self._override = override
             self._apply()
         return override
@@ -91,9 +93,8 @@ def _parsed(text: str | bytes | None) -> LevelOverride | None:
     if text is None:
         return None
     try:
-        fields = orjson.loads(text)
-        return LevelOverride(LogLevel(fields["level"]), datetime.fromisoformat(fields["until"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return _OVERRIDE.validate_json(text)
+    except ValidationError as error:
         logger.warning(
             "log_level_invalid",
             message="The log-level override is invalid",

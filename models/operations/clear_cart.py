@@ -6,16 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, CartLine
 from models.effects import EventEffect
-from models.events import (
-    CART_CLEARED,
-    CART_ITEM_REMOVED,
-    CART_ITEM_UPDATED,
-    CartCleared,
-    CartItemRemoved,
-    CartItemUpdated,
-    ClearedItem,
-    ClearReason,
-)
+from models.events import CartCleared, CartItemRemoved, CartItemUpdated, ClearedItem, ClearReason
 from models.message import Message
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
@@ -68,10 +59,9 @@ class ClearCart(CartOperation):
     def _clear(self, cart: CartContent, context: ChangeContext) -> CartChange:
         version = cart.version + 1
         event = context.event(
-            CART_CLEARED,
             CartCleared,
-            version,
-            cart.currency,
+            cart,
+            version=version,
             reason=self.reason,
             order_id=self.order_id,
             items=[
@@ -131,21 +121,18 @@ class ClearCart(CartOperation):
             "reason": self.reason,
             "order_id": self.order_id,
         }
-        version = (after.version, after.currency)
         left = line.product_quantity - quantity
         if left == 0:
             return context.event(
-                CART_ITEM_REMOVED,
                 CartItemRemoved,
-                *version,
+                after,
                 position=position,
                 quantity=quantity,
                 **common,
             )
         return context.event(
-            CART_ITEM_UPDATED,
             CartItemUpdated,
-            *version,
+            after,
             position=position,
             quantity=left,
             previous_quantity=line.product_quantity,

@@ -29,7 +29,7 @@ from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
-from settings import Settings
+from settings import LogLevel, Settings
 from workflows.gateway import CartHandle, Started
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
@@ -308,7 +308,7 @@ class FakeLevels:
         if self.down:
             raise DependencyUnavailable("redis", "down")
         self.asked.append((level, seconds))
-        return LevelOverride(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
+        return LevelOverride(LogLevel(level), datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
 
 
 class FakeApi:
