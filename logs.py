@@ -92,6 +92,10 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
     `level` and `format` are as in LOG_LEVEL and LOG_FORMAT. The default format is `console` on a
     terminal, else `json`.
     """
+    terminal = sys.stdout.isatty()
+    renderer: Processor = structlog.processors.JSONRenderer(serializer=_dump)
+    if format == "console" or (format is None and terminal):
+        renderer = structlog.dev.ConsoleRenderer(event_key="message", colors=terminal)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -103,7 +107,7 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
         processors=[
             _contract_names,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _renderer(format or ("console" if sys.stdout.isatty() else "json")),
+            renderer,
         ],
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -120,10 +124,3 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
         logging.getLogger(name).setLevel(logging.WARNING)
     # It logs each refused connection; the circuit breaker logs once that Kafka is unavailable.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-
-
-def _renderer(format: str) -> Processor:  # noqa: A002
-    """The processor that renders a line as text."""
-    if format == "json":
-        return structlog.processors.JSONRenderer(serializer=_dump)
-    return structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())

@@ -5,9 +5,9 @@ latest result. While they cannot be read, no store is paused.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Protocol
 
 import structlog
 
@@ -20,17 +20,11 @@ logger = structlog.stdlib.get_logger(__name__)
 REFRESH_SECONDS = 1.0
 
 
-class Holds(Protocol):
-    """The holds that there are (`adapters.mongo.intake.IntakeHolds`)."""
-
-    async def active(self) -> list[IntakeHold]: ...
-
-
 class Intake:
-    """The holds that this process has read last."""
+    """The holds that this process has read last (`read`: `IntakeHolds.active`)."""
 
-    def __init__(self, holds: Holds) -> None:
-        self._holds = holds
+    def __init__(self, read: Callable[[], Awaitable[list[IntakeHold]]]) -> None:
+        self._read = read
         self._held: dict[str, IntakeHold] = {}
         self._answered = asyncio.Event()
 
@@ -55,7 +49,7 @@ class Intake:
     async def refresh(self) -> None:
         """Reads the holds once."""
         try:
-            held = {hold.store_id: hold for hold in await self._holds.active()}
+            held = {hold.store_id: hold for hold in await self._read()}
         except DependencyUnavailable as error:
             logger.debug("intake_unknown", message=f"Could not read intake holds: {error}")
             held = {}

@@ -10,7 +10,7 @@ from api.errors import RETRY_AFTER, Answer, abort_answer, not_found, refusal_ans
 from api.routing import BASE_PATH
 from api.schemas import Accepted
 from api.state import ApiState
-from models.outcomes import OperationResult, Outcome, StoredAnswer
+from models.outcomes import OperationResult, Outcome
 from models.wire import to_json
 
 
@@ -27,7 +27,12 @@ async def answer_to(state: ApiState, result: OperationResult) -> Answer:
         case Outcome.UNCHANGED:
             cart = await state.carts.cart_by_id(result.cart_id or "")
             return cart_answer(cart) if cart else not_found("Cart").answer
-    stored = result.answer or await _stored_answer(state, result.record_id)
+    stored = result.answer
+    if stored is None:
+        record = await state.operations.record(result.record_id)
+        if record is None or record.answer is None:
+            raise LookupError(f"record {result.record_id} has no answer")
+        stored = record.answer
     body = stored.body.encode()
     headers = etag_headers(body)
     if result.outcome is Outcome.REPLAYED:
@@ -40,10 +45,3 @@ def accepted(store_id: str, operation_id: str) -> Answer:
     body = Accepted(message="Cart operation accepted", operation_id=operation_id)
     location = f"{BASE_PATH}/{store_id}/operations/{operation_id}"
     return Answer(HTTPStatus.ACCEPTED, to_json(body), {"Location": location, **RETRY_AFTER})
-
-
-async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:
-    record = await state.operations.record(record_id)
-    if record is None or record.answer is None:
-        raise LookupError(f"record {record_id} has no answer")
-    return record.answer

@@ -141,7 +141,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(authenticator.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
         await stack.enter_async_context(running(log_levels.follow()))
-        intake = Intake(IntakeHolds())
+        intake = Intake(IntakeHolds().active)
         await stack.enter_async_context(running(intake.follow()))
         await intake.first_read()
         temporal = await connect(settings, lazy=True)

@@ -65,20 +65,17 @@ class LogLevels:
         """Follows the override until it is cancelled."""
         while True:
             async with self._lock:
-                await self._read()
+                try:
+                    async with self._redis.client("log_level") as redis:
+                        self._override = _parsed(await redis.get(KEY))
+                except DependencyUnavailable as error:  # the last known override stays in force
+                    logger.debug(
+                        "log_level_unread",
+                        message="Could not read the log-level override",
+                        reason=str(error),
+                    )
                 self._apply()
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _read(self) -> None:
-        try:
-            async with self._redis.client("log_level") as redis:
-                self._override = _parsed(await redis.get(KEY))
-        except DependencyUnavailable as error:  # the last known override stays in force
-            logger.debug(
-                "log_level_unread",
-                message="Could not read the log-level override",
-                reason=str(error),
-            )
 
     def _apply(self) -> None:
         override = self._override

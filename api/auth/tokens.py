@@ -44,13 +44,8 @@ class Principal(BaseModel):
     store_ids: frozenset[str] = frozenset()
 
     def administers(self, store_id: str) -> bool:
-        """Whether the principal is an admin of the store."""
+        """Whether the principal is an admin of the store, or of `ALL_STORES`."""
         return ADMIN in self.roles and not self.store_ids.isdisjoint({store_id, ALL_STORES})
-
-    @property
-    def administers_all(self) -> bool:
-        """Whether the principal is an admin of all stores."""
-        return ADMIN in self.roles and ALL_STORES in self.store_ids
 
 
 class Authenticator:

@@ -193,7 +193,7 @@ async def _cart(call: Call, cart_id: str) -> CartKey:
 
     Operations outlive their cart: a repeated key gets its earlier response.
     """
-    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts))
+    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts.owner))
 
 
 def _allowed(call: Call, owner: CartKey | None) -> CartKey:

@@ -25,6 +25,11 @@ _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _WHAT = "Operation"
 
 
+def _example(status: str, code: int, body: dict[str, Any]) -> dict[str, Any]:
+    answer = {"status": code, "body": body}
+    return {"operationId": docs.OPERATION_ID_EXAMPLE, "status": status, "answer": answer}
+
+
 @router.get(
     "/{storeId}/operations/{operationId}",
     summary="Ask how an operation ended",
@@ -32,22 +37,10 @@ _WHAT = "Operation"
         200: docs.described(
             OperationStatus,
             "How it ended, and what its request was or would have been answered.",
-            committed={
-                "operationId": docs.OPERATION_ID_EXAMPLE,
-                "status": "committed",
-                "answer": {"status": 201, "body": docs.CART_EXAMPLE},
-            },
+            committed=_example("committed", 201, docs.CART_EXAMPLE),
             pending={"operationId": docs.OPERATION_ID_EXAMPLE, "status": "pending"},
-            rejected={
-                "operationId": docs.OPERATION_ID_EXAMPLE,
-                "status": "rejected",
-                "answer": {"status": 200, "body": docs.NO_STOCK_EXAMPLE},
-            },
-            aborted={
-                "operationId": docs.OPERATION_ID_EXAMPLE,
-                "status": "aborted",
-                "answer": {"status": 503, "body": {"message": "Unable to reserve inventory"}},
-            },
+            rejected=_example("rejected", 200, docs.NO_STOCK_EXAMPLE),
+            aborted=_example("aborted", 503, {"message": "Unable to reserve inventory"}),
         ),
         400: docs.BAD_STORE_ID,
         404: docs.message("There is no such operation of this user.", "Operation not found"),

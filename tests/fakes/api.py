@@ -348,7 +348,7 @@ class FakeApi:
                 per_user=self.settings.rate_limit_per_user,
                 per_address=self.settings.rate_limit_per_address,
             ),
-            intake=Intake(self.holds),
+            intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
         )
         self.app: FastAPI = create_app(self.settings, state=self.state)
