@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from adapters.background import running
 from adapters.kafka.consumer import EventConsumer
 from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
@@ -43,7 +42,7 @@ async def run(settings: Settings) -> None:
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        await stack.enter_async_context(running(log_levels.follow()))
+        await stack.enter_async_context(log_levels.following())
         inbox = AnswerInbox(settings.redis)
         inbox.open()
         stack.push_async_callback(inbox.close)

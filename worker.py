@@ -248,7 +248,7 @@ async def run(settings: Settings) -> None:
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        await stack.enter_async_context(running(log_levels.follow()))
+        await stack.enter_async_context(log_levels.following())
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())

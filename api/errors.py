@@ -175,16 +175,6 @@ def abort_answer(reason: AbortReason | None) -> Answer:
     return _unavailable_answer(message, shown.value if shown else None)
 
 
-def unavailable_answer(dependency: str) -> Answer:
-    """503 for a request that could not be served because a dependency did not answer."""
-    if dependency == "temporal":
-        return _unavailable_answer(TEMPORAL_UNAVAILABLE, "temporal_unavailable")
-    try:
-        return abort_answer(AbortReason(f"{dependency}_unavailable"))
-    except ValueError:
-        return _unavailable_answer(UNDONE, f"{dependency}_unavailable")
-
-
 def _unavailable_answer(message: str, code: str | None) -> Answer:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
 
@@ -238,7 +228,11 @@ async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:
         dependency=error.dependency,
         reason=error.detail,
     )
-    return unavailable_answer(error.dependency).response()
+    code = f"{error.dependency}_unavailable"
+    if code in {*AbortReason}:
+        return abort_answer(AbortReason(code)).response()
+    message = TEMPORAL_UNAVAILABLE if error.dependency == "temporal" else UNDONE
+    return _unavailable_answer(message, code).response()
 
 
 async def _in_progress(_: Request, __: OperationInProgress) -> Response:

@@ -32,9 +32,7 @@ _ANY_ANSWER = _header(
     pattern="^[0-9a-f]{32}$",
 )
 RETRY_AFTER = _header(
-    "Retry-After",
-    "Seconds to wait before a retry with the same idempotency key.",
-    type="integer",
+    "Retry-After", "Seconds to wait before a retry with the same idempotency key.", type="integer"
 )
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key", "The request's idempotency key: sent by the client, or generated."

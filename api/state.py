@@ -133,14 +133,13 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
         )
         stack.push_async_callback(inventory.close)
-        availability = Availability(
-            StockCache(redis, ttl_seconds=settings.inventory_cache_ttl), inventory
-        )
+        stock = StockCache(redis, ttl_seconds=settings.inventory_cache_ttl)
+        availability = Availability(stock, inventory.check)
         stack.push_async_callback(availability.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        await stack.enter_async_context(running(log_levels.follow()))
+        await stack.enter_async_context(log_levels.following())
         intake = Intake(IntakeHolds().active)
         await stack.enter_async_context(running(intake.follow()))
         await intake.first_read()

@@ -147,7 +147,6 @@ class CartContent(BaseModel):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     @property
@@ -201,12 +200,13 @@ class CartContent(BaseModel):
     def _next(
         self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
     ) -> Self:
+        sellers = {line.seller_id for line in lines}
         return self.model_copy(
             update={
                 "cart_items": lines,
                 "quantity": sum(line.product_quantity for line in lines),
                 "total_price": cents(sum((line.total for line in lines), Decimal(0))),
-                "seller_id": _common(line.seller_id for line in lines),
+                "seller_id": sellers.pop() if len(sellers) == 1 else None,
                 "version": self.version + 1,
                 "updated_at": now,
                 "expire_at": now + timedelta(days=expiry_days),
@@ -264,9 +264,3 @@ def etag(cart_id: object, version: int) -> str:
 def matches(tags: tuple[str, ...], cart_id: object, version: int) -> bool:
     """Whether a cart's version is among the tags; `*` is any, and a bare version is enough."""
     return version > 0 and not {"*", str(version), etag(cart_id, version)}.isdisjoint(tags)
-
-
-def _common(values: Iterable[str | None]) -> str | None:
-    """The one value that all have, else None."""
-    distinct = set(values)
-    return distinct.pop() if len(distinct) == 1 else None

@@ -51,12 +51,7 @@ class Cart(CartContent, Document):
             # The admins' list, and the admins' list of the carts with a product.
             IndexModel(["storeId", ("createdAt", DESCENDING), ("_id", DESCENDING)]),
             IndexModel(
-                [
-                    "storeId",
-                    "cartItems.productId",
-                    ("createdAt", DESCENDING),
-                    ("_id", DESCENDING),
-                ]
+                ["storeId", "cartItems.productId", ("createdAt", DESCENDING), ("_id", DESCENDING)]
             ),
             # A product's carts, of one store or of all, page by page.
             IndexModel(["cartItems.productId", "_id"]),
@@ -112,12 +107,7 @@ class OperationRecord(Document):
 
     @classmethod
     def of(
-        cls,
-        saga: SagaRun,
-        *,
-        outcome: Outcome,
-        effects: tuple[AnyEffect, ...] = (),
-        **more: object,
+        cls, saga: SagaRun, *, outcome: Outcome, effects: tuple[AnyEffect, ...] = (), **more: object
     ) -> "OperationRecord":
         """The record that decides a saga."""
         return cls(
@@ -133,7 +123,6 @@ class OperationRecord(Document):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     def pending_of(self, kind: EffectKind) -> list[AnyEffect]:
@@ -201,11 +190,7 @@ class OperationRecord(Document):
                 name="pending_by_cart",
                 partialFilterExpression={"pending": True},
             ),
-            IndexModel(
-                ["at"],
-                name="pending_by_time",
-                partialFilterExpression={"pending": True},
-            ),
+            IndexModel(["at"], name="pending_by_time", partialFilterExpression={"pending": True}),
             IndexModel(
                 ["at"],
                 name="done_by_time",

@@ -60,13 +60,14 @@ class ConsumedMessage:
         return None
 
 
-_read = ConfigDict(**CAMEL_CASE, frozen=True, extra="ignore", use_attribute_docstrings=True)
+class _Read(BaseModel):
+    model_config = ConfigDict(
+        **CAMEL_CASE, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
 
-class Incoming(BaseModel):
+class Incoming(_Read):
     """The optional fields of all consumed events."""
-
-    model_config = _read
 
     event_id: EventId | None = None
     """The event's id, the same on every delivery; used if there is no `ce_id` header."""
@@ -74,10 +75,8 @@ class Incoming(BaseModel):
     """When the event happened; used if there is no `ce_time` header."""
 
 
-class OrderedItem(BaseModel):
+class OrderedItem(_Read):
     """A product of an order; without a quantity, all its units in the cart."""
-
-    model_config = _read
 
     product_id: EntityId
     """The ordered product."""
@@ -102,10 +101,8 @@ class OrderCompleted(Incoming):
     """The version of the cart that was ordered; units added later stay in the cart."""
 
 
-class UnavailableItem(BaseModel):
+class UnavailableItem(_Read):
     """A product that is unavailable, with the reason."""
-
-    model_config = _read
 
     product_id: EntityId
     """The unavailable product."""

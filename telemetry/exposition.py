@@ -80,7 +80,8 @@ class _TemporalMetrics(Collector):
 def _measure_temporal() -> int:
     """Starts the SDK's metrics and returns their port."""
     for tries in range(1, PORT_TRIES + 1):
-        port = _free_port()
+        with socket.create_server((LOCALHOST, 0)) as server:
+            port: int = server.getsockname()[1]
         config = PrometheusConfig(
             bind_address=f"{LOCALHOST}:{port}",
             counters_total_suffix=True,
@@ -96,9 +97,3 @@ def _measure_temporal() -> int:
         Runtime.set_default(runtime)
         return port
     raise AssertionError("unreachable")
-
-
-def _free_port() -> int:
-    with socket.create_server((LOCALHOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

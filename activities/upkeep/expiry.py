@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from temporalio import activity
@@ -42,14 +43,8 @@ class ExpiryActivities:
                 carts = await self._scans.expired(
                     before=page.before, exclude=page.left, limit=page.limit
                 )
-
-                async def expire(cart: CartRef) -> bool | DependencyUnavailable:
-                    try:
-                        return await self._cleared(cart, page.before)
-                    except DependencyUnavailable as error:
-                        return error
-
-                ends = await gather_bounded(expire, carts, CARTS_AT_ONCE)
+                clear = partial(self._cleared, page.before)
+                ends = await gather_bounded(clear, carts, CARTS_AT_ONCE)
                 errors = [end for end in ends if isinstance(end, DependencyUnavailable)]
                 if errors and len(errors) == len(carts):
                     raise errors[0]
@@ -60,10 +55,12 @@ class ExpiryActivities:
             undecided=len(errors),
         )
 
-    async def _cleared(self, cart: CartRef, before: datetime) -> bool:
+    async def _cleared(self, before: datetime, cart: CartRef) -> bool | DependencyUnavailable:
         """Whether the cart was cleared; False when it is left to the next pass."""
         try:
             result = await self._expire(cart, before)
+        except DependencyUnavailable as error:
+            return error
         except (OperationInProgress, OperationAborted):
             return False  # it is in use, so it has probably not expired any more
         except WorkflowFailureError as error:  # must not stop the other carts

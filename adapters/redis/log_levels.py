@@ -5,7 +5,8 @@ Each returns to its own level when the override expires, also while Redis is una
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -61,9 +62,22 @@ class LogLevels:
             self._apply()
         return override
 
-    async def follow(self) -> None:
-        """Follows the override until it is cancelled."""
-        while True:
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follows the override while the block runs.
+
+        Ends between two reads, because a cancelled call of redis-py may lose its cancellation.
+        """
+        closing = asyncio.Event()
+        follower = asyncio.create_task(self._follow(closing))
+        try:
+            yield
+        finally:
+            closing.set()
+            await follower
+
+    async def _follow(self, closing: asyncio.Event) -> None:
+        while not closing.is_set():
             async with self._lock:
                 try:
                     async with self._redis.client("log_level") as redis:
@@ -75,7 +89,9 @@ class LogLevels:
                         reason=str(error),
                     )
                 self._apply()
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await closing.wait()
 
     def _apply(self) -> None:
         override = self._override

@@ -17,8 +17,6 @@ from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
 
-_SCHEME = "bearer"
-
 
 class _Claims(BaseModel):
     """The claims that are read; all others are ignored."""
@@ -117,6 +115,6 @@ def _token(authorization: str | None) -> str:
     if not authorization:
         raise unauthorized("Authentication required: no bearer token was sent")
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != _SCHEME or not token.strip():
+    if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized("Authentication required: the scheme must be Bearer")
     return token.strip()

@@ -48,12 +48,7 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     },
 )
 async def add_item(
-    *,
-    store_id: StoreId,
-    body: AddItemBody,
-    request: Request,
-    call: CallDep,
-    headers: ChangeHeader,
+    store_id: StoreId, body: AddItemBody, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Reserves the units and adds them to your cart. Creates the cart if there is none.
 
@@ -80,11 +75,7 @@ async def add_item(
     },
 )
 async def clear_cart(
-    *,
-    store_id: StoreId,
-    request: Request,
-    call: CallDep,
-    headers: ChangeHeader,
+    store_id: StoreId, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Deletes your cart and releases its units."""
     key = request_key(call, request, headers.key)

@@ -95,7 +95,6 @@ async def get_cart_by_id(
     },
 )
 async def update_quantity(
-    *,
     cart_id: CartId,
     body: UpdateQuantityBody,
     request: Request,
@@ -162,12 +161,7 @@ async def remove_item(
     },
 )
 async def remove_item_by_path(
-    *,
-    cart_id: CartId,
-    product_id: ProductId,
-    request: Request,
-    call: CallDep,
-    headers: ChangeHeader,
+    cart_id: CartId, product_id: ProductId, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Same as `DELETE /{id}`, without a body."""
     key = request_key(call, request, headers.key)

@@ -64,7 +64,6 @@ class CartOperation(Message):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     @property

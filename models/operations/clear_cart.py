@@ -45,7 +45,6 @@ class ClearCart(CartOperation):
         return {"cart": self.cart_id, "order": self.order_id}
 
     def check(self, cart: CartFacts) -> Refusal | None:
-        """The cart must exist."""
         return super().check(cart) or require_cart(cart, self.cart_id)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
@@ -124,11 +123,7 @@ class ClearCart(CartOperation):
         left = line.product_quantity - quantity
         if left == 0:
             return context.event(
-                CartItemRemoved,
-                after,
-                position=position,
-                quantity=quantity,
-                **common,
+                CartItemRemoved, after, position=position, quantity=quantity, **common
             )
         return context.event(
             CartItemUpdated,

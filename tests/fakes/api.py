@@ -339,7 +339,7 @@ class FakeApi:
             carts=self.mongo,
             operations=self.mongo,
             cache=self.cache,
-            availability=Availability(self.stock, self.stock),
+            availability=Availability(self.stock, self.stock.check),
             gateway=self.gateway,
             log_levels=self.levels,
             health=HealthChecks(timeout=0.1, **probes),

@@ -1,6 +1,5 @@
 """An override of the log level reaches every process, and ends after its time."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -36,12 +35,12 @@ class LevelFollower:
         self.ask = self._levels.override
 
     async def __aenter__(self) -> "LevelFollower":
-        self._following = asyncio.create_task(self._levels.follow())
+        self._following = self._levels.following()
+        await self._following.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._following.cancel()
-        await asyncio.wait({self._following})
+        await self._following.__aexit__(None, None, None)
 
     async def comes_to(self, *levels: str) -> None:
         async def reached() -> None:
