@@ -4,13 +4,13 @@
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, cast
 
+import structlog
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ from settings import Settings
 from telemetry.requests import REQUEST_SPANS
 from telemetry.tracing import tracing
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _PREPARE_AGAIN_SECONDS = 1.0
 
@@ -110,7 +110,7 @@ async def _prepare(store: Store) -> None:
         except StoreUnavailableError:
             await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
         else:
-            logger.info("Inventory is ready", extra={"event": "inventory.ready"})
+            logger.info("inventory.ready", message="Inventory is ready")
             return
 
 

@@ -1,19 +1,19 @@
 """The connection to MongoDB: time limits, transactions, collections, indexes, warm-up."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import pymongo
+import structlog
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 
 from dev.inventory_service.documents import HOLDING, HOLDING_ORDER, Document
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 DATABASE = "inventory"
 WARM_CONNECTIONS = 16
@@ -97,7 +97,7 @@ class Mongo:
             raise StoreUnavailableError from error
         if not self._reachable:
             self._reachable = True
-            logger.info("MongoDB answers again", extra={"event": "inventory.store_available"})
+            logger.info("inventory.store_available", message="MongoDB answers again")
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """Runs `work` in a transaction and commits it, unless `work` has aborted it.
@@ -109,9 +109,9 @@ class Mongo:
 
     def _note_failure(self, error: Exception) -> None:
         """Logs an outage once, and every other error."""
-        event = {"event": "inventory.store_unavailable"}
+        event = "inventory.store_unavailable"
         if isinstance(error, OperationFailure) and not error.timeout:
-            logger.error("MongoDB refused a command", exc_info=error, extra=event)
+            logger.error(event, message="MongoDB refused a command", exc_info=error)
         elif self._reachable:
-            logger.warning("MongoDB cannot be reached: %s", error, extra=event)
+            logger.warning(event, message="MongoDB cannot be reached", reason=str(error))
         self._reachable = False
