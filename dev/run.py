@@ -15,8 +15,9 @@ import orjson
 import typer
 
 from cli.token import mint_token
+from dev.stack.apps import APPS, SERVERS
 from dev.stack.process import StackError
-from dev.stack.stack import APPS, SERVERS, Stack
+from dev.stack.stack import Stack
 from settings import Settings, load_settings
 
 DEMO_STORE, DEMO_PRODUCT, DEMO_STOCK = "store-1", "headphones", 100

@@ -18,9 +18,9 @@ from dev.bench.client import RawClient
 from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock, token_of
 from dev.bench.measure import compared
 from dev.bench.rig import local_stack, supervised
-from dev.stack import apps
+from dev.stack.apps import SERVERS, app_specs
 from dev.stack.ports import free_ports
-from dev.stack.stack import SERVERS, Stack
+from dev.stack.stack import Stack
 from dev.stack.supervisor import Supervisor
 from settings import Settings
 
@@ -73,7 +73,11 @@ async def service(stack: Stack, name: str, *, metrics: bool) -> AsyncIterator[Se
     }
     settings = stack.settings.model_copy(update=changed)
     env = stack.env | {key.upper(): str(value) for key, value in changed.items()}
-    specs = [replace(make(settings, env), needs=frozenset()) for make in (apps.worker, apps.api)]
+    specs = [
+        replace(spec, needs=frozenset())
+        for spec in app_specs(settings, env)
+        if spec.name in {"api", "worker"}
+    ]
     async with supervised(specs, stack, name) as supervisor:
         yield Service(settings, supervisor)
 

@@ -11,12 +11,12 @@ from temporalio.client import Client
 
 from adapters.mongo.carts import CartStore
 from dev.bench.noop import WORKER_STARTED
-from dev.stack.apps import ROOT, logged
-from dev.stack.ports import free_ports, more_free_ports, ports_of
+from dev.stack.apps import APPS, ROOT, SERVERS, logged
+from dev.stack.ports import free_ports, more_free_ports
 from dev.stack.process import ProcessSpec
 from dev.stack.production import ENVIRONMENT as PRODUCTION
 from dev.stack.servers import http_probe
-from dev.stack.stack import APPS, SERVERS, Stack
+from dev.stack.stack import Stack
 from dev.stack.supervisor import Echo, Supervisor
 from settings import LOCALHOST, Settings, load_settings
 from workflows.connection import connect
@@ -77,7 +77,7 @@ async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
     """A stack with the worker and the application of the bench."""
     async with local_stack(echo, production=production) as stack:
         settings = stack.settings
-        [port] = more_free_ports(1, beside=ports_of(settings))
+        [port] = more_free_ports(1)
         client = await connect(settings)
         # Without an inbox: a result is the result of the workflow.
         gateway = CartGateway(

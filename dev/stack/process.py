@@ -18,9 +18,10 @@ GUARD = Path(__file__).with_name("guard.py")
 LOG_LIMIT = 20 * 1024 * 1024  # bytes; a longer log is moved to `.1`
 TAIL_LINES, TAIL_WIDTH = 15, 300
 _TAIL_BYTES = 16 * 1024
-
-
 DISK_PROBE = 64  # MiB that must be free: MongoDB does not start with less
+# Variables that servers receive. Several servers would read variables meant for this service.
+_PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+Probe = Callable[["Process"], Awaitable[bool]]
 
 
 class StackError(Exception):
@@ -52,6 +53,11 @@ def check_folder(folder: Path) -> None:
         raise FolderError(folder, error) from None
 
 
+def server_environment() -> Mapping[str, str]:
+    """The part of the environment that servers receive."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     """A process to run.
@@ -65,8 +71,8 @@ class ProcessSpec:
 
     name: str
     argv: Sequence[str]
-    probe: Callable[["Process"], Awaitable[bool]]
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    probe: Probe
+    env: Mapping[str, str] = field(default_factory=server_environment, repr=False)
     cwd: Path = field(default_factory=Path.cwd)
     needs: frozenset[str] = frozenset()
     outlived_by: frozenset[str] = frozenset()

@@ -14,24 +14,22 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
-from urllib.parse import urlsplit
 
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
-from cli.provision import create_topics, set_up
-from dev.stack import apps, servers
+from cli.console import without_login
+from cli.provision import set_up
+from dev.stack import servers
+from dev.stack.apps import APPS, SERVERS, app_specs
 from dev.stack.ports import PORT_SETTINGS, PortUse, check_ports
 from dev.stack.process import FolderError, Process, ProcessSpec, StackError, check_folder
 from dev.stack.production import servers as production
 from dev.stack.supervisor import Echo, Supervisor, wait_until_ready
 from settings import LOCALHOST, Settings
 
-SERVERS = ("temporal", "mongodb", "redis", "kafka")
-APPS = tuple(apps.APPS)
 SETUP_SECONDS = 60
 METRICS_PORTS = ("WORKER_METRICS_PORT", "CONSUMER_METRICS_PORT")
 # The ports of each part: a name to show, and the setting.
@@ -177,16 +175,16 @@ class Stack:
 
     def _specs(self) -> list[ProcessSpec]:
         data = servers.folder_of(self.local_dir, "data")
+        kafka = production.kafka if self._production else servers.kafka
         make: dict[str, Callable[[], Iterable[ProcessSpec]]] = {
             "temporal": lambda: self._temporal(data),
             "mongodb": lambda: [servers.mongodb(self.settings, data)],
             "redis": lambda: [servers.redis(self.settings, data)],
-            "kafka": lambda: [self._kafka(data)],
+            "kafka": lambda: [kafka(self.settings, data, self._kafka_advertised)],
         }
         specs = [spec for name in SERVERS if name in self._parts for spec in make[name]()]
-        for name, app in apps.APPS.items():
-            if name in self._parts:
-                spec = app(self.settings, self.env)
+        for spec in app_specs(self.settings, self.env):
+            if spec.name in self._parts:
                 needs_all = spec.needs.issuperset(SERVERS)
                 specs.append(replace(spec, before=self._set_up if needs_all else None))
         started = {spec.name for spec in specs}
@@ -204,12 +202,6 @@ class Stack:
             TemporaryDirectory(prefix="cart-postgresql-", ignore_cleanup_errors=True)
         )
         return production.temporal(self.settings, data, Path(database), namespace)
-
-    def _kafka(self, data: Path) -> ProcessSpec:
-        if self._production:
-            return production.kafka(self.settings, data, self._kafka_advertised)
-        create = partial(create_topics, self.settings)
-        return servers.kafka(self.settings, data, self._kafka_advertised, create)
 
     def _ports(self) -> list[PortUse]:
         uses = [
@@ -272,13 +264,13 @@ def external_parts(settings: Settings, env: Mapping[str, str]) -> dict[str, str]
     if temporal:
         found["temporal"] = temporal
     if settings.mongodb_uri:
-        found["mongodb"] = _host(settings.mongodb_uri.get_secret_value())
+        found["mongodb"] = without_login(settings.mongodb_uri.get_secret_value())
     if settings.redis_url or settings.redis_host:
-        found["redis"] = _host(settings.redis.get_secret_value())
+        found["redis"] = without_login(settings.redis.get_secret_value())
     if settings.kafka_brokers:
         found["kafka"] = ",".join(settings.kafka_brokers)
     if settings.inventory_service_url:
-        found["inventory"] = settings.inventory
+        found["inventory"] = without_login(settings.inventory)
     return found
 
 
@@ -288,7 +280,3 @@ def _temporal_config(env: Mapping[str, str]) -> ClientConnectConfig:
         return ClientConfig.load_client_connect_config(override_env_vars=env)
     except RuntimeError as error:
         raise StackError(f"Temporal's client configuration cannot be used: {error}") from None
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2] or "local socket"

@@ -14,16 +14,10 @@ from typing import Any
 
 from adapters.kafka.publisher import ping
 from dev.stack import binaries
-from dev.stack.ports import more_free_ports, ports_of
-from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.ports import more_free_ports
+from dev.stack.process import Process, ProcessSpec, StackError, server_environment
 from dev.stack.production import builds
-from dev.stack.servers import (
-    TEMPORAL_DYNAMIC_CONFIG,
-    folder_of,
-    http_probe,
-    listens,
-    server_environment,
-)
+from dev.stack.servers import TEMPORAL_DYNAMIC_CONFIG, folder_of, http_probe, listens
 from settings import LOCALHOST, Settings
 
 POSTGRESQL_USER = "temporal"
@@ -46,7 +40,7 @@ def temporal(
     `database` is an empty folder that any user can access: as root, PostgreSQL runs as `postgres`.
     There is no Web UI; Temporal's HTTP API listens on its port.
     """
-    port, *others = more_free_ports(8, beside=ports_of(settings))
+    port, *others = more_free_ports(8)
     folder = folder_of(data, "temporal")
     programs = builds.temporal()
     config = folder / "config.yaml"
@@ -81,7 +75,6 @@ def temporal(
         probe=http_probe(url),
         after=create_namespace,
         needs=frozenset({"postgresql"}),
-        env=server_environment(),
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.temporal_port}",
     )
@@ -97,7 +90,7 @@ def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
     """Apache Kafka: one broker that is its own controller, with its `advertised` address."""
     folder = folder_of(data, "kafka")
     config = folder / "server.properties"
-    [controller] = more_free_ports(1, beside=ports_of(settings))
+    [controller] = more_free_ports(1)
     config.write_text(_kafka_config(settings, advertised, controller, folder / "log"))
     command = (builds.java(), *_JVM, "-cp", f"{builds.kafka_jars()}/*")
 
@@ -116,7 +109,6 @@ def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
         argv=(*command, "kafka.Kafka", str(config)),
         before=format_log,
         probe=answers,
-        env=server_environment(),
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.kafka_port}",
     )
@@ -150,7 +142,6 @@ def _postgresql(database: Path, port: int) -> ProcessSpec:
         argv=(*as_postgres, str(programs / "postgres"), "-D", str(database), *flags),
         before=initialize,
         probe=accepts,
-        env=server_environment(),
         cwd=database,
         shown_as=f"{LOCALHOST}:{port}",
     )
