@@ -86,7 +86,10 @@ class ProcessSpec:
 
 
 class Process:
-    """A process across its starts. `ready` is set while it is up and its probe succeeds."""
+    """A process across its starts.
+
+    `ready` is set while it is up and its probe succeeds; `problem` is the probe's latest error.
+    """
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
         self.spec = spec
@@ -98,6 +101,7 @@ class Process:
         self.exited.set()
         self.restart = spec.restart
         self.starts = 0
+        self.problem = ""
         self.killed_on_purpose = False
         self._child: asyncio.subprocess.Process | None = None
         self._pipe: int | None = None  # held open for the guard
