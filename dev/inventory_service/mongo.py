@@ -9,7 +9,7 @@ import pymongo
 import structlog
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from dev.inventory_service.documents import HOLDING, HOLDING_ORDER, Document
 
@@ -19,7 +19,6 @@ DATABASE = "inventory"
 WARM_CONNECTIONS = 16
 MAX_CONNECTIONS = 100
 CLOSE_SECONDS = 1.0
-_NAMESPACE_EXISTS = 48  # error code: another process has created it
 
 T = TypeVar("T")
 
@@ -52,16 +51,8 @@ class Mongo:
         self.actions = database["actions"]
 
     async def prepare(self) -> None:
-        """Creates missing collections and indexes, and opens connections."""
+        """Creates the index with its collection, and opens connections."""
         async with self.bounded():
-            for collection in (self.stock, self.actions):
-                try:
-                    await collection.database.create_collection(collection.name)
-                except CollectionInvalid:
-                    pass
-                except OperationFailure as error:
-                    if error.code != _NAMESPACE_EXISTS:
-                        raise
             await self.actions.create_index([*HOLDING_ORDER, ("delta", 1)], name=HOLDING)
             await asyncio.gather(
                 *(self._client.admin.command("ping") for _ in range(WARM_CONNECTIONS))

@@ -14,19 +14,8 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from dev.inventory_service.documents import (
-    HOLDING_FIELDS,
-    HOLDING_ORDER,
-    Document,
-    held_rows,
-    holding_pipeline,
-    new_action,
-    product_key,
-    reservations_filter,
-    reservations_page,
-    stock_answer,
-    to_release,
-)
+from dev.inventory_service import documents
+from dev.inventory_service.documents import Document, product_key, stock_answer
 from dev.inventory_service.locks import KeyedLocks
 from dev.inventory_service.mongo import Mongo
 from dev.inventory_service.schemas import (
@@ -111,18 +100,18 @@ class Store:
         """A page of the units held, ordered by user and product."""
         async with self._mongo.bounded():
             actions = self._mongo.actions.find(
-                reservations_filter(query),
-                HOLDING_FIELDS,
-                sort=HOLDING_ORDER,
+                documents.reservations_filter(query),
+                documents.HOLDING_FIELDS,
+                sort=documents.HOLDING_ORDER,
                 batch_size=query.limit + 1,
             )
             rows: list[Reservation] = []
-            async with actions, aclosing(held_rows(actions)) as held:
+            async with actions, aclosing(documents.held_rows(actions)) as held:
                 async for row in held:
                     rows.append(row)
                     if len(rows) > query.limit:
                         break
-        return reservations_page(rows, query.limit)
+        return documents.reservations_page(rows, query.limit)
 
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
@@ -136,7 +125,7 @@ class Store:
         """Runs in a transaction; a reserve takes three round trips with the commit."""
         reservation_id = uuid.uuid4().hex
         await self._mongo.actions.insert_one(
-            new_action(request, product)
+            documents.new_action(request, product)
             | {
                 "state": "reserved",
                 "reservationId": reservation_id,
@@ -182,7 +171,7 @@ class Store:
         action, held = await self._action_and_holding(request, product, session)
         if action is not None and action["state"] == "released":
             return int(action["released"])
-        released = to_release(request, action, held)
+        released = documents.to_release(request, action, held)
         outcome: Document = {
             "state": "released",
             "released": released,
@@ -197,7 +186,7 @@ class Store:
             )
         else:
             await self._mongo.actions.insert_one(
-                new_action(request, product) | {"quantity": 0} | outcome, session=session
+                documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
             )
         if released:
             to = "sold" if request.reason == ORDER_COMPLETED else "available"
@@ -216,6 +205,6 @@ class Store:
         # An undo releases units of the user of the reserve, whatever the request names.
         user_id = action["userId"] if action else request.user_id
         rows = await self._mongo.actions.aggregate(
-            holding_pipeline(request, user_id), session=session
+            documents.holding_pipeline(request, user_id), session=session
         )
         return action, sum([row["held"] async for row in rows])
