@@ -4,8 +4,7 @@ from typing import Any
 
 from cli.console import without_login
 from dev.demo import actions
-from dev.demo.session import ADMIN_USER, DemoSession
-from dev.demo.steps import REPLAYED, Answer, Call, Step
+from dev.demo.session import ADMIN_USER, REPLAYED, Answer, Call, DemoSession, Step
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from workflows import ids
 
