@@ -31,6 +31,8 @@ dropped; its header `dlq-resolves` names the dead letter."""
 
 def document() -> dict[str, Any]:
     """The document, as JSON values."""
+    messages = [(event.action, event.topic, event.name, summary(event)) for event in EVENTS]
+    messages.append(("send", events.DEAD_LETTERS, "DeadLetter", DEAD_LETTER))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -47,18 +49,10 @@ def document() -> dict[str, Any]:
                 "description": "The local stack's broker. Other deployments use `KAFKA_BROKERS`.",
             }
         },
-        "channels": {
-            **{event.topic: _channel(event.topic, event.name) for event in EVENTS},
-            events.DEAD_LETTERS: _channel(events.DEAD_LETTERS, "DeadLetter"),
-        },
+        "channels": {topic: _channel(topic, name) for _, topic, name, _ in messages},
         "operations": {
-            **{
-                f"{event.action}{event.name}": _operation(
-                    event.action, event.topic, event.name, summary(event)
-                )
-                for event in EVENTS
-            },
-            "sendDeadLetter": _operation("send", events.DEAD_LETTERS, "DeadLetter", DEAD_LETTER),
+            f"{action}{name}": _operation(action, topic, name, text)
+            for action, topic, name, text in messages
         },
         "components": {
             "messages": {
@@ -138,15 +132,11 @@ def example_headers(event: Documented) -> dict[str, str]:
 
 
 def _schemas() -> dict[str, Any]:
+    binding = "CloudEvents 1.0, Kafka protocol binding, binary mode."
+    added = "Added to the headers of the original message."
     schemas: dict[str, Any] = {
-        "CloudEventHeaders": _headers(
-            CLOUD_EVENT_HEADERS,
-            "CloudEvents 1.0, Kafka protocol binding, binary mode.",
-            optional=TRACE_HEADERS,
-        ),
-        "DeadLetterHeaders": _headers(
-            DEAD_LETTER_HEADERS, "Added to the headers of the original message."
-        ),
+        "CloudEventHeaders": _headers(binding, CLOUD_EVENT_HEADERS, optional=TRACE_HEADERS),
+        "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional={}),
     }
     for event in EVENTS:
         mode: Any = "serialization" if event.action == "send" else "validation"
@@ -156,15 +146,13 @@ def _schemas() -> dict[str, Any]:
     return schemas
 
 
-def _headers(
-    described: dict[str, str], text: str, optional: dict[str, str] | None = None
-) -> dict[str, Any]:
+def _headers(text: str, required: dict[str, str], optional: dict[str, str]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": text,
         "properties": {
             name: {"type": "string", "description": what}
-            for name, what in (described | (optional or {})).items()
+            for name, what in (required | optional).items()
         },
-        "required": list(described),
+        "required": list(required),
     }
