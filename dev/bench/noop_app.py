@@ -5,7 +5,7 @@ empty workflow, an add without a workflow, and no work.
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -14,12 +14,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.background import BackgroundTask
 from temporalio.client import Client
 
-from adapters.inventory import InventoryClient
-from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
-from adapters.mongo.operations import OperationStore
-from adapters.redis.cart_cache import CartCache
-from adapters.redis.pool import RedisPool
 from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, add_error_handlers
@@ -78,10 +73,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            app.state.api = await stack.enter_async_context(open_state(settings))
+        carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
+        async with open_state(settings) as state, aclosing(DirectAdd(settings, carts)) as adder:
+            app.state.api = state
+            app.state.direct = adder
             app.state.temporal = await connect(settings)
-            app.state.direct = await _open(settings, stack)
             yield
 
     app = FastAPI(lifespan=lifespan, redirect_slashes=False)
@@ -90,25 +86,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(router)
     app.include_router(health.router)
     return app
-
-
-async def _open(settings: Settings, stack: AsyncExitStack) -> DirectAdd:
-    carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
-    redis = RedisPool(settings.redis)
-    inventory = InventoryClient(
-        settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-    )
-    events = EventPublisher(settings)
-    direct = DirectAdd(
-        settings,
-        operations=OperationStore(carts.client),
-        inventory=inventory,
-        cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
-        events=events,
-    )
-    for opened in (carts, inventory, redis, events, direct):
-        stack.push_async_callback(opened.close)
-    return direct
 
 
 def main() -> None:

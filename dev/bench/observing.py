@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dev.bench.client import RawClient
-from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock, token_of
+from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock
 from dev.bench.measure import compared
-from dev.bench.rig import local_stack, supervised
+from dev.bench.rig import local_stack
 from dev.stack.apps import SERVERS, app_specs
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
@@ -45,7 +45,7 @@ class Service:
     async def round(self, adds: int, at_once: int, *, warm_up: bool) -> None:
         """Adds to new carts, `at_once` concurrently."""
         waiting = [
-            add_request(f"product-{number % PRODUCTS}", token=token_of(self.settings, new_user()))
+            add_request(self.settings, new_user(), f"product-{number % PRODUCTS}")
             for number in range(adds)
         ]
         cpu, begin = self.cpu_seconds(), time.perf_counter()
@@ -78,7 +78,7 @@ async def service(stack: Stack, name: str, *, metrics: bool) -> AsyncIterator[Se
         for spec in app_specs(settings, env)
         if spec.name in {"api", "worker"}
     ]
-    async with supervised(specs, stack, name) as supervisor:
+    async with Supervisor(specs, log_dir=stack.local_dir / name, echo=print) as supervisor:
         yield Service(settings, supervisor)
 
 

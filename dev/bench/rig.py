@@ -85,38 +85,20 @@ async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
             task_queue=settings.temporal_task_queue,
             lock_wait_seconds=settings.cart_lock_wait_seconds,
         )
-        async with supervised(_bench_processes(stack, port), stack, "logs", echo):
-            yield Rig(settings, stack, port, client, gateway)
-
-
-@asynccontextmanager
-async def supervised(
-    specs: list[ProcessSpec], stack: Stack, logs: str, echo: Echo = print
-) -> AsyncIterator[Supervisor]:
-    """More processes beside those of a stack."""
-    supervisor = Supervisor(specs, log_dir=stack.local_dir / logs, echo=echo)
-    await supervisor.start()
-    try:
-        yield supervisor
-    finally:
-        await supervisor.stop()
-
-
-def _bench_processes(stack: Stack, port: int) -> list[ProcessSpec]:
-    return [
-        ProcessSpec(
+        worker = ProcessSpec(
             name="noop-work",
             argv=(sys.executable, "-m", "dev.bench.noop"),
             probe=logged(WORKER_STARTED),
             env=stack.env,
             cwd=ROOT,
-        ),
-        ProcessSpec(
+        )
+        app = ProcessSpec(
             name="noop-app",
             argv=(sys.executable, "-m", "dev.bench.noop_app"),
             probe=http_probe(f"http://{LOCALHOST}:{port}/health/live"),
             env=stack.env | {"PORT": str(port)},
             cwd=ROOT,
             shown_as=f"{LOCALHOST}:{port}",
-        ),
-    ]
+        )
+        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs", echo=echo):
+            yield Rig(settings, stack, port, client, gateway)

@@ -16,6 +16,7 @@ to `released`, or inserts it so. Actions of different sagas on one product chang
 document: write conflicts, which the driver retries, put them in order.
 """
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterable
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +51,16 @@ def new_action(request: ReserveRequest | ReleaseRequest, product: str) -> Docume
         "userId": request.user_id,
         "sagaId": request.saga_id,
         "at": datetime.now(UTC),
+    }
+
+
+def new_reservation(request: ReserveRequest, product: str) -> Document:
+    return new_action(request, product) | {
+        "state": "reserved",
+        "reservationId": uuid.uuid4().hex,
+        "quantity": request.quantity,
+        "released": 0,
+        "delta": request.quantity,
     }
 
 

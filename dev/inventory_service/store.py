@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -123,18 +122,8 @@ class Store:
         self, request: ReserveRequest, product: str, session: AsyncClientSession
     ) -> ReserveAnswer:
         """Runs in a transaction; a reserve takes three round trips with the commit."""
-        reservation_id = uuid.uuid4().hex
-        await self._mongo.actions.insert_one(
-            documents.new_action(request, product)
-            | {
-                "state": "reserved",
-                "reservationId": reservation_id,
-                "quantity": request.quantity,
-                "released": 0,
-                "delta": request.quantity,
-            },
-            session=session,
-        )
+        action = documents.new_reservation(request, product)
+        await self._mongo.actions.insert_one(action, session=session)
         stock = await self._mongo.stock.find_one_and_update(
             {"_id": product, "available": {"$gte": request.quantity}},
             {"$inc": {"available": -request.quantity, "held": request.quantity}},
@@ -146,7 +135,7 @@ class Store:
             await session.abort_transaction()
             return ReserveAnswer(success=False, available=stock_answer(stock).available)
         return ReserveAnswer(
-            success=True, reservation_id=reservation_id, available=stock["available"]
+            success=True, reservation_id=action["reservationId"], available=stock["available"]
         )
 
     async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dev.stack.process import (
     FolderError,
@@ -39,7 +39,7 @@ class Supervisor:
     """Runs a fixed set of processes; `echo` receives a line for each change of state.
 
     Must be used from the main thread: on Linux the processes die with the thread that started
-    them. Call `start`, then `wait`, then `stop`.
+    them. Call `start`, then `wait`, then `stop`, or use it as an async context manager.
     """
 
     def __init__(self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo) -> None:
@@ -79,6 +79,13 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         for level in self._levels():
             await asyncio.gather(*(self._stop_one(process) for process in level))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     def kill_all(self) -> None:
         """Sends SIGKILL to every process, without waiting."""
