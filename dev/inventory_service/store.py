@@ -34,18 +34,15 @@ ALREADY_RELEASED = "This saga has already released the product"
 _MAJORITY_LAG_SECONDS = 0.005
 
 
-class Store:
+class Store(Mongo):
     """The inventory of all stores. Any number of processes can use one database.
 
     Every method raises `StoreUnavailableError` if MongoDB does not answer in time.
     """
 
     def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
-        """`uri` must be that of a replica set; `call_seconds` limits every call."""
-        self._mongo = mongo = Mongo(uri, call_seconds=call_seconds)
+        super().__init__(uri, call_seconds=call_seconds)
         self._locks = KeyedLocks()
-        self._seconds = call_seconds
-        self.prepare, self.close, self.ping = mongo.prepare, mongo.close, mongo.ping
 
     async def reserve(self, request: ReserveRequest) -> ReserveAnswer:
         """Moves `quantity` from available to held, all or nothing.
@@ -57,7 +54,7 @@ class Store:
         async with self._turn(product):
             while True:
                 try:
-                    return await self._mongo.transact(partial(self._reserve, request, product))
+                    return await self.transact(partial(self._reserve, request, product))
                 except DuplicateKeyError:
                     answer = await self._repeated(request, product)
                 if answer is not None:
@@ -75,19 +72,19 @@ class Store:
         """
         product = product_key(request.store_id, request.product_id)
         async with self._turn(product):
-            released = await self._mongo.transact(partial(self._release, request, product))
+            released = await self.transact(partial(self._release, request, product))
         return ReleaseAnswer(success=True, released=released)
 
     async def check(self, store_id: str, product_id: str) -> StockAnswer:
         """The product's units; zeros for an unknown product."""
-        async with self._mongo.bounded():
-            found = await self._mongo.stock.find_one({"_id": product_key(store_id, product_id)})
+        async with self.bounded():
+            found = await self.stock.find_one({"_id": product_key(store_id, product_id)})
         return stock_answer(found)
 
     async def set_stock(self, store_id: str, product_id: str, available: int) -> StockAnswer:
         """Sets the available units; held and sold do not change."""
-        async with self._mongo.bounded():
-            found = await self._mongo.stock.find_one_and_update(
+        async with self.bounded():
+            found = await self.stock.find_one_and_update(
                 {"_id": product_key(store_id, product_id)},
                 {"$set": {"available": available}, "$setOnInsert": {"held": 0, "sold": 0}},
                 upsert=True,
@@ -97,8 +94,8 @@ class Store:
 
     async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
         """A page of the units held, ordered by user and product."""
-        async with self._mongo.bounded():
-            actions = self._mongo.actions.find(
+        async with self.bounded():
+            actions = self.actions.find(
                 documents.reservations_filter(query),
                 documents.HOLDING_FIELDS,
                 sort=documents.HOLDING_ORDER,
@@ -115,7 +112,7 @@ class Store:
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
         """Locks a product within this process; the time limit includes the wait."""
-        async with self._mongo.bounded(), self._locks.hold(product, self._seconds):
+        async with self.bounded(), self._locks.hold(product, self._seconds):
             yield
 
     async def _reserve(
@@ -123,15 +120,15 @@ class Store:
     ) -> ReserveAnswer:
         """Runs in a transaction; a reserve takes three round trips with the commit."""
         action = documents.new_reservation(request, product)
-        await self._mongo.actions.insert_one(action, session=session)
-        stock = await self._mongo.stock.find_one_and_update(
+        await self.actions.insert_one(action, session=session)
+        stock = await self.stock.find_one_and_update(
             {"_id": product, "available": {"$gte": request.quantity}},
             {"$inc": {"available": -request.quantity, "held": request.quantity}},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if stock is None:
-            stock = await self._mongo.stock.find_one({"_id": product}, session=session)
+            stock = await self.stock.find_one({"_id": product}, session=session)
             await session.abort_transaction()
             return ReserveAnswer(success=False, available=stock_answer(stock).available)
         return ReserveAnswer(
@@ -141,8 +138,8 @@ class Store:
     async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:
         """The response to a repeated reserve; None if the first is not on a majority yet."""
         action, stock = await asyncio.gather(
-            self._mongo.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
-            self._mongo.stock.find_one({"_id": product}),
+            self.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
+            self.stock.find_one({"_id": product}),
         )
         if action is None:
             return None
@@ -170,16 +167,16 @@ class Store:
             "releasedAt": datetime.now(UTC),
         }
         if action is not None:
-            await self._mongo.actions.update_one(
+            await self.actions.update_one(
                 {"_id": action["_id"]}, {"$set": outcome}, session=session
             )
         else:
-            await self._mongo.actions.insert_one(
+            await self.actions.insert_one(
                 documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
             )
         if released:
             to = "sold" if request.reason == ORDER_COMPLETED else "available"
-            await self._mongo.stock.update_one(
+            await self.stock.update_one(
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
@@ -188,12 +185,12 @@ class Store:
         self, request: ReleaseRequest, product: str, session: AsyncClientSession
     ) -> tuple[Document | None, int]:
         """The saga's action, if any, and the units that its user holds of the product."""
-        action = await self._mongo.actions.find_one(
+        action = await self.actions.find_one(
             {"_id": f"{product}/{request.saga_id}"}, session=session
         )
         # An undo releases units of the user of the reserve, whatever the request names.
         user_id = action["userId"] if action else request.user_id
-        rows = await self._mongo.actions.aggregate(
+        rows = await self.actions.aggregate(
             documents.holding_pipeline(request, user_id), session=session
         )
         return action, sum([row["held"] async for row in rows])
