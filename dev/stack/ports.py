@@ -13,17 +13,18 @@ from pathlib import Path
 from dev.stack.process import StackError
 from settings import LOCALHOST
 
-PORT_SETTINGS = (
-    "PORT",
-    "INVENTORY_PORT",
-    "TEMPORAL_PORT",
-    "TEMPORAL_UI_PORT",
-    "MONGODB_PORT",
-    "REDIS_PORT",
-    "KAFKA_PORT",
-    "WORKER_METRICS_PORT",
-    "CONSUMER_METRICS_PORT",
-)
+# The ports of each part of the stack: the setting, and a name to show.
+PORTS = {
+    "temporal": {"TEMPORAL_PORT": "Temporal", "TEMPORAL_UI_PORT": "Temporal Web UI"},
+    "mongodb": {"MONGODB_PORT": "MongoDB"},
+    "redis": {"REDIS_PORT": "Redis"},
+    "kafka": {"KAFKA_PORT": "Kafka"},
+    "inventory": {"INVENTORY_PORT": "inventory"},
+    "api": {"PORT": "API"},
+    "worker": {"WORKER_METRICS_PORT": "the worker's metrics"},
+    "consumer": {"CONSUMER_METRICS_PORT": "the consumer's metrics"},
+}
+PORT_SETTINGS = tuple(setting for ports in PORTS.values() for setting in ports)
 _CONNECT_TIMEOUT = 0.5  # seconds
 # Below the range that Linux (from 32768) and macOS (from 49152) use for outgoing connections. A
 # client could take a port of that range while a test keeps its server down, or connect to itself.

@@ -120,7 +120,8 @@ class Supervisor:
                 steady = False
                 if process.starts == 1:
                     raise self._error(process, f"could not be started: {reason}")
-            blameless = steady or not self._has_its_needs(process)
+            has_its_needs = all(self.processes[name].ready.is_set() for name in process.spec.needs)
+            blameless = steady or not has_its_needs
             quick_failures = 0 if blameless else quick_failures + 1
             if quick_failures >= QUICK_FAILURES:
                 raise self._error(process, f"failed {quick_failures} times in a row: {reason}")
@@ -132,9 +133,6 @@ class Supervisor:
             # After the first start, a process that is kept down on purpose is not waited for.
             if process.starts == 0 or needed.restart:
                 await needed.ready.wait()
-
-    def _has_its_needs(self, process: Process) -> bool:
-        return all(self.processes[name].ready.is_set() for name in process.spec.needs)
 
     async def _start_once(self, process: Process) -> str | None:
         """Starts it and waits until it is ready; returns the reason if it fails."""
