@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -57,8 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
                     yield
         finally:
             preparing.cancel()
-            with suppress(asyncio.CancelledError):
-                await preparing
+            await asyncio.gather(preparing, return_exceptions=True)
             await store.close()
 
     app = FastAPI(

@@ -84,7 +84,12 @@ class Mongo:
         except DuplicateKeyError:
             raise
         except (PyMongoError, TimeoutError) as error:
-            self._note_failure(error)
+            event = "inventory.store_unavailable"
+            if isinstance(error, OperationFailure) and not error.timeout:
+                logger.exception(event, message="MongoDB refused a command")
+            elif self._reachable:  # an outage is logged once
+                logger.warning(event, message="MongoDB cannot be reached", reason=str(error))
+            self._reachable = False
             raise StoreUnavailableError from error
         if not self._reachable:
             self._reachable = True
@@ -97,12 +102,3 @@ class Mongo:
         """
         async with self._client.start_session() as session:
             return await session.with_transaction(work)
-
-    def _note_failure(self, error: Exception) -> None:
-        """Logs an outage once, and every other error."""
-        event = "inventory.store_unavailable"
-        if isinstance(error, OperationFailure) and not error.timeout:
-            logger.error(event, message="MongoDB refused a command", exc_info=error)
-        elif self._reachable:
-            logger.warning(event, message="MongoDB cannot be reached", reason=str(error))
-        self._reachable = False

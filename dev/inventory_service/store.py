@@ -154,9 +154,15 @@ class Store(Mongo):
         self, request: ReleaseRequest, product: str, session: AsyncClientSession
     ) -> int:
         """Runs in a transaction; a release takes up to five round trips with the commit."""
-        action, held = await self._action_and_holding(request, product, session)
+        key = {"_id": f"{product}/{request.saga_id}"}
+        action = await self.actions.find_one(key, session=session)
         if action is not None and action["state"] == "released":
             return int(action["released"])
+        # An undo releases units of the user of the reserve, whatever the request names.
+        user_id = action["userId"] if action else request.user_id
+        pipeline = documents.holding_pipeline(request, user_id)
+        rows = await self.actions.aggregate(pipeline, session=session)
+        held = sum([row["held"] async for row in rows])
         released = documents.to_release(request, action, held)
         outcome: Document = {
             "state": "released",
@@ -167,9 +173,7 @@ class Store(Mongo):
             "releasedAt": datetime.now(UTC),
         }
         if action is not None:
-            await self.actions.update_one(
-                {"_id": action["_id"]}, {"$set": outcome}, session=session
-            )
+            await self.actions.update_one(key, {"$set": outcome}, session=session)
         else:
             await self.actions.insert_one(
                 documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
@@ -180,17 +184,3 @@ class Store(Mongo):
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
-
-    async def _action_and_holding(
-        self, request: ReleaseRequest, product: str, session: AsyncClientSession
-    ) -> tuple[Document | None, int]:
-        """The saga's action, if any, and the units that its user holds of the product."""
-        action = await self.actions.find_one(
-            {"_id": f"{product}/{request.saga_id}"}, session=session
-        )
-        # An undo releases units of the user of the reserve, whatever the request names.
-        user_id = action["userId"] if action else request.user_id
-        rows = await self.actions.aggregate(
-            documents.holding_pipeline(request, user_id), session=session
-        )
-        return action, sum([row["held"] async for row in rows])
