@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Collection
-from http import HTTPStatus
 from typing import Annotated
 
 import httpx
@@ -134,15 +133,12 @@ async def _how_to_use(local: Stack) -> list[str]:
 
 async def _stock_demo_product(settings: Settings) -> None:
     """Stocks the product of the example, unless the inventory already knows it."""
-    product, store = DEMO_PRODUCT, {"storeId": DEMO_STORE}
-    base = f"{settings.inventory}/api/v1/inventories"
+    base, store = f"{settings.inventory}/api/v1/inventories", {"storeId": DEMO_STORE}
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.get(f"{base}/check/{product}", params=store)
-            known = answer.json() if answer.status_code == HTTPStatus.OK else {}
-            if not any(known.get(state) for state in ("available", "held", "sold")):
-                stock = {"available": DEMO_STOCK}
-                answer = await client.put(f"{base}/stock/{product}", params=store, json=stock)
-                answer.raise_for_status()
+            answer = await client.get(f"{base}/check/{DEMO_PRODUCT}", params=store)
+            if not any(answer.raise_for_status().json().values()):
+                url, stock = f"{base}/stock/{DEMO_PRODUCT}", {"available": DEMO_STOCK}
+                (await client.put(url, params=store, json=stock)).raise_for_status()
     except (httpx.HTTPError, ValueError) as error:
         raise StackError(f"the inventory did not accept stock: {error}") from error

@@ -152,10 +152,11 @@ async def events(demo: DemoSession, cart_id: str, poster: Answer) -> None:
         }
         await demo.check_effect(
             title,
-            (f"event {topic}", actions.publish_event(demo.settings, topic, event)),
+            f"event {topic}",
+            actions.publish_event(demo.settings, topic, event),
             demo.cart(),
-            200,
-            {"quantity": 3, "version": version, "cartItems": [line]},
+            status=200,
+            body={"quantity": 3, "version": version, "cartItems": [line]},
         )
 
     unavailable = [{"productId": "headphones", "reason": "Recalled"}]
@@ -180,10 +181,11 @@ async def events(demo: DemoSession, cart_id: str, poster: Answer) -> None:
     }
     await demo.check_effect(
         "Event: the poster's order is completed; its cart is cleared",
-        (f"event {ORDER_COMPLETED}", actions.publish_event(demo.settings, ORDER_COMPLETED, order)),
+        f"event {ORDER_COMPLETED}",
+        actions.publish_event(demo.settings, ORDER_COMPLETED, order),
         demo.cart(user=buyer),
-        404,
-        NO_CART,
+        status=404,
+        body=NO_CART,
     )
 
 
@@ -191,13 +193,13 @@ async def upkeep(demo: DemoSession) -> None:
     """Expiry and repair. The demo backdates a cart and reserves a unit that no cart has."""
     add = demo.add(HEADPHONES, 1, user=EXPIRING_USER)
     await demo.check("Another shopper adds headphones and leaves", add, 201, {"quantity": 1})
-    expire = actions.expire_cart(demo.settings, demo.store, EXPIRING_USER)
     await demo.check_effect(
         f"The cart expires after {demo.settings.cart_expiry_days} days and is cleared",
-        (f"schedule {ids.EXPIRY_SCHEDULE}", expire),
+        f"schedule {ids.EXPIRY_SCHEDULE}",
+        actions.expire_cart(demo.settings, demo.store, EXPIRING_USER),
         demo.cart(user=EXPIRING_USER),
-        404,
-        NO_CART,
+        status=404,
+        body=NO_CART,
     )
     body = {
         "storeId": demo.store,

@@ -30,8 +30,6 @@ EFFECT_SECONDS = 20.0  # a consumer that has just started takes seconds to join 
 POLL_SECONDS = 0.1
 SHOPPER = "shopper"
 ADMIN_USER = "store-admin"
-Action = tuple[str, Awaitable[None]]
-"""What an action is called, and the action."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +199,9 @@ class DemoSession:
         return step
 
     async def check_effect(
-        self, title: str, action: Action, call: Call, status: int, body: Any
+        self, title: str, name: str, act: Awaitable[None], call: Call, *, status: int, body: Any
     ) -> None:
         """A step of an action other than a request: polls until its effect is as expected."""
-        name, act = action
         await act
         step = Step(title, f"{name}; {call}")
         deadline = time.monotonic() + EFFECT_SECONDS

@@ -49,9 +49,22 @@ def document() -> dict[str, Any]:
                 "description": "The local stack's broker. Other deployments use `KAFKA_BROKERS`.",
             }
         },
-        "channels": {topic: _channel(topic, name) for _, topic, name, _ in messages},
+        "channels": {
+            topic: {
+                "address": topic,
+                "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+                "servers": [{"$ref": "#/servers/kafka"}],
+                "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS}},
+            }
+            for _, topic, name, _ in messages
+        },
         "operations": {
-            f"{action}{name}": _operation(action, topic, name, text)
+            f"{action}{name}": {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{topic}"},
+                "summary": text,
+                "messages": [{"$ref": f"#/channels/{topic}/messages/{name}"}],
+            }
             for action, topic, name, text in messages
         },
         "components": {
@@ -85,24 +98,6 @@ def inlined(node: Any, document: dict[str, Any]) -> Any:
 def summary(event: Documented) -> str:
     """The docstring of the event's model."""
     return cleandoc(event.model.__doc__ or "")
-
-
-def _channel(topic: str, message: str) -> dict[str, Any]:
-    return {
-        "address": topic,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
-        "servers": [{"$ref": "#/servers/kafka"}],
-        "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS}},
-    }
-
-
-def _operation(action: str, topic: str, message: str, text: str) -> dict[str, Any]:
-    return {
-        "action": action,
-        "channel": {"$ref": f"#/channels/{topic}"},
-        "summary": text,
-        "messages": [{"$ref": f"#/channels/{topic}/messages/{message}"}],
-    }
 
 
 def _message(event: Documented) -> dict[str, Any]:
