@@ -8,6 +8,7 @@ import asyncio
 import io
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +40,22 @@ TIMEOUT_MS = 90_000
 STORE = "store-1"
 
 
-class Camera:
-    """A browser on the Web UI of a running stack."""
-
-    def __init__(self, world: World, page: Page) -> None:
-        self._temporal = world.temporal
-        self._page = page
-        self._pages = Pages(world.settings.temporal_ui, world.temporal.namespace)
-
-    async def take(self, name: str, workflow_id: str, *, tab: str, until: str, height: int) -> None:
-        """Takes the upper part of a page, once it shows the text `until`."""
-        handle = self._temporal.get_workflow_handle(workflow_id)
-        page = self._pages.workflow(workflow_id, (await handle.describe()).run_id)
-        await self._page.goto(page.removesuffix("history") + tab)
-        where: Page | FrameLocator = self._page
-        if tab == DETAILS["tab"]:  # one frame for each Markdown text; the last is the current one
-            where = self._page.locator("iframe").last.content_frame
-        await where.get_by_text(until).first.wait_for(timeout=TIMEOUT_MS)
-        clip = FloatRect(x=0, y=0, width=SIZE["width"], height=height)
-        picture = Image.open(io.BytesIO(await self._page.screenshot(clip=clip))).convert("RGB")
-        picture.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
-        print(f"docs/images/{name}.png", (IMAGES / f"{name}.png").stat().st_size)
+async def take_one(
+    world: World, page: Page, name: str, workflow_id: str, *, tab: str, until: str, height: int
+) -> None:
+    """Takes the upper part of a page, once it shows the text `until`."""
+    handle = world.temporal.get_workflow_handle(workflow_id)
+    pages = Pages(world.settings.temporal_ui, world.temporal.namespace)
+    history = pages.workflow(workflow_id, (await handle.describe()).run_id)
+    await page.goto(history.removesuffix("history") + tab)
+    where: Page | FrameLocator = page
+    if tab == DETAILS["tab"]:  # one frame for each Markdown text; the last is the current one
+        where = page.locator("iframe").last.content_frame
+    await where.get_by_text(until).first.wait_for(timeout=TIMEOUT_MS)
+    clip = FloatRect(x=0, y=0, width=SIZE["width"], height=height)
+    picture = Image.open(io.BytesIO(await page.screenshot(clip=clip))).convert("RGB")
+    picture.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
+    print(f"docs/images/{name}.png", (IMAGES / f"{name}.png").stat().st_size)
 
 
 async def wait_for_attention(temporal: Client, workflow_id: str) -> None:
@@ -72,29 +68,29 @@ async def wait_for_attention(temporal: Client, workflow_id: str) -> None:
     await eventually(needs_attention, timeout=60)
 
 
-async def take_all(stack: Stack, world: World, camera: Camera) -> None:
+async def take_all(stack: Stack, world: World, page: Page) -> None:
     """Takes all screenshots, each with the system in the right state."""
-    shop = Shop(world, STORE)
+    take, shop = partial(take_one, world, page), Shop(world, STORE)
     alice, bob, carol, dave = (Buyer(shop, name, {}) for name in ("alice", "bob", "carol", "dave"))
     await shop.stock("headphones", 100)
     await alice.add(quantity=2)
-    await camera.take("saga-committed", alice.workflow_id, until="reserve_inventory", **HISTORY)
+    await take("saga-committed", alice.workflow_id, until="reserve_inventory", **HISTORY)
     await shop.fault("reserve", "error", times=3)  # for all tries of the next add
     await bob.add(quantity=2)
-    await camera.take("saga-undone", bob.workflow_id, until="release_inventory", **HISTORY)
+    await take("saga-undone", bob.workflow_id, until="release_inventory", **HISTORY)
 
     await stack.kill("kafka", restart=False)
     await carol.add(quantity=2)
     shard = shard_key(CartKey(STORE, carol.user_id)) % world.settings.relay_shards
     relay = relay_workflow_id(EffectKind.EVENT, shard)
     await wait_for_attention(world.temporal, relay)
-    await camera.take("relay-waiting", relay, until="waiting", **DETAILS)
+    await take("relay-waiting", relay, until="waiting", **DETAILS)
     await stack.start_again("kafka")
 
     await stack.kill("mongodb", restart=False)
     await dave.add(quantity=2)
     await wait_for_attention(world.temporal, dave.workflow_id)
-    await camera.take("saga-waiting", dave.workflow_id, until="waiting for MongoDB", **DETAILS)
+    await take("saga-waiting", dave.workflow_id, until="waiting for MongoDB", **DETAILS)
     await stack.start_again("mongodb")
 
 
@@ -108,7 +104,7 @@ async def main(folder: Path) -> None:
         ):
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             page = await browser.new_page(viewport=SIZE)
-            await take_all(stack, world, Camera(world, page))
+            await take_all(stack, world, page)
             await browser.close()
 
 
