@@ -89,21 +89,20 @@ def summary(demo: DemoSession) -> dict[str, Any]:
         "api": demo.settings.api_url,
         "storeId": demo.store,
         "stopped": demo.stopped,
-        "steps": [_step(step) for step in demo.steps],
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {
-        "title": step.title,
-        "ok": not step.problems,
-        "request": step.request,
-        "answers": [
-            {"status": answer.status, "body": answer.body, "replayed": answer.replayed}
-            for answer in step.answers
+        "steps": [
+            {
+                "title": step.title,
+                "ok": not step.problems,
+                "request": step.request,
+                "answers": [
+                    {"status": answer.status, "body": answer.body, "replayed": answer.replayed}
+                    for answer in step.answers
+                ],
+                "problems": step.problems,
+                "sagas": step.sagas,
+            }
+            for step in demo.steps
         ],
-        "problems": step.problems,
-        "sagas": step.sagas,
     }
 
 
