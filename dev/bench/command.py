@@ -84,7 +84,7 @@ async def _run(size: suite.Size, *, production: bool) -> suite.Figures:
     """Measures, with progress on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting the servers", total=size.ticks)
-        async with rig(lambda _: None, production=production) as running:
+        async with rig(production=production) as running:
             progress.update(task, description="measuring")
             figures = await suite.measure(running, size, lambda: progress.advance(task))
             progress.update(task, description="stopping the servers")

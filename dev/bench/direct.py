@@ -55,10 +55,9 @@ class DirectAdd:
             return await self._steps(request)
 
     async def _steps(self, request: AddItem) -> OperationRecord:
-        started_at = datetime.now(UTC)
         saga = ids.saga_run(
             run_id=str(uuid4()),
-            started_at=started_at,
+            started_at=datetime.now(UTC),
             operation=request.name,
             operation_id=request.operation_id,
             subject=request.subject,

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from temporalio.client import Client
 
@@ -42,10 +43,8 @@ async def local_stack(
     production: bool = False,
 ) -> AsyncIterator[Stack]:
     """A running stack, with Beanie initialized in this process; `production` as in `Stack`."""
-    with (
-        TemporaryDirectory(prefix="cart-bench-") as folder,
-        _environment(folder, PRODUCTION if production else {}),
-    ):
+    with TemporaryDirectory(prefix="cart-bench-") as folder, patch.dict(os.environ):
+        _isolate(folder, PRODUCTION if production else {})
         settings = load_settings()
         async with Stack(settings, echo=echo, parts=parts, production=production) as stack:
             carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
@@ -55,27 +54,20 @@ async def local_stack(
                 await carts.close()
 
 
-@contextmanager
-def _environment(folder: str, more: dict[str, str]) -> Iterator[None]:
-    """Replaces the environment, so that no setting refers to another server."""
+def _isolate(folder: str, more: dict[str, str]) -> None:
+    """Changes the environment, so that no setting refers to another server."""
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
-    before = dict(os.environ)
-    for name in before:
+    for name in [*os.environ]:
         if name.upper() in known or name.startswith("TEMPORAL_"):
             del os.environ[name]
     os.environ.update({name: str(port) for name, port in free_ports().items()})
     os.environ.update(more, CART_ENV_FILE="", ENVIRONMENT="test", LOCAL_DIR=folder)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @asynccontextmanager
-async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
-    """A stack with the worker and the application of the bench."""
-    async with local_stack(echo, production=production) as stack:
+async def rig(*, production: bool = False) -> AsyncIterator[Rig]:
+    """A stack with the worker and the application of the bench; prints nothing."""
+    async with local_stack(lambda _: None, production=production) as stack:
         settings = stack.settings
         [port] = more_free_ports(1)
         client = await connect(settings)
@@ -100,5 +92,5 @@ async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
             cwd=ROOT,
             shown_as=f"{LOCALHOST}:{port}",
         )
-        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs", echo=echo):
+        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs"):
             yield Rig(settings, stack, port, client, gateway)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -128,13 +128,11 @@ class SagaLinks:
 
     async def connect(self) -> None:
         """Connects to Temporal; if it cannot be reached, links lead to the latest run."""
-        try:
+        with suppress(RuntimeError, TimeoutError):
             place = TemporalPlace(self._settings)
             self._pages = Pages(self._settings.temporal_ui, place.namespace)
             async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
                 self._client = await place.connect()
-        except (RuntimeError, TimeoutError):
-            self._client = None
 
     async def new(self, store: str, user: str, answer: Answer) -> list[str]:
         """The page of the run that led to this answer; empty if there was no run."""
@@ -281,12 +279,9 @@ async def open_session(settings: Settings) -> AsyncIterator[DemoSession]:
         try:
             await session.answer(Call("GET", f"{settings.api_url}/health/live"))
         except NoAnswer as error:
-            refused = str(error) == "connection refused"
-            advice = (
-                "start it with make run"
-                if refused
-                else f"{error}; if it runs, see its log in {settings.local_dir}/logs and restart it"
-            )
+            advice = f"{error}; if it runs, see its log in {settings.local_dir}/logs and restart it"
+            if str(error) == "connection refused":
+                advice = "start it with make run"
             raise CliError(f"the API does not answer at {settings.api_url}: {advice}") from None
         try:
             session.token(SHOPPER)

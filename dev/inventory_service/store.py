@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,7 +16,6 @@ from pymongo.errors import DuplicateKeyError
 
 from dev.inventory_service import documents
 from dev.inventory_service.documents import Document, product_key, stock_answer
-from dev.inventory_service.locks import KeyedLocks
 from dev.inventory_service.mongo import Mongo
 from dev.inventory_service.schemas import (
     ORDER_COMPLETED,
@@ -107,7 +107,9 @@ class Store(Mongo):
                     rows.append(row)
                     if len(rows) > query.limit:
                         break
-        return documents.reservations_page(rows, query.limit)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        cursor = f"{last.user_id}~{last.product_id}" if last else None
+        return ReservationsPage(reservations=rows[: query.limit], cursor=cursor)
 
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
@@ -184,3 +186,40 @@ class Store(Mongo):
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
+
+
+@dataclass(slots=True)
+class _Entry:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class KeyedLocks:
+    """One lock for each key, kept only while it is held or waited for.
+
+    An optimization: it avoids write conflicts between requests of this process on one product. The
+    transactions guarantee correct numbers.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @asynccontextmanager
+    async def hold(self, key: str, seconds: float) -> AsyncIterator[None]:
+        """Holds the lock of `key`; raises `TimeoutError` after waiting for `seconds`."""
+        entry = self._entries.setdefault(key, _Entry())
+        entry.users += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await entry.lock.acquire()
+            try:
+                yield
+            finally:
+                entry.lock.release()
+        finally:
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dev.stack.process import Probe, Process, ProcessSpec
+from dev.stack.process import Action, Probe, Process, ProcessSpec
 from dev.stack.servers import http_probe
 from settings import LOCALHOST, Settings
 
@@ -17,8 +17,10 @@ _DRAIN, _INVENTORY_GRACE = 11.5, 2.0
 _LOG_BYTES = 1 << 20
 
 
-def app_specs(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
-    """The processes, in the order of `APPS`."""
+def app_specs(
+    settings: Settings, env: Mapping[str, str], set_up: Action | None = None
+) -> list[ProcessSpec]:
+    """The processes, in the order of `APPS`; `set_up` runs before those that need all servers."""
     address = f"{LOCALHOST}:{settings.inventory_port}"
     inventory = ProcessSpec(
         name="inventory",
@@ -39,6 +41,7 @@ def app_specs(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
             argv=(sys.executable, *arguments),
             probe=probe,
             needs=frozenset(SERVERS),
+            before=set_up,
             outlived_by=frozenset({"inventory"}),  # sagas that finish during the drain need it
             stop_grace=_DRAIN,
             shown_as=shown_as,

@@ -22,6 +22,7 @@ DISK_PROBE = 64  # MiB that must be free: MongoDB does not start with less
 # Variables that servers receive. Several servers would read variables meant for this service.
 _PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 Probe = Callable[["Process"], Awaitable[bool]]
+Action = Callable[[], Awaitable[None]]
 
 
 class StackError(Exception):
@@ -76,8 +77,8 @@ class ProcessSpec:
     cwd: Path = field(default_factory=Path.cwd)
     needs: frozenset[str] = frozenset()
     outlived_by: frozenset[str] = frozenset()
-    before: Callable[[], Awaitable[None]] | None = None
-    after: Callable[[], Awaitable[None]] | None = None
+    before: Action | None = None
+    after: Action | None = None
     diagnose: Callable[[str], str | None] | None = None
     restart: bool = True
     deadline: float = 60
@@ -97,8 +98,6 @@ class Process:
         self.log = log
         self.ready = asyncio.Event()
         self.start_again = asyncio.Event()
-        self.exited = asyncio.Event()
-        self.exited.set()
         self.restart = spec.restart
         self.starts = 0
         self.problem = ""
@@ -153,7 +152,6 @@ class Process:
         self.starts += 1
         self.start_again.clear()
         self.killed_on_purpose = False
-        self.exited.clear()
 
     async def wait(self) -> int:
         """Waits for its end; returns the exit code, or minus the signal that ended it."""
@@ -162,7 +160,6 @@ class Process:
         code = await self._child.wait()
         self.close_pipe()
         self.ready.clear()
-        self.exited.set()
         return code
 
     def signal(self, number: signal.Signals) -> None:
@@ -193,25 +190,21 @@ class Process:
 
     def output(self, limit: int = _TAIL_BYTES) -> str:
         """The end of its output since the last start; `limit` is in bytes."""
-        try:
-            with self.log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(min(self._log_start, size), size - limit))
-                return file.read().decode(errors="replace")
-        except FileNotFoundError:
+        if not self.log.exists():
             return ""
+        with self.log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(min(self._log_start, size), size - limit))
+            return file.read().decode(errors="replace")
 
-    def tail(self, lines: int = TAIL_LINES) -> list[str]:
+    def tail(self) -> list[str]:
         """Its last lines since the last start, cut to `TAIL_WIDTH` characters."""
-        written = [line for line in self.output().splitlines() if line.strip()][-lines:]
+        written = [line for line in self.output().splitlines() if line.strip()][-TAIL_LINES:]
         return [line if len(line) <= TAIL_WIDTH else f"{line[:TAIL_WIDTH]}…" for line in written]
 
     def bound_log(self) -> None:
         """Moves a log longer than `LOG_LIMIT` to `.1`; the process continues in the same file."""
-        try:
-            if self.log.stat().st_size <= LOG_LIMIT:
-                return
-        except FileNotFoundError:
+        if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT:
             return
         old = self.log.with_name(self.log.name + ".1")
         with self.log.open("rb") as source, old.open("wb") as target:

@@ -128,7 +128,7 @@ class Stack:
             process.restart = restart
         process.killed_on_purpose = True
         process.kill()
-        await process.exited.wait()
+        await process.wait()
 
     async def start_again(self, name: str, *, timeout: float = 60) -> None:
         """Starts a process that was kept down and waits until it is ready."""
@@ -165,10 +165,8 @@ class Stack:
             "kafka": lambda: [kafka(self.settings, data, self._kafka_advertised)],
         }
         specs = [spec for name in SERVERS if name in self._parts for spec in make[name]()]
-        for spec in app_specs(self.settings, self.env):
-            if spec.name in self._parts:
-                needs_all = spec.needs.issuperset(SERVERS)
-                specs.append(replace(spec, before=self._set_up if needs_all else None))
+        apps = app_specs(self.settings, self.env, self._set_up)
+        specs += [spec for spec in apps if spec.name in self._parts]
         started = {spec.name for spec in specs}
         return [replace(spec, needs=spec.needs & started) for spec in specs]
 
@@ -231,8 +229,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
 def external_parts(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     """The parts that run elsewhere, with their address without credentials."""
     found = {}
-    temporal = _temporal_config(env).get("target_host")
-    if temporal:
+    if temporal := _temporal_config(env).get("target_host"):
         found["temporal"] = temporal
     if settings.mongodb_uri:
         found["mongodb"] = without_login(settings.mongodb_uri.get_secret_value())

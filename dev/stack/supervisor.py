@@ -42,7 +42,9 @@ class Supervisor:
     them. Call `start`, then `wait`, then `stop`, or use it as an async context manager.
     """
 
-    def __init__(self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo) -> None:
+    def __init__(
+        self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo = lambda _: None
+    ) -> None:
         self.processes = {spec.name: Process(spec, log_dir / f"{spec.name}.log") for spec in specs}
         self._echo = echo
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,8 +177,7 @@ class Supervisor:
             await process.start_again.wait()
             return
         pause = min(FIRST_PAUSE * 2 ** max(quick_failures - 1, 0), LONGEST_PAUSE)
-        lines = process.tail()
-        self._say(process, "died", f"{reason}; starting it again; its last lines:", lines)
+        self._say(process, "died", f"{reason}; starting it again; its last lines:", process.tail())
         await asyncio.sleep(pause)
 
     async def _stop_one(self, process: Process) -> None:
