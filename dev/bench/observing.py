@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from dev.bench.client import RawClient
 from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock
@@ -22,7 +23,7 @@ from dev.stack.apps import SERVERS, app_specs
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
 from dev.stack.supervisor import Supervisor
-from settings import Settings
+from settings import Settings, load_settings
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -65,17 +66,17 @@ class Service:
 async def service(stack: Stack, name: str, *, metrics: bool) -> AsyncIterator[Service]:
     """An API and a worker with their own task queue and ports."""
     ports = free_ports()
-    changed: dict[str, object] = {
-        "port": ports["PORT"],
-        "worker_metrics_port": ports["WORKER_METRICS_PORT"],
-        "temporal_task_queue": name,
-        "enable_metrics": metrics,
+    changed = {
+        "PORT": str(ports["PORT"]),
+        "WORKER_METRICS_PORT": str(ports["WORKER_METRICS_PORT"]),
+        "TEMPORAL_TASK_QUEUE": name,
+        "ENABLE_METRICS": str(metrics),
     }
-    settings = stack.settings.model_copy(update=changed)
-    env = stack.env | {key.upper(): str(value) for key, value in changed.items()}
+    with patch.dict(os.environ, changed):
+        settings = load_settings()
     specs = [
         replace(spec, needs=frozenset())
-        for spec in app_specs(settings, env)
+        for spec in app_specs(settings, stack.env | changed)
         if spec.name in {"api", "worker"}
     ]
     async with Supervisor(specs, log_dir=stack.local_dir / name, echo=print) as supervisor:

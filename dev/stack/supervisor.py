@@ -56,7 +56,7 @@ class Supervisor:
         """
         work = [self._bound_logs(), *map(self._supervise, self.processes.values())]
         self._tasks = [asyncio.create_task(one) for one in work]
-        ready = asyncio.gather(*(process.ready.wait() for process in self.processes.values()))
+        ready = asyncio.create_task(self._all_ready())
         try:
             await _first_end(ready, *self._tasks)
         except BaseException:
@@ -88,6 +88,10 @@ class Supervisor:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def _all_ready(self) -> None:
+        for process in self.processes.values():
+            await process.ready.wait()
 
     def kill_all(self) -> None:
         """Sends SIGKILL to every process, without waiting."""
