@@ -66,12 +66,8 @@ class Service:
 async def service(stack: Stack, name: str, *, metrics: bool) -> AsyncIterator[Service]:
     """An API and a worker with their own task queue and ports."""
     ports = free_ports()
-    changed = {
-        "PORT": str(ports["PORT"]),
-        "WORKER_METRICS_PORT": str(ports["WORKER_METRICS_PORT"]),
-        "TEMPORAL_TASK_QUEUE": name,
-        "ENABLE_METRICS": str(metrics),
-    }
+    changed = {setting: str(ports[setting]) for setting in ("PORT", "WORKER_METRICS_PORT")}
+    changed |= {"TEMPORAL_TASK_QUEUE": name, "ENABLE_METRICS": str(metrics)}
     with patch.dict(os.environ, changed):
         settings = load_settings()
     specs = [

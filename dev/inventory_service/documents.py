@@ -94,17 +94,12 @@ def reservations_filter(query: ReservationsQuery) -> Document:
 
 async def held_rows(actions: AsyncIterable[Document]) -> AsyncGenerator[Reservation, None]:
     """Rows of the list, from actions in its order; reads lazily."""
-    key, quantity = ("", ""), 0
+    user, product, quantity = "", "", 0
     async for action in actions:
-        its_key = (action["userId"], action["productId"])
-        if its_key != key:
+        if (action["userId"], action["productId"]) != (user, product):
             if quantity > 0:
-                yield _row(key, quantity)
-            key, quantity = its_key, 0
+                yield Reservation(user_id=user, product_id=product, quantity=quantity)
+            user, product, quantity = action["userId"], action["productId"], 0
         quantity += action["delta"]
     if quantity > 0:
-        yield _row(key, quantity)
-
-
-def _row(key: tuple[str, str], quantity: int) -> Reservation:
-    return Reservation(user_id=key[0], product_id=key[1], quantity=quantity)
+        yield Reservation(user_id=user, product_id=product, quantity=quantity)
