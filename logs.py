@@ -10,8 +10,8 @@ milliseconds), `logger` and the given fields. The ids that are bound to a reques
 added, and the trace (docs/observability.md describes all fields).
 
 structlog passes its events to the standard library's loggers. Uvicorn, Temporal, the client
-libraries and modules that log with `extra={"event": …}` use those directly, so all lines have the
-same format.
+libraries and workflow code (`workflow.logger`, with `extra={"event": …}`) use those directly, so
+all lines have the same format.
 """
 
 import logging
@@ -54,19 +54,16 @@ structlog.configure(
 
 
 def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """structlog's names -> the documented ones; `extra["event"]` is the event's name."""
-    record: logging.LogRecord | None = event.get("_record")
-    message = event.pop("event", "")
-    level = str(event.pop("level", "info"))
-    line: dict[str, Any] = {"level": _LEVEL_NAMES.get(level, level), "message": message}
-    if record is not None:
-        name = getattr(record, "event", None)
-        if name is not None:
-            line["event"] = name
-        line["logger"] = record.name
-        created = record.created
-    else:
-        created = datetime.now(UTC).timestamp()
+    """structlog's names -> the documented ones."""
+    record: logging.LogRecord = event["_record"]
+    level = event.pop("level")
+    line: dict[str, Any] = {
+        "level": _LEVEL_NAMES.get(level, level),
+        "message": event.pop("message"),
+    }
+    if "event" in event:
+        line["event"] = event.pop("event")
+    line["logger"] = record.name
     event.pop("color_message", None)  # Uvicorn's message, repeated for terminals
     workflow = event.pop("temporal_workflow", None)
     if workflow is not None:
@@ -75,19 +72,9 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     traced = tracing.ids()
     if traced is not None:
         line["traceId"], line["spanId"] = traced
-    stamp = datetime.fromtimestamp(created, UTC)
+    stamp = datetime.fromtimestamp(record.created, UTC)
     line["timestamp"] = stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return line
-
-
-class _Extra(structlog.stdlib.ExtraAdder):
-    """Adds all `extra=` fields except `event`, which structlog would use as the message."""
-
-    def __call__(self, logger: logging.Logger, name: str, event_dict: EventDict) -> EventDict:
-        message = event_dict.get("event")
-        event_dict = super().__call__(logger, name, event_dict)
-        event_dict["event"] = message
-        return event_dict
 
 
 def _dump(value: Any, **_: Any) -> str:
@@ -105,17 +92,22 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
     `level` and `format` are as in LOG_LEVEL and LOG_FORMAT. The default format is `console` on a
     terminal, else `json`.
     """
+    terminal = sys.stdout.isatty()
+    renderer: Processor = structlog.processors.JSONRenderer(serializer=_dump)
+    if format == "console" or (format is None and terminal):
+        renderer = structlog.dev.ConsoleRenderer(event_key="message", colors=terminal)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
-            _Extra(),
+            structlog.processors.EventRenamer("message"),  # `event` is an extra field
+            structlog.stdlib.ExtraAdder(),
             structlog.processors.format_exc_info,
         ],
         processors=[
             _contract_names,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _renderer(format or ("console" if sys.stdout.isatty() else "json")),
+            renderer,
         ],
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -132,10 +124,3 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
         logging.getLogger(name).setLevel(logging.WARNING)
     # It logs each refused connection; the circuit breaker logs once that Kafka is unavailable.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-
-
-def _renderer(format: str) -> Processor:  # noqa: A002
-    """The processor that renders a line as text."""
-    if format == "json":
-        return structlog.processors.JSONRenderer(serializer=_dump)
-    return structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())

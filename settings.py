@@ -25,16 +25,22 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
+MIN_SECRET_BYTES = 32  # at least the hash's size (RFC 7518, 3.2)
 LOCALHOST = "127.0.0.1"
 _ALL_INTERFACES = {"": LOCALHOST, "0.0.0.0": LOCALHOST, "::": "[::1]"}
 ENVIRONMENT_NAMES = ("ENVIRONMENT", "NODE_ENV")  # the first one that is set wins
 
+_SCHEMES = {
+    "mongodb_uri": ({"mongodb", "mongodb+srv"}, "must start with mongodb:// or mongodb+srv://"),
+    "redis_url": ({"redis", "rediss", "unix"}, "must start with redis://, rediss:// or unix://"),
+}
 # As browsers send it: lower case, without a path or a trailing slash.
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 
@@ -54,11 +60,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARN = "warn"
     ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    JSON = "json"
-    CONSOLE = "console"
 
 
 class JwtAlgorithm(StrEnum):
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     port: Port = 4007
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
     log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat | None = None
+    log_format: Literal["json", "console"] | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     heartbeat_file: Path | None = None
 
@@ -216,51 +217,34 @@ class Settings(BaseSettings):
 
     # Checked by hand: `MongoDsn` adds a port to mongodb+srv addresses and to sockets, which the
     # driver rejects, and `RedisDsn` does not allow sockets.
-    @field_validator("mongodb_uri")
+    @field_validator("mongodb_uri", "redis_url")
     @classmethod
-    def _mongodb_scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and urlsplit(value.get_secret_value()).scheme not in {"mongodb", "mongodb+srv"}:
-            raise ValueError("must start with mongodb:// or mongodb+srv://")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("must start with redis://, rediss:// or unix://")
+    def _has_scheme(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+        schemes, rule = _SCHEMES[str(field.field_name)]
+        if value and urlsplit(value.get_secret_value()).scheme not in schemes:
+            raise ValueError(rule)
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        if self.jwt_algorithm is not JwtAlgorithm.HS256 and self.jwt_jwks_url is None:
+        hs256 = self.jwt_algorithm is JwtAlgorithm.HS256
+        secret = self.jwt_secret.get_secret_value()
+        if not hs256 and self.jwt_jwks_url is None:
             raise ValueError(f"JWT_JWKS_URL: must be set when JWT_ALGORITHM={self.jwt_algorithm}")
-        if self.jwt_algorithm is JwtAlgorithm.HS256:
-            secret = self.jwt_secret.get_secret_value()
-            if len(secret.encode()) < 32:  # noqa: PLR2004 (RFC 7518, 3.2: at least the hash's size)
-                raise ValueError("JWT_SECRET: must have at least 32 bytes for HS256")
+        if hs256 and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"JWT_SECRET: must have at least {MIN_SECRET_BYTES} bytes for HS256")
         if self.environment is Environment.PRODUCTION:
-            self._safe_for_production()
-        return self
-
-    def _safe_for_production(self) -> None:
-        """Raises if production would use a default that is for development only."""
-        if (
-            self.jwt_algorithm is JwtAlgorithm.HS256
-            and self.jwt_secret.get_secret_value() == SAMPLE_JWT_SECRET
-        ):
-            raise ValueError("JWT_SECRET: must not be the sample when ENVIRONMENT=production")
-        missing = [
-            name
+            if hs256 and secret == SAMPLE_JWT_SECRET:
+                raise ValueError("JWT_SECRET: must not be the sample when ENVIRONMENT=production")
             for name, given in (
                 ("MONGODB_URI", self.mongodb_uri),
                 ("REDIS_URL or REDIS_HOST", self.redis_url or self.redis_host),
                 ("KAFKA_BROKERS", self.kafka_brokers),
                 ("INVENTORY_SERVICE_URL", self.inventory_service_url),
-            )
-            if given is None
-        ]
-        if missing:
-            raise ValueError(f"{missing[0]}: must be set when ENVIRONMENT=production")
+            ):
+                if given is None:
+                    raise ValueError(f"{name}: must be set when ENVIRONMENT=production")
+        return self
 
     @cached_property
     def mongodb(self) -> SecretStr:
@@ -325,6 +309,7 @@ _URL_RULES = dict.fromkeys(("url_parsing", "url_scheme"), "must be an http or ht
 
 def _explain(error: ValidationError) -> str:
     """One line for each variable: its name, its value unless that is a secret, and the rule."""
+    values = {name.upper(): value for name, value in os.environ.items()}
     lines = []
     for item in error.errors():
         message = _URL_RULES.get(item["type"], item["msg"]).removeprefix("Value error, ")
@@ -333,16 +318,11 @@ def _explain(error: ValidationError) -> str:
             continue
         name = str(item["loc"][0]).upper()
         field = Settings.model_fields.get(name.lower())
-        shown = ""
         if field is not None and "SecretStr" not in str(field.annotation):
-            shown = f"={_raw_value(*ENVIRONMENT_NAMES if name in ENVIRONMENT_NAMES else (name,))!r}"
-        lines.append(f"{name}{shown}: {message[0].lower()}{message[1:]}")
+            names = ENVIRONMENT_NAMES if name in ENVIRONMENT_NAMES else (name,)
+            name += f"={next((values[one] for one in names if values.get(one)), '')!r}"
+        lines.append(f"{name}: {message[0].lower()}{message[1:]}")
     return "\n".join(lines)
-
-
-def _raw_value(*names: str) -> str:
-    values = {key.upper(): value for key, value in os.environ.items()}
-    return next((values[name] for name in names if values.get(name)), "")
 
 
 def load_settings() -> Settings:

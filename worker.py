@@ -37,7 +37,6 @@ from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
-from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
@@ -169,8 +168,9 @@ def build_worker(
         wake=partial(gateway.wake_relay, shards=settings.relay_shards),
         shards=settings.relay_shards,
     )
+    scans = CartScans()
     expiry_steps = ExpiryActivities(
-        ExpiredCarts(), expire=partial(expire_cart, gateway, policy_of(settings))
+        scans, expire=partial(expire_cart, gateway, policy_of(settings))
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
@@ -195,7 +195,7 @@ def build_worker(
         orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
-    scan_steps = ScanActivities(CartScans(), mark=partial(mark_cart, gateway))
+    scan_steps = ScanActivities(scans, mark=partial(mark_cart, gateway))
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -246,8 +246,7 @@ async def run(settings: Settings) -> None:
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         log_levels = LogLevels(redis, usual=settings.log_level)
-        log_levels.open()
-        stack.push_async_callback(log_levels.close)
+        await stack.enter_async_context(log_levels.following())
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
         warming = asyncio.create_task(events.warm_up())
@@ -275,9 +274,8 @@ async def run(settings: Settings) -> None:
             await ensure_schedules(client, task_queue=settings.temporal_task_queue)
             logger.info("worker_started", message="Worker started")
             if settings.enable_metrics:
-                await stack.enter_async_context(
-                    showing_stored(FigureStore(), Outbox(), WatchStore())
-                )
+                showing = showing_stored(FigureStore(), Outbox(), WatchStore())
+                await stack.enter_async_context(showing)
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("worker_draining", message="Worker is draining")

@@ -38,7 +38,8 @@ class CircuitBreaker:
         self._reason = ""
         self._open_until: float | None = None
         self._on_trial = False
-        self._record_state(is_open=False)
+        self._attributes = {"dependency": dependency, "call": call}
+        CIRCUIT_OPEN.set(0, self._attributes)
 
     @property
     def is_open(self) -> bool:
@@ -84,7 +85,7 @@ class CircuitBreaker:
                 dependency=self.dependency,
                 reason=error.detail,
             )
-            self._record_state(is_open=True)
+            CIRCUIT_OPEN.set(1, self._attributes)
         self._open_until = time.monotonic() + self._cooldown
 
     def _on_success(self) -> None:
@@ -94,9 +95,6 @@ class CircuitBreaker:
                 message="Dependency is available again",
                 dependency=self.dependency,
             )
-            self._record_state(is_open=False)
+            CIRCUIT_OPEN.set(0, self._attributes)
         self._failures = 0
         self._open_until = None
-
-    def _record_state(self, *, is_open: bool) -> None:
-        CIRCUIT_OPEN.set(int(is_open), {"dependency": self.dependency, "call": self._call})

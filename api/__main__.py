@@ -10,10 +10,8 @@ from contextlib import suppress
 
 import uvicorn
 
-from api.app import create_app
-from logs import configure_logging
-from settings import Settings, SettingsError, load_settings
-from telemetry.exposition import start_metrics
+from api.app import configured, create_app
+from settings import Settings
 
 _START_FAILED = 3
 _DRAIN_GRACE_SECONDS = 1
@@ -37,13 +35,8 @@ def server_config(settings: Settings) -> uvicorn.Config:
 
 
 def main() -> None:
-    """Runs the server; exits with one line for each invalid setting."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logging(settings.log_level, settings.log_format)
-    start_metrics("api", settings)
+    """Runs the server."""
+    settings = configured()
     # Uvicorn raises the signal again after its shutdown: exit with 0 then, not by the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(server_config(settings))

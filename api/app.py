@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from pydantic.alias_generators import to_camel
 
 from api.cors import add_cors
 from api.docs import add_docs
@@ -45,14 +46,6 @@ _TAGS = [
 ]
 
 
-@asynccontextmanager
-async def _parts(settings: Settings) -> AsyncIterator[ApiState]:
-    """Everything that lives as long as the application, in the order of its dependencies."""
-    with tracing(settings, "api"):
-        async with open_state(settings) as opened, beating(settings.heartbeat_file):
-            yield opened
-
-
 def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     """Creates the application. It connects at startup, unless `state` is given."""
 
@@ -61,11 +54,12 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         if state is not None:
             yield
             return
-        async with _parts(settings) as opened:
-            app.state.api = opened
-            await opened.health.check()  # connects before the first request
-            logger.info("api_started", message="API started", version=app.version)
-            yield
+        with tracing(settings, "api"):
+            async with open_state(settings) as opened, beating(settings.heartbeat_file):
+                app.state.api = opened
+                await opened.health.check()  # connects before the first request
+                logger.info("api_started", message="API started", version=app.version)
+                yield
         logger.info("api_stopped", message="API stopped")
 
     app = DocumentedApi(
@@ -78,6 +72,8 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        default_response_class=Response,  # `Answer` has written the body
+        generate_unique_id_function=lambda route: to_camel(route.name),
     )
     app.state.api = state
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
@@ -97,6 +93,17 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     return app
 
 
+def configured() -> Settings:
+    """The settings, with logs and metrics set up; exits with one line for each invalid setting."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logging(settings.log_level, settings.log_format)
+    start_metrics("api", settings)
+    return settings
+
+
 def _version() -> str:
     try:
         return version("cart-service")
@@ -108,11 +115,5 @@ def __getattr__(name: str) -> Any:
     """Creates `app` on first access, so that importing `create_app` reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
-    configure_logging(settings.log_level, settings.log_format)
-    start_metrics("api", settings)
-    globals()["app"] = create_app(settings)
+    globals()["app"] = create_app(configured())
     return globals()["app"]

@@ -8,7 +8,7 @@ not known in time show their stored availability.
 
 import asyncio
 import zlib
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Protocol
 
@@ -34,10 +34,8 @@ class KnownStock(Protocol):
     async def put(self, store_id: str, product: str, stock: Stock) -> None: ...
 
 
-class Inventory(Protocol):
-    """Reads the stock of a product (`adapters.inventory.InventoryClient`)."""
-
-    async def check(self, store_id: str, product_id: str) -> Stock: ...
+Check = Callable[[str, str], Awaitable[Stock]]
+"""Reads the stock of a product in a store (`adapters.inventory.InventoryClient.check`)."""
 
 
 class Availability:
@@ -46,9 +44,9 @@ class Availability:
     A request waits `WAIT_SECONDS` for the service; later answers are cached for the next request.
     """
 
-    def __init__(self, known: KnownStock, inventory: Inventory) -> None:
+    def __init__(self, known: KnownStock, check: Check) -> None:
         self._known = known
-        self._inventory = inventory
+        self._check_stock = check
         self._checks: SingleFlight[Stock | None] = SingleFlight()
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
@@ -91,7 +89,7 @@ class Availability:
     async def _check(self, store_id: str, product: str) -> Stock | None:
         async with self._at_once:
             try:
-                stock = await self._inventory.check(store_id, product)
+                stock = await self._check_stock(store_id, product)
             except DependencyUnavailable:  # the circuit breaker logs it once
                 return None
         await self._known.put(store_id, product, stock)

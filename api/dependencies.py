@@ -50,10 +50,6 @@ class BearerCall(SecurityBase):
         return Call(request.scope[_SCOPE_KEY], state_of(request), context_of(request))
 
 
-async def _state(request: Request) -> ApiState:
-    return state_of(request)
-
-
 async def authenticate(request: Request) -> None:
     """Authenticates a request and stores its principal for `BearerCall`.
 
@@ -70,7 +66,6 @@ async def authenticate(request: Request) -> None:
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]
-StateDep = Annotated[ApiState, Depends(_state)]
 StoreId = Annotated[
     str,
     Path(

@@ -18,53 +18,14 @@ _HEADERS = {
     )
 }
 
-# Addresses are relative, so that the page also works behind a proxy that strips a path prefix.
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Cart Service API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="docs/assets/swagger-ui.css">
-<link rel="stylesheet" href="docs/page.css">
-<div id="swagger-ui"></div>
-<script src="docs/assets/swagger-ui-bundle.js"></script>
-<script src="docs/page.js"></script>
-</html>
-"""
-
+_FILES = files("api") / "swagger"
+# Addresses in it are relative, so that it also works behind a proxy that strips a path prefix.
+_PAGE = (_FILES / "index.html").read_text()
 # The token stays in the page's memory. Without `validatorUrl: null` the page would send the
 # document's address to a validator on another host.
-_SCRIPT = """\
-SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  displayRequestDuration: true,
-  defaultModelsExpandDepth: 0,
-  persistAuthorization: false,
-  validatorUrl: null,
-});
-"""
-
+_SCRIPT = (_FILES / "page.js").read_text()
 # Swagger UI's tables are wider than a phone: there each cell gets a line of its own.
-_STYLE = """\
-body { margin: 0; }
-.swagger-ui pre { overflow-x: auto; }
-@media (max-width: 640px) {
-  .swagger-ui .wrapper { padding: 0 10px; }
-  .swagger-ui .opblock-body .table-container,
-  .swagger-ui .responses-inner { overflow-x: auto; padding: 10px; }
-  .swagger-ui .opblock-body table,
-  .swagger-ui .opblock-body tbody,
-  .swagger-ui .opblock-body tr,
-  .swagger-ui .opblock-body td { display: block; max-width: none; width: auto; }
-  .swagger-ui .opblock-body thead { display: none; }
-  .swagger-ui .opblock-body tr { padding-bottom: 10px; }
-  .swagger-ui .opblock-body td { padding: 4px 0; }
-}
-"""
+_STYLE = (_FILES / "page.css").read_text()
 
 router = APIRouter(include_in_schema=False)
 

@@ -4,12 +4,12 @@ The end of a saga maps by `refusal_answer`, `abort_answer` and `failure_answer`;
 raised map by `add_error_handlers`.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -22,7 +22,7 @@ from models.operations import AddItem
 from models.outcomes import AbortReason, Refusal, RefusalCode
 from models.wire import to_json
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
 # What a client can make us say back.
@@ -101,50 +101,41 @@ class _Refusal:
     The message may use the refusal's numbers: `{available}`, `{current}`, `{limit}`.
     """
 
-    status: HTTPStatus
     message: str
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST
     field: str | None = None
     shows_code: bool = True
 
 
+_NO_STOCK = "Insufficient stock. Only {available} available."
 _REFUSALS = {
-    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Insufficient stock. Only {available} available."
-    ),
-    RefusalCode.QUANTITY_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Quantity must not exceed {limit}", field="quantity"
-    ),
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK),
+    RefusalCode.QUANTITY_LIMIT: _Refusal("Quantity must not exceed {limit}", field="quantity"),
     RefusalCode.LINE_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
         "Cart must not have more than {limit} products; it already has {current}",
         field="productId",
     ),
     RefusalCode.UNIT_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
-        "Cart must not hold more than {limit} units; it already holds {current}",
-        field="quantity",
+        "Cart must not hold more than {limit} units; it already holds {current}", field="quantity"
     ),
     RefusalCode.VALUE_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST, "Cart must not be worth more than {limit} in all", field="quantity"
+        "Cart must not be worth more than {limit} in all", field="quantity"
     ),
     RefusalCode.IDEMPOTENCY_KEY_REUSED: _Refusal(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency key was already used for a different request"
+        "Idempotency key was already used for a different request", HTTPStatus.UNPROCESSABLE_ENTITY
     ),
-    RefusalCode.CART_NOT_FOUND: _Refusal(HTTPStatus.NOT_FOUND, "Cart not found", shows_code=False),
+    RefusalCode.CART_NOT_FOUND: _Refusal("Cart not found", HTTPStatus.NOT_FOUND, shows_code=False),
     RefusalCode.ITEM_NOT_FOUND: _Refusal(
-        HTTPStatus.NOT_FOUND, "Item not found in cart", shows_code=False
+        "Item not found in cart", HTTPStatus.NOT_FOUND, shows_code=False
     ),
     RefusalCode.PRECONDITION_FAILED: _Refusal(
-        HTTPStatus.PRECONDITION_FAILED, "Cart has changed: its ETag is none of If-Match"
+        "Cart has changed: its ETag is none of If-Match", HTTPStatus.PRECONDITION_FAILED
     ),
 }
-_REFUSALS_OF_AN_ADD = {
+_REFUSALS_OF_AN_ADD = _REFUSALS | {
     # The contract answers an add with 200.
-    RefusalCode.INSUFFICIENT_STOCK: _Refusal(
-        HTTPStatus.OK, "Insufficient stock. Only {available} available."
-    ),
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK, HTTPStatus.OK),
     RefusalCode.QUANTITY_LIMIT: _Refusal(
-        HTTPStatus.BAD_REQUEST,
         "Quantity must not exceed {limit} in all; the cart already holds {current}",
         field="quantity",
     ),
@@ -166,10 +157,7 @@ UNDONE = "Cart operation was undone; try again"
 
 def refusal_answer(operation: str, refusal: Refusal) -> Answer:
     """The answer to an operation that a business rule refused."""
-    known = _REFUSALS
-    if operation == AddItem.name:
-        known = _REFUSALS | _REFUSALS_OF_AN_ADD
-    rule = known[refusal.code]
+    rule = (_REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS)[refusal.code]
     available = refusal.available or 0
     message = rule.message.format(available=available, current=refusal.current, limit=refusal.limit)
     if rule.field is not None:
@@ -185,16 +173,6 @@ def abort_answer(reason: AbortReason | None) -> Answer:
     # The contract's answer for the inventory has no code.
     shown = None if reason in {None, AbortReason.INVENTORY_UNAVAILABLE} else reason
     return _unavailable_answer(message, shown.value if shown else None)
-
-
-def unavailable_answer(dependency: str) -> Answer:
-    """503 for a request that could not be served because a dependency did not answer."""
-    if dependency == "temporal":
-        return _unavailable_answer(TEMPORAL_UNAVAILABLE, "temporal_unavailable")
-    try:
-        return abort_answer(AbortReason(f"{dependency}_unavailable"))
-    except ValueError:
-        return _unavailable_answer(UNDONE, f"{dependency}_unavailable")
 
 
 def _unavailable_answer(message: str, code: str | None) -> Answer:
@@ -221,15 +199,14 @@ def server_error() -> Answer:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Replaces the framework's error bodies. `api.middleware` handles unexpected errors."""
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(DependencyUnavailable, _unavailable)
-    app.add_exception_handler(OperationInProgress, _in_progress)
-    app.add_exception_handler(WorkflowFailureError, _workflow_failed)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(DependencyUnavailable)(_unavailable)
+    app.exception_handler(OperationInProgress)(_in_progress)
+    app.exception_handler(WorkflowFailureError)(_workflow_failed)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 (registered for it alone)
+async def _http_error(request: Request, error: HTTPException) -> Response:
     if isinstance(error, ApiError):
         return error.answer.response()
     headers = dict(error.headers or {})
@@ -244,34 +221,33 @@ def _allowed(request: Request) -> str:
     return ", ".join(map(str.upper, request.app.openapi()["paths"].get(route, ())))
 
 
-async def _unavailable(_: Request, error: Exception) -> Response:
-    assert isinstance(error, DependencyUnavailable)  # noqa: S101
+async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:
     logger.warning(
-        "Dependency is unavailable",
-        extra={
-            "event": "request_unavailable",
-            "dependency": error.dependency,
-            "reason": error.detail,
-        },
+        "request_unavailable",
+        message="Dependency is unavailable",
+        dependency=error.dependency,
+        reason=error.detail,
     )
-    return unavailable_answer(error.dependency).response()
+    code = f"{error.dependency}_unavailable"
+    if code in {*AbortReason}:
+        return abort_answer(AbortReason(code)).response()
+    message = TEMPORAL_UNAVAILABLE if error.dependency == "temporal" else UNDONE
+    return _unavailable_answer(message, code).response()
 
 
-async def _in_progress(_: Request, __: Exception) -> Response:
+async def _in_progress(_: Request, __: OperationInProgress) -> Response:
     message = "Cart operation already in progress"
     return problem(HTTPStatus.CONFLICT, message, headers=RETRY_AFTER).response()
 
 
-async def _workflow_failed(_: Request, error: Exception) -> Response:
-    assert isinstance(error, WorkflowFailureError)  # noqa: S101
+async def _workflow_failed(_: Request, error: WorkflowFailureError) -> Response:
     answer = failure_answer(error)
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("Cart operation failed", exc_info=error, extra={"event": "operation_failed"})
+        logger.error("operation_failed", message="Cart operation failed", exc_info=error)
     return answer.response()
 
 
-async def _invalid_request(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+async def _invalid_request(_: Request, error: RequestValidationError) -> Response:
     details = dict.fromkeys(_detail(item, error.body) for item in error.errors()[:MAX_DETAILS])
     return invalid(*details).response()
 

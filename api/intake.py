@@ -5,12 +5,13 @@ latest result. While they cannot be read, no store is paused.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from http import HTTPStatus
-from typing import Protocol
 
 import structlog
 
+from adapters.background import repeating
 from api.errors import Answer, ApiError, problem
 from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
@@ -20,49 +21,33 @@ logger = structlog.stdlib.get_logger(__name__)
 REFRESH_SECONDS = 1.0
 
 
-class Holds(Protocol):
-    """The holds that there are (`adapters.mongo.intake.IntakeHolds`)."""
-
-    async def active(self) -> list[IntakeHold]: ...
-
-
 class Intake:
-    """The holds that this process has read last."""
+    """The holds that this process has read last (`read`: `IntakeHolds.active`)."""
 
-    def __init__(self, holds: Holds) -> None:
-        self._holds = holds
+    def __init__(self, read: Callable[[], Awaitable[list[IntakeHold]]]) -> None:
+        self._read = read
         self._held: dict[str, IntakeHold] = {}
-        self._asking: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
 
-    async def open(self) -> None:
-        """Starts to read; returns after the first result or `REFRESH_SECONDS`."""
-        self._asking = asyncio.create_task(self._keep_asking())
+    def following(self) -> AbstractAsyncContextManager[None]:
+        """Reads the holds every `REFRESH_SECONDS` while a block runs."""
+        return repeating("intake holds", self.refresh, every_seconds=REFRESH_SECONDS)
+
+    async def first_read(self) -> None:
+        """Waits for the first result of `following`, for at most `REFRESH_SECONDS`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
                 await self._answered.wait()
-
-    async def close(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._asking
 
     def check(self, store_id: str) -> None:
         """Raises `ApiError` (503) if this store is paused."""
         if store_id in self._held:
             raise ApiError(_held(self._held[store_id]))
 
-    async def _keep_asking(self) -> None:
-        while True:
-            await self.refresh()
-            self._answered.set()
-            await asyncio.sleep(REFRESH_SECONDS)
-
     async def refresh(self) -> None:
         """Reads the holds once."""
         try:
-            held = {hold.store_id: hold for hold in await self._holds.active()}
+            held = {hold.store_id: hold for hold in await self._read()}
         except DependencyUnavailable as error:
             logger.debug("intake_unknown", message=f"Could not read intake holds: {error}")
             held = {}
@@ -77,6 +62,7 @@ class Intake:
         for store in self._held.keys() - held.keys():
             logger.warning("intake_released", message="Store resumed", storeId=store)
         self._held = held
+        self._answered.set()
 
 
 def _held(hold: IntakeHold) -> Answer:

@@ -7,7 +7,7 @@ import structlog
 from fastapi import Request
 
 from adapters.redis.rate_limits import Allowance
-from api.errors import Answer, ApiError, problem
+from api.errors import ApiError, problem
 from models.errors import DependencyUnavailable
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -54,7 +54,14 @@ class RateLimits:
             )
             self.unlimited = 0
         if not allowance.allowed:
-            raise ApiError(_too_many(allowance))
+            raise ApiError(
+                problem(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    f"Too many requests: at most {limit} a minute",
+                    code="rate_limited",
+                    headers=_headers(allowance) | {"Retry-After": str(allowance.wait_seconds)},
+                )
+            )
         return allowance
 
 
@@ -73,9 +80,3 @@ def _headers(allowance: Allowance) -> dict[str, str]:
         "RateLimit-Remaining": str(allowance.remaining),
         "RateLimit-Reset": str(allowance.full_seconds),
     }
-
-
-def _too_many(allowance: Allowance) -> Answer:
-    headers = _headers(allowance) | {"Retry-After": str(allowance.wait_seconds)}
-    message = f"Too many requests: at most {allowance.limit} a minute"
-    return problem(HTTPStatus.TOO_MANY_REQUESTS, message, code="rate_limited", headers=headers)

@@ -6,7 +6,6 @@ Pure ASGI in one layer: Starlette's BaseHTTPMiddleware costs a task and two stre
 import logging
 import re
 import time
-from collections.abc import Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,7 +16,7 @@ import structlog
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import Answer, ApiError, problem, server_error
+from api.errors import ApiError, problem, server_error
 from telemetry import tracing
 
 logger = structlog.stdlib.get_logger("api.requests")
@@ -95,19 +94,16 @@ class RequestMiddleware:
         context.bind(requestId=context.request_id)
         try:
             if length > self._limit:
-                await _respond(self._too_large(), scope, receive, send_with_headers)
-            else:
-                limited = receive if scope["method"] in _READS else self._limited(receive)
-                await self._app(scope, limited, send_with_headers)
-        except ApiError as error:  # raised outside the routes
-            if context.status:
-                raise
-            await _respond(error.answer, scope, receive, send_with_headers)
-        except Exception:
-            logger.exception("request_failed", message="Request failed unexpectedly")
+                raise self._too_large()
+            limited = receive if scope["method"] in _READS else self._limited(receive)
+            await self._app(scope, limited, send_with_headers)
+        except Exception as error:
+            answer = error.answer if isinstance(error, ApiError) else server_error()
+            if not isinstance(error, ApiError):  # an ApiError was raised outside the routes
+                logger.exception("request_failed", message="Request failed unexpectedly")
             if context.status:
                 raise  # the response has begun; the server closes the connection
-            await _respond(server_error(), scope, receive, send_with_headers)
+            await answer.response()(scope, receive, send_with_headers)
         finally:
             _log(scope, context)
             structlog.contextvars.reset_contextvars(**context.bound)
@@ -121,14 +117,14 @@ class RequestMiddleware:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._limit:
-                raise ApiError(self._too_large())
+                raise self._too_large()
             return message
 
         return counted
 
-    def _too_large(self) -> Answer:
+    def _too_large(self) -> ApiError:
         message = f"Request body is larger than {self._limit} bytes"
-        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        return ApiError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message))
 
 
 def _headers(scope: Scope) -> tuple[str | None, int]:
@@ -142,10 +138,6 @@ def _headers(scope: Scope) -> tuple[str | None, int]:
     return request_id, length
 
 
-async def _respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    await answer.response()(scope, receive, send)
-
-
 def _log(scope: Scope, context: RequestContext) -> None:
     mutating = scope["method"] not in _READS
     if context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
@@ -155,11 +147,13 @@ def _log(scope: Scope, context: RequestContext) -> None:
     if not logger.isEnabledFor(level):
         return
     route = scope.get("route")
-    fields: Mapping[str, Any] = {
-        "method": scope["method"],
-        "route": getattr(route, "path", None),
-        "status": context.status,
-        "durationMs": round((time.perf_counter() - context.started) * 1000, 1),
+    logger.log(
+        level,
+        context.event,
+        message=context.message,
+        method=scope["method"],
+        route=getattr(route, "path", None),
+        status=context.status,
+        durationMs=round((time.perf_counter() - context.started) * 1000, 1),
         **context.fields,
-    }
-    logger.log(level, context.event, message=context.message, **fields)
+    )

@@ -4,6 +4,7 @@ Routes use these in `responses=`; `DocumentedApi` generates the document. `api.d
 that shows it.
 """
 
+from types import UnionType
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,77 +14,58 @@ from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
 from models.cart import CartView
 
 Responses = dict[int | str, dict[str, Any]]
+Headers = dict[str, dict[str, Any]]
 
-_ANY_ANSWER = {
-    "X-Request-Id": {
-        "description": "The request's id: sent by the client, or generated.",
-        "schema": {"type": "string"},
-    },
-    "X-Trace-Id": {
-        "description": "The id of the request's trace, if tracing is on.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    },
-}
-RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds to wait before a retry with the same idempotency key.",
-        "schema": {"type": "integer"},
-    }
-}
-IDEMPOTENCY_KEY = {
-    "Idempotency-Key": {
-        "description": "The request's idempotency key: sent by the client, or generated.",
-        "schema": {"type": "string"},
-    }
-}
-REPLAYED = {
-    "Idempotent-Replayed": {
-        "description": "`true` if this is the response to an earlier request with this key.",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
-ETAG = {
-    "ETag": {
-        "description": "The cart's version, for `If-Match` and `If-None-Match`.",
-        "schema": {"type": "string"},
-        "example": '"1-507f1f77bcf86cd799439013"',
-    }
-}
-LOCATION = {
-    "Location": {
-        "description": "The URL of the operation's status.",
-        "schema": {"type": "string", "format": "uri-reference"},
-    }
-}
 
-CART_LINKS: dict[str, Any] = {
-    "readTheCart": {
-        "operationId": "getCart",
-        "parameters": {"storeId": "$request.path.storeId"},
-    },
-    "readTheCartById": {
-        "operationId": "getCartById",
-        "parameters": {"id": "$response.body#/_id"},
-    },
-    "changeTheQuantity": {
-        "operationId": "updateQuantity",
-        "parameters": {"id": "$response.body#/_id"},
-    },
-    "removeTheItem": {
-        "operationId": "removeItemByPath",
-        "parameters": {
-            "id": "$response.body#/_id",
-            "productId": "$request.body#/productId",
-        },
-    },
-    "removeAnItem": {
-        "operationId": "removeItem",
-        "parameters": {"id": "$response.body#/_id"},
-    },
-    "clearTheCart": {
-        "operationId": "clearCart",
-        "parameters": {"storeId": "$request.path.storeId"},
-    },
+def _header(name: str, description: str, *, example: str | None = None, **schema: Any) -> Headers:
+    """A response header; `schema` replaces the schema of a string."""
+    header: dict[str, Any] = {"description": description, "schema": schema or {"type": "string"}}
+    return {name: header if example is None else header | {"example": example}}
+
+
+_ANY_ANSWER = _header(
+    "X-Request-Id", "The request's id: sent by the client, or generated."
+) | _header(
+    "X-Trace-Id",
+    "The id of the request's trace, if tracing is on.",
+    type="string",
+    pattern="^[0-9a-f]{32}$",
+)
+RETRY_AFTER = _header(
+    "Retry-After", "Seconds to wait before a retry with the same idempotency key.", type="integer"
+)
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key", "The request's idempotency key: sent by the client, or generated."
+)
+REPLAYED = _header(
+    "Idempotent-Replayed",
+    "`true` if this is the response to an earlier request with this key.",
+    type="string",
+    enum=["true"],
+)
+ETAG = _header(
+    "ETag",
+    "The cart's version, for `If-Match` and `If-None-Match`.",
+    example='"1-507f1f77bcf86cd799439013"',
+)
+LOCATION = _header(
+    "Location", "The URL of the operation's status.", type="string", format="uri-reference"
+)
+
+
+def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
+    return {"operationId": operation_id, "parameters": parameters}
+
+
+_STORE_ID = "$request.path.storeId"
+_CART_ID = "$response.body#/_id"
+CART_LINKS = {
+    "readTheCart": _link("getCart", storeId=_STORE_ID),
+    "readTheCartById": _link("getCartById", id=_CART_ID),
+    "changeTheQuantity": _link("updateQuantity", id=_CART_ID),
+    "removeTheItem": _link("removeItemByPath", id=_CART_ID, productId="$request.body#/productId"),
+    "removeAnItem": _link("removeItem", id=_CART_ID),
+    "clearTheCart": _link("clearCart", storeId=_STORE_ID),
 }
 """The operations that can follow on a returned cart."""
 
@@ -115,17 +97,25 @@ CART_EXAMPLE: dict[str, Any] = {
     "createdAt": "2026-01-27T10:30:00.000Z",
     "updatedAt": "2026-01-27T10:30:00.000Z",
 }
+NO_STOCK_EXAMPLE = {
+    "message": "Insufficient stock. Only 1 available.",
+    "code": "insufficient_stock",
+    "available": 1,
+}
+OPERATION_ID_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015"
 
 
 def described(
-    model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
+    model: type[BaseModel] | UnionType, description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """A response: its model, with one example or several named ones."""
     if len(examples) == 1:
         content: dict[str, Any] = {"example": next(iter(examples.values()))}
     else:
         content = {"examples": {name: {"value": value} for name, value in examples.items()}}
-    merged = {name: header for part in (_ANY_ANSWER, *headers) for name, header in part.items()}
+    merged: Headers = {}
+    for header in (_ANY_ANSWER, *headers):
+        merged |= header
     return {
         "model": model,
         "description": description,
@@ -134,25 +124,35 @@ def described(
     }
 
 
-def message(description: str, text: str, *headers: dict[str, Any], **more: Any) -> dict[str, Any]:
+def message(description: str, text: str, *headers: Headers, **more: Any) -> dict[str, Any]:
     """A `Problem` response."""
     return described(Problem, description, *headers, example={"message": text, **more})
 
 
-def validation_failed(*headers: dict[str, Any], **examples: tuple[str, str]) -> dict[str, Any]:
+def validation_failed(**examples: tuple[str, str]) -> dict[str, Any]:
     """A 400 response; each example is a field and an error message."""
-    bodies = {
-        name: {
-            "error": "Validation failed",
-            "details": [{"field": field, "message": text}],
-        }
+    return described(ValidationProblem, "The request is invalid.", **_invalid(examples))
+
+
+def refused(**examples: tuple[str, str]) -> dict[str, Any]:
+    """A 400 response: the request is invalid, or there is not enough stock."""
+    return described(
+        ValidationProblem | InsufficientStock,
+        "The request is invalid, or there is not enough stock.",
+        **_invalid(examples),
+        stock=NO_STOCK_EXAMPLE,
+    )
+
+
+def _invalid(examples: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    return {
+        name: {"error": "Validation failed", "details": [{"field": field, "message": text}]}
         for name, (field, text) in examples.items()
     }
-    return described(ValidationProblem, "The request is invalid.", *headers, **bodies)
 
 
 def changed(
-    model: type[BaseModel], description: str, *headers: dict[str, Any], **examples: Any
+    model: type[BaseModel] | UnionType, description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """The response to a change of a cart; a repeated key gets the same response."""
     return described(model, description, IDEMPOTENCY_KEY, REPLAYED, *headers, **examples)
@@ -163,12 +163,7 @@ PROTECTED: Responses = {
     401: message(
         "The token is missing, expired or invalid.",
         "Token has expired",
-        {
-            "WWW-Authenticate": {
-                "description": "The authentication scheme.",
-                "schema": {"type": "string", "enum": ["Bearer"]},
-            }
-        },
+        _header("WWW-Authenticate", "The authentication scheme.", type="string", enum=["Bearer"]),
     ),
     406: message(
         "`Accept` does not allow JSON.", "Answers are application/json, which Accept does not allow"
@@ -193,10 +188,7 @@ BAD_STORE_ID = validation_failed(
 )
 CART_READ: Responses = {
     200: described(CartView, "The cart.", ETAG, cart=CART_EXAMPLE),
-    304: {
-        "description": "The client already has this version.",
-        "headers": _ANY_ANSWER | ETAG,
-    },
+    304: {"description": "The client already has this version.", "headers": _ANY_ANSWER | ETAG},
     503: STORAGE_UNAVAILABLE,
 }
 """The responses of every route that reads a cart."""
@@ -210,7 +202,7 @@ MUTATION: Responses = {
         example={
             "message": "Cart operation accepted",
             "status": "pending",
-            "operationId": "9f86d081884c7d659a2feaa0c55ad015",
+            "operationId": OPERATION_ID_EXAMPLE,
         },
     ),
     409: message(
@@ -249,62 +241,32 @@ NOT_JSON = message("The body is not JSON.", "Content-Type must be application/js
 MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
-def refused(**examples: tuple[str, str]) -> dict[str, Any]:
-    """A 400 response: the request is invalid, or there is not enough stock."""
-    response = validation_failed(**examples)
-    response["model"] = ValidationProblem | InsufficientStock
-    response["description"] = "The request is invalid, or there is not enough stock."
-    response["content"]["application/json"]["examples"]["stock"] = {
-        "value": {
-            "message": "Insufficient stock. Only 1 available.",
-            "code": "insufficient_stock",
-            "available": 1,
-        }
-    }
-    return response
-
-
 class DocumentedApi(FastAPI):
     """FastAPI without parts of its document that do not apply: 422 bodies, generated titles."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            document = super().openapi()
-            for operation in _operations(document):
-                reply = operation["responses"].get("422", {}).get("content", {})
-                if "HTTPValidationError" in str(reply):
-                    del operation["responses"]["422"]
-            schemas = document.get("components", {}).get("schemas", {})
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            for part in (*_parameters(document), *_bodies(document)):
-                part["schema"] = _unless_null(part["schema"])
-            for schema in (*schemas.values(), *(p["schema"] for p in _parameters(document))):
-                schema.pop("title", None)
-                for part in schema.get("properties", {}).values():
-                    part.pop("title", None)
-        assert self.openapi_schema is not None  # noqa: S101 (super() has set it)
-        return self.openapi_schema
+            _correct(super().openapi())
+        return super().openapi()
 
 
-def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [operation for path in document["paths"].values() for operation in path.values()]
-
-
-def _parameters(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        parameter
-        for operation in _operations(document)
-        for parameter in operation.get("parameters", ())
-    ]
-
-
-def _bodies(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        content
-        for operation in _operations(document)
-        for content in operation.get("requestBody", {}).get("content", {}).values()
-    ]
+def _correct(document: dict[str, Any]) -> None:
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    parameters: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
+    for operation in (one for path in document["paths"].values() for one in path.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+        parameters += operation.get("parameters", ())
+        bodies += operation.get("requestBody", {}).get("content", {}).values()
+    for one in (*parameters, *bodies):
+        one["schema"] = _unless_null(one["schema"])
+    for schema in (*schemas.values(), *(one["schema"] for one in parameters)):
+        schema.pop("title", None)
+        for part in schema.get("properties", {}).values():
+            part.pop("title", None)
 
 
 def _unless_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,12 @@ The mapping itself is `api.errors`; here are the reads that it needs.
 from http import HTTPStatus
 
 from api.entity_tags import cart_answer, etag_headers
-from api.errors import Answer, abort_answer, not_found, refusal_answer
+from api.errors import RETRY_AFTER, Answer, abort_answer, not_found, refusal_answer
+from api.routing import BASE_PATH
+from api.schemas import Accepted
 from api.state import ApiState
-from models.outcomes import OperationResult, Outcome, StoredAnswer
+from models.outcomes import OperationResult, Outcome
+from models.wire import to_json
 
 
 async def answer_to(state: ApiState, result: OperationResult) -> Answer:
@@ -24,7 +27,12 @@ async def answer_to(state: ApiState, result: OperationResult) -> Answer:
         case Outcome.UNCHANGED:
             cart = await state.carts.cart_by_id(result.cart_id or "")
             return cart_answer(cart) if cart else not_found("Cart").answer
-    stored = result.answer or await _stored_answer(state, result.record_id)
+    stored = result.answer
+    if stored is None:
+        record = await state.operations.record(result.record_id)
+        if record is None or record.answer is None:
+            raise LookupError(f"record {result.record_id} has no answer")
+        stored = record.answer
     body = stored.body.encode()
     headers = etag_headers(body)
     if result.outcome is Outcome.REPLAYED:
@@ -32,8 +40,8 @@ async def answer_to(state: ApiState, result: OperationResult) -> Answer:
     return Answer(HTTPStatus(stored.status), body, headers)
 
 
-async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:
-    record = await state.operations.record(record_id)
-    if record is None or record.answer is None:
-        raise LookupError(f"record {record_id} has no answer")
-    return record.answer
+def accepted(store_id: str, operation_id: str) -> Answer:
+    """202: the operation is still running; `Location` is the URL of its status."""
+    body = Accepted(message="Cart operation accepted", operation_id=operation_id)
+    location = f"{BASE_PATH}/{store_id}/operations/{operation_id}"
+    return Answer(HTTPStatus.ACCEPTED, to_json(body), {"Location": location, **RETRY_AFTER})

@@ -1,6 +1,6 @@
 """The owners of carts by id. An owner never changes, so each is read once."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from adapters.bounded_cache import BoundedCache
 from adapters.mongo.carts import Owner
@@ -10,10 +10,8 @@ MOST = 50_000
 """Carts whose owner is kept, about 20 MB."""
 
 
-class Reader(Protocol):
-    """Reads an owner (`adapters.mongo.carts.CartStore`)."""
-
-    async def owner(self, cart_id: str) -> Owner | None: ...
+ReadOwner = Callable[[str], Awaitable[Owner | None]]
+"""Reads the owner of a cart id (`adapters.mongo.carts.CartStore.owner`)."""
 
 
 class Owners:
@@ -29,11 +27,11 @@ class Owners:
         """Keeps the owner of a cart that was read or written."""
         self._known.keep(cart_id, owner)
 
-    async def of(self, cart_id: str, carts: Reader) -> CartKey | None:
+    async def of(self, cart_id: str, read: ReadOwner) -> CartKey | None:
         """Whose cart this is, or was; None for an id that never was a cart's."""
         key = self._known.get(cart_id)
         if key is None:
-            owner = await carts.owner(cart_id)
+            owner = await read(cart_id)
             if owner is None:
                 return None  # a cart may get this id later
             key = owner.key

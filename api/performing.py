@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import Header, Request, Response
+from pydantic import BaseModel, Field
 
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
-from api.outcomes import answer_to
-from api.responses import accepted
+from api.outcomes import accepted, answer_to
 from api.schemas import IdempotencyKey
 from models.cart import CartKey
 from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, UpdateQuantity
@@ -19,24 +19,26 @@ from telemetry.operations import measured
 from workflows import ids
 from workflows.requests import operation_fields
 
-KeyHeader = Annotated[
-    IdempotencyKey | None,
-    Header(
+
+class ChangeHeaders(BaseModel):
+    """The headers that every change of a cart accepts."""
+
+    key: IdempotencyKey | None = Field(
+        None,
         alias="Idempotency-Key",
         description="Identifies the request, so that it can be repeated. Generated if absent.",
         examples=["unique-request-id-123"],
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    Header(
+    )
+    if_match: str | None = Field(
+        None,
         alias="If-Match",
         max_length=1000,
         description="Entity tags of which the cart must have one; else 412, and nothing changes.",
         examples=['"3-507f1f77bcf86cd799439013"'],
-    ),
-]
+    )
 
+
+ChangeHeader = Annotated[ChangeHeaders, Header()]
 IfNoneMatch = Annotated[
     str | None,
     Header(

@@ -1,8 +1,9 @@
 """Reads of carts: which version is current says MongoDB, its JSON may come from Redis."""
 
-import logging
 from functools import partial
 from http import HTTPStatus
+
+import structlog
 
 from api.entity_tags import cart_answer, etag_headers
 from api.errors import Answer, not_found
@@ -12,7 +13,7 @@ from models.documents import Cart
 from models.errors import DependencyUnavailable
 from telemetry.metrics import CACHE_HITS, CACHE_MISSES
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 async def own_cart(state: ApiState, key: CartKey) -> Answer:
@@ -21,7 +22,7 @@ async def own_cart(state: ApiState, key: CartKey) -> Answer:
     Redis cannot show an older version whatever it has missed, because the version is MongoDB's.
     """
     if not state.policy.cache:
-        return _found(await state.carts.cart(key))
+        return await shown_cart(state, await state.carts.cart(key))
     version = await state.carts.version(key)
     if version is None:
         raise not_found("Cart")
@@ -35,25 +36,25 @@ async def own_cart(state: ApiState, key: CartKey) -> Answer:
 
 async def shown_cart(state: ApiState, cart: Cart | None) -> Answer:
     """A stored cart as clients see it; raises 404 without one."""
-    answer = _found(cart)
-    if cart is None or not state.policy.cache:
-        return answer
-    return await state.availability.shown(cart.store_id, answer)
+    if cart is None:
+        raise not_found("Cart")
+    answer = cart_answer(cart)
+    return await state.availability.shown(cart.store_id, answer) if state.policy.cache else answer
 
 
 async def _cached(state: ApiState, key: CartKey, version: CartVersion) -> bytes | None:
-    about = {"storeId": key.store_id, "userId": key.user_id}
+    log = logger.bind(storeId=key.store_id, userId=key.user_id)
     try:
         body = await state.cache.get(key, version)
     except DependencyUnavailable as error:  # the breaker warns, once
-        logger.debug("Cart is read without the cache: %s", error)
+        logger.debug("cart_cache_unread", message=f"Cart is read without the cache: {error}")
         return None
     if body is None:
         CACHE_MISSES.add(1)
-        logger.debug("Cart not found in the cache", extra={"event": "cache_miss", **about})
+        log.debug("cache_miss", message="Cart not found in the cache")
     else:
         CACHE_HITS.add(1)
-        logger.debug("Cart found in the cache", extra={"event": "cache_hit", **about})
+        log.debug("cache_hit", message="Cart found in the cache")
     return body
 
 
@@ -64,11 +65,5 @@ async def _load(state: ApiState, key: CartKey) -> Cart | None:
         try:
             await state.cache.fill(key, cart.version, cart_json(cart.id, cart))
         except DependencyUnavailable as error:
-            logger.debug("Cart was not cached: %s", error)
+            logger.debug("cart_uncached", message=f"Cart was not cached: {error}")
     return cart
-
-
-def _found(cart: Cart | None) -> Answer:
-    if cart is None:
-        raise not_found("Cart")
-    return cart_answer(cart)

@@ -12,9 +12,8 @@ from api.dependencies import authenticate
 from api.errors import ApiError, invalid, problem
 from api.strict_json import StrictJsonError, parse_object
 
+BASE_PATH = "/api/v1/cart"
 _JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")
-
-
 _ACCEPTABLE = ("application/json", "application/*", "*/*")
 _REFUSED = re.compile(r"\s*q=0(?:\.0*)?\s*", re.IGNORECASE)
 

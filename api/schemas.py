@@ -16,7 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
-from models.money import MAX_PRICE, cents, has_at_most_two_decimals
+from models.money import MAX_PRICE, cents
+from models.wire import CAMEL_CASE
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -72,7 +73,7 @@ def _price(value: Any) -> Decimal:
     is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if is_number and 0 <= value <= MAX_PRICE:
         amount = Decimal(value)
-        if has_at_most_two_decimals(amount):
+        if amount == cents(amount):  # at most two decimals
             return abs(cents(amount))  # -0.0 is 0.00
     raise ValueError("must be an amount")
 
@@ -227,7 +228,7 @@ class LogLevelBody(RequestBody):
 class ResponseBody(BaseModel):
     """Base of response bodies."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True)
 
 
 class Problem(ResponseBody):

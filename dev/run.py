@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Collection
-from http import HTTPStatus
 from typing import Annotated
 
 import httpx
@@ -15,8 +14,9 @@ import orjson
 import typer
 
 from cli.token import mint_token
+from dev.stack.apps import APPS, SERVERS
 from dev.stack.process import StackError
-from dev.stack.stack import APPS, SERVERS, Stack
+from dev.stack.stack import Stack
 from settings import Settings, load_settings
 
 DEMO_STORE, DEMO_PRODUCT, DEMO_STOCK = "store-1", "headphones", 100
@@ -58,19 +58,14 @@ async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> 
     if reset:
         local.reset()
         _say(f"cleared the data in {local.local_dir}")
-    stop_requested = _on_signals(local)
-    begun = time.monotonic()
     _say(f"starting; data and logs are in {local.local_dir}")
-    running = asyncio.ensure_future(_start_and_wait(local, parts, begun))
-    stopping = asyncio.ensure_future(stop_requested.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if running.done():
-        running.result()  # raises: it only ends by an error
-    _say("stopping")
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await local.stop()
+    running = asyncio.create_task(_start_and_wait(local, parts))
+    _stop_on_signals(local, running)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    finally:
+        await local.stop()
     _say("stopped")
 
 
@@ -80,34 +75,32 @@ def _say(line: str) -> None:
         typer.echo(line)
 
 
-def _on_signals(local: Stack) -> asyncio.Event:
-    """An event that the first signal sets; a second signal kills all processes."""
-    requested = asyncio.Event()
+def _stop_on_signals(local: Stack, running: asyncio.Task[None]) -> None:
+    """The first signal cancels the task; a second signal kills all processes."""
 
     def stop() -> None:
-        if requested.is_set():
+        if running.cancelling():
             local.kill_all()
             os._exit(128 + signal.SIGINT)
-        requested.set()
+        _say("stopping")
+        running.cancel()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
-    return requested
 
 
-async def _start_and_wait(local: Stack, parts: Collection[str], begun: float) -> None:
+async def _start_and_wait(local: Stack, parts: Collection[str]) -> None:
+    """Ends only by an error."""
+    begun = time.monotonic()
     await local.start()
-    try:
-        lines = [f"ready in {time.monotonic() - begun:.1f} s"]
-        if set(APPS) <= set(parts):
-            lines += await _how_to_use(local)
-        elif "temporal" not in local.external:
-            lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
-        _say("\n".join([*lines, "", "Ctrl-C stops it."]))
-        await local.wait()
-    finally:
-        await local.stop()
+    lines = [f"ready in {time.monotonic() - begun:.1f} s"]
+    if set(APPS) <= set(parts):
+        lines += await _how_to_use(local)
+    elif "temporal" not in local.external:
+        lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
+    _say("\n".join([*lines, "", "Ctrl-C stops it."]))
+    await local.wait()
 
 
 async def _how_to_use(local: Stack) -> list[str]:
@@ -134,15 +127,12 @@ async def _how_to_use(local: Stack) -> list[str]:
 
 async def _stock_demo_product(settings: Settings) -> None:
     """Stocks the product of the example, unless the inventory already knows it."""
-    product, store = DEMO_PRODUCT, {"storeId": DEMO_STORE}
-    base = f"{settings.inventory}/api/v1/inventories"
+    base, store = f"{settings.inventory}/api/v1/inventories", {"storeId": DEMO_STORE}
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.get(f"{base}/check/{product}", params=store)
-            known = answer.json() if answer.status_code == HTTPStatus.OK else {}
-            if not any(known.get(state) for state in ("available", "held", "sold")):
-                stock = {"available": DEMO_STOCK}
-                answer = await client.put(f"{base}/stock/{product}", params=store, json=stock)
-                answer.raise_for_status()
+            answer = await client.get(f"{base}/check/{DEMO_PRODUCT}", params=store)
+            if not any(answer.raise_for_status().json().values()):
+                url, stock = f"{base}/stock/{DEMO_PRODUCT}", {"available": DEMO_STOCK}
+                (await client.put(url, params=store, json=stock)).raise_for_status()
     except (httpx.HTTPError, ValueError) as error:
         raise StackError(f"the inventory did not accept stock: {error}") from error

@@ -10,16 +10,13 @@ from typing import Any, Literal, NamedTuple, Self
 
 from beanie import PydanticObjectId
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
 from models.message import Message
 from models.money import Money, cents
-from models.wire import to_json
+from models.wire import CAMEL_CASE, to_json
 
 AvailabilityStatus = Literal["available", "out_of_stock"]
-
-_camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class CartKey(NamedTuple):
@@ -68,7 +65,7 @@ class CartLine(BaseModel):
     availability event since.
     """
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     product_id: str
     product_title: str
@@ -120,7 +117,7 @@ class CartLine(BaseModel):
 class CartContent(BaseModel):
     """A cart without its id. `quantity` counts units, `version` counts changes from 1."""
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     user_id: str
     store_id: str
@@ -150,7 +147,6 @@ class CartContent(BaseModel):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     @property
@@ -178,10 +174,8 @@ class CartContent(BaseModel):
         A line without units is removed.
         """
         lines = [
-            line
-            if line.product_id not in taken
-            else line.model_copy(
-                update={"product_quantity": line.product_quantity - taken[line.product_id]}
+            line.model_copy(
+                update={"product_quantity": line.product_quantity - taken.get(line.product_id, 0)}
             )
             for line in self.cart_items
         ]
@@ -206,12 +200,13 @@ class CartContent(BaseModel):
     def _next(
         self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
     ) -> Self:
+        sellers = {line.seller_id for line in lines}
         return self.model_copy(
             update={
                 "cart_items": lines,
                 "quantity": sum(line.product_quantity for line in lines),
                 "total_price": cents(sum((line.total for line in lines), Decimal(0))),
-                "seller_id": _common(line.seller_id for line in lines),
+                "seller_id": sellers.pop() if len(sellers) == 1 else None,
                 "version": self.version + 1,
                 "updated_at": now,
                 "expire_at": now + timedelta(days=expiry_days),
@@ -223,7 +218,7 @@ class CartContent(BaseModel):
 class CartView(CartContent):
     """A cart as clients see it."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     id: PydanticObjectId = Field(alias="_id")
     email: str | None = Field(default=None, exclude=True)
@@ -269,9 +264,3 @@ def etag(cart_id: object, version: int) -> str:
 def matches(tags: tuple[str, ...], cart_id: object, version: int) -> bool:
     """Whether a cart's version is among the tags; `*` is any, and a bare version is enough."""
     return version > 0 and not {"*", str(version), etag(cart_id, version)}.isdisjoint(tags)
-
-
-def _common(values: Iterable[str | None]) -> str | None:
-    """The one value that all have, else None."""
-    distinct = set(values)
-    return distinct.pop() if len(distinct) == 1 else None

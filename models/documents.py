@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from beanie import Document, PydanticObjectId
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pydantic import BaseModel, Field
+from pymongo import DESCENDING, IndexModel
 
 from models.cart import CartContent, CartKey
 from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
@@ -21,6 +20,7 @@ from models.outcomes import (
     StoredAnswer,
 )
 from models.saga import SagaRun
+from models.wire import CAMEL_CASE
 
 TTL_GRACE_SECONDS = 7 * 24 * 3600
 """How long after `expireAt` MongoDB itself deletes a cart. The expiry saga normally clears it, and
@@ -35,32 +35,27 @@ class Cart(CartContent, Document):
     """A stored cart: one for each user and store."""
 
     # Repeated, because Beanie's own generator would store snake_case names.
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
+    model_config = CAMEL_CASE  # type: ignore[misc]
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
 
     class Settings:
         name = "carts"
         indexes = [
-            IndexModel([("userId", ASCENDING), ("storeId", ASCENDING)], unique=True),
-            IndexModel([("storeId", ASCENDING)]),
+            IndexModel(["userId", "storeId"], unique=True),
+            IndexModel(["storeId"]),
             # A store's carts by user, in the order in which the inventory lists its reservations.
-            IndexModel([("storeId", ASCENDING), ("userId", ASCENDING)]),
-            IndexModel([("sellerId", ASCENDING)]),
-            IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=TTL_GRACE_SECONDS),
+            IndexModel(["storeId", "userId"]),
+            IndexModel(["sellerId"]),
+            IndexModel(["expireAt"], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),
             # The admins' list, and the admins' list of the carts with a product.
-            IndexModel([("storeId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel(["storeId", ("createdAt", DESCENDING), ("_id", DESCENDING)]),
             IndexModel(
-                [
-                    ("storeId", ASCENDING),
-                    ("cartItems.productId", ASCENDING),
-                    ("createdAt", DESCENDING),
-                    ("_id", DESCENDING),
-                ]
+                ["storeId", "cartItems.productId", ("createdAt", DESCENDING), ("_id", DESCENDING)]
             ),
             # A product's carts, of one store or of all, page by page.
-            IndexModel([("cartItems.productId", ASCENDING), ("_id", ASCENDING)]),
+            IndexModel(["cartItems.productId", "_id"]),
         ]
 
 
@@ -89,7 +84,7 @@ class Due(BaseModel):
     `attempts` is how often they were tried in vain by a relay, and `problem` the last error.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = CAMEL_CASE
 
     bucket: int
     at: datetime
@@ -107,7 +102,7 @@ def due_at(key: CartKey, effects: Iterable[AnyEffect], at: datetime) -> dict[Eff
 class PendingEffects(BaseModel):
     """What a relay needs of a record with pending effects."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = CAMEL_CASE
 
     id: str = Field(alias="_id")
     store_id: str
@@ -118,7 +113,6 @@ class PendingEffects(BaseModel):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     def pending_of(self, kind: EffectKind) -> list[AnyEffect]:
@@ -128,20 +122,20 @@ class PendingEffects(BaseModel):
     @property
     def pending_events(self) -> list[EventEffect]:
         """The events that are still to be published, in their order."""
-        pending = self.pending_of(EffectKind.EVENT)
-        return [effect for effect in pending if isinstance(effect, EventEffect)]
+        return [one for one in self.pending_of(EffectKind.EVENT) if isinstance(one, EventEffect)]
 
     @property
     def pending_releases(self) -> list[ReleaseEffect]:
         """The releases that are still to be made, in their order."""
-        pending = self.pending_of(EffectKind.RELEASE)
-        return [effect for effect in pending if isinstance(effect, ReleaseEffect)]
+        return [
+            one for one in self.pending_of(EffectKind.RELEASE) if isinstance(one, ReleaseEffect)
+        ]
 
 
 def _relay_index(kind: EffectKind, field: str) -> IndexModel:
     """A bucket's records with pending effects of a kind: by the next try, or by their age."""
     return IndexModel(
-        [(f"due.{kind}.bucket", ASCENDING), (f"due.{kind}.{field}", ASCENDING)],
+        [f"due.{kind}.bucket", f"due.{kind}.{field}"],
         name=f"{kind}s_by_{field}",
         partialFilterExpression={f"due.{kind}.bucket": {"$exists": True}},
     )
@@ -154,11 +148,11 @@ class OperationRecord(PendingEffects, Document):
     unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
     cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
-    product came into the cart, or (negative) left it. `due` has an entry for each
-    kind of effect that is pending.
+    product came into the cart, or (negative) left it. `due` has an entry for each kind
+    of effect that is pending.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # type: ignore[misc]
+    model_config = CAMEL_CASE  # type: ignore[misc]
 
     id: str = Field(alias="_id")  # type: ignore[assignment]  # `SagaRun.record_id`
     state: Literal["committed", "rejected", "aborted"]
@@ -189,17 +183,11 @@ class OperationRecord(PendingEffects, Document):
         return cls(
             _id=saga.record_id,
             state=outcome.status,
-            operation=saga.operation,
-            operation_id=saga.operation_id,
-            run_id=saga.run_id,
-            saga_id=saga.saga_id,
-            fingerprint=saga.fingerprint,
-            store_id=saga.store_id,
-            user_id=saga.user_id,
             effects=list(effects),
             pending=bool(effects),
             due=due_at(saga.key, effects, datetime.now(UTC) + grace),
             at=saga.started_at,
+            **saga.model_dump(exclude={"record_id", "started_at"}),
             **more,
         )
 
@@ -240,27 +228,27 @@ class OperationRecord(PendingEffects, Document):
         name = "operations"
         indexes = [
             IndexModel(
-                [("operationId", ASCENDING)],
+                ["operationId"],
                 unique=True,
                 name="one_commit_per_operation",
                 partialFilterExpression={"state": "committed"},
             ),
-            IndexModel([("operationId", ASCENDING), ("at", ASCENDING)], name="by_operation"),
-            IndexModel([("cartId", ASCENDING)], name="by_cart"),
+            IndexModel(["operationId", "at"], name="by_operation"),
+            IndexModel(["cartId"], name="by_cart"),
             IndexModel(
-                [("storeId", ASCENDING), ("userId", ASCENDING), ("at", ASCENDING)],
+                ["storeId", "userId", "at"],
                 name="pending_by_cart",
                 partialFilterExpression={"pending": True},
             ),
             *(_relay_index(kind, field) for kind in EffectKind for field in ("at", "since")),
             IndexModel(
-                [("at", ASCENDING)],
+                ["at"],
                 name="done_by_time",
                 partialFilterExpression={"pending": False},
                 expireAfterSeconds=KEPT_SECONDS,
             ),
             IndexModel(
-                [("at", ASCENDING)],
+                ["at"],
                 name="ended_carts_by_time",
                 partialFilterExpression={"operation": "ClearCart"},
             ),

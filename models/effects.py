@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+
+from models.wire import CAMEL_CASE
 
 
 class EffectKind(StrEnum):
@@ -22,9 +23,7 @@ class EffectKind(StrEnum):
 class Effect(BaseModel):
     """Base of the effects. Pending until `done_at` is set."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True, extra="forbid")
 
     id: str
     done_at: datetime | None = None

@@ -6,15 +6,14 @@ delivery of an event. No event contains an email address.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from models.effects import EventEffect
 from models.money import Money
-from models.wire import timestamp, to_json
+from models.wire import CAMEL_CASE, timestamp, to_json
 
 CART_ITEM_ADDED = "cart.item.added"
 CART_ITEM_UPDATED = "cart.item.updated"
@@ -42,16 +41,13 @@ ClearReason = Literal["user", "order_completed", "expired"]
 class EventModel(BaseModel):
     """Base of all events: camelCase names; the docstring of a field is its description."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True, use_attribute_docstrings=True)
 
 
 class CartEvent(EventModel):
     """The fields that all published events have."""
+
+    topic: ClassVar[str]
 
     event_id: str
     """A UUID, the same on every delivery of this event."""
@@ -74,6 +70,8 @@ class CartEvent(EventModel):
 class CartItemAdded(CartEvent):
     """An item was added to a cart, or its quantity was increased by adding."""
 
+    topic = CART_ITEM_ADDED
+
     product_id: str
     """The product that was added."""
     quantity: int
@@ -88,6 +86,8 @@ class CartItemAdded(CartEvent):
 
 class CartItemUpdated(CartEvent):
     """The quantity of an item was changed by its user or reduced by an order."""
+
+    topic = CART_ITEM_UPDATED
 
     product_id: str
     """The product whose quantity was changed."""
@@ -107,6 +107,8 @@ class CartItemUpdated(CartEvent):
 
 class CartItemRemoved(CartEvent):
     """An item was removed from a cart."""
+
+    topic = CART_ITEM_REMOVED
 
     product_id: str
     """The product that was removed."""
@@ -131,6 +133,8 @@ class ClearedItem(EventModel):
 
 class CartCleared(CartEvent):
     """A cart was deleted."""
+
+    topic = CART_CLEARED
 
     reason: ClearReason
     """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused."""

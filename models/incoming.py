@@ -18,11 +18,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from models.errors import EventUnusable
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
-from models.wire import to_milliseconds
+from models.wire import CAMEL_CASE, to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
 """The limit of key, value and headers together. The largest sensible event is far smaller."""
@@ -61,19 +60,14 @@ class ConsumedMessage:
         return None
 
 
-_read = ConfigDict(
-    alias_generator=to_camel,
-    populate_by_name=True,
-    frozen=True,
-    extra="ignore",
-    use_attribute_docstrings=True,
-)
+class _Read(BaseModel):
+    model_config = ConfigDict(
+        **CAMEL_CASE, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
 
-class Incoming(BaseModel):
+class Incoming(_Read):
     """The optional fields of all consumed events."""
-
-    model_config = _read
 
     event_id: EventId | None = None
     """The event's id, the same on every delivery; used if there is no `ce_id` header."""
@@ -81,10 +75,8 @@ class Incoming(BaseModel):
     """When the event happened; used if there is no `ce_time` header."""
 
 
-class OrderedItem(BaseModel):
+class OrderedItem(_Read):
     """A product of an order; without a quantity, all its units in the cart."""
-
-    model_config = _read
 
     product_id: EntityId
     """The ordered product."""
@@ -109,10 +101,8 @@ class OrderCompleted(Incoming):
     """The version of the cart that was ordered; units added later stay in the cart."""
 
 
-class UnavailableItem(BaseModel):
+class UnavailableItem(_Read):
     """A product that is unavailable, with the reason."""
-
-    model_config = _read
 
     product_id: EntityId
     """The unavailable product."""

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from beanie import Document
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from pymongo import ASCENDING, IndexModel
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.wire import CAMEL_CASE
 
 RETRY_AFTER_SECONDS = 30
 
@@ -13,7 +14,7 @@ RETRY_AFTER_SECONDS = 30
 class IntakeHold(Document):
     """A pause of a store: the operator, start and reason. Ended pauses are kept for audits."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = CAMEL_CASE
 
     store_id: str
     active: bool = True
@@ -29,7 +30,7 @@ class IntakeHold(Document):
         name = "intakeHolds"
         indexes = [
             IndexModel(
-                [("storeId", ASCENDING)],
+                ["storeId"],
                 unique=True,
                 name="one_active_by_store",
                 partialFilterExpression={"active": True},

@@ -25,8 +25,3 @@ Money = Annotated[Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "n
 def cents(amount: Decimal) -> Decimal:
     """The amount with exactly two digits. Inputs have at most two, so nothing is rounded away."""
     return amount.quantize(CENT, rounding=ROUND_HALF_EVEN)
-
-
-def has_at_most_two_decimals(amount: Decimal) -> bool:
-    """Whether the amount, which must be finite and at most `MAX_PRICE`, fits into cents."""
-    return amount == cents(amount)

@@ -26,7 +26,6 @@ class SagaRun(Message):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import orjson
 from bson import ObjectId
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from models.money import cents
+
+CAMEL_CASE = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+"""The configuration of models whose fields have camelCase names in JSON and in MongoDB."""
 
 
 def timestamp(moment: datetime) -> str:

@@ -14,7 +14,7 @@ import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import set_meter_provider
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
+from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -25,7 +25,6 @@ from telemetry.metrics import CATALOG, Process
 
 logger = structlog.stdlib.get_logger(__name__)
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 READ_SECONDS = 1.0
 PORT_TRIES = 3
 
@@ -59,11 +58,6 @@ def serve_metrics(process: Literal["worker", "consumer"], settings: Settings) ->
         logger.warning("metrics_hidden", message=f"Could not serve metrics on port {port}: {error}")
 
 
-def page() -> bytes:
-    """All metrics of this process, as text."""
-    return generate_latest()
-
-
 class _TemporalMetrics(Collector):
     """The metrics that Temporal's SDK serves on a local port."""
 
@@ -86,7 +80,8 @@ class _TemporalMetrics(Collector):
 def _measure_temporal() -> int:
     """Starts the SDK's metrics and returns their port."""
     for tries in range(1, PORT_TRIES + 1):
-        port = _free_port()
+        with socket.create_server((LOCALHOST, 0)) as server:
+            port: int = server.getsockname()[1]
         config = PrometheusConfig(
             bind_address=f"{LOCALHOST}:{port}",
             counters_total_suffix=True,
@@ -102,10 +97,3 @@ def _measure_temporal() -> int:
         Runtime.set_default(runtime)
         return port
     raise AssertionError("unreachable")
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind((LOCALHOST, 0))
-        port: int = server.getsockname()[1]
-        return port

@@ -86,14 +86,9 @@ def _request(name: str, kind: Kind, unit: str, meaning: str, *attributes: str) -
 
 
 def _histogram(
-    name: str,
-    unit: str,
-    meaning: str,
-    bounds: Sequence[float],
-    shown_by: tuple[Process, ...] = ALL,
-    **attributes: Values,
+    name: str, unit: str, meaning: str, bounds: Sequence[float], **attributes: Values
 ) -> Histogram:
-    CATALOG[name] = Metric(name, "histogram", unit, meaning, shown_by, attributes)
+    CATALOG[name] = Metric(name, "histogram", unit, meaning, ALL, attributes)
     return _meter.create_histogram(
         name, unit, meaning, explicit_bucket_boundaries_advisory=[float(one) for one in bounds]
     )

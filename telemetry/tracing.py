@@ -17,6 +17,9 @@ from typing import Any
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -44,11 +47,8 @@ def tracing(settings: Settings, process: str) -> Iterator[None]:
     if settings.otel_exporter_otlp_endpoint is None:
         yield
         return
-    # Imported only when tracing: the exporter is an extra, and the imports take time.
+    # Imported only when tracing, because an installation without the extra `otlp` has no exporter.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     name = os.environ.get("OTEL_SERVICE_NAME") or f"cart-{process}"
     about = {"service.name": name, "deployment.environment.name": settings.environment.value}

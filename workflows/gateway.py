@@ -5,7 +5,6 @@ for the running one; a repeat with the same key is refused while the first one r
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import structlog
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
@@ -42,7 +42,7 @@ from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
 from workflows.requests import search_attributes_of
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CARRY_OUT_GRACE_SECONDS = 5.0
 
@@ -279,17 +279,17 @@ class CartGateway:
     ) -> CartHandle:
         deadline = time.monotonic() + self._lock_wait
         turn = self._queues.turn(workflow_id, request.operation_id, deadline)
-        about = {"workflowId": workflow_id, "operationId": request.operation_id}
+        log = logger.bind(workflowId=workflow_id, operationId=request.operation_id)
         async with turn:
             while True:
                 try:
                     async with self._breaker.guard():
                         started = await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
-                    logger.debug("Cart is busy", extra=about | {"event": "cart_lock_awaited"})
+                    log.debug("cart_lock_awaited", message="Cart is busy")
                     await self._wait_for_turn(workflow_id, error.run_id, request, deadline)
                 else:
-                    logger.debug("Cart is locked", extra=about | {"event": "cart_lock_acquired"})
+                    log.debug("cart_lock_acquired", message="Cart is locked")
                     return started
 
     async def _start_once(

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from temporalio import activity
@@ -10,8 +11,7 @@ from temporalio.client import WorkflowFailureError
 from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from adapters.mongo.cart_scans import CartRef
-from adapters.mongo.expiry import ExpiredCarts
+from adapters.mongo.cart_scans import CartRef, CartScans
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.outcomes import OperationResult, Outcome
 from models.upkeep.expiry import ExpiredPage, ExpiryPage
@@ -25,10 +25,10 @@ Expire = Callable[[CartRef, datetime], Awaitable[OperationResult]]
 
 
 class ExpiryActivities:
-    """Activities on `ExpiredCarts`. `expire` runs the saga of one cart."""
+    """Activities on `CartScans`. `expire` runs the saga of one cart."""
 
-    def __init__(self, expired: ExpiredCarts, *, expire: Expire) -> None:
-        self._expired = expired
+    def __init__(self, scans: CartScans, *, expire: Expire) -> None:
+        self._scans = scans
         self._expire = expire
 
     @activity.defn(name="expire_page")
@@ -40,17 +40,11 @@ class ExpiryActivities:
         """
         async with heartbeats():
             with as_application_error():
-                carts = await self._expired.page(
+                carts = await self._scans.expired(
                     before=page.before, exclude=page.left, limit=page.limit
                 )
-
-                async def expire(cart: CartRef) -> bool | DependencyUnavailable:
-                    try:
-                        return await self._cleared(cart, page.before)
-                    except DependencyUnavailable as error:
-                        return error
-
-                ends = await gather_bounded(expire, carts, CARTS_AT_ONCE)
+                clear = partial(self._cleared, page.before)
+                ends = await gather_bounded(clear, carts, CARTS_AT_ONCE)
                 errors = [end for end in ends if isinstance(end, DependencyUnavailable)]
                 if errors and len(errors) == len(carts):
                     raise errors[0]
@@ -61,10 +55,12 @@ class ExpiryActivities:
             undecided=len(errors),
         )
 
-    async def _cleared(self, cart: CartRef, before: datetime) -> bool:
+    async def _cleared(self, before: datetime, cart: CartRef) -> bool | DependencyUnavailable:
         """Whether the cart was cleared; False when it is left to the next pass."""
         try:
             result = await self._expire(cart, before)
+        except DependencyUnavailable as error:
+            return error
         except (OperationInProgress, OperationAborted):
             return False  # it is in use, so it has probably not expired any more
         except WorkflowFailureError as error:  # must not stop the other carts

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
@@ -52,14 +52,15 @@ class Holding:
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The result of comparing users of a store; `next` is None at the end of the store."""
+@dataclass(slots=True)
+class _Page:
+    """What a page has compared so far; `next` is where the next page begins."""
 
-    carts: int
-    users: int
-    suspects: list[Suspect]
-    next: Position | None
+    carts: int = 0
+    users: int = 0
+    stores: int = 0
+    suspects: list[Suspect] = field(default_factory=list)
+    next: Position | None = None
 
 
 class ReconcileActivities:
@@ -102,22 +103,19 @@ class ReconcileActivities:
         self, store_id: str | None, position: Position | None, stuck_before: datetime | None
     ) -> Scanned:
         """Compares one store after the other until the page is full."""
-        carts = users = stores = 0
-        suspects: list[Suspect] = []
-        following: Position | None = None
+        page = _Page()
         async with aclosing(self._positions(store_id, position)) as positions:
             async for beginning in positions:
-                if users >= PAGE or stores == STORES:
-                    following = beginning
+                if page.users >= PAGE or page.stores == STORES:
+                    page.next = beginning
                     break
-                part = await self._compare(beginning, PAGE - users, stuck_before)
-                carts, users = carts + part.carts, users + part.users
-                suspects += part.suspects
-                if part.next is not None:
-                    following = part.next
+                await self._compare(page, beginning, stuck_before)
+                if page.next is not None:
                     break
-                stores += 1
-        return Scanned(carts=carts, suspects=tuple(suspects), next=following, stores=stores)
+                page.stores += 1
+        return Scanned(
+            carts=page.carts, suspects=tuple(page.suspects), next=page.next, stores=page.stores
+        )
 
     async def _positions(
         self, only_store: str | None, position: Position | None
@@ -132,52 +130,44 @@ class ReconcileActivities:
                 yield Position(store_id=store_id)
 
     async def _compare(
-        self, position: Position, limit: int, stuck_before: datetime | None
-    ) -> _Part:
-        """Compares the next users of a store, at most `limit`.
+        self, page: _Page, position: Position, stuck_before: datetime | None
+    ) -> None:
+        """Compares the next users of a store until the page is full.
 
         Compares pending effects and the cache only with `stuck_before`.
         """
         store_id = position.store_id
         carts: list[BriefCart] = []
         suspects: set[str] = set()
-        following: Position | None = None
         last, cursor = position.user_id, position.cursor
-        seen = 0
         async for user_id, cart, holding in self._users(position):
-            if seen == limit:
-                following = Position(store_id=store_id, user_id=last, cursor=cursor)
+            if page.users == PAGE:
+                page.next = Position(store_id=store_id, user_id=last, cursor=cursor)
                 break
-            seen, last = seen + 1, user_id
+            page.users, last = page.users + 1, user_id
             if cart is not None:
                 carts.append(cart)
             if holding is not None:
                 cursor = holding.cursor
-            if self._differ(cart, holding):
+            lines = cart.lines if cart else {}
+            held = holding.units if holding else {}
+            if hold_drifts(lines, held, unsettled=(), reserving=self._reserving):
                 suspects.add(user_id)
         if stuck_before is not None:
-            up_to = last if following else None
-            stuck = await self._books.stuck(
-                store_id, after=position.user_id, up_to=up_to, before=stuck_before
+            up_to = last if page.next else None
+            suspects.update(
+                await self._books.stuck(
+                    store_id, after=position.user_id, up_to=up_to, before=stuck_before
+                )
             )
-            suspects.update(stuck)
             if self._caching:
                 suspects |= await self._cached.stale(store_id, carts)
             if self._caching and not position.user_id:  # once for each store
                 without_cart = await self._cached.without_cart(store_id, limit=PAGE)
-                seen += len(without_cart)
+                page.users += len(without_cart)
                 suspects |= without_cart
-        return _Part(
-            carts=len(carts),
-            users=seen,
-            suspects=[Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)],
-            next=following,
-        )
-
-    def _differ(self, cart: BriefCart | None, holding: Holding | None) -> bool:
-        lines = cart.lines if cart else {}
-        held = holding.units if holding else {}
-        return bool(hold_drifts(lines, held, unsettled=(), reserving=self._reserving))
+        page.carts += len(carts)
+        page.suspects += [Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)]
 
     async def _users(
         self, position: Position

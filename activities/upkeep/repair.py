@@ -13,7 +13,6 @@ from adapters.redis.cart_cache import CachedCart, CartCache
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.drift import Drift, DriftKind
-from models.effects import EventEffect, ReleaseEffect
 from models.upkeep.reconcile import ExamineCart, Examined, ForgetCached, hold_drifts
 
 
@@ -63,8 +62,8 @@ class RepairActivities:
         pending = await self._books.pending(*key)
         cart = await self._carts.cart(key)
         held = await self._held(*key)
-        lines = {line.product_id: line.product_quantity for line in cart.cart_items} if cart else {}
-        unsettled = {effect.product_id for effect in _open(pending) if effect.kind == "release"}
+        lines = cart.units if cart else {}
+        unsettled = {one.product_id for record in pending for one in record.pending_releases}
         return pending, cart, hold_drifts(lines, held, unsettled=unsettled, reserving=reserving)
 
     async def _held(self, store_id: str, user_id: str) -> dict[str, int]:
@@ -89,10 +88,6 @@ def _stale(cached: CachedCart, cart: Cart | None) -> Drift:
     )
 
 
-def _open(records: list[OperationRecord]) -> list[EventEffect | ReleaseEffect]:
-    return [effect for record in records for effect in record.effects if effect.done_at is None]
-
-
 def _stuck(records: list[OperationRecord], before: datetime) -> list[Drift]:
     return [
         Drift(
@@ -103,5 +98,6 @@ def _stuck(records: list[OperationRecord], before: datetime) -> list[Drift]:
         )
         for record in records
         if record.at < before
-        for effect in _open([record])
+        for effect in record.effects
+        if effect.done_at is None
     ]

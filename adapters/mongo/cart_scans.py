@@ -1,7 +1,8 @@
-"""MongoDB: reads for events that concern more than one cart version or more than one cart."""
+"""MongoDB: reads of more than one cart version or more than one cart, for events and expiry."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from beanie import PydanticObjectId
@@ -19,11 +20,6 @@ class CartRef:
 
     cart_id: str
     key: CartKey
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> "CartRef":
-        """From the fields `_id`, `storeId` and `userId` of a stored cart."""
-        return cls(str(stored["_id"]), CartKey(stored["storeId"], stored["userId"]))
 
 
 class CartScans:
@@ -43,8 +39,7 @@ class CartScans:
                 sort=[("version", 1)],
             )
             moves = [record.get("moved", {}) async for record in since]
-        now = {line.product_id: line.product_quantity for line in cart.cart_items} if cart else {}
-        return Ordered(lines=ordered_lines(now, moves, request.items))
+        return Ordered(lines=ordered_lines(cart.units if cart else {}, moves, request.items))
 
     async def to_mark(
         self, news: ProductAvailability, *, store_id: str | None, after: str | None, limit: int
@@ -63,8 +58,25 @@ class CartScans:
             query["storeId"] = store_id
         if after is not None:
             query["_id"] = {"$gt": PydanticObjectId(after)}
-        async with bounded(LIST_SECONDS):
-            found = Cart.get_pymongo_collection().find(
-                query, {"storeId": 1, "userId": 1}, sort=[("_id", 1)], limit=limit
-            )
-            return [CartRef.of(cart) async for cart in found]
+        return await _refs(query, sort="_id", limit=limit)
+
+    async def expired(
+        self, *, before: datetime, exclude: Collection[str], limit: int
+    ) -> list[CartRef]:
+        """Carts that expired by `before`, oldest first, without the ids in `exclude`."""
+        query = {
+            "expireAt": {"$lte": before},
+            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
+        }
+        return await _refs(query, sort="expireAt", limit=limit)
+
+
+async def _refs(query: Mapping[str, Any], *, sort: str, limit: int) -> list[CartRef]:
+    async with bounded(LIST_SECONDS):
+        found = Cart.get_pymongo_collection().find(
+            query, {"storeId": 1, "userId": 1}, sort=[(sort, 1)], limit=limit
+        )
+        return [
+            CartRef(str(cart["_id"]), CartKey(cart["storeId"], cart["userId"]))
+            async for cart in found
+        ]

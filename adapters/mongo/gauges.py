@@ -3,13 +3,12 @@
 A worker reads the data every `EVERY_SECONDS`, not on each scrape. All workers show the same values.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 import structlog
 
+from adapters.background import repeating
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.watch import WatchStore
@@ -31,31 +30,20 @@ logger = structlog.stdlib.get_logger(__name__)
 EVERY_SECONDS = 5.0
 
 
-@asynccontextmanager
-async def showing_stored(
+def showing_stored(
     figures: FigureStore, outbox: Outbox, watches: WatchStore
-) -> AsyncIterator[None]:
-    """Keeps the gauges up to date while the block runs."""
-    showing = asyncio.create_task(_keep_showing(figures, outbox, watches))
-    try:
-        yield
-    finally:
-        showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing
+) -> AbstractAsyncContextManager[None]:
+    """Keeps the gauges up to date while a block runs."""
 
-
-async def _keep_showing(figures: FigureStore, outbox: Outbox, watches: WatchStore) -> None:
-    while True:
+    async def show() -> None:
         try:
             await show_pending(outbox)
             await show_figures(figures)
             await show_drifts(watches)
         except DependencyUnavailable as error:
             logger.debug("gauges_stale", message="Gauges are not up to date", reason=str(error))
-        except Exception:  # a defect must not stop the loop
-            logger.exception("gauges_unreadable", message="Could not update the gauges")
-        await asyncio.sleep(EVERY_SECONDS)
+
+    return repeating("gauges", show, every_seconds=EVERY_SECONDS)
 
 
 async def show_pending(outbox: Outbox) -> None:

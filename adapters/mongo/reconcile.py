@@ -5,17 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
-from adapters.mongo.stores import StoreRegistry
-from models.documents import Cart, OperationRecord
+from models.documents import Cart, OperationRecord, Store
 
 PAGE = 500
-_BRIEF = {
-    "userId": 1,
-    "version": 1,
-    "createdAt": 1,
-    "cartItems.productId": 1,
-    "cartItems.productQuantity": 1,
-}
+_BRIEF = {"userId": 1, "cartItems.productId": 1, "cartItems.productQuantity": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +16,6 @@ class BriefCart:
     """The fields of a cart that are compared. `lines` is product id -> units."""
 
     user_id: str
-    version: int
-    created_at: datetime
     lines: dict[str, int]
 
 
@@ -33,21 +24,18 @@ class CartBooks:
 
     async def stores(self, after: str = "") -> AsyncIterator[str]:
         """The stores after `after`, in order: those registered, and those with carts."""
-        registered = StoreRegistry().after(after)
-        registered_next = await anext(registered, None)
         while True:
             async with bounded(READ_SECONDS):
+                store = await Store.find({"_id": {"$gt": after}}).sort("+_id").first_or_none()
                 cart = await Cart.get_pymongo_collection().find_one(
                     {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
                 )
-            stores = [cart["storeId"]] if cart else []
-            if registered_next is not None:
-                stores.append(registered_next)
+            stores = [store.id] if store else []
+            if cart is not None:
+                stores.append(cart["storeId"])
             if not stores:
                 return
             after = min(stores)
-            while registered_next is not None and registered_next <= after:
-                registered_next = await anext(registered, None)
             yield after
 
     async def carts(self, store_id: str, *, after: str) -> AsyncIterator[BriefCart]:
@@ -63,7 +51,7 @@ class CartBooks:
                 )
             for cart in page:
                 lines = {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
-                yield BriefCart(cart["userId"], cart["version"], cart["createdAt"], lines)
+                yield BriefCart(cart["userId"], lines)
             if len(page) < PAGE:
                 return
             after = page[-1]["userId"]

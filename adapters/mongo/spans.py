@@ -33,12 +33,12 @@ class MongoSpans(CommandListener):
         self._open.keep(event.request_id, span)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        span = self._open.pop(event.request_id)
+        span = self._open.pop(event.request_id, None)
         if span is not None:
             span.end()
 
     def failed(self, event: CommandFailedEvent) -> None:
-        span = self._open.pop(event.request_id)
+        span = self._open.pop(event.request_id, None)
         if span is not None:
             span.set_status(StatusCode.ERROR, str(event.failure.get("codeName", "")))
             span.end()

@@ -4,7 +4,6 @@ A store is registered before its first reservation. So the watch over reservatio
 even if nothing else of its first saga was stored.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from adapters.bounded_cache import BoundedCache
@@ -29,14 +28,3 @@ class StoreRegistry:
                 {"_id": store_id}, {"$setOnInsert": {"since": datetime.now(UTC)}}, upsert=True
             )
         self._known.keep(store_id, True)
-
-    async def after(self, store_id: str) -> AsyncIterator[str]:
-        """The registered stores after `store_id`, in order."""
-        while True:
-            async with bounded(READ_SECONDS):
-                found = await Store.find({"_id": {"$gt": store_id}}).sort("+_id").to_list(100)
-            for store in found:
-                yield store.id
-            if not found:
-                return
-            store_id = found[-1].id

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from adapters.background import repeat
+from adapters.background import cancelled, repeat
 from models.outcomes import OperationResult, StoredAnswer
 from models.saga import ReplyTo
 
@@ -71,8 +71,7 @@ class AnswerInbox:
 
     async def close(self) -> None:
         if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+            await cancelled(self._listener)
         await self._redis.aclose()
 
     def expect(self, attempt_id: str) -> asyncio.Future[OperationResult]:

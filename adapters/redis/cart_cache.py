@@ -41,10 +41,9 @@ class CartCache:
         The cart's id must match too: versions start again with the user's next cart after a clear.
         """
         async with self._redis.client("cart") as redis:
-            body = await redis.get(_versioned(key, version.version))
-        return (
-            body if isinstance(body, bytes) and body.startswith(_prefix(version.cart_id)) else None
-        )
+            body = cast("bytes | None", await redis.get(_versioned(key, version.version)))
+        beginning = f'{{"_id":"{version.cart_id}"'.encode()  # as `models.cart.cart_json` writes it
+        return body if body is not None and body.startswith(beginning) else None
 
     async def put(
         self,
@@ -135,11 +134,6 @@ class CartCache:
 def _send(pipeline: Pipeline, reply: ReplyMessage | None) -> None:
     if reply is not None:
         pipeline.publish(reply.channel, reply.payload)
-
-
-def _prefix(cart_id: str) -> bytes:
-    """The beginning of a cart's JSON text (`models.cart.cart_json`)."""
-    return f'{{"_id":"{cart_id}"'.encode()
 
 
 def _latest(key: CartKey) -> str:

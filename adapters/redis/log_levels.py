@@ -6,17 +6,18 @@ Each returns to its own level when the override expires, also while Redis is una
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import orjson
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
+from adapters.background import repeating
 from adapters.redis.pool import RedisPool
 from logs import set_level
 from models.errors import DependencyUnavailable
-from models.wire import timestamp
+from models.wire import to_json
 from settings import LogLevel
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -29,8 +30,11 @@ LOOK_SECONDS = 1.0
 class LevelOverride:
     """A level as in LOG_LEVEL, and when it expires."""
 
-    level: str
+    level: LogLevel
     until: datetime
+
+
+_OVERRIDE = TypeAdapter(LevelOverride)
 
 
 class LogLevels:
@@ -44,52 +48,37 @@ class LogLevels:
         self._set_level = apply
         self._current = usual
         self._override: LevelOverride | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._lock = asyncio.Lock()  # a read that began before an override must not undo it
-
-    def open(self) -> None:
-        """Starts following the override, until `close`."""
-        self._following = asyncio.create_task(self._follow())
-
-    async def close(self) -> None:
-        self._closing.set()
-        if self._following is not None:
-            await self._following
 
     async def override(self, level: str, *, seconds: int) -> LevelOverride:
         """Sets the level of every process for a time.
 
         Raises `DependencyUnavailable` when Redis does not answer; then nothing changes.
         """
-        override = LevelOverride(level, datetime.now(UTC) + timedelta(seconds=seconds))
-        text = orjson.dumps({"level": level, "until": timestamp(override.until)})
+        override = LevelOverride(LogLevel(level), datetime.now(UTC) + timedelta(seconds=seconds))
         async with self._lock:
             async with self._redis.client("log_level") as redis:
-                await redis.set(KEY, text, ex=seconds)
+                await redis.set(KEY, to_json(override), ex=seconds)
             self._override = override
             self._apply()
         return override
 
-    async def _follow(self) -> None:
-        while not self._closing.is_set():
-            async with self._lock:
-                await self._read()
-                self._apply()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._closing.wait()
+    def following(self) -> AbstractAsyncContextManager[None]:
+        """Follows the override while a block runs."""
+        return repeating("log level", self._follow, every_seconds=LOOK_SECONDS)
 
-    async def _read(self) -> None:
-        try:
-            async with self._redis.client("log_level") as redis:
-                self._override = _parsed(await redis.get(KEY))
-        except DependencyUnavailable as error:  # the last known override stays in force
-            logger.debug(
-                "log_level_unread",
-                message="Could not read the log-level override",
-                reason=str(error),
-            )
+    async def _follow(self) -> None:
+        async with self._lock:
+            try:
+                async with self._redis.client("log_level") as redis:
+                    self._override = _parsed(await redis.get(KEY))
+            except DependencyUnavailable as error:  # the last known override stays in force
+                logger.debug(
+                    "log_level_unread",
+                    message="Could not read the log-level override",
+                    reason=str(error),
+                )
+            self._apply()
 
     def _apply(self) -> None:
         override = self._override
@@ -104,9 +93,8 @@ def _parsed(text: str | bytes | None) -> LevelOverride | None:
     if text is None:
         return None
     try:
-        fields = orjson.loads(text)
-        return LevelOverride(LogLevel(fields["level"]), datetime.fromisoformat(fields["until"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return _OVERRIDE.validate_json(text)
+    except ValidationError as error:
         logger.warning(
             "log_level_invalid",
             message="The log-level override is invalid",

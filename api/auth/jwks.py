@@ -115,14 +115,11 @@ class JwksKeys:
 
     def _usable(self, document: Any) -> dict[str | None, Any]:
         """The signature keys for the configured algorithm (RFC 7517, 4.2)."""
-        keys: dict[str | None, Any] = {}
-        for entry in document["keys"][:MAX_KEYS]:
-            try:
-                key = jwt.PyJWK(entry)
-            except jwt.PyJWTError:
-                continue  # unknown key types are ignored (RFC 7517, 5)
-            if key.algorithm_name == self._algorithm and key.public_key_use in {None, "sig"}:
-                keys[key.key_id] = key.key
+        keys = {
+            key.key_id: key.key
+            for key in jwt.PyJWKSet(document["keys"][:MAX_KEYS]).keys  # without unknown key types
+            if key.algorithm_name == self._algorithm and key.public_key_use in {None, "sig"}
+        }
         if not keys:
             raise ValueError(f"the document has no {self._algorithm} key")
         return keys

@@ -17,8 +17,6 @@ from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
 
-_SCHEME = "bearer"
-
 
 class _Claims(BaseModel):
     """The claims that are read; all others are ignored."""
@@ -44,13 +42,8 @@ class Principal(BaseModel):
     store_ids: frozenset[str] = frozenset()
 
     def administers(self, store_id: str) -> bool:
-        """Whether the principal is an admin of the store."""
+        """Whether the principal is an admin of the store, or of `ALL_STORES`."""
         return ADMIN in self.roles and not self.store_ids.isdisjoint({store_id, ALL_STORES})
-
-    @property
-    def administers_all(self) -> bool:
-        """Whether the principal is an admin of all stores."""
-        return ADMIN in self.roles and ALL_STORES in self.store_ids
 
 
 class Authenticator:
@@ -122,6 +115,6 @@ def _token(authorization: str | None) -> str:
     if not authorization:
         raise unauthorized("Authentication required: no bearer token was sent")
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != _SCHEME or not token.strip():
+    if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized("Authentication required: the scheme must be Bearer")
     return token.strip()

@@ -10,8 +10,7 @@ from adapters.mongo.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
-from api.responses import BASE_PATH
-from api.routing import CartRoute
+from api.routing import BASE_PATH, CartRoute
 from api.schemas import CartList, EntityId, Time
 from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
@@ -26,9 +25,7 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Carts per page.")]
 
 @router.get(
     "/{storeId}/admin/carts",
-    operation_id="listCarts",
     summary="List the carts of a store",
-    response_class=Response,
     responses={
         200: docs.described(
             CartList,

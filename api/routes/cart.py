@@ -8,17 +8,15 @@ from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import unless_known
 from api.performing import (
-    IfMatch,
+    ChangeHeader,
     IfNoneMatch,
-    KeyHeader,
     RequestKey,
     common_fields,
     perform,
     request_key,
 )
 from api.reading import own_cart
-from api.responses import BASE_PATH
-from api.routing import CartRoute
+from api.routing import BASE_PATH, CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
 from models.cart import CartKey, CartView
 from models.operations import AddItem, ClearCart
@@ -28,10 +26,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
 
 @router.post(
     "/{storeId}/store",
-    operation_id="addItem",
     summary="Add an item to the cart",
     status_code=HTTPStatus.CREATED,
-    response_class=Response,
     responses={
         201: docs.changed(CartView, "The cart with the item.", docs.ETAG, cart=docs.CART_EXAMPLE)
         | {"links": docs.CART_LINKS},
@@ -39,11 +35,7 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
             InsufficientStock,
             "Not enough stock; nothing was changed.",
             docs.IDEMPOTENCY_KEY,
-            example={
-                "message": "Insufficient stock. Only 1 available.",
-                "code": "insufficient_stock",
-                "available": 1,
-            },
+            example=docs.NO_STOCK_EXAMPLE,
         ),
         **docs.MUTATION_WITH_BODY,
         400: docs.validation_failed(
@@ -56,13 +48,7 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     },
 )
 async def add_item(
-    *,
-    store_id: StoreId,
-    body: AddItemBody,
-    request: Request,
-    call: CallDep,
-    idempotency_key: KeyHeader = None,
-    if_match: IfMatch = None,
+    store_id: StoreId, body: AddItemBody, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Reserves the units and adds them to your cart. Creates the cart if there is none.
 
@@ -70,15 +56,13 @@ async def add_item(
     key and body gets the same response and adds nothing.
     """
     call.context.fields.update(productId=body.product_id, quantity=body.quantity)
-    key = request_key(call, request, idempotency_key, body.idempotency_key)
-    return await perform(call, add_item_of(call, store_id, body, key, if_match), key)
+    key = request_key(call, request, headers.key, body.idempotency_key)
+    return await perform(call, add_item_of(call, store_id, body, key, headers.if_match), key)
 
 
 @router.delete(
     "/{storeId}/store",
-    operation_id="clearCart",
     summary="Clear your cart",
-    response_class=Response,
     responses={
         200: docs.changed(
             Done,
@@ -91,26 +75,18 @@ async def add_item(
     },
 )
 async def clear_cart(
-    *,
-    store_id: StoreId,
-    request: Request,
-    call: CallDep,
-    idempotency_key: KeyHeader = None,
-    if_match: IfMatch = None,
+    store_id: StoreId, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Deletes your cart and releases its units."""
-
-    key = request_key(call, request, idempotency_key)
+    key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
-    common = common_fields(call, ClearCart, cart, key=key, if_match=if_match, requested={})
+    common = common_fields(call, ClearCart, cart, key=key, if_match=headers.if_match, requested={})
     return await perform(call, ClearCart(**common, reason="user"), key)
 
 
 @router.get(
     "/{storeId}/store",
-    operation_id="getCart",
     summary="Get your cart",
-    response_class=Response,
     responses={
         **docs.CART_READ,
         400: docs.BAD_STORE_ID,

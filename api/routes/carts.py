@@ -9,17 +9,15 @@ from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
 from api.performing import (
-    IfMatch,
+    ChangeHeader,
     IfNoneMatch,
-    KeyHeader,
     RequestKey,
     common_fields,
     perform,
     request_key,
 )
 from api.reading import shown_cart
-from api.responses import BASE_PATH
-from api.routing import CartRoute
+from api.routing import BASE_PATH, CartRoute
 from api.schemas import CART_ID_PATTERN, Done, EntityId, Problem, RemoveItemBody, UpdateQuantityBody
 from models.cart import CartKey, CartView
 from models.operations import RemoveItem, UpdateQuantity
@@ -53,9 +51,7 @@ _NOT_THERE = docs.described(
 
 @router.get(
     "/{id}",
-    operation_id="getCartById",
     summary="Get a cart by id",
-    response_class=Response,
     responses={
         **docs.CART_READ,
         400: docs.validation_failed(id=_BAD_ID),
@@ -76,9 +72,7 @@ async def get_cart_by_id(
 
 @router.put(
     "/{id}",
-    operation_id="updateQuantity",
     summary="Change the quantity of an item",
-    response_class=Response,
     responses={
         200: docs.changed(
             CartView,
@@ -101,23 +95,20 @@ async def get_cart_by_id(
     },
 )
 async def update_quantity(
-    *,
     cart_id: CartId,
     body: UpdateQuantityBody,
     request: Request,
     call: CallDep,
-    idempotency_key: KeyHeader = None,
-    if_match: IfMatch = None,
+    headers: ChangeHeader,
 ) -> Response:
     """Reserves additional units, or releases the difference."""
     call.context.fields.update(productId=body.product_id, quantity=body.quantity)
-
     cart = await _cart(call, cart_id)
-    key = request_key(call, request, idempotency_key)
+    key = request_key(call, request, headers.key)
     requested = {"id": cart_id, **body.model_dump(by_alias=True)}
     operation = UpdateQuantity(
         **common_fields(
-            call, UpdateQuantity, cart, key=key, if_match=if_match, requested=requested
+            call, UpdateQuantity, cart, key=key, if_match=headers.if_match, requested=requested
         ),
         cart_id=cart_id.lower(),
         product_id=body.product_id,
@@ -128,9 +119,7 @@ async def update_quantity(
 
 @router.delete(
     "/{id}",
-    operation_id="removeItem",
     summary="Remove an item",
-    response_class=Response,
     responses={
         200: _REMOVED,
         **docs.MUTATION_WITH_BODY,
@@ -148,8 +137,7 @@ async def remove_item(
         EntityId | None,
         Query(alias="productId", description="Replaces the body, which some clients cannot send."),
     ] = None,
-    idempotency_key: KeyHeader = None,
-    if_match: IfMatch = None,
+    headers: ChangeHeader,
 ) -> Response:
     """Removes a product from the cart and releases its units. The cart may be empty then."""
     named = {name for name in (body.product_id if body else None, product_id) if name is not None}
@@ -158,16 +146,13 @@ async def remove_item(
     if len(named) > 1:
         message = "productId must be the same in the body and the query"
         raise ApiError(invalid(("productId", message)))
-    return await _remove(
-        call, cart_id, named.pop(), request_key(call, request, idempotency_key), if_match
-    )
+    key = request_key(call, request, headers.key)
+    return await _remove(call, cart_id, named.pop(), key, headers.if_match)
 
 
 @router.delete(
     "/{id}/items/{productId}",
-    operation_id="removeItemByPath",
     summary="Remove an item by path",
-    response_class=Response,
     responses={
         200: _REMOVED,
         **docs.MUTATION,
@@ -176,18 +161,11 @@ async def remove_item(
     },
 )
 async def remove_item_by_path(
-    *,
-    cart_id: CartId,
-    product_id: ProductId,
-    request: Request,
-    call: CallDep,
-    idempotency_key: KeyHeader = None,
-    if_match: IfMatch = None,
+    cart_id: CartId, product_id: ProductId, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Same as `DELETE /{id}`, without a body."""
-    return await _remove(
-        call, cart_id, product_id, request_key(call, request, idempotency_key), if_match
-    )
+    key = request_key(call, request, headers.key)
+    return await _remove(call, cart_id, product_id, key, headers.if_match)
 
 
 async def _remove(
@@ -209,7 +187,7 @@ async def _cart(call: Call, cart_id: str) -> CartKey:
 
     Operations outlive their cart: a repeated key gets its earlier response.
     """
-    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts))
+    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts.owner))
 
 
 def _allowed(call: Call, owner: CartKey | None) -> CartKey:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 
 from api import openapi as docs
+from api.auth.roles import ALL_STORES
 from api.dependencies import CallDep
 from api.errors import Answer, forbidden
 from api.routing import CartRoute
@@ -17,9 +18,7 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
 
 @router.post(
     "/admin/log-level",
-    operation_id="setLogLevel",
     summary="Change the log level temporarily",
-    response_class=Response,
     responses={
         200: docs.described(
             LogLevelSet,
@@ -43,7 +42,7 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
 async def set_log_level(body: LogLevelBody, call: CallDep) -> Response:
     """For admins of all stores. The level expires by itself; a later request replaces it."""
     principal = call.principal
-    if not principal.administers_all:
+    if not principal.administers(ALL_STORES):
         raise forbidden("all stores")
     override = await call.state.log_levels.override(body.level, seconds=body.ttl_seconds)
     audit.warning(

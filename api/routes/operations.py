@@ -12,8 +12,7 @@ from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, failure_answer, not_found
 from api.outcomes import answer_to
-from api.responses import BASE_PATH
-from api.routing import CartRoute
+from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
 from models.documents import OperationRecord
@@ -23,42 +22,25 @@ router = APIRouter(
 )
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
-_EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
 _WHAT = "Operation"
+
+
+def _example(status: str, code: int, body: dict[str, Any]) -> dict[str, Any]:
+    answer = {"status": code, "body": body}
+    return {"operationId": docs.OPERATION_ID_EXAMPLE, "status": status, "answer": answer}
 
 
 @router.get(
     "/{storeId}/operations/{operationId}",
-    operation_id="getOperation",
     summary="Ask how an operation ended",
-    response_class=Response,
     responses={
         200: docs.described(
             OperationStatus,
             "How it ended, and what its request was or would have been answered.",
-            committed={
-                "operationId": _EXAMPLE_ID,
-                "status": "committed",
-                "answer": {"status": 201, "body": docs.CART_EXAMPLE},
-            },
-            pending={"operationId": _EXAMPLE_ID, "status": "pending"},
-            rejected={
-                "operationId": _EXAMPLE_ID,
-                "status": "rejected",
-                "answer": {
-                    "status": 200,
-                    "body": {
-                        "message": "Insufficient stock. Only 1 available.",
-                        "code": "insufficient_stock",
-                        "available": 1,
-                    },
-                },
-            },
-            aborted={
-                "operationId": _EXAMPLE_ID,
-                "status": "aborted",
-                "answer": {"status": 503, "body": {"message": "Unable to reserve inventory"}},
-            },
+            committed=_example("committed", 201, docs.CART_EXAMPLE),
+            pending={"operationId": docs.OPERATION_ID_EXAMPLE, "status": "pending"},
+            rejected=_example("rejected", 200, docs.NO_STOCK_EXAMPLE),
+            aborted=_example("aborted", 503, {"message": "Unable to reserve inventory"}),
         ),
         400: docs.BAD_STORE_ID,
         404: docs.message("There is no such operation of this user.", "Operation not found"),
@@ -72,7 +54,7 @@ async def get_operation(
         Path(
             alias="operationId",
             description="From the 202 answer.",
-            examples=[_EXAMPLE_ID],
+            examples=[docs.OPERATION_ID_EXAMPLE],
         ),
     ],
     call: CallDep,

@@ -1,18 +1,55 @@
-"""`cart bench`: what a durable cart operation costs, as ratios measured in one run."""
+"""`cart bench`: what a durable cart operation costs, as ratios measured in one run.
 
+Has the targets of the ratios, and the output: JSON and tables.
+"""
+
+import operator
 import signal
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 import uvloop
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
 from cli.console import CliError, output, print_json
-from dev.bench import report, suite
+from dev.bench import suite
 from dev.bench.client import UnexpectedAnswer
 from dev.bench.rig import rig
 from dev.stack.process import StackError
+
+_COMPARE = {"≤": operator.le, "≥": operator.ge, "=": operator.eq}
+
+
+class Target(NamedTuple):
+    """The bound of a ratio."""
+
+    sign: str
+    bound: float
+    means: str
+
+    def met(self, value: float) -> bool:
+        return bool(_COMPARE[self.sign](value, self.bound))
+
+
+TARGETS = {
+    "add_over_noop_p50": Target("≤", 1.25, "answer to an add / an empty workflow, over HTTP"),
+    "saga_over_noop_p50": Target("≤", 1.7, "result of a saga / of an empty workflow"),
+    "throughput_over_noop": Target("≥", 0.75, "adds / empty workflows in a second, 32 at once"),
+    "back_to_back_over_add": Target("≤", 1.5, "two adds in a row to one cart / to two carts"),
+    "answer_over_direct": Target("≤", 3.0, "answer to an add / the same steps without Temporal"),
+    "transitions_per_operation": Target("=", 3.0, "state transitions of a saga on the server"),
+    "transitions_per_update": Target("=", 3.0, "the same of an update"),
+    "transitions_per_remove": Target("=", 3.0, "the same of a removal"),
+    "update_over_add": Target("≤", 1.1, "answer to one unit more of a line / to an add"),
+    "remove_over_add": Target("≤", 1.1, "answer to the removal of a line / to an add"),
+    "admin_page_100000_over_100": Target("≤", 5.0, "page of 100 carts out of 100,000 / of 100"),
+    "cart_100_over_1": Target("≤", 1.3, "add to a cart of 100 lines / of one"),
+    "read_over_empty": Target("≤", 2.0, "read of a cart / an empty route, both with a token"),
+    "add_kafka_down_over_healthy": Target("≤", 1.5, "add while Kafka is down / is there"),
+    "add_redis_down_over_healthy": Target("≤", 1.5, "add while Redis is down / is there"),
+}
 
 
 def bench(
@@ -31,19 +68,59 @@ def bench(
     except (StackError, UnexpectedAnswer) as error:
         raise CliError(str(error)) from None
     if as_json:
-        print_json(report.as_json(figures))
+        print_json(as_json_document(figures))
         return
     console = output()
-    console.print(report.ratio_table(figures))
-    console.print(report.detail_table(figures))
+    console.print(ratio_table(figures))
+    console.print(detail_table(figures))
 
 
 async def _run(size: suite.Size, *, production: bool) -> suite.Figures:
     """Measures, with progress on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting the servers", total=size.ticks)
-        async with rig(lambda _: None, production=production) as running:
+        async with rig(production=production) as running:
             progress.update(task, description="measuring")
             figures = await suite.measure(running, size, lambda: progress.advance(task))
             progress.update(task, description="stopping the servers")
     return figures
+
+
+def as_json_document(figures: suite.Figures) -> dict[str, Any]:
+    """The ratios by name, and the details behind them; times are in milliseconds."""
+    spread = {name: list(bounds) for name, bounds in figures.spread.items()}
+    ratios = {name: float(figures.ratios[name]) for name in TARGETS}
+    return {**ratios, "details": {**figures.details, "spread": spread}}
+
+
+def ratio_table(figures: suite.Figures) -> Table:
+    """Each ratio with its target."""
+    table = Table("figure", "what it is", title="Ratios")
+    for column in ("ratio", "spread", "target", ""):
+        table.add_column(column, justify="right")
+    for name, target in TARGETS.items():
+        value = figures.ratios[name]
+        low, high = figures.spread.get(name, (value, value))
+        table.add_row(
+            name,
+            target.means,
+            f"{value:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            f"{target.sign} {target.bound:g}",
+            "met" if target.met(value) else "missed",
+        )
+    return table
+
+
+def detail_table(figures: suite.Figures) -> Table:
+    """The times behind the ratios; they depend on the machine."""
+    table = Table("what", title="Times on this machine")
+    for column in ("p50 ms", "p99 ms", "n"):
+        table.add_column(column, justify="right")
+    for name, value in figures.details.items():
+        if isinstance(value, dict) and "p50" in value:
+            table.add_row(name, f"{value['p50']:.2f}", f"{value['p99']:.2f}", str(value["n"]))
+    for name, rates in figures.details["throughput"].items():
+        for at_once, rate in rates.items():
+            table.add_row(f"{name}, {at_once} at once", f"{rate:.0f}/s", "", "")
+    return table

@@ -1,20 +1,20 @@
 """Tokens, requests and stored documents of the benchmarks."""
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import count, islice
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import jwt
 from beanie import PydanticObjectId
 from beanie.odm.utils.dump import get_dict
 from pymongo import AsyncMongoClient
 
+from cli.token import mint_token
 from dev.bench.client import request
+from dev.inventory_service.documents import Document, new_reservation, product_key
+from dev.inventory_service.schemas import ReserveRequest
 from models.cart import CartContent, CartKey, CartLine
 from models.documents import Cart
 from settings import Settings
@@ -27,7 +27,6 @@ _STOCK = 1_000_000
 _BATCH = 5_000
 _PLANTED = [f"product-{number}" for number in range(50)]
 _LINES = 3
-Document = dict[str, Any]
 
 
 def new_user() -> str:
@@ -35,21 +34,11 @@ def new_user() -> str:
     return f"user-{uuid4().hex[:16]}"
 
 
-def token_of(settings: Settings, user: str, **claims: Any) -> str:
-    """A user's token with additional claims."""
-    claims |= {
-        "sub": user,
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
-        "exp": int(time.time()) + 3600,
-        "name": "Ada Lovelace",
-    }
-    secret = settings.jwt_secret.get_secret_value()
-    return jwt.encode(claims, secret, algorithm=settings.jwt_algorithm.value)
-
-
-def add_request(product: str, *, token: str, path: str = "/api/v1/cart") -> bytes:
-    """A request to add one unit of a product to the cart of the token's user."""
+def add_request(
+    settings: Settings, user: str, product: str, *, path: str = "/api/v1/cart"
+) -> bytes:
+    """A request to add one unit of a product to the cart of a user."""
+    token = mint_token(settings, user=user, name="Ada Lovelace")
     body = {"productId": product, **ITEM}
     return request("POST", f"{path}/{STORE}/store", token=token, body=body)
 
@@ -86,25 +75,23 @@ async def store_carts(
     store: str, number: int, products: Sequence[Sequence[str]], **fields: Any
 ) -> None:
     """Stores carts of user-0000000 and so on, with these products in turn, a second apart."""
-    stored = islice(_documents(store, products, fields), number)
-    while batch := list(islice(stored, _BATCH)):
-        await Cart.get_pymongo_collection().insert_many(batch, ordered=False)
-
-
-def _documents(
-    store: str, products: Sequence[Sequence[str]], fields: Document
-) -> Iterator[Document]:
     now = datetime.now(UTC)
-    carts = [get_dict(new_cart(store, "", ids), to_db=True, keep_nulls=True) for ids in products]
-    for number in count():
+    carts: list[Document] = [
+        get_dict(new_cart(store, "", ids), to_db=True, keep_nulls=True) for ids in products
+    ]
+
+    def stored(number: int) -> Document:
         at = now - timedelta(seconds=number)
-        yield carts[number % len(carts)] | {
-            "_id": PydanticObjectId(),
-            "userId": user_of(number),
-            "createdAt": at,
-            "updatedAt": at,
-            **fields,
-        }
+        own = {"_id": PydanticObjectId(), "userId": user_of(number)}
+        return carts[number % len(carts)] | own | {"createdAt": at, "updatedAt": at} | fields
+
+    for batch in _batches(number):
+        await Cart.get_pymongo_collection().insert_many(map(stored, batch), ordered=False)
+
+
+def _batches(number: int) -> Iterator[range]:
+    for begin in range(0, number, _BATCH):
+        yield range(begin, min(begin + _BATCH, number))
 
 
 def user_of(number: int) -> str:
@@ -118,20 +105,15 @@ def planted_products(number: int) -> list[str]:
 
 def hold(store: str, user: str, product: str, quantity: int = 1) -> Document:
     """A reservation as the reference inventory stores it."""
-    saga = f"planted-{user}-{product}-{quantity}"
-    return {
-        "_id": f"{store}/{product}/{saga}",
-        "storeId": store,
-        "productId": product,
-        "userId": user,
-        "sagaId": saga,
-        "at": datetime.now(UTC),
-        "state": "reserved",
-        "reservationId": "planted",
-        "quantity": quantity,
-        "released": 0,
-        "delta": quantity,
-    }
+    reserve = ReserveRequest(
+        store_id=store,
+        product_id=product,
+        quantity=quantity,
+        user_id=user,
+        saga_id=f"planted-{user}-{product}-{quantity}",
+        reservation_type="cart",
+    )
+    return new_reservation(reserve, product_key(store, product))
 
 
 async def plant(settings: Settings, store: str, number: int, expires: datetime) -> None:
@@ -140,10 +122,10 @@ async def plant(settings: Settings, store: str, number: int, expires: datetime) 
     await store_carts(store, number, products, expireAt=expires)
     async with AsyncMongoClient[Document](settings.mongodb.get_secret_value()) as client:
         inventory = client["inventory"]
-        for begin in range(0, number, _BATCH):
+        for batch in _batches(number):
             holds = [
                 hold(store, user_of(cart), product)
-                for cart in range(begin, min(begin + _BATCH, number))
+                for cart in batch
                 for product in planted_products(cart)
             ]
             await inventory["actions"].insert_many(holds, ordered=False)

@@ -11,9 +11,11 @@ from redis.asyncio import Redis
 
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
+from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
+from adapters.redis.pool import RedisPool
 from models.cart import cart_json
 from models.documents import OperationRecord
 from models.effects import EventEffect
@@ -23,51 +25,39 @@ from models.steps import PersistCart, ReserveInventory
 from settings import Settings
 from workflows import ids
 
-_UNLOCK = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
 
 class DirectAdd:
     """Adds an item without a workflow."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        operations: OperationStore,
-        inventory: InventoryClient,
-        cache: CartCache,
-        events: EventPublisher,
-    ) -> None:
-        self._operations = operations
-        self._inventory = inventory
-        self._cache = cache
-        self._events = events
+    def __init__(self, settings: Settings, carts: CartStore) -> None:
+        """With connections of its own, and that to MongoDB."""
+        self._carts = carts
+        self._operations = OperationStore(carts.client)
         self._outbox = Outbox()
-        self._lock_ms = round(settings.lock_ttl * 1000)
+        self._inventory = InventoryClient(
+            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
+        )
+        self._pool = RedisPool(settings.redis)
+        self._cache = CartCache(self._pool, ttl_seconds=settings.cart_cache_ttl)
+        self._events = EventPublisher(settings)
         self._redis = Redis.from_url(settings.redis.get_secret_value())
-        self._unlock = self._redis.register_script(_UNLOCK)
+        self._lock_seconds = settings.lock_ttl
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._redis.aclose()
+        for opened in (self._events, self._pool, self._inventory, self._carts):
+            await opened.close()
 
     async def add(self, request: AddItem) -> OperationRecord:
-        """Returns the record of the add with its answer; raises `RuntimeError` if it fails."""
-        key, token = f"lock:{request.store_id}:{request.user_id}", uuid4().hex
-        if not await self._redis.set(key, token, nx=True, px=self._lock_ms):
-            raise RuntimeError("the cart is busy")
-        try:
+        """Returns the record of the add with its answer; raises an error if it fails."""
+        name = f"lock:{request.store_id}:{request.user_id}"
+        async with self._redis.lock(name, timeout=self._lock_seconds, blocking=False):
             return await self._steps(request)
-        finally:
-            await self._unlock(keys=[key], args=[token])
 
     async def _steps(self, request: AddItem) -> OperationRecord:
-        started_at = datetime.now(UTC)
         saga = ids.saga_run(
             run_id=str(uuid4()),
-            started_at=started_at,
+            started_at=datetime.now(UTC),
             operation=request.name,
             operation_id=request.operation_id,
             subject=request.subject,

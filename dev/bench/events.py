@@ -14,11 +14,11 @@ import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
+from itertools import count
 from uuid import uuid4
 
 import orjson
@@ -28,19 +28,10 @@ from adapters.kafka.publisher import connection_options
 from adapters.kafka.topics import records
 from adapters.redis.answers import AnswerInbox
 from dev.bench.client import RawClient
-from dev.bench.data import (
-    CREATED,
-    PRODUCTS,
-    STORE,
-    Document,
-    add_request,
-    new_user,
-    plant,
-    set_stock,
-    token_of,
-)
+from dev.bench.data import CREATED, PRODUCTS, STORE, add_request, new_user, plant, set_stock
 from dev.bench.measure import compared
 from dev.bench.rig import local_stack
+from dev.inventory_service.documents import Document
 from dev.stack.stack import Stack
 from models.documents import Cart, OperationRecord
 from models.events import CART_ITEM_ADDED, ORDER_COMPLETED
@@ -116,11 +107,10 @@ class EventBench:
 
 async def until(query: Document, count: int) -> float:
     """Waits for so many operation records; returns the time (`time.perf_counter()`)."""
-    deadline = time.perf_counter() + TIMEOUT_SECONDS
-    while await OperationRecord.get_pymongo_collection().count_documents(query) != count:
-        if time.perf_counter() > deadline:
-            raise TimeoutError(f"not {count} of {query}")
-        await asyncio.sleep(POLL_SECONDS)
+    records = OperationRecord.get_pymongo_collection()
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await records.count_documents(query) != count:  # noqa: ASYNC110 (in MongoDB)
+            await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter()
 
 
@@ -157,25 +147,24 @@ async def consume(bench: EventBench, rounds: int, count: int) -> None:
             if number:
                 rates[index].append(rate)
         if number:
-            print(
-                f"round {number}: {rates[0][-1]:.1f} by the consumer, {rates[1][-1]:.1f} by the "
-                "gateway",
-                flush=True,
-            )
+            consumer, gateway = rates[0][-1], rates[1][-1]
+            line = f"round {number}: {consumer:.1f} by the consumer, {gateway:.1f} by the gateway"
+            print(line, flush=True)
     print(f"orders per second by consumer and gateway, {AT_ONCE} at once: {compared(*rates)}")
 
 
 async def outage(bench: EventBench, seconds: float) -> bool:
     """Whether all events of adds during an outage of the broker followed, in order."""
     await set_stock(bench.settings)
-    shoppers = [Shopper(bench.settings) for _ in range(SHOPPERS)]
-    await shop(shoppers, LIVE_SECONDS / 3)
-    begin, adds = time.perf_counter(), await shop(shoppers, LIVE_SECONDS)
-    live = adds / (await until(PENDING, 0) - begin)
+    shoppers = [adds(bench.settings) for _ in range(SHOPPERS)]
+    await shop(bench.settings, shoppers, LIVE_SECONDS / 3)
+    begin = time.perf_counter()
+    added = await shop(bench.settings, shoppers, LIVE_SECONDS)
+    live = added / (await until(PENDING, 0) - begin)
     print(f"broker up: {live:.1f} events per second, {SHOPPERS} shoppers at once")
     await bench.stack.kill("kafka", restart=False)
     since = datetime.now(UTC)
-    made = await shop(shoppers, seconds)
+    made = await shop(bench.settings, shoppers, seconds)
     left = await OperationRecord.get_pymongo_collection().count_documents(PENDING)
     print(f"down for {seconds:.0f} s: {made / seconds:.1f} adds per second, {left} events pending")
     # Tansu confuses offsets if an event is published before its topics are created.
@@ -208,29 +197,27 @@ async def misordered(settings: Settings, since: datetime) -> AsyncIterator[str]:
             yield f"cart {cart_id} has the events {found[cart_id]}, not {versions}"
 
 
-class Shopper:
-    """Adds to several carts in turn, one add after the other."""
+def adds(settings: Settings) -> Iterator[bytes]:
+    """Requests of one shopper, who adds to several carts in turn."""
+    users = [new_user() for _ in range(CARTS_PER_SHOPPER)]
+    for number in count():
+        user, product = users[number % len(users)], f"product-{number % PRODUCTS}"
+        yield add_request(settings, user, product)
 
-    def __init__(self, settings: Settings) -> None:
-        self._port = settings.port
-        self._tokens = cycle([token_of(settings, new_user()) for _ in range(CARTS_PER_SHOPPER)])
-        self._products = cycle(range(PRODUCTS))
 
-    async def adds(self, until: float) -> int:
-        """The number of adds until a time."""
+async def shop(settings: Settings, shoppers: list[Iterator[bytes]], seconds: float) -> int:
+    """The number of adds in that time; each shopper sends one after the other."""
+    end = time.perf_counter() + seconds
+
+    async def send(requests: Iterator[bytes]) -> int:
         done = 0
-        async with RawClient(self._port) as client:
-            while time.perf_counter() < until:
-                product = f"product-{next(self._products)}"
-                await client.send(add_request(product, token=next(self._tokens)), expect=CREATED)
+        async with RawClient(settings.port) as client:
+            while time.perf_counter() < end:
+                await client.send(next(requests), expect=CREATED)
                 done += 1
         return done
 
-
-async def shop(shoppers: list[Shopper], seconds: float) -> int:
-    """The number of adds of all shoppers in that time."""
-    end = time.perf_counter() + seconds
-    return sum(await asyncio.gather(*(shopper.adds(end) for shopper in shoppers)))
+    return sum(await asyncio.gather(*map(send, shoppers)))
 
 
 async def main(rounds: int, orders: int, seconds: float, *, production: bool) -> bool:

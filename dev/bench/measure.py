@@ -75,18 +75,19 @@ async def settled_time(prepare: Prepare) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
-async def throughput(operations: Sequence[Operation], seconds: float) -> float:
-    """Operations per second when all are repeated concurrently."""
+async def throughput(prepares: Sequence[Prepare], seconds: float) -> float:
+    """Operations per second, with their preparation, when all are repeated concurrently."""
     begin = time.perf_counter()
 
-    async def repeat(operation: Operation) -> int:
+    async def repeat(prepare: Prepare) -> int:
         done = 0
         while time.perf_counter() - begin < seconds:
+            operation = await prepare()
             await operation()
             done += 1
         return done
 
-    done = await asyncio.gather(*map(repeat, operations))
+    done = await asyncio.gather(*map(repeat, prepares))
     return sum(done) / (time.perf_counter() - begin)
 
 

@@ -1,7 +1,6 @@
 """An empty workflow, and `python -m dev.bench.noop`: a worker for it, set up like the service's."""
 
-import logging
-
+import structlog
 import uvloop
 from temporalio import workflow
 from temporalio.worker import Worker
@@ -15,7 +14,7 @@ from workflows.connection import connect
 NOOP_QUEUE = "bench-noop"
 WORKER_STARTED = "noop_worker_started"  # the event of a log line
 
-logger = logging.getLogger("dev.bench.noop")
+logger = structlog.stdlib.get_logger("dev.bench.noop")
 
 
 @workflow.defn(name="Noop")
@@ -36,7 +35,7 @@ async def run_worker(settings: Settings) -> None:
         workflows=[NoopWorkflow],
         workflow_runner=workflow_runner(),
     ):
-        logger.info("Empty worker started", extra={"event": WORKER_STARTED})
+        logger.info(WORKER_STARTED, message="Empty worker started")
         await stopping.wait()
 
 

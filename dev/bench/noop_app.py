@@ -1,12 +1,13 @@
-"""`python -m dev.bench.noop_app`: the API's server, middleware and validation with other routes: an
-empty workflow, an add without a workflow, and no work.
+"""`python -m dev.bench.noop_app`: the API with more routes: an empty workflow, an add without a
+workflow, and no work.
 """
 
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
+from typing import cast
 from uuid import uuid4
 
 import uvicorn
@@ -14,29 +15,32 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.background import BackgroundTask
 from temporalio.client import Client
 
-from adapters.inventory import InventoryClient
-from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
-from adapters.mongo.operations import OperationStore
-from adapters.redis.cart_cache import CartCache
-from adapters.redis.pool import RedisPool
 from api.__main__ import server_config
 from api.dependencies import CallDep, StoreId
-from api.errors import Answer, add_error_handlers
-from api.middleware import RequestMiddleware
+from api.errors import Answer
 from api.performing import request_key
-from api.routes import health
 from api.routes.cart import add_item_of
 from api.routing import CartRoute
 from api.schemas import AddItemBody
-from api.state import open_state
 from dev.bench.direct import DirectAdd
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
 from logs import configure_logging
-from settings import Settings, load_settings
+from settings import load_settings
 from workflows.connection import connect
 
-router = APIRouter(route_class=CartRoute)
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings = load_settings()
+    carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
+    async with aclosing(DirectAdd(settings, carts)) as adder:
+        app.state.direct = adder
+        app.state.temporal = await connect(settings)
+        yield
+
+
+router = APIRouter(route_class=CartRoute, lifespan=lifespan)
 
 
 @router.post("/noop/{storeId}/store", response_class=Response)
@@ -45,10 +49,8 @@ async def noop(
 ) -> Response:
     """Starts an empty workflow and waits for its result."""
     temporal: Client = request.app.state.temporal
-    handle = await temporal.start_workflow(
-        NoopWorkflow.run, id=f"noop/{uuid4().hex}", task_queue=NOOP_QUEUE
-    )
-    await handle.result()
+    workflow_id = f"noop/{uuid4().hex}"
+    await temporal.execute_workflow(NoopWorkflow.run, id=workflow_id, task_queue=NOOP_QUEUE)
     return Answer(HTTPStatus.CREATED, b"{}").response()
 
 
@@ -73,49 +75,11 @@ async def empty(store_id: StoreId, call: CallDep) -> Response:
     return Answer(HTTPStatus.OK, b"{}").response()
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application, with the setup of the API."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            app.state.api = await stack.enter_async_context(open_state(settings))
-            app.state.temporal = await connect(settings)
-            app.state.direct = await _open(settings, stack)
-            yield
-
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False)
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
-    add_error_handlers(app)
-    app.include_router(router)
-    app.include_router(health.router)
-    return app
-
-
-async def _open(settings: Settings, stack: AsyncExitStack) -> DirectAdd:
-    carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
-    redis = RedisPool(settings.redis)
-    inventory = InventoryClient(
-        settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-    )
-    events = EventPublisher(settings)
-    direct = DirectAdd(
-        settings,
-        operations=OperationStore(carts.client),
-        inventory=inventory,
-        cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
-        events=events,
-    )
-    for opened in (carts, inventory, redis, events, direct):
-        stack.push_async_callback(opened.close)
-    return direct
-
-
 def main() -> None:
     settings = load_settings()
     configure_logging(settings.log_level)
     config = server_config(settings)
-    config.app = create_app(settings)
+    cast("FastAPI", config.app).include_router(router)  # with its lifespan
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run()
 

@@ -13,16 +13,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from dev.bench.client import RawClient
-from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock, token_of
+from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock
 from dev.bench.measure import compared
-from dev.bench.rig import local_stack, supervised
-from dev.stack import apps
+from dev.bench.rig import local_stack
+from dev.stack.apps import SERVERS, app_specs
 from dev.stack.ports import free_ports
-from dev.stack.stack import SERVERS, Stack
+from dev.stack.stack import Stack
 from dev.stack.supervisor import Supervisor
-from settings import Settings
+from settings import Settings, load_settings
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -45,7 +46,7 @@ class Service:
     async def round(self, adds: int, at_once: int, *, warm_up: bool) -> None:
         """Adds to new carts, `at_once` concurrently."""
         waiting = [
-            add_request(f"product-{number % PRODUCTS}", token=token_of(self.settings, new_user()))
+            add_request(self.settings, new_user(), f"product-{number % PRODUCTS}")
             for number in range(adds)
         ]
         cpu, begin = self.cpu_seconds(), time.perf_counter()
@@ -65,16 +66,16 @@ class Service:
 async def service(stack: Stack, name: str, *, metrics: bool) -> AsyncIterator[Service]:
     """An API and a worker with their own task queue and ports."""
     ports = free_ports()
-    changed: dict[str, object] = {
-        "port": ports["PORT"],
-        "worker_metrics_port": ports["WORKER_METRICS_PORT"],
-        "temporal_task_queue": name,
-        "enable_metrics": metrics,
-    }
-    settings = stack.settings.model_copy(update=changed)
-    env = stack.env | {key.upper(): str(value) for key, value in changed.items()}
-    specs = [replace(make(settings, env), needs=frozenset()) for make in (apps.worker, apps.api)]
-    async with supervised(specs, stack, name) as supervisor:
+    changed = {setting: str(ports[setting]) for setting in ("PORT", "WORKER_METRICS_PORT")}
+    changed |= {"TEMPORAL_TASK_QUEUE": name, "ENABLE_METRICS": str(metrics)}
+    with patch.dict(os.environ, changed):
+        settings = load_settings()
+    specs = [
+        replace(spec, needs=frozenset())
+        for spec in app_specs(settings, stack.env | changed)
+        if spec.name in {"api", "worker"}
+    ]
+    async with Supervisor(specs, log_dir=stack.local_dir / name, echo=print) as supervisor:
         yield Service(settings, supervisor)
 
 

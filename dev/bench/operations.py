@@ -9,6 +9,7 @@ from uuid import uuid4
 import orjson
 
 from api.auth.roles import ADMIN
+from cli.token import mint_token
 from dev.bench.client import RawClient, request
 from dev.bench.data import (
     CREATED,
@@ -19,7 +20,6 @@ from dev.bench.data import (
     new_cart,
     new_user,
     store_carts,
-    token_of,
 )
 from dev.bench.measure import Operation, Prepare
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
@@ -44,28 +44,20 @@ class Operations:
         self._bench = bench
         self._products = itertools.cycle(f"product-{number}" for number in range(PRODUCTS))
         self._policy = policy_of(rig.settings)
-        self._last_user: dict[str, str] = {}
+        self._last: dict[str, str] = {}  # workflow ids
+        self.add = self.adding(api, "/api/v1/cart")
+        self.noop = self.adding(bench, "/noop")
+        self.direct = self.adding(bench, "/direct")
 
     # Over HTTP
 
-    def add_bytes(self, user: str, product: str | None = None, path: str = "/api/v1/cart") -> bytes:
-        """A request to add one unit to the cart of `user`."""
-        return add_request(product or next(self._products), token=self._token(user), path=path)
+    def adding(self, client: RawClient, path: str) -> Prepare:
+        """Adds to new carts, by a route of the API or of the bench's application."""
 
-    async def add(self) -> Operation:
-        """An add to a new cart."""
-        return partial(self._api.send, self.add_bytes(new_user()), expect=CREATED)
+        async def prepare() -> Operation:
+            return partial(client.send, self._add(new_user(), path=path), expect=CREATED)
 
-    async def noop(self) -> Operation:
-        """A route that runs an empty workflow."""
-        return self._to_bench("/noop")
-
-    async def direct(self) -> Operation:
-        """An add in process, without a workflow."""
-        return self._to_bench("/direct")
-
-    def _to_bench(self, path: str) -> Operation:
-        return partial(self._bench.send, self.add_bytes(new_user(), path=path), expect=CREATED)
+        return prepare
 
     async def update(self) -> Operation:
         """A change of a line to two units."""
@@ -84,7 +76,7 @@ class Operations:
         users = [new_user() for _ in range(_CARTS)]
         for user in users:
             await new_cart(STORE, user, products).insert()
-        requests = itertools.cycle([self.add_bytes(user, products[-1]) for user in users])
+        requests = itertools.cycle([self._add(user, products[-1]) for user in users])
 
         async def prepare() -> Operation:
             return partial(self._api.send, next(requests), expect=CREATED)
@@ -96,7 +88,7 @@ class Operations:
 
         async def prepare() -> Operation:
             users = [new_user() for _ in range(carts)]
-            first, second = self.add_bytes(users[0]), self.add_bytes(users[-1])
+            first, second = self._add(users[0]), self._add(users[-1])
 
             async def both() -> None:
                 await self._api.send(first, expect=CREATED)
@@ -111,7 +103,7 @@ class Operations:
         # No add takes this product: an add would evict its stock from the cache.
         user = new_user()
         await new_cart(STORE, user, [f"product-{PRODUCTS}"]).insert()
-        token = self._token(user)
+        token = mint_token(self._rig.settings, user=user)
         return {
             "read": _get(self._api, f"/api/v1/cart/{STORE}/store", token),
             "live": _get(self._api, "/health/live"),
@@ -122,29 +114,22 @@ class Operations:
         """The first page of a store with so many carts."""
         store = f"bench-store-of-{carts}"
         await store_carts(store, carts, [[_PRODUCT]])
-        token = self._token("boss", roles=[ADMIN], store_ids=[store])
+        token = mint_token(self._rig.settings, user="boss", role=ADMIN, store=store)
         return _get(self._api, f"/api/v1/cart/{store}/admin/carts?limit={PAGE}", token)
 
-    def repeated(self, client: RawClient, path: str) -> Operation:
-        """An operation that can be repeated: each time for another cart."""
-
-        async def send() -> None:
-            await client.send(self.add_bytes(new_user(), path=path), expect=CREATED)
-
-        return send
+    def _add(self, user: str, product: str | None = None, path: str = "/api/v1/cart") -> bytes:
+        return add_request(self._rig.settings, user, product or next(self._products), path=path)
 
     async def _cart(self, operation: str) -> tuple[str, str]:
         """A new cart of one line: (user, cart's id)."""
-        user = self._last_user[operation] = new_user()
-        added = await self._api.send(self.add_bytes(user, _PRODUCT), expect=CREATED)
+        user = new_user()
+        self._last[operation] = ids.cart_workflow_id(STORE, user)
+        added = await self._api.send(self._add(user, _PRODUCT), expect=CREATED)
         return user, orjson.loads(added)["_id"]
 
     def _change(self, method: str, path: str, user: str, body: Any = None) -> Operation:
-        raw = request(method, path, token=self._token(user), body=body)
-        return partial(self._api.send, raw)
-
-    def _token(self, user: str, **claims: Any) -> str:
-        return token_of(self._rig.settings, user, **claims)
+        token = mint_token(self._rig.settings, user=user)
+        return partial(self._api.send, request(method, path, token=token, body=body))
 
     # By Temporal's client in this process
 
@@ -170,33 +155,19 @@ class Operations:
             result = await self._rig.gateway.result(started, wait_seconds=30)
             if result is None or result.outcome is not Outcome.COMMITTED:
                 raise RuntimeError(f"the saga ended {result}")
-            self._last_user["operation"] = user
+            self._last["operation"] = started.handle.id
 
         return run
 
     async def noop_result(self) -> Operation:
         """An empty workflow, from its start to its result."""
-        return partial(
-            self._rig.temporal.execute_workflow,
-            NoopWorkflow.run,
-            id=f"noop/{uuid4().hex}",
-            task_queue=NOOP_QUEUE,
-        )
+        self._last["noop"] = workflow_id = f"noop/{uuid4().hex}"
+        run = self._rig.temporal.execute_workflow
+        return partial(run, NoopWorkflow.run, id=workflow_id, task_queue=NOOP_QUEUE)
 
     async def transitions(self, name: str) -> int:
-        """State transitions of the latest `operation` (an add), `update` or `remove`."""
-        return await self._transitions(ids.cart_workflow_id(STORE, self._last_user[name]))
-
-    async def noop_transitions(self) -> int:
-        """State transitions of an empty workflow."""
-        workflow_id = f"noop/{uuid4().hex}"
-        await self._rig.temporal.execute_workflow(
-            NoopWorkflow.run, id=workflow_id, task_queue=NOOP_QUEUE
-        )
-        return await self._transitions(workflow_id)
-
-    async def _transitions(self, workflow_id: str) -> int:
-        handle = self._rig.temporal.get_workflow_handle(workflow_id)
+        """State transitions of the latest `operation` (an add), `update`, `remove` or `noop`."""
+        handle = self._rig.temporal.get_workflow_handle(self._last[name])
         await handle.result()
         info = (await handle.describe()).raw_description.workflow_execution_info
         return int(info.state_transition_count)

@@ -2,21 +2,22 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from temporalio.client import Client
 
 from adapters.mongo.carts import CartStore
 from dev.bench.noop import WORKER_STARTED
-from dev.stack.apps import ROOT, logged
-from dev.stack.ports import free_ports, more_free_ports, ports_of
+from dev.stack.apps import APPS, ROOT, SERVERS, logged
+from dev.stack.ports import free_ports, more_free_ports
 from dev.stack.process import ProcessSpec
 from dev.stack.production import ENVIRONMENT as PRODUCTION
 from dev.stack.servers import http_probe
-from dev.stack.stack import APPS, SERVERS, Stack
+from dev.stack.stack import Stack
 from dev.stack.supervisor import Echo, Supervisor
 from settings import LOCALHOST, Settings, load_settings
 from workflows.connection import connect
@@ -42,10 +43,8 @@ async def local_stack(
     production: bool = False,
 ) -> AsyncIterator[Stack]:
     """A running stack, with Beanie initialized in this process; `production` as in `Stack`."""
-    with (
-        TemporaryDirectory(prefix="cart-bench-") as folder,
-        _environment(folder, PRODUCTION if production else {}),
-    ):
+    with TemporaryDirectory(prefix="cart-bench-") as folder, patch.dict(os.environ):
+        _isolate(folder, PRODUCTION if production else {})
         settings = load_settings()
         async with Stack(settings, echo=echo, parts=parts, production=production) as stack:
             carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
@@ -55,29 +54,22 @@ async def local_stack(
                 await carts.close()
 
 
-@contextmanager
-def _environment(folder: str, more: dict[str, str]) -> Iterator[None]:
-    """Replaces the environment, so that no setting refers to another server."""
+def _isolate(folder: str, more: dict[str, str]) -> None:
+    """Changes the environment, so that no setting refers to another server."""
     known = {name.upper() for name in Settings.model_fields} | {"NODE_ENV"}
-    before = dict(os.environ)
-    for name in before:
+    for name in [*os.environ]:
         if name.upper() in known or name.startswith("TEMPORAL_"):
             del os.environ[name]
     os.environ.update({name: str(port) for name, port in free_ports().items()})
     os.environ.update(more, CART_ENV_FILE="", ENVIRONMENT="test", LOCAL_DIR=folder)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @asynccontextmanager
-async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
-    """A stack with the worker and the application of the bench."""
-    async with local_stack(echo, production=production) as stack:
+async def rig(*, production: bool = False) -> AsyncIterator[Rig]:
+    """A stack with the worker and the application of the bench; prints nothing."""
+    async with local_stack(lambda _: None, production=production) as stack:
         settings = stack.settings
-        [port] = more_free_ports(1, beside=ports_of(settings))
+        [port] = more_free_ports(1)
         client = await connect(settings)
         # Without an inbox: a result is the result of the workflow.
         gateway = CartGateway(
@@ -85,38 +77,20 @@ async def rig(echo: Echo, *, production: bool = False) -> AsyncIterator[Rig]:
             task_queue=settings.temporal_task_queue,
             lock_wait_seconds=settings.cart_lock_wait_seconds,
         )
-        async with supervised(_bench_processes(stack, port), stack, "logs", echo):
-            yield Rig(settings, stack, port, client, gateway)
-
-
-@asynccontextmanager
-async def supervised(
-    specs: list[ProcessSpec], stack: Stack, logs: str, echo: Echo = print
-) -> AsyncIterator[Supervisor]:
-    """More processes beside those of a stack."""
-    supervisor = Supervisor(specs, log_dir=stack.local_dir / logs, echo=echo)
-    await supervisor.start()
-    try:
-        yield supervisor
-    finally:
-        await supervisor.stop()
-
-
-def _bench_processes(stack: Stack, port: int) -> list[ProcessSpec]:
-    return [
-        ProcessSpec(
+        worker = ProcessSpec(
             name="noop-work",
             argv=(sys.executable, "-m", "dev.bench.noop"),
             probe=logged(WORKER_STARTED),
             env=stack.env,
             cwd=ROOT,
-        ),
-        ProcessSpec(
+        )
+        app = ProcessSpec(
             name="noop-app",
             argv=(sys.executable, "-m", "dev.bench.noop_app"),
             probe=http_probe(f"http://{LOCALHOST}:{port}/health/live"),
             env=stack.env | {"PORT": str(port)},
             cwd=ROOT,
             shown_as=f"{LOCALHOST}:{port}",
-        ),
-    ]
+        )
+        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs"):
+            yield Rig(settings, stack, port, client, gateway)

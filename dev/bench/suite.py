@@ -92,7 +92,7 @@ async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
         await _throughputs(rig, operations, size, tick, figures)
         for name in ("operation", "update", "remove"):
             figures.ratios[f"transitions_per_{name}"] = float(await operations.transitions(name))
-        figures.details["noop_transitions"] = await operations.noop_transitions()
+        figures.details["noop_transitions"] = await operations.transitions("noop")
         for server in ("kafka", "redis"):
             healthy, down = await _outage(rig, operations.add, server, size, tick)
             figures.detail(f"{server}_healthy", healthy)
@@ -131,21 +131,20 @@ async def _throughputs(
     rig: Rig, operations: Operations, size: Size, tick: Tick, figures: Figures
 ) -> None:
     rates: dict[tuple[str, int], list[float]] = {}
+    adds: dict[str, list[Prepare]] = {}
     async with AsyncExitStack() as opened:
-        clients = {
-            name: [await opened.enter_async_context(RawClient(port)) for _ in range(max(AT_ONCE))]
-            for name, port in (("add", rig.settings.port), ("noop", rig.bench_port))
-        }
+        for name, port in (("add", rig.settings.port), ("noop", rig.bench_port)):
+            clients = [RawClient(port) for _ in range(max(AT_ONCE))]
+            adds[name] = [
+                operations.adding(await opened.enter_async_context(client), PATHS[name])
+                for client in clients
+            ]
         with without_collector():
             for block in range(size.blocks):
                 for at_once in AT_ONCE:
                     for name in sorted(PATHS, reverse=bool(block % 2)):
                         await asyncio.sleep(0.2)
-                        repeated = [
-                            operations.repeated(client, PATHS[name])
-                            for client in clients[name][:at_once]
-                        ]
-                        rate = await throughput(repeated, size.block_seconds)
+                        rate = await throughput(adds[name][:at_once], size.block_seconds)
                         rates.setdefault((name, at_once), []).append(rate)
                         tick()
     figures.details["throughput"] = {

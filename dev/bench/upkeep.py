@@ -18,8 +18,9 @@ from pymongo import AsyncMongoClient
 from temporalio.client import Client
 
 from adapters.mongo.watch import WatchStore
-from dev.bench.data import Document, hold, plant, planted_products, user_of
+from dev.bench.data import hold, plant, planted_products, user_of
 from dev.bench.rig import local_stack
+from dev.inventory_service.documents import Document
 from dev.stack.stack import Stack
 from models.drift import DriftKind
 from models.upkeep.expiry import ExpiryInput

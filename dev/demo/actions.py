@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from adapters.kafka.publisher import EventPublisher, Outgoing
 from cli.console import CliError, reason
 from cli.ops.connections import Connections, open_connections
-from dev.demo.steps import NoAnswer
+from dev.demo.session import NoAnswer
 from models.documents import Cart
 from models.errors import DependencyUnavailable, EffectRefused
 from models.upkeep.reconcile import ReconcileInput

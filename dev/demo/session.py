@@ -1,35 +1,116 @@
-"""One run of the demo: its store, connections and tokens, and the steps so far."""
+"""One run of the demo: requests, answers, and the comparison with what is expected."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from api.auth.roles import ADMIN
-from cli.console import CliError
+from cli.console import CliError, reason
 from cli.temporal import DEFAULT_NAMESPACE, RPC_TIMEOUT, TemporalPlace
 from cli.token import TokenError, mint_token
-from dev.demo.steps import KEY, Answer, Call, NoAnswer, Step, send
 from settings import Settings
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
 
 INVENTORY = "/api/v1/inventories"
+KEY = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
 TIMEOUT_SECONDS = 15.0
 TOKEN_SECONDS = 600
 EFFECT_SECONDS = 20.0  # a consumer that has just started takes seconds to join its group
 POLL_SECONDS = 0.1
 SHOPPER = "shopper"
 ADMIN_USER = "store-admin"
-Action = tuple[str, Awaitable[None]]
-"""What an action is called, and the action."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request. Without a `user` it is sent without a token."""
+
+    method: str
+    url: str
+    user: str | None = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        key = self.headers.get(KEY)
+        return f"{self.method} {urlsplit(self.url).path}" + (f" ({KEY}: {key})" if key else "")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response; `body` is None unless it is JSON."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the service repeated an earlier answer."""
+        return self.headers.get(REPLAYED) == "true"
+
+    def get(self, name: str, default: Any = "") -> Any:
+        """A field of the body; `default` if there is none."""
+        return self.body.get(name, default) if isinstance(self.body, dict) else default
+
+
+class NoAnswer(Exception):
+    """The service could not be reached, or did not answer in time."""
+
+
+@dataclass
+class Step:
+    """One line of the demo: a request or several concurrent ones, the answers and what is wrong."""
+
+    title: str
+    request: str
+    answers: list[Answer] = field(default_factory=list)
+    sagas: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def expect(self, status: int, body: Any = None, *, answer: Answer | None = None) -> None:
+        """Records every difference of `answer` (default: the first).
+
+        `body` is a subset: fields of an object, and a matching item for each item of a list.
+        """
+        answer = answer or self.answers[0]
+        if answer.status != status:
+            self.problems.append(f"expected status {status}, got {answer.status}")
+        elif body is not None:
+            self.problems += differences(body, answer.body)
+
+
+def differences(expected: Any, got: Any, path: str = "") -> list[str]:
+    """One sentence for each part of `expected` that `got` lacks."""
+    if isinstance(expected, Mapping) and isinstance(got, Mapping):
+        found = []
+        for name, value in expected.items():
+            inner = f"{path}.{name}" if path else str(name)
+            if name not in got:
+                found.append(f"expected {inner}: {value!r}, but there is none")
+            else:
+                found += differences(value, got[name], inner)
+        return found
+    if isinstance(expected, list) and isinstance(got, list):
+        return [
+            f"expected {path or 'the list'} to have {item!r}"
+            for item in expected
+            if all(differences(item, other) for other in got)
+        ]
+    if expected == got:
+        return []
+    return [f"expected {path or 'the answer'}: {expected!r}, got {got!r}"]
 
 
 class DemoStopped(Exception):
@@ -47,13 +128,11 @@ class SagaLinks:
 
     async def connect(self) -> None:
         """Connects to Temporal; if it cannot be reached, links lead to the latest run."""
-        try:
+        with suppress(RuntimeError, TimeoutError):
             place = TemporalPlace(self._settings)
             self._pages = Pages(self._settings.temporal_ui, place.namespace)
             async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
                 self._client = await place.connect()
-        except (RuntimeError, TimeoutError):
-            self._client = None
 
     async def new(self, store: str, user: str, answer: Answer) -> list[str]:
         """The page of the run that led to this answer; empty if there was no run."""
@@ -111,22 +190,21 @@ class DemoSession:
     async def send(self, title: str, *calls: Call) -> Step:
         """Sends concurrent requests and finds the runs that they started."""
         step = Step(title, "; ".join(dict.fromkeys(map(str, calls))))
-        step.answers = await asyncio.gather(*map(self._send, calls))
+        step.answers = await asyncio.gather(*map(self.answer, calls))
         for call, answer in zip(calls, step.answers, strict=True):
             if call.user and call.method != "GET":
                 step.sagas += await self.sagas.new(self.store, call.user, answer)
         return step
 
     async def check_effect(
-        self, title: str, action: Action, call: Call, status: int, body: Any
+        self, title: str, name: str, act: Awaitable[None], call: Call, *, status: int, body: Any
     ) -> None:
         """A step of an action other than a request: polls until its effect is as expected."""
-        name, act = action
         await act
         step = Step(title, f"{name}; {call}")
         deadline = time.monotonic() + EFFECT_SECONDS
         while True:
-            step.answers, step.problems = [await self._send(call)], []
+            step.answers, step.problems = [await self.answer(call)], []
             step.expect(status, body)
             if not step.problems or time.monotonic() > deadline:
                 break
@@ -140,8 +218,22 @@ class DemoSession:
         self.steps.append(step)
         self.on_step(step)
 
-    async def _send(self, call: Call) -> Answer:
-        return await send(self.http, call, self.token(call.user) if call.user else None)
+    async def answer(self, call: Call) -> Answer:
+        """Sends a request; raises `NoAnswer`."""
+        headers = dict(call.headers)
+        if call.user:
+            headers["Authorization"] = f"Bearer {self.token(call.user)}"
+        try:
+            response = await self.http.request(
+                call.method, call.url, json=call.body, headers=headers
+            )
+        except httpx.HTTPError as error:
+            raise NoAnswer(reason(error)) from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        return Answer(response.status_code, body, response.headers)
 
     def token(self, user: str) -> str:
         """A user's token; raises `TokenError` if this machine cannot sign one."""
@@ -175,25 +267,22 @@ class DemoSession:
 
     def inventory(self, method: str, path: str, body: Any = None) -> Call:
         """A request to the inventory about a product of the store."""
-        url = f"{self.settings.inventory}{INVENTORY}/{path}"
-        return Call(method, url, body=body, query={"storeId": self.store})
+        url = f"{self.settings.inventory}{INVENTORY}/{path}?storeId={self.store}"
+        return Call(method, url, body=body)
 
 
 @asynccontextmanager
 async def open_session(settings: Settings) -> AsyncIterator[DemoSession]:
     """Connects; raises `CliError` if the API does not answer or no token can be signed."""
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
-        try:
-            await send(http, Call("GET", f"{settings.api_url}/health/live"))
-        except NoAnswer as error:
-            refused = str(error) == "connection refused"
-            advice = (
-                "start it with make run"
-                if refused
-                else f"{error}; if it runs, see its log in {settings.local_dir}/logs and restart it"
-            )
-            raise CliError(f"the API does not answer at {settings.api_url}: {advice}") from None
         session = DemoSession(settings, http, SagaLinks(settings))
+        try:
+            await session.answer(Call("GET", f"{settings.api_url}/health/live"))
+        except NoAnswer as error:
+            advice = f"{error}; if it runs, see its log in {settings.local_dir}/logs and restart it"
+            if str(error) == "connection refused":
+                advice = "start it with make run"
+            raise CliError(f"the API does not answer at {settings.api_url}: {advice}") from None
         try:
             session.token(SHOPPER)
         except TokenError as error:

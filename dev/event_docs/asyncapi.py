@@ -31,6 +31,8 @@ dropped; its header `dlq-resolves` names the dead letter."""
 
 def document() -> dict[str, Any]:
     """The document, as JSON values."""
+    messages = [(event.action, event.topic, event.name, summary(event)) for event in EVENTS]
+    messages.append(("send", events.DEAD_LETTERS, "DeadLetter", DEAD_LETTER))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -48,17 +50,22 @@ def document() -> dict[str, Any]:
             }
         },
         "channels": {
-            **{event.topic: _channel(event.topic, event.name) for event in EVENTS},
-            events.DEAD_LETTERS: _channel(events.DEAD_LETTERS, "DeadLetter"),
+            topic: {
+                "address": topic,
+                "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+                "servers": [{"$ref": "#/servers/kafka"}],
+                "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS}},
+            }
+            for _, topic, name, _ in messages
         },
         "operations": {
-            **{
-                f"{event.action}{event.name}": _operation(
-                    event.action, event.topic, event.name, summary(event)
-                )
-                for event in EVENTS
-            },
-            "sendDeadLetter": _operation("send", events.DEAD_LETTERS, "DeadLetter", DEAD_LETTER),
+            f"{action}{name}": {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{topic}"},
+                "summary": text,
+                "messages": [{"$ref": f"#/channels/{topic}/messages/{name}"}],
+            }
+            for action, topic, name, text in messages
         },
         "components": {
             "messages": {
@@ -93,24 +100,6 @@ def summary(event: Documented) -> str:
     return cleandoc(event.model.__doc__ or "")
 
 
-def _channel(topic: str, message: str) -> dict[str, Any]:
-    return {
-        "address": topic,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
-        "servers": [{"$ref": "#/servers/kafka"}],
-        "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS}},
-    }
-
-
-def _operation(action: str, topic: str, message: str, text: str) -> dict[str, Any]:
-    return {
-        "action": action,
-        "channel": {"$ref": f"#/channels/{topic}"},
-        "summary": text,
-        "messages": [{"$ref": f"#/channels/{topic}/messages/{message}"}],
-    }
-
-
 def _message(event: Documented) -> dict[str, Any]:
     message: dict[str, Any] = {
         "name": event.topic,
@@ -138,15 +127,11 @@ def example_headers(event: Documented) -> dict[str, str]:
 
 
 def _schemas() -> dict[str, Any]:
+    binding = "CloudEvents 1.0, Kafka protocol binding, binary mode."
+    added = "Added to the headers of the original message."
     schemas: dict[str, Any] = {
-        "CloudEventHeaders": _headers(
-            CLOUD_EVENT_HEADERS,
-            "CloudEvents 1.0, Kafka protocol binding, binary mode.",
-            optional=TRACE_HEADERS,
-        ),
-        "DeadLetterHeaders": _headers(
-            DEAD_LETTER_HEADERS, "Added to the headers of the original message."
-        ),
+        "CloudEventHeaders": _headers(binding, CLOUD_EVENT_HEADERS, optional=TRACE_HEADERS),
+        "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional={}),
     }
     for event in EVENTS:
         mode: Any = "serialization" if event.action == "send" else "validation"
@@ -156,15 +141,13 @@ def _schemas() -> dict[str, Any]:
     return schemas
 
 
-def _headers(
-    described: dict[str, str], text: str, optional: dict[str, str] | None = None
-) -> dict[str, Any]:
+def _headers(text: str, required: dict[str, str], optional: dict[str, str]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": text,
         "properties": {
             name: {"type": "string", "description": what}
-            for name, what in (described | (optional or {})).items()
+            for name, what in (required | optional).items()
         },
-        "required": list(described),
+        "required": list(required),
     }

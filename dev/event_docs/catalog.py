@@ -44,10 +44,6 @@ def _sent(topic: str, model: type[BaseModel], version: int, fields: dict[str, An
     return Documented(topic, model, "send", example | fields)
 
 
-def _received(topic: str, model: type[BaseModel], example: dict[str, Any]) -> Documented:
-    return Documented(topic, model, "receive", example)
-
-
 _ORDERED = {"reason": "order_completed", "orderId": ORDER_ID}
 _TWO, _THREE = ({"productId": PRODUCT_ID, "quantity": quantity} for quantity in (2, 3))
 EVENTS = (
@@ -71,21 +67,24 @@ EVENTS = (
         {"productId": PRODUCT_ID, "quantity": 1, "totalPrice": 0.0, **_ORDERED},
     ),
     _sent(events.CART_CLEARED, events.CartCleared, 5, {**_ORDERED, "items": [_THREE]}),
-    _received(
+    Documented(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,
+        "receive",
         {"cartId": CART_ID, "userId": USER_ID, "storeId": STORE_ID, "orderId": ORDER_ID}
         | {"items": [_TWO]},
     ),
-    _received(
+    Documented(
         events.CART_ITEM_OUT_OF_STOCK,
         incoming.OutOfStock,
+        "receive",
         {"eventId": "inventory-check-123", "cartId": CART_ID}
         | {"unavailableItems": [{"productId": PRODUCT_ID, "reason": "Out of stock"}]},
     ),
-    _received(
+    Documented(
         events.INVENTORY_BACK_IN_STOCK,
         incoming.BackInStock,
+        "receive",
         {"eventId": "inventory-restock-7", "productId": PRODUCT_ID}
         | {"storeId": STORE_ID, "timestamp": TIME},
     ),

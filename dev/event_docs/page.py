@@ -29,14 +29,10 @@ def page() -> str:
         chosen = [event for event in EVENTS if event.action == action]
         parts.append(f"## {title}\n")
         parts += [_event(event, document) for event in chosen]
-    parts.append(_dead_letters())
-    return "\n".join(parts)
-
-
-def _dead_letters() -> str:
-    rows = [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
-    head = f"## Dead letters\n\n### {DEAD_LETTERS}\n\n{asyncapi.DEAD_LETTER}\n"
-    return "\n".join([head, "| header | |", "|---|---|", *rows, ""])
+    parts.append(f"## Dead letters\n\n### {DEAD_LETTERS}\n\n{asyncapi.DEAD_LETTER}\n")
+    parts += ["| header | |", "|---|---|"]
+    parts += [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
+    return "\n".join([*parts, ""])
 
 
 def _event(event: Documented, document: dict[str, Any]) -> str:

@@ -3,11 +3,12 @@
 import socket
 import sys
 from contextlib import suppress
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
-from dev.inventory_service.app import create_app, stop_delays
+from dev.inventory_service.app import create_app
 from dev.inventory_service.store import CALL_SECONDS
 from logs import configure_logging
 from settings import SettingsError, load_settings
@@ -18,12 +19,8 @@ _START_FAILED = 3
 class _Server(uvicorn.Server):
     """A server that ends the delays of injected faults when it shuts down."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
-        self._app = app
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        stop_delays(self._app)
+        cast("FastAPI", self.config.app).state.faults.stop()
         await super().shutdown(sockets)
 
 
@@ -34,9 +31,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     configure_logging(settings.log_level, settings.log_format)
-    app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        create_app(settings),
         host=settings.host,
         port=settings.inventory_port,
         loop="auto",  # uvloop, except on Windows
@@ -48,7 +44,7 @@ def main() -> None:
         # A call takes at most CALL_SECONDS; the fault "duplicate" runs it twice.
         timeout_graceful_shutdown=int(2 * CALL_SECONDS) + 1,
     )
-    server = _Server(config, app)
+    server = _Server(config)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -4,17 +4,16 @@
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any, cast
 
+import structlog
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from dev.inventory_service.faults import Fault, FaultAction, FaultList, FaultQueueFullError, Faults
+from dev.inventory_service.faults import Fault, FaultAction, FaultList, Faults
 from dev.inventory_service.mongo import StoreUnavailableError
 from dev.inventory_service.responses import add_error_handlers, answer
 from dev.inventory_service.schemas import (
@@ -38,17 +37,9 @@ from settings import Settings
 from telemetry.requests import REQUEST_SPANS
 from telemetry.tracing import tracing
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _PREPARE_AGAIN_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The state of the routes."""
-
-    store: Store
-    faults: Faults
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,9 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = Parts(Store(settings.mongodb.get_secret_value()), Faults())
-        app.state.parts = parts
-        preparing = asyncio.create_task(_prepare(parts.store))
+        app.state.store = store = Store(settings.mongodb.get_secret_value())
+        preparing = asyncio.create_task(_prepare(store))
         # Accepts requests once the database is ready, or with 503 until it is.
         await asyncio.wait({preparing}, timeout=_PREPARE_AGAIN_SECONDS)
         try:
@@ -67,9 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
                     yield
         finally:
             preparing.cancel()
-            with suppress(asyncio.CancelledError):
-                await preparing
-            await parts.store.close()
+            await asyncio.gather(preparing, return_exceptions=True)
+            await store.close()
 
     app = FastAPI(
         title="Reference Inventory Service",
@@ -79,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
+    app.state.faults = Faults()
     app.include_router(inventory_routes)
     app.include_router(health_routes)
     if settings.inventory_faults:
@@ -110,19 +100,16 @@ async def _prepare(store: Store) -> None:
         except StoreUnavailableError:
             await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
         else:
-            logger.info("Inventory is ready", extra={"event": "inventory.ready"})
+            logger.info("inventory.ready", message="Inventory is ready")
             return
 
 
-def stop_delays(app: FastAPI) -> None:
-    """Ends the delays of injected faults."""
-    parts = getattr(app.state, "parts", None)
-    if parts is not None:
-        parts.faults.stop()
+def _store(request: Request) -> Store:
+    return cast("Store", request.app.state.store)
 
 
-def _parts(request: Request) -> Parts:
-    return cast("Parts", request.app.state.parts)
+def _faults(request: Request) -> Faults:
+    return cast("Faults", request.app.state.faults)
 
 
 def _answers(models: dict[int, type[BaseModel]]) -> dict[int | str, dict[str, Any]]:
@@ -144,15 +131,15 @@ fault_routes = APIRouter(
 @inventory_routes.post("/reserve", responses=_answers({200: ReserveAnswer, 409: ReserveAnswer}))
 async def reserve(body: ReserveRequest, request: Request) -> Response:
     """Holds units for a user's cart, or returns 409 with the units available."""
-    parts = _parts(request)
-    return await parts.faults.around(FaultAction.RESERVE, partial(parts.store.reserve, body))
+    reserve_units = partial(_store(request).reserve, body)
+    return await _faults(request).around(FaultAction.RESERVE, reserve_units)
 
 
 @inventory_routes.post("/release", responses=_answers({200: ReleaseAnswer}))
 async def release(body: ReleaseRequest, request: Request) -> Response:
     """Undoes a saga's reserve, or frees units that the user holds."""
-    parts = _parts(request)
-    return await parts.faults.around(FaultAction.RELEASE, partial(parts.store.release, body))
+    release_units = partial(_store(request).release, body)
+    return await _faults(request).around(FaultAction.RELEASE, release_units)
 
 
 @inventory_routes.get("/check/{productId}", responses=_answers({200: StockAnswer}))
@@ -162,9 +149,8 @@ async def check(
     request: Request,
 ) -> Response:
     """The units of a product."""
-    parts = _parts(request)
-    check_stock = partial(parts.store.check, query.store_id, product_id)
-    return await parts.faults.around(FaultAction.CHECK, check_stock)
+    check_stock = partial(_store(request).check, query.store_id, product_id)
+    return await _faults(request).around(FaultAction.CHECK, check_stock)
 
 
 @inventory_routes.put("/stock/{productId}", responses=_answers({200: StockAnswer}))
@@ -175,21 +161,21 @@ async def set_stock(
     request: Request,
 ) -> Response:
     """Sets the available units of a product; held and sold do not change."""
-    store = _parts(request).store
+    store = _store(request)
     return answer(await store.set_stock(query.store_id, product_id, body.available))
 
 
 @inventory_routes.get("/reservations", responses=_answers({200: ReservationsPage}))
 async def reservations(query: Annotated[ReservationsQuery, Query()], request: Request) -> Response:
     """A page of the units held, by user and product."""
-    return answer(await _parts(request).store.reservations(query))
+    return answer(await _store(request).reservations(query))
 
 
 @health_routes.get("/health", responses=_answers({200: HealthAnswer, 503: HealthAnswer}))
 async def health(request: Request) -> Response:
     """Whether MongoDB can be reached."""
     try:
-        await _parts(request).store.ping()
+        await _store(request).ping()
     except StoreUnavailableError:
         return answer(HealthAnswer(status="unhealthy"), 503)
     return answer(HealthAnswer(status="healthy"))
@@ -198,23 +184,19 @@ async def health(request: Request) -> Response:
 @fault_routes.post("", responses=_answers({200: FaultList, 409: Problem}))
 async def add_fault(fault: Fault, request: Request) -> Response:
     """Queues a fault for the next calls of an action."""
-    faults = _parts(request).faults
-    try:
-        faults.add(fault)
-    except FaultQueueFullError:
+    if not _faults(request).add(fault):
         return answer(Problem(message="Too many faults are queued"), 409)
-    return answer(FaultList(faults=faults.left()))
+    return answer(_faults(request).left())
 
 
 @fault_routes.get("", responses=_answers({200: FaultList}))
 async def list_faults(request: Request) -> Response:
     """Lists the faults in the queue."""
-    return answer(FaultList(faults=_parts(request).faults.left()))
+    return answer(_faults(request).left())
 
 
 @fault_routes.delete("", responses=_answers({200: FaultList}))
 async def clear_faults(request: Request) -> Response:
     """Clears the queue."""
-    faults = _parts(request).faults
-    faults.clear()
-    return answer(FaultList(faults=faults.left()))
+    _faults(request).clear()
+    return answer(_faults(request).left())

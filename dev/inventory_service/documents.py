@@ -16,6 +16,7 @@ to `released`, or inserts it so. Actions of different sagas on one product chang
 document: write conflicts, which the driver retries, put them in order.
 """
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterable
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,6 @@ from dev.inventory_service.schemas import (
     SAGA_ABORTED,
     ReleaseRequest,
     Reservation,
-    ReservationsPage,
     ReservationsQuery,
     ReserveRequest,
     StockAnswer,
@@ -43,13 +43,18 @@ def stock_answer(document: Document | None) -> StockAnswer:
 
 
 def new_action(request: ReserveRequest | ReleaseRequest, product: str) -> Document:
-    return {
-        "_id": f"{product}/{request.saga_id}",
-        "storeId": request.store_id,
-        "productId": request.product_id,
-        "userId": request.user_id,
-        "sagaId": request.saga_id,
-        "at": datetime.now(UTC),
+    keys = {"store_id", "product_id", "user_id", "saga_id"}
+    fields = request.model_dump(by_alias=True, include=keys)
+    return {"_id": f"{product}/{request.saga_id}", **fields, "at": datetime.now(UTC)}
+
+
+def new_reservation(request: ReserveRequest, product: str) -> Document:
+    return new_action(request, product) | {
+        "state": "reserved",
+        "reservationId": uuid.uuid4().hex,
+        "quantity": request.quantity,
+        "released": 0,
+        "delta": request.quantity,
     }
 
 
@@ -75,8 +80,7 @@ HOLDING_FIELDS = {"_id": 0, "userId": 1, "productId": 1, "delta": 1}
 
 def reservations_filter(query: ReservationsQuery) -> Document:
     """The actions of a page and the following ones; covered by the index."""
-    fields = {"storeId": query.store_id, "userId": query.user_id, "productId": query.product_id}
-    match: Document = {name: value for name, value in fields.items() if value is not None}
+    match = query.model_dump(by_alias=True, exclude_none=True, exclude={"cursor", "limit"})
     if query.cursor is None:
         return match
     user, _, product = query.cursor.partition("~")
@@ -90,24 +94,12 @@ def reservations_filter(query: ReservationsQuery) -> Document:
 
 async def held_rows(actions: AsyncIterable[Document]) -> AsyncGenerator[Reservation, None]:
     """Rows of the list, from actions in its order; reads lazily."""
-    key, quantity = ("", ""), 0
+    user, product, quantity = "", "", 0
     async for action in actions:
-        its_key = (action["userId"], action["productId"])
-        if its_key != key:
+        if (action["userId"], action["productId"]) != (user, product):
             if quantity > 0:
-                yield _row(key, quantity)
-            key, quantity = its_key, 0
+                yield Reservation(user_id=user, product_id=product, quantity=quantity)
+            user, product, quantity = action["userId"], action["productId"], 0
         quantity += action["delta"]
     if quantity > 0:
-        yield _row(key, quantity)
-
-
-def _row(key: tuple[str, str], quantity: int) -> Reservation:
-    return Reservation(user_id=key[0], product_id=key[1], quantity=quantity)
-
-
-def reservations_page(rows: list[Reservation], limit: int) -> ReservationsPage:
-    """The page; more than `limit` rows mean that there is a next one."""
-    last = rows[limit - 1] if len(rows) > limit else None
-    cursor = f"{last.user_id}~{last.product_id}" if last else None
-    return ReservationsPage(reservations=rows[:limit], cursor=cursor)
+        yield Reservation(user_id=user, product_id=product, quantity=quantity)

@@ -48,10 +48,6 @@ class FaultList(BaseModel):
     faults: list[Fault]
 
 
-class FaultQueueFullError(Exception):
-    """The queue has `MAX_QUEUED` faults."""
-
-
 class Faults:
     """The queue of faults."""
 
@@ -59,19 +55,20 @@ class Faults:
         self._queue: list[Fault] = []
         self._stopping = asyncio.Event()
 
-    def add(self, fault: Fault) -> None:
-        """Appends a fault to the queue; raises `FaultQueueFullError`."""
-        if len(self._queue) >= MAX_QUEUED:
-            raise FaultQueueFullError
-        self._queue.append(fault.model_copy())
+    def add(self, fault: Fault) -> bool:
+        """Appends a fault to the queue; False if that has `MAX_QUEUED` faults already."""
+        if len(self._queue) == MAX_QUEUED:
+            return False
+        self._queue.append(fault)
+        return True
 
     def clear(self) -> None:
         """Clears the queue; does not affect a call that is being delayed."""
         self._queue.clear()
 
-    def left(self) -> list[Fault]:
+    def left(self) -> FaultList:
         """The queue, each fault with its remaining `times`."""
-        return list(self._queue)
+        return FaultList(faults=self._queue)
 
     def stop(self) -> None:
         """Ends all delays, current and future."""
@@ -81,7 +78,7 @@ class Faults:
         self, action: FaultAction, work: Callable[[], Awaitable[BaseModel]]
     ) -> Response:
         """Runs `work` with the next fault queued for `action`, and returns the response."""
-        fault = self._take(action) if self._queue else None
+        fault = self._take(action)
         if fault is None:
             return answer(await work())
         if fault.fault is FaultKind.ERROR:
@@ -101,13 +98,12 @@ class Faults:
         return answer(await work())
 
     def _take(self, action: FaultAction) -> Fault | None:
-        for index, fault in enumerate(self._queue):
-            if fault.action is action:
-                if fault.times == 1:
-                    return self._queue.pop(index)
-                self._queue[index] = fault.model_copy(update={"times": fault.times - 1})
-                return fault
-        return None
+        fault = next((queued for queued in self._queue if queued.action is action), None)
+        if fault is not None:
+            fault.times -= 1
+            if not fault.times:
+                self._queue.remove(fault)
+        return fault
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):

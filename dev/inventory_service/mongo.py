@@ -1,25 +1,24 @@
 """The connection to MongoDB: time limits, transactions, collections, indexes, warm-up."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import pymongo
+import structlog
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from dev.inventory_service.documents import HOLDING, HOLDING_ORDER, Document
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 DATABASE = "inventory"
 WARM_CONNECTIONS = 16
 MAX_CONNECTIONS = 100
 CLOSE_SECONDS = 1.0
-_NAMESPACE_EXISTS = 48  # error code: another process has created it
 
 T = TypeVar("T")
 
@@ -52,16 +51,8 @@ class Mongo:
         self.actions = database["actions"]
 
     async def prepare(self) -> None:
-        """Creates missing collections and indexes, and opens connections."""
+        """Creates the index with its collection, and opens connections."""
         async with self.bounded():
-            for collection in (self.stock, self.actions):
-                try:
-                    await collection.database.create_collection(collection.name)
-                except CollectionInvalid:
-                    pass
-                except OperationFailure as error:
-                    if error.code != _NAMESPACE_EXISTS:
-                        raise
             await self.actions.create_index([*HOLDING_ORDER, ("delta", 1)], name=HOLDING)
             await asyncio.gather(
                 *(self._client.admin.command("ping") for _ in range(WARM_CONNECTIONS))
@@ -93,11 +84,16 @@ class Mongo:
         except DuplicateKeyError:
             raise
         except (PyMongoError, TimeoutError) as error:
-            self._note_failure(error)
+            event = "inventory.store_unavailable"
+            if isinstance(error, OperationFailure) and not error.timeout:
+                logger.exception(event, message="MongoDB refused a command")
+            elif self._reachable:  # an outage is logged once
+                logger.warning(event, message="MongoDB cannot be reached", reason=str(error))
+            self._reachable = False
             raise StoreUnavailableError from error
         if not self._reachable:
             self._reachable = True
-            logger.info("MongoDB answers again", extra={"event": "inventory.store_available"})
+            logger.info("inventory.store_available", message="MongoDB answers again")
 
     async def transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         """Runs `work` in a transaction and commits it, unless `work` has aborted it.
@@ -106,12 +102,3 @@ class Mongo:
         """
         async with self._client.start_session() as session:
             return await session.with_transaction(work)
-
-    def _note_failure(self, error: Exception) -> None:
-        """Logs an outage once, and every other error."""
-        event = {"event": "inventory.store_unavailable"}
-        if isinstance(error, OperationFailure) and not error.timeout:
-            logger.error("MongoDB refused a command", exc_info=error, extra=event)
-        elif self._reachable:
-            logger.warning("MongoDB cannot be reached: %s", error, extra=event)
-        self._reachable = False

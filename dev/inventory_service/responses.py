@@ -25,32 +25,28 @@ def answer(model: BaseModel, status: int | None = None) -> Response:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Replaces the error bodies of the framework."""
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(StoreUnavailableError, _unavailable)
-    app.add_exception_handler(HTTPException, _refused)
 
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        problems = [
+            FieldProblem(field=_field(item["loc"]), message=item["msg"]) for item in error.errors()
+        ]
+        return _validation_failed(problems)
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 (registered for this class)
-    return _validation_failed(
-        [FieldProblem(field=_field(item["loc"]), message=item["msg"]) for item in error.errors()]
-    )
+    @app.exception_handler(StoreUnavailableError)
+    async def unavailable(_: Request, __: StoreUnavailableError) -> Response:
+        response = answer(Problem(message="The inventory's database cannot be used"), 503)
+        response.headers["Retry-After"] = "1"
+        return response
 
-
-async def _unavailable(_: Request, __: Exception) -> Response:
-    response = answer(Problem(message="The inventory's database cannot be used"), 503)
-    response.headers["Retry-After"] = "1"
-    return response
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    """Errors of the framework: unknown paths, wrong methods, unreadable bodies."""
-    assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class)
-    if error.status_code == _BAD_REQUEST:
-        return _validation_failed([FieldProblem(field="body", message=error.detail)])
-    response = answer(Problem(message=error.detail), error.status_code)
-    response.headers.update(error.headers or {})
-    return response
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        """Errors of the framework: unknown paths, wrong methods, unreadable bodies."""
+        if error.status_code == _BAD_REQUEST:
+            return _validation_failed([FieldProblem(field="body", message=error.detail)])
+        response = answer(Problem(message=error.detail), error.status_code)
+        response.headers.update(error.headers or {})
+        return response
 
 
 def _validation_failed(details: list[FieldProblem]) -> Response:

@@ -4,9 +4,9 @@
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,20 +14,8 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from dev.inventory_service.documents import (
-    HOLDING_FIELDS,
-    HOLDING_ORDER,
-    Document,
-    held_rows,
-    holding_pipeline,
-    new_action,
-    product_key,
-    reservations_filter,
-    reservations_page,
-    stock_answer,
-    to_release,
-)
-from dev.inventory_service.locks import KeyedLocks
+from dev.inventory_service import documents
+from dev.inventory_service.documents import Document, product_key, stock_answer
 from dev.inventory_service.mongo import Mongo
 from dev.inventory_service.schemas import (
     ORDER_COMPLETED,
@@ -46,18 +34,15 @@ ALREADY_RELEASED = "This saga has already released the product"
 _MAJORITY_LAG_SECONDS = 0.005
 
 
-class Store:
+class Store(Mongo):
     """The inventory of all stores. Any number of processes can use one database.
 
     Every method raises `StoreUnavailableError` if MongoDB does not answer in time.
     """
 
     def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
-        """`uri` must be that of a replica set; `call_seconds` limits every call."""
-        self._mongo = mongo = Mongo(uri, call_seconds=call_seconds)
+        super().__init__(uri, call_seconds=call_seconds)
         self._locks = KeyedLocks()
-        self._seconds = call_seconds
-        self.prepare, self.close, self.ping = mongo.prepare, mongo.close, mongo.ping
 
     async def reserve(self, request: ReserveRequest) -> ReserveAnswer:
         """Moves `quantity` from available to held, all or nothing.
@@ -69,7 +54,7 @@ class Store:
         async with self._turn(product):
             while True:
                 try:
-                    return await self._mongo.transact(partial(self._reserve, request, product))
+                    return await self.transact(partial(self._reserve, request, product))
                 except DuplicateKeyError:
                     answer = await self._repeated(request, product)
                 if answer is not None:
@@ -87,19 +72,19 @@ class Store:
         """
         product = product_key(request.store_id, request.product_id)
         async with self._turn(product):
-            released = await self._mongo.transact(partial(self._release, request, product))
+            released = await self.transact(partial(self._release, request, product))
         return ReleaseAnswer(success=True, released=released)
 
     async def check(self, store_id: str, product_id: str) -> StockAnswer:
         """The product's units; zeros for an unknown product."""
-        async with self._mongo.bounded():
-            found = await self._mongo.stock.find_one({"_id": product_key(store_id, product_id)})
+        async with self.bounded():
+            found = await self.stock.find_one({"_id": product_key(store_id, product_id)})
         return stock_answer(found)
 
     async def set_stock(self, store_id: str, product_id: str, available: int) -> StockAnswer:
         """Sets the available units; held and sold do not change."""
-        async with self._mongo.bounded():
-            found = await self._mongo.stock.find_one_and_update(
+        async with self.bounded():
+            found = await self.stock.find_one_and_update(
                 {"_id": product_key(store_id, product_id)},
                 {"$set": {"available": available}, "$setOnInsert": {"held": 0, "sold": 0}},
                 upsert=True,
@@ -109,62 +94,54 @@ class Store:
 
     async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
         """A page of the units held, ordered by user and product."""
-        async with self._mongo.bounded():
-            actions = self._mongo.actions.find(
-                reservations_filter(query),
-                HOLDING_FIELDS,
-                sort=HOLDING_ORDER,
+        async with self.bounded():
+            actions = self.actions.find(
+                documents.reservations_filter(query),
+                documents.HOLDING_FIELDS,
+                sort=documents.HOLDING_ORDER,
                 batch_size=query.limit + 1,
             )
             rows: list[Reservation] = []
-            async with actions, aclosing(held_rows(actions)) as held:
+            async with actions, aclosing(documents.held_rows(actions)) as held:
                 async for row in held:
                     rows.append(row)
                     if len(rows) > query.limit:
                         break
-        return reservations_page(rows, query.limit)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        cursor = f"{last.user_id}~{last.product_id}" if last else None
+        return ReservationsPage(reservations=rows[: query.limit], cursor=cursor)
 
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
         """Locks a product within this process; the time limit includes the wait."""
-        async with self._mongo.bounded(), self._locks.hold(product, self._seconds):
+        async with self.bounded(), self._locks.hold(product, self._seconds):
             yield
 
     async def _reserve(
         self, request: ReserveRequest, product: str, session: AsyncClientSession
     ) -> ReserveAnswer:
         """Runs in a transaction; a reserve takes three round trips with the commit."""
-        reservation_id = uuid.uuid4().hex
-        await self._mongo.actions.insert_one(
-            new_action(request, product)
-            | {
-                "state": "reserved",
-                "reservationId": reservation_id,
-                "quantity": request.quantity,
-                "released": 0,
-                "delta": request.quantity,
-            },
-            session=session,
-        )
-        stock = await self._mongo.stock.find_one_and_update(
+        action = documents.new_reservation(request, product)
+        await self.actions.insert_one(action, session=session)
+        stock = await self.stock.find_one_and_update(
             {"_id": product, "available": {"$gte": request.quantity}},
             {"$inc": {"available": -request.quantity, "held": request.quantity}},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if stock is None:
-            stock = await self._mongo.stock.find_one({"_id": product}, session=session)
+            stock = await self.stock.find_one({"_id": product}, session=session)
             await session.abort_transaction()
             return ReserveAnswer(success=False, available=stock_answer(stock).available)
         return ReserveAnswer(
-            success=True, reservation_id=reservation_id, available=stock["available"]
+            success=True, reservation_id=action["reservationId"], available=stock["available"]
         )
 
     async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:
         """The response to a repeated reserve; None if the first is not on a majority yet."""
         action, stock = await asyncio.gather(
-            self._mongo.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
-            self._mongo.stock.find_one({"_id": product}),
+            self.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
+            self.stock.find_one({"_id": product}),
         )
         if action is None:
             return None
@@ -179,10 +156,16 @@ class Store:
         self, request: ReleaseRequest, product: str, session: AsyncClientSession
     ) -> int:
         """Runs in a transaction; a release takes up to five round trips with the commit."""
-        action, held = await self._action_and_holding(request, product, session)
+        key = {"_id": f"{product}/{request.saga_id}"}
+        action = await self.actions.find_one(key, session=session)
         if action is not None and action["state"] == "released":
             return int(action["released"])
-        released = to_release(request, action, held)
+        # An undo releases units of the user of the reserve, whatever the request names.
+        user_id = action["userId"] if action else request.user_id
+        pipeline = documents.holding_pipeline(request, user_id)
+        rows = await self.actions.aggregate(pipeline, session=session)
+        held = sum([row["held"] async for row in rows])
+        released = documents.to_release(request, action, held)
         outcome: Document = {
             "state": "released",
             "released": released,
@@ -192,30 +175,51 @@ class Store:
             "releasedAt": datetime.now(UTC),
         }
         if action is not None:
-            await self._mongo.actions.update_one(
-                {"_id": action["_id"]}, {"$set": outcome}, session=session
-            )
+            await self.actions.update_one(key, {"$set": outcome}, session=session)
         else:
-            await self._mongo.actions.insert_one(
-                new_action(request, product) | {"quantity": 0} | outcome, session=session
+            await self.actions.insert_one(
+                documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
             )
         if released:
             to = "sold" if request.reason == ORDER_COMPLETED else "available"
-            await self._mongo.stock.update_one(
+            await self.stock.update_one(
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
 
-    async def _action_and_holding(
-        self, request: ReleaseRequest, product: str, session: AsyncClientSession
-    ) -> tuple[Document | None, int]:
-        """The saga's action, if any, and the units that its user holds of the product."""
-        action = await self._mongo.actions.find_one(
-            {"_id": f"{product}/{request.saga_id}"}, session=session
-        )
-        # An undo releases units of the user of the reserve, whatever the request names.
-        user_id = action["userId"] if action else request.user_id
-        rows = await self._mongo.actions.aggregate(
-            holding_pipeline(request, user_id), session=session
-        )
-        return action, sum([row["held"] async for row in rows])
+
+@dataclass(slots=True)
+class _Entry:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class KeyedLocks:
+    """One lock for each key, kept only while it is held or waited for.
+
+    An optimization: it avoids write conflicts between requests of this process on one product. The
+    transactions guarantee correct numbers.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @asynccontextmanager
+    async def hold(self, key: str, seconds: float) -> AsyncIterator[None]:
+        """Holds the lock of `key`; raises `TimeoutError` after waiting for `seconds`."""
+        entry = self._entries.setdefault(key, _Entry())
+        entry.users += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await entry.lock.acquire()
+            try:
+                yield
+            finally:
+                entry.lock.release()
+        finally:
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]

@@ -1,26 +1,28 @@
 """The processes of this project in the local stack, run from the source tree."""
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from dev.stack.process import Process, ProcessSpec
+from dev.stack.process import Action, Probe, Process, ProcessSpec
 from dev.stack.servers import http_probe
 from settings import LOCALHOST, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+APPS = ("inventory", "worker", "consumer", "api")
+SERVERS = ("temporal", "mongodb", "redis", "kafka")
 # 10 s of draining, then the inventory, then the servers (5 s): less than 20 s in total.
 _DRAIN, _INVENTORY_GRACE = 11.5, 2.0
 _LOG_BYTES = 1 << 20
 
-_SERVERS = frozenset({"temporal", "mongodb", "redis", "kafka"})
-Environment = Mapping[str, str]
-Probe = Callable[[Process], Awaitable[bool]]
 
-
-def inventory(settings: Settings, env: Environment) -> ProcessSpec:
+def app_specs(
+    settings: Settings, env: Mapping[str, str], set_up: Action | None = None
+) -> list[ProcessSpec]:
+    """The processes, in the order of `APPS`; `set_up` runs before those that need all servers."""
     address = f"{LOCALHOST}:{settings.inventory_port}"
-    return ProcessSpec(
+    inventory = ProcessSpec(
         name="inventory",
         argv=(sys.executable, "-m", "inventory"),
         probe=http_probe(f"http://{address}/health"),
@@ -31,51 +33,34 @@ def inventory(settings: Settings, env: Environment) -> ProcessSpec:
         shown_as=address,
     )
 
+    def service(name: str, arguments: list[str], probe: Probe, shown_as: str) -> ProcessSpec:
+        """A process that starts or runs sagas and drains before its end."""
+        return replace(
+            inventory,
+            name=name,
+            argv=(sys.executable, *arguments),
+            probe=probe,
+            needs=frozenset(SERVERS),
+            before=set_up,
+            outlived_by=frozenset({"inventory"}),  # sagas that finish during the drain need it
+            stop_grace=_DRAIN,
+            shown_as=shown_as,
+        )
 
-def worker(settings: Settings, env: Environment) -> ProcessSpec:
-    queue = f"task queue {settings.temporal_task_queue}"
-    return _service("worker", ["worker.py"], logged('"event":"worker_started"'), queue, env)
-
-
-def consumer(settings: Settings, env: Environment) -> ProcessSpec:
-    group = f"group {settings.kafka_group_id}"
-    return _service("consumer", ["consumer.py"], logged('"event":"consumer_started"'), group, env)
-
-
-def api(settings: Settings, env: Environment) -> ProcessSpec:
-    probe = http_probe(f"{settings.api_url}/health/ready")
-    return _service("api", ["-m", "api"], probe, f"{settings.host}:{settings.port}", env)
-
-
-def _service(
-    name: str, arguments: list[str], probe: Probe, shown_as: str, env: Environment
-) -> ProcessSpec:
-    """A process that starts or runs sagas and drains before its end."""
-    return ProcessSpec(
-        name=name,
-        argv=(sys.executable, *arguments),
-        probe=probe,
-        needs=_SERVERS,
-        outlived_by=frozenset({"inventory"}),  # sagas that finish during the drain need it
-        env=env,
-        cwd=ROOT,
-        stop_grace=_DRAIN,
-        shown_as=shown_as,
-    )
+    queue, group = settings.temporal_task_queue, settings.kafka_group_id
+    ready = http_probe(f"{settings.api_url}/health/ready")
+    return [
+        inventory,
+        service("worker", ["worker.py"], logged("worker_started"), f"task queue {queue}"),
+        service("consumer", ["consumer.py"], logged("consumer_started"), f"group {group}"),
+        service("api", ["-m", "api"], ready, f"{settings.host}:{settings.port}"),
+    ]
 
 
-APPS: Mapping[str, Callable[[Settings, Environment], ProcessSpec]] = {
-    "inventory": inventory,
-    "worker": worker,
-    "consumer": consumer,
-    "api": api,
-}
-
-
-def logged(text: str) -> Probe:
-    """A probe that succeeds once the process has logged a text."""
+def logged(event: str) -> Probe:
+    """A probe that succeeds once the process has logged an event."""
 
     async def probe(process: Process) -> bool:
-        return text in process.output(limit=_LOG_BYTES)
+        return f'"event":"{event}"' in process.output(limit=_LOG_BYTES)
 
     return probe

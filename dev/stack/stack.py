@@ -14,37 +14,23 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
-from urllib.parse import urlsplit
+from typing import Self, TextIO
 
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
-from cli.setup import create_topics, set_up
-from dev.stack import apps, servers
-from dev.stack.ports import PORT_SETTINGS, PortUse, check_ports
+from cli.console import without_login
+from cli.setup import set_up
+from dev.stack import servers
+from dev.stack.apps import APPS, SERVERS, app_specs
+from dev.stack.ports import PORT_SETTINGS, PORTS, PortUse, check_ports
 from dev.stack.process import FolderError, Process, ProcessSpec, StackError, check_folder
 from dev.stack.production import servers as production
 from dev.stack.supervisor import Echo, Supervisor, wait_until_ready
 from settings import LOCALHOST, Settings
 
-SERVERS = ("temporal", "mongodb", "redis", "kafka")
-APPS = tuple(apps.APPS)
 SETUP_SECONDS = 60
-METRICS_PORTS = ("WORKER_METRICS_PORT", "CONSUMER_METRICS_PORT")
-# The ports of each part: a name to show, and the setting.
-_PORTS: dict[str, list[tuple[str, str]]] = {
-    "temporal": [("Temporal", "TEMPORAL_PORT"), ("Temporal Web UI", "TEMPORAL_UI_PORT")],
-    "mongodb": [("MongoDB", "MONGODB_PORT")],
-    "redis": [("Redis", "REDIS_PORT")],
-    "kafka": [("Kafka", "KAFKA_PORT")],
-    "inventory": [("inventory", "INVENTORY_PORT")],
-    "api": [("API", "PORT")],
-    "worker": [("the worker's metrics", "WORKER_METRICS_PORT")],
-    "consumer": [("the consumer's metrics", "CONSUMER_METRICS_PORT")],
-}
 
 
 class Stack:
@@ -52,9 +38,9 @@ class Stack:
 
     `env` is the environment of the service's processes (default: that of this process). `parts`
     limits what is started; a part that is neither started nor external is assumed to run already.
-    Processes in `only_once` are not restarted. With `production`, Temporal runs on PostgreSQL,
-    whose data is deleted at the end, and Kafka is Apache Kafka. `kafka_advertised` is the address
-    that the broker gives to its clients (default: its own).
+    With `production`, Temporal runs on PostgreSQL, whose data is deleted at the end, and Kafka is
+    Apache Kafka. `kafka_advertised` is the address that the broker gives to its clients (default:
+    its own).
     """
 
     def __init__(
@@ -64,7 +50,6 @@ class Stack:
         echo: Echo = lambda _: None,
         *,
         parts: Collection[str] = (*SERVERS, *APPS),
-        only_once: Collection[str] = (),
         production: bool = False,
         kafka_advertised: str = "",
     ) -> None:
@@ -72,14 +57,15 @@ class Stack:
         self.local_dir = settings.local_dir.expanduser().absolute()
         self._given = dict(os.environ if env is None else env)
         self.external = external_parts(settings, self._given)
-        self.env = self._environment()
+        ports = {name: str(getattr(settings, name.lower())) for name in PORT_SETTINGS}
+        # Of the service's processes; it replaces any `.env` file.
+        self.env = self._given | ports | {"CART_ENV_FILE": "", "PYTHONUNBUFFERED": "1"}
         self._echo = echo
         self._parts = [name for name in parts if name not in self.external]
         self._asked = tuple(parts)
-        self._only_once = frozenset(only_once)
         self._production = production
         self._kafka_advertised = kafka_advertised or f"{LOCALHOST}:{settings.kafka_port}"
-        self._supervisor: Supervisor | None = None
+        self._supervisor = self._supervise([])
         self._held = ExitStack()
         self._setting_up = asyncio.Lock()
         self._is_set_up = False
@@ -103,8 +89,7 @@ class Stack:
                 if name in self._asked:
                     self._echo(f"  {name:<10} external         {address}")
             with _writing_to(self.local_dir):
-                specs = self._specs()
-            self._supervisor = Supervisor(specs, log_dir=self.local_dir / "logs", echo=self._echo)
+                self._supervisor = self._supervise(self._specs())
             await self._supervisor.start()
             if set(SERVERS) <= set(self._asked):
                 await self._set_up()  # already done if a process of the service was started
@@ -114,17 +99,15 @@ class Stack:
 
     async def wait(self) -> None:
         """Waits until a part fails for good; then stops all parts and raises `StackError`."""
-        await self._running.wait()
+        await self._supervisor.wait()
 
     async def stop(self) -> None:
-        if self._supervisor is not None:
-            await self._supervisor.stop()
+        await self._supervisor.stop()
         self._held.close()
 
     def kill_all(self) -> None:
         """Sends SIGKILL to every process, without waiting."""
-        if self._supervisor is not None:
-            self._supervisor.kill_all()
+        self._supervisor.kill_all()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -136,7 +119,7 @@ class Stack:
     # For tests: one process
 
     def process(self, name: str) -> Process:
-        return self._running.process(name)
+        return self._supervisor.process(name)
 
     async def kill(self, name: str, *, restart: bool | None = None) -> None:
         """Sends SIGKILL and waits; `restart=False` keeps it down until `start_again`."""
@@ -145,7 +128,7 @@ class Stack:
             process.restart = restart
         process.killed_on_purpose = True
         process.kill()
-        await process.exited.wait()
+        await process.wait()
 
     async def start_again(self, name: str, *, timeout: float = 60) -> None:
         """Starts a process that was kept down and waits until it is ready."""
@@ -169,31 +152,23 @@ class Stack:
 
     # Its parts
 
-    @property
-    def _running(self) -> Supervisor:
-        if self._supervisor is None:
-            raise StackError("the stack is not started")
-        return self._supervisor
+    def _supervise(self, specs: Iterable[ProcessSpec]) -> Supervisor:
+        return Supervisor(specs, log_dir=self.local_dir / "logs", echo=self._echo)
 
     def _specs(self) -> list[ProcessSpec]:
         data = servers.folder_of(self.local_dir, "data")
+        kafka = production.kafka if self._production else servers.kafka
         make: dict[str, Callable[[], Iterable[ProcessSpec]]] = {
             "temporal": lambda: self._temporal(data),
             "mongodb": lambda: [servers.mongodb(self.settings, data)],
             "redis": lambda: [servers.redis(self.settings, data)],
-            "kafka": lambda: [self._kafka(data)],
+            "kafka": lambda: [kafka(self.settings, data, self._kafka_advertised)],
         }
         specs = [spec for name in SERVERS if name in self._parts for spec in make[name]()]
-        for name, app in apps.APPS.items():
-            if name in self._parts:
-                spec = app(self.settings, self.env)
-                needs_all = spec.needs.issuperset(SERVERS)
-                specs.append(replace(spec, before=self._set_up if needs_all else None))
+        apps = app_specs(self.settings, self.env, self._set_up)
+        specs += [spec for spec in apps if spec.name in self._parts]
         started = {spec.name for spec in specs}
-        return [
-            replace(spec, needs=spec.needs & started, restart=spec.name not in self._only_once)
-            for spec in specs
-        ]
+        return [replace(spec, needs=spec.needs & started) for spec in specs]
 
     def _temporal(self, data: Path) -> Iterable[ProcessSpec]:
         namespace = _temporal_config(self._given).get("namespace") or "default"
@@ -205,27 +180,14 @@ class Stack:
         )
         return production.temporal(self.settings, data, Path(database), namespace)
 
-    def _kafka(self, data: Path) -> ProcessSpec:
-        if self._production:
-            return production.kafka(self.settings, data, self._kafka_advertised)
-        create = partial(create_topics, self.settings)
-        return servers.kafka(self.settings, data, self._kafka_advertised, create)
-
     def _ports(self) -> list[PortUse]:
         uses = [
             PortUse(getattr(self.settings, setting.lower()), shown, setting)
             for name in self._parts
-            for shown, setting in _PORTS[name]
+            for setting, shown in PORTS[name].items()
+            if self.settings.enable_metrics or not setting.endswith("_METRICS_PORT")
         ]
-        unused = set() if self.settings.enable_metrics else set(METRICS_PORTS)
-        return [use for use in uses if use.port and use.setting not in unused]
-
-    def _environment(self) -> dict[str, str]:
-        """The environment of the service's processes; it replaces any `.env` file."""
-        env = dict(self._given)
-        for name in PORT_SETTINGS:
-            env[name] = str(getattr(self.settings, name.lower()))
-        return env | {"CART_ENV_FILE": "", "PYTHONUNBUFFERED": "1"}
+        return [use for use in uses if use.port]
 
     async def _set_up(self) -> None:
         """Creates what the service needs on the servers, once, when they are ready."""
@@ -240,20 +202,19 @@ class Stack:
                 raise StackError(f"the servers could not be set up: {reason}") from error
             self._is_set_up = True
 
-    def _locked(self) -> ExitStack:
+    def _locked(self) -> TextIO:
         """Locks `LOCAL_DIR`; raises `StackError` if another stack uses it or it is not writable."""
         check_folder(self.local_dir)
-        held = ExitStack()
         with _writing_to(self.local_dir):
-            file = held.enter_context((self.local_dir / "lock").open("w"))
+            file = (self.local_dir / "lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            held.close()
+            file.close()
             raise StackError(
                 f"another stack is using {self.local_dir}: stop it or set LOCAL_DIR"
             ) from None
-        return held
+        return file
 
 
 @contextmanager
@@ -268,17 +229,16 @@ def _writing_to(folder: Path) -> Iterator[None]:
 def external_parts(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     """The parts that run elsewhere, with their address without credentials."""
     found = {}
-    temporal = _temporal_config(env).get("target_host")
-    if temporal:
+    if temporal := _temporal_config(env).get("target_host"):
         found["temporal"] = temporal
     if settings.mongodb_uri:
-        found["mongodb"] = _host(settings.mongodb_uri.get_secret_value())
+        found["mongodb"] = without_login(settings.mongodb_uri.get_secret_value())
     if settings.redis_url or settings.redis_host:
-        found["redis"] = _host(settings.redis.get_secret_value())
+        found["redis"] = without_login(settings.redis.get_secret_value())
     if settings.kafka_brokers:
         found["kafka"] = ",".join(settings.kafka_brokers)
     if settings.inventory_service_url:
-        found["inventory"] = settings.inventory
+        found["inventory"] = without_login(settings.inventory)
     return found
 
 
@@ -288,7 +248,3 @@ def _temporal_config(env: Mapping[str, str]) -> ClientConnectConfig:
         return ClientConfig.load_client_connect_config(override_env_vars=env)
     except RuntimeError as error:
         raise StackError(f"Temporal's client configuration cannot be used: {error}") from None
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2] or "local socket"

@@ -8,9 +8,11 @@ Not Honcho, because it starts all processes at once and stops all when one ends.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any, Self
 
 from dev.stack.process import (
     FolderError,
@@ -37,41 +39,36 @@ class Supervisor:
     """Runs a fixed set of processes; `echo` receives a line for each change of state.
 
     Must be used from the main thread: on Linux the processes die with the thread that started
-    them. Call `start`, then `wait`, then `stop`.
+    them. Call `start`, then `wait`, then `stop`, or use it as an async context manager.
     """
 
-    def __init__(self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo) -> None:
+    def __init__(
+        self, specs: Iterable[ProcessSpec], *, log_dir: Path, echo: Echo = lambda _: None
+    ) -> None:
         self.processes = {spec.name: Process(spec, log_dir / f"{spec.name}.log") for spec in specs}
         self._echo = echo
         self._tasks: list[asyncio.Task[None]] = []
-        self._failed: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Starts all processes and returns when they are ready.
 
         Raises `StackError`, with all processes stopped, if one cannot start.
         """
-        self._failed = asyncio.get_running_loop().create_future()
-        for process in self.processes.values():
-            self._watch(self._supervise(process))
-        self._watch(self._bound_logs())
-        all_ready = asyncio.ensure_future(self._all_ready())
+        work = [self._bound_logs(), *map(self._supervise, self.processes.values())]
+        self._tasks = [asyncio.create_task(one) for one in work]
+        ready = asyncio.create_task(self._all_ready())
         try:
-            await asyncio.wait({all_ready, self._failed}, return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                self._failed.result()
+            await _first_end(ready, *self._tasks)
         except BaseException:
             await self.stop()
             raise
         finally:
-            all_ready.cancel()
+            ready.cancel()
 
     async def wait(self) -> None:
         """Waits until a process fails for good; stops all of them and raises `StackError`."""
-        if self._failed is None:
-            raise RuntimeError("start() comes first")
         try:
-            await asyncio.shield(self._failed)
+            await _first_end(*self._tasks)
         except StackError:
             await self.stop()
             raise
@@ -84,8 +81,17 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         for level in self._levels():
             await asyncio.gather(*(self._stop_one(process) for process in level))
-        if self._failed is not None and self._failed.done() and not self._failed.cancelled():
-            self._failed.exception()  # marks it as retrieved
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _all_ready(self) -> None:
+        for process in self.processes.values():
+            await process.ready.wait()
 
     def kill_all(self) -> None:
         """Sends SIGKILL to every process, without waiting."""
@@ -97,22 +103,6 @@ class Supervisor:
             return self.processes[name]
         except KeyError:
             raise StackError(f"{name} is not a part of this stack") from None
-
-    async def _all_ready(self) -> None:
-        for process in self.processes.values():
-            await process.ready.wait()
-
-    def _watch(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-
-    def _ended(self, task: asyncio.Future[None]) -> None:
-        if task.cancelled() or self._failed is None or self._failed.done():
-            return
-        error = task.exception()
-        if error is not None:
-            self._failed.set_exception(error)
 
     async def _supervise(self, process: Process) -> None:
         """Runs one process until the supervisor stops."""
@@ -136,7 +126,8 @@ class Supervisor:
                 steady = False
                 if process.starts == 1:
                     raise self._error(process, f"could not be started: {reason}")
-            blameless = steady or not self._has_its_needs(process)
+            has_its_needs = all(self.processes[name].ready.is_set() for name in process.spec.needs)
+            blameless = steady or not has_its_needs
             quick_failures = 0 if blameless else quick_failures + 1
             if quick_failures >= QUICK_FAILURES:
                 raise self._error(process, f"failed {quick_failures} times in a row: {reason}")
@@ -149,41 +140,36 @@ class Supervisor:
             if process.starts == 0 or needed.restart:
                 await needed.ready.wait()
 
-    def _has_its_needs(self, process: Process) -> bool:
-        return all(self.processes[name].ready.is_set() for name in process.spec.needs)
-
     async def _start_once(self, process: Process) -> str | None:
         """Starts it and waits until it is ready; returns the reason if it fails."""
         await process.spawn()
-        seen: list[str] = []
-        becoming = asyncio.ensure_future(self._become_ready(process, seen))
-        ending = asyncio.ensure_future(process.wait())
+        becoming = asyncio.create_task(self._become_ready(process))
+        ending = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({becoming, ending}, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
                 return describe_exit(ending.result())
             becoming.result()
         except TimeoutError:
-            process.kill()
-            await ending
-            detail = f" ({seen[-1]})" if seen else ""
-            return f"was not ready after {process.spec.deadline:g} s{detail}"
+            detail = f" ({process.problem})" if process.problem else ""
+            reason = f"was not ready after {process.spec.deadline:g} s{detail}"
         except StackError:
             raise
         except Exception as error:
-            process.kill()
-            await ending
-            return f"could not be set up: {type(error).__name__}: {error}"
+            reason = f"could not be set up: {type(error).__name__}: {error}"
         else:
             return None
         finally:
             for task in (becoming, ending):
                 task.cancel()
             await asyncio.wait({becoming, ending})  # not gather: a cancellation must propagate
+        process.kill()
+        await process.wait()
+        return reason
 
-    async def _become_ready(self, process: Process, seen: list[str]) -> None:
+    async def _become_ready(self, process: Process) -> None:
         async with asyncio.timeout(process.spec.deadline):
-            await _probe_until_ready(process, seen)
+            await _probe_until_ready(process)
             if process.spec.after is not None:
                 await process.spec.after()
 
@@ -195,17 +181,15 @@ class Supervisor:
             await process.start_again.wait()
             return
         pause = min(FIRST_PAUSE * 2 ** max(quick_failures - 1, 0), LONGEST_PAUSE)
-        lines = process.tail()
-        self._say(process, "died", f"{reason}; starting it again; its last lines:", lines)
+        self._say(process, "died", f"{reason}; starting it again; its last lines:", process.tail())
         await asyncio.sleep(pause)
 
     async def _stop_one(self, process: Process) -> None:
         if not process.running:
             return
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = time.monotonic()
         gently = await process.terminate()
-        took = loop.time() - begun
+        took = time.monotonic() - begun
         self._say(process, "stopped" if gently else "killed", f"{took:5.1f} s")
 
     async def _bound_logs(self) -> None:
@@ -248,8 +232,16 @@ class Supervisor:
         self._echo("\n".join([*shown, *(f"    | {line}" for line in lines)]))
 
 
-async def _probe_until_ready(process: Process, seen: list[str]) -> None:
-    """Probes until it is ready; `seen` receives the latest error of a probe."""
+async def _first_end(*awaited: asyncio.Future[Any]) -> None:
+    """Waits until one of them ends; raises its error. The supervisor's tasks only end by errors."""
+    done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    for one in done:
+        one.result()
+
+
+async def _probe_until_ready(process: Process) -> None:
+    """Probes until it is ready; `process.problem` is the latest error of a probe."""
+    process.problem = ""
     while True:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
@@ -258,7 +250,7 @@ async def _probe_until_ready(process: Process, seen: list[str]) -> None:
         except StackError:
             raise
         except Exception as error:  # any error means "not yet"
-            seen[:] = [f"{type(error).__name__}: {error}"[:200]]
+            process.problem = f"{type(error).__name__}: {error}"[:200]
         await asyncio.sleep(PROBE_EVERY)
 
 
@@ -266,4 +258,4 @@ async def wait_until_ready(process: Process, timeout: float = 60) -> None:
     """Waits until a process is up and its probe succeeds, also after a pause."""
     async with asyncio.timeout(timeout):
         await process.ready.wait()
-        await _probe_until_ready(process, [])
+        await _probe_until_ready(process)

@@ -1,6 +1,6 @@
 """The operations on a cart, one class each. A new operation is a class here and a workflow."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -17,14 +17,7 @@ AnyOperation = Annotated[
     Field(discriminator="kind"),
 ]
 
-OPERATIONS: tuple[type[CartOperation], ...] = (
-    AddItem,
-    UpdateQuantity,
-    RemoveItem,
-    ClearCart,
-    MarkAvailability,
-    RepairCart,
-)
+OPERATIONS: tuple[type[CartOperation], ...] = get_args(get_args(AnyOperation)[0])
 
 __all__ = [
     "OPERATIONS",

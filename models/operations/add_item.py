@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, CartLine
-from models.events import CART_ITEM_ADDED, CartItemAdded
+from models.events import CartItemAdded
 from models.limits import room_for
 from models.money import cents
 from models.operations.base import CartChange, CartOperation, ChangeContext
@@ -68,10 +68,8 @@ class AddItem(CartOperation):
         known = {name: value for name, value in owner.items() if value is not None}
         after = before.with_line(line, now, self.policy.expiry_days, **known)
         event = context.event(
-            CART_ITEM_ADDED,
             CartItemAdded,
-            after.version,
-            after.currency,
+            after,
             product_id=self.product_id,
             quantity=self.quantity,
             line_quantity=line.product_quantity,

@@ -64,7 +64,6 @@ class CartOperation(Message):
 
     @property
     def key(self) -> CartKey:
-        """Identifies the cart."""
         return CartKey(self.store_id, self.user_id)
 
     @property
@@ -129,15 +128,17 @@ class ChangeContext:
 
     def event(
         self,
-        topic: str,
         event: type[CartEvent],
-        version: int,
-        currency: str,
+        cart: CartContent,
         *,
+        version: int | None = None,
         position: int = 0,
         **fields: Any,
     ) -> tuple[EventEffect, ...]:
-        """The event to publish, the `position`-th of its change; () when publishing is off."""
+        """The event to publish, the `position`-th of its change; () when publishing is off.
+
+        `version` is the change's, if it is not that of `cart`.
+        """
         if not self.publish:
             return ()
         message = event(
@@ -146,12 +147,12 @@ class ChangeContext:
             user_id=self.saga.user_id,
             store_id=self.saga.store_id,
             saga_id=self.saga.saga_id,
-            version=version,
-            currency=currency,
+            version=version or cart.version,
+            currency=cart.currency,
             timestamp=self.now,
             **fields,
         )
-        return (event_effect(topic, message, self.traceparent),)
+        return (event_effect(event.topic, message, self.traceparent),)
 
     def releases(
         self, units: Mapping[str, int], reason: str, order_id: str | None = None

@@ -6,16 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, CartLine
 from models.effects import EventEffect
-from models.events import (
-    CART_CLEARED,
-    CART_ITEM_REMOVED,
-    CART_ITEM_UPDATED,
-    CartCleared,
-    CartItemRemoved,
-    CartItemUpdated,
-    ClearedItem,
-    ClearReason,
-)
+from models.events import CartCleared, CartItemRemoved, CartItemUpdated, ClearedItem, ClearReason
 from models.message import Message
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
@@ -54,7 +45,6 @@ class ClearCart(CartOperation):
         return {"cart": self.cart_id, "order": self.order_id}
 
     def check(self, cart: CartFacts) -> Refusal | None:
-        """The cart must exist."""
         return super().check(cart) or require_cart(cart, self.cart_id)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
@@ -68,10 +58,9 @@ class ClearCart(CartOperation):
     def _clear(self, cart: CartContent, context: ChangeContext) -> CartChange:
         version = cart.version + 1
         event = context.event(
-            CART_CLEARED,
             CartCleared,
-            version,
-            cart.currency,
+            cart,
+            version=version,
             reason=self.reason,
             order_id=self.order_id,
             items=[
@@ -131,21 +120,14 @@ class ClearCart(CartOperation):
             "reason": self.reason,
             "order_id": self.order_id,
         }
-        version = (after.version, after.currency)
         left = line.product_quantity - quantity
         if left == 0:
             return context.event(
-                CART_ITEM_REMOVED,
-                CartItemRemoved,
-                *version,
-                position=position,
-                quantity=quantity,
-                **common,
+                CartItemRemoved, after, position=position, quantity=quantity, **common
             )
         return context.event(
-            CART_ITEM_UPDATED,
             CartItemUpdated,
-            *version,
+            after,
             position=position,
             quantity=left,
             previous_quantity=line.product_quantity,

@@ -34,7 +34,6 @@ class MarkAvailability(CartOperation):
         return {"cart": self.cart_id, "event": self.event_id}
 
     def check(self, cart: CartFacts) -> Refusal | None:
-        """The cart must exist."""
         return super().check(cart) or require_cart(cart, self.cart_id)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from models.cart import CartContent
-from models.events import CART_ITEM_REMOVED, CartItemRemoved
+from models.events import CartItemRemoved
 from models.operations.base import CartChange, ChangeContext, LineOperation, stored
 
 
@@ -23,10 +23,8 @@ class RemoveItem(LineOperation):
         units = {self.product_id: before.units[self.product_id]}
         after = before.without_units(units, context.now, self.policy.expiry_days)
         event = context.event(
-            CART_ITEM_REMOVED,
             CartItemRemoved,
-            after.version,
-            after.currency,
+            after,
             product_id=self.product_id,
             quantity=units[self.product_id],
             total_price=after.total_price,

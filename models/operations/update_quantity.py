@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts
-from models.events import CART_ITEM_UPDATED, CartItemUpdated
+from models.events import CartItemUpdated
 from models.limits import room_for
 from models.operations.base import CartChange, ChangeContext, LineOperation, stored
 from models.outcomes import Refusal
@@ -49,10 +49,8 @@ class UpdateQuantity(LineOperation):
             line.with_quantity(self.quantity, context.now), context.now, self.policy.expiry_days
         )
         event = context.event(
-            CART_ITEM_UPDATED,
             CartItemUpdated,
-            after.version,
-            after.currency,
+            after,
             product_id=self.product_id,
             quantity=self.quantity,
             previous_quantity=line.product_quantity,

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 
 from models.money import Money
+from models.wire import CAMEL_CASE
 
 BUSINESS = "business"
 WINDOW_DAYS = 30
@@ -34,7 +34,7 @@ class BusinessFigures(Document):
     None when none ended.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = CAMEL_CASE
 
     id: str = Field(default=BUSINESS, alias="_id")  # type: ignore[assignment]
     at: datetime

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from models.drift import Drift, DriftKind
 from models.message import Message
+from models.wire import CAMEL_CASE
 
 DEFAULT_LIMIT = 500
 """Most carts that one run reports or repairs."""
@@ -24,7 +24,7 @@ CART_RESERVATION = "cart"
 class ReservedUnits(BaseModel):
     """The units of a product that are reserved for a user."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(**CAMEL_CASE, frozen=True)
 
     user_id: str
     product_id: str

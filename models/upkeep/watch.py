@@ -3,21 +3,20 @@
 from datetime import datetime
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 
 from models.drift import DriftKind
 from models.upkeep.reconcile import Finding, Position
+from models.wire import CAMEL_CASE
 
 HOLDS = "holds"
 WATCHED = (DriftKind.ORPHANED_HOLD, DriftKind.MISSING_HOLD)
-_camel = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class WatchPass(BaseModel):
     """A pass over all carts in one or more looks: its start and the number of compared carts."""
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     began: datetime
     carts: int = 0
@@ -31,7 +30,7 @@ class HoldWatch(Document):
     check all of them.
     """
 
-    model_config = _camel
+    model_config = CAMEL_CASE
 
     id: str = Field(default=HOLDS, alias="_id")  # type: ignore[assignment]
     at: datetime

@@ -114,10 +114,8 @@ async def prometheus(settings: Settings, folder: Path) -> AsyncIterator[Promethe
         ),
         probe=http_probe(f"{url}/-/ready"),
     )
-    supervisor = Supervisor([spec], log_dir=folder, echo=print)
-    await supervisor.start()
-    try:
-        async with httpx.AsyncClient(base_url=url, timeout=10) as http:
-            yield Prometheus(http)
-    finally:
-        await supervisor.stop()
+    async with (
+        Supervisor([spec], log_dir=folder, echo=print),
+        httpx.AsyncClient(base_url=url, timeout=10) as http,
+    ):
+        yield Prometheus(http)

@@ -29,7 +29,7 @@ from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
-from settings import Settings
+from settings import LogLevel, Settings
 from workflows.gateway import CartHandle, Started
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
@@ -307,7 +307,7 @@ class FakeLevels:
         if self.down:
             raise DependencyUnavailable("redis", "down")
         self.asked.append((level, seconds))
-        return LevelOverride(level, datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
+        return LevelOverride(LogLevel(level), datetime(2026, 1, 27, 10, 45, tzinfo=UTC))
 
 
 class FakeApi:
@@ -338,7 +338,7 @@ class FakeApi:
             carts=self.mongo,
             operations=self.mongo,
             cache=self.cache,
-            availability=Availability(self.stock, self.stock),
+            availability=Availability(self.stock, self.stock.check),
             gateway=self.gateway,
             log_levels=self.levels,
             health=HealthChecks(timeout=0.1, **probes),
@@ -347,7 +347,7 @@ class FakeApi:
                 per_user=self.settings.rate_limit_per_user,
                 per_address=self.settings.rate_limit_per_address,
             ),
-            intake=Intake(self.holds),
+            intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
         )
         self.app: FastAPI = create_app(self.settings, state=self.state)

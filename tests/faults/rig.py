@@ -132,7 +132,7 @@ async def running_rig(
     """Starts everything on free ports with its data in `folder`, and stops it on exit."""
     servers = free_ports()
     names = (*LINKS, *CONSUMER_LINKS)
-    ports = more_free_ports(len(names) + 1, beside=servers.values())
+    ports = more_free_ports(len(names) + 1)
     env = _environment(folder, servers) | (PRODUCTION if production else {})
     with _environ(env):
         settings = load_settings()

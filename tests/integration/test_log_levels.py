@@ -35,11 +35,12 @@ class LevelFollower:
         self.ask = self._levels.override
 
     async def __aenter__(self) -> "LevelFollower":
-        self._levels.open()
+        self._following = self._levels.following()
+        await self._following.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._levels.close()
+        await self._following.__aexit__(None, None, None)
 
     async def comes_to(self, *levels: str) -> None:
         async def reached() -> None:

@@ -159,7 +159,7 @@ async def plant_release(shop: Shop, user: str, quantity: int) -> ReleaseEffect:
         reason="saga_aborted",
     )
     await OperationRecord(
-        id=str(uuid4()),
+        _id=str(uuid4()),
         state="aborted",
         operation=AddItem.name,
         operation_id=uuid4().hex,

@@ -18,9 +18,10 @@ from redis.asyncio import Redis
 from temporalio.client import WorkflowExecutionStatus
 
 from adapters.kafka.publisher import connection_options
+from dev.stack.apps import SERVERS
 from dev.stack.ports import free_ports, is_free
 from dev.stack.process import StackError
-from dev.stack.stack import SERVERS, Stack
+from dev.stack.stack import Stack
 from models.events import TOPICS
 from settings import Settings
 from workflows.connection import connect

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cli.setup import create_topics
-from dev.stack.ports import more_free_ports, ports_of
+from dev.stack.ports import more_free_ports
 from dev.stack.process import StackError
 from dev.stack.production import builds
 from dev.stack.stack import Stack
@@ -23,7 +23,7 @@ async def broker(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         builds.kafka_jars()
     except StackError as why:
         pytest.skip(str(why))
-    [port] = more_free_ports(1, beside=ports_of(stack.settings))
+    [port] = more_free_ports(1)
     settings = Settings(
         local_dir=tmp_path_factory.mktemp("kafka"), kafka_port=port, kafka_idempotence=True
     )

@@ -16,7 +16,8 @@ import httpx
 from temporalio.client import WorkflowHistory
 
 from adapters.mongo.carts import CartStore
-from dev.stack.stack import SERVERS, Stack
+from dev.stack.apps import SERVERS
+from dev.stack.stack import Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.replay.common import Run, ended

@@ -81,7 +81,7 @@ class RelayBench:
         user = user or self.user(0)
         key, at = CartKey(self.shop.store_id, user), datetime.now(UTC) - age
         record = OperationRecord(
-            id=str(uuid4()),
+            _id=str(uuid4()),
             state="committed",
             operation=AddItem.name,
             operation_id=uuid4().hex,

@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from dev.demo import actions, session
-from dev.demo.steps import differences
+from dev.demo.session import differences
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from settings import Settings
 from tests.unit.cli_standin import (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dev.inventory_service.locks import KeyedLocks
+from dev.inventory_service.store import KeyedLocks
 
 
 async def test_one_holder_of_a_key_at_a_time() -> None:

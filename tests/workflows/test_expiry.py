@@ -13,8 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.upkeep.expiry import ExpiryActivities
-from adapters.mongo.cart_scans import CartRef
-from adapters.mongo.expiry import ExpiredCarts
+from adapters.mongo.cart_scans import CartRef, CartScans
 from models.documents import Cart
 from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
 from models.events import CART_CLEARED
@@ -129,7 +128,7 @@ async def page_with_an_add_in_its_middle(shop: Shop, buyer: Buyer, clear: Expire
             await add_until_committed(buyer)
         return await clear(cart, before)
 
-    steps = ExpiryActivities(ExpiredCarts(), expire=added_to_first)
+    steps = ExpiryActivities(CartScans(), expire=added_to_first)
     page = ExpiryPage(before=datetime.now(UTC), left=(), limit=10)
     result: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
     return result
@@ -214,7 +213,7 @@ async def test_a_cart_that_cannot_be_cleared_is_left_to_the_next_pass(
     async def busy(cart: CartRef, before: datetime) -> OperationResult:
         raise error
 
-    steps = ExpiryActivities(ExpiredCarts(), expire=busy)
+    steps = ExpiryActivities(CartScans(), expire=busy)
     page = ExpiryPage(before=datetime.now(UTC), left=(), limit=10)
     first: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
     assert (first.found, first.cleared, len(first.left)) == (1, 0, 1)
@@ -236,7 +235,7 @@ async def test_a_cart_whose_outcome_is_unknown_is_found_by_the_next_page(shop: S
             raise DependencyUnavailable("temporal")
         return await expire_cart(gateway, policy, cart, before)
 
-    steps = ExpiryActivities(ExpiredCarts(), expire=clear)
+    steps = ExpiryActivities(CartScans(), expire=clear)
     page = ExpiryPage(before=datetime.now(UTC), left=(), limit=10)
     first: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
     assert (first.found, first.cleared, first.left, first.undecided) == (3, 2, (), 1)

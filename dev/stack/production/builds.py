@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dev.stack.process import StackError
@@ -136,10 +137,7 @@ def _run(command: Sequence[str], seconds: float) -> None:
 
 def main() -> int:
     """Gets all programs; returns 1 if one is not available."""
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-
+    say = partial(print, flush=True)
     try:
         say(f"PostgreSQL in {postgresql()}")
         say(f"Java: {java()}")

@@ -8,22 +8,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.kafka.publisher import ping
 from dev.stack import binaries
-from dev.stack.ports import more_free_ports, ports_of
-from dev.stack.process import Process, ProcessSpec, StackError
+from dev.stack.ports import more_free_ports
+from dev.stack.process import Process, ProcessSpec, StackError, server_environment
 from dev.stack.production import builds
-from dev.stack.servers import (
-    TEMPORAL_DYNAMIC_CONFIG,
-    folder_of,
-    http_probe,
-    listens,
-    server_environment,
-)
+from dev.stack.servers import TEMPORAL_DYNAMIC_CONFIG, folder_of, http_probe, listens
 from settings import LOCALHOST, Settings
 
 POSTGRESQL_USER = "temporal"
@@ -46,12 +39,11 @@ def temporal(
     `database` is an empty folder that any user can access: as root, PostgreSQL runs as `postgres`.
     There is no Web UI; Temporal's HTTP API listens on its port.
     """
-    port, *others = more_free_ports(8, beside=ports_of(settings))
+    port, *others = more_free_ports(8)
+    rpc, membership = others[:3], others[3:]
     folder = folder_of(data, "temporal")
     programs = builds.temporal()
-    config = folder / "config.yaml"
     dynamic = folder / "dynamic-config.yaml"
-    config.write_text(_temporal_config(settings, port, others, dynamic))
     dynamic.write_text(
         json.dumps({key: [{"value": value}] for key, value in dynamic_config().items()})
     )
@@ -73,15 +65,38 @@ def temporal(
         except ToolFailed:
             await _run(*command, "create", *address, "--retention", RETENTION)
 
+    # They fill the server's own template, common/config/config_template_embedded.yaml.
+    variables = {
+        "LOG_LEVEL": "error",
+        "NUM_HISTORY_SHARDS": HISTORY_SHARDS,
+        "DB": "postgres12",
+        "DBNAME": _DATABASES["temporal"],
+        "VISIBILITY_DBNAME": _DATABASES["visibility"],
+        "POSTGRES_SEEDS": LOCALHOST,
+        "POSTGRES_USER": POSTGRESQL_USER,
+        "DB_PORT": port,
+        "BIND_ON_IP": LOCALHOST,
+        "TEMPORAL_BROADCAST_ADDRESS": LOCALHOST,
+        "FRONTEND_GRPC_PORT": settings.temporal_port,
+        "FRONTEND_HTTP_PORT": settings.temporal_ui_port,
+        "FRONTEND_MEMBERSHIP_PORT": membership[0],
+        "HISTORY_GRPC_PORT": rpc[0],
+        "HISTORY_MEMBERSHIP_PORT": membership[1],
+        "MATCHING_GRPC_PORT": rpc[1],
+        "MATCHING_MEMBERSHIP_PORT": membership[2],
+        "WORKER_GRPC_PORT": rpc[2],
+        "WORKER_MEMBERSHIP_PORT": membership[3],
+        "DYNAMIC_CONFIG_FILE_PATH": dynamic,
+    }
     url = f"http://{LOCALHOST}:{settings.temporal_ui_port}/api/v1/cluster-info"
     server = ProcessSpec(
         name="temporal",
-        argv=(str(programs / "server"), "--config-file", str(config), "--allow-no-auth", "start"),
+        argv=(str(programs / "server"), "--allow-no-auth", "start"),
         before=create_tables,
         probe=http_probe(url),
         after=create_namespace,
         needs=frozenset({"postgresql"}),
-        env=server_environment(),
+        env={**server_environment(), **{name: str(value) for name, value in variables.items()}},
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.temporal_port}",
     )
@@ -97,7 +112,7 @@ def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
     """Apache Kafka: one broker that is its own controller, with its `advertised` address."""
     folder = folder_of(data, "kafka")
     config = folder / "server.properties"
-    [controller] = more_free_ports(1, beside=ports_of(settings))
+    [controller] = more_free_ports(1)
     config.write_text(_kafka_config(settings, advertised, controller, folder / "log"))
     command = (builds.java(), *_JVM, "-cp", f"{builds.kafka_jars()}/*")
 
@@ -116,7 +131,6 @@ def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
         argv=(*command, "kafka.Kafka", str(config)),
         before=format_log,
         probe=answers,
-        env=server_environment(),
         cwd=folder,
         shown_as=f"{LOCALHOST}:{settings.kafka_port}",
     )
@@ -138,19 +152,15 @@ def _postgresql(database: Path, port: int) -> ProcessSpec:
         await _run(*asked, "--username", POSTGRESQL_USER, "--dbname", "postgres")
         return True
 
-    options = {
-        "listen_addresses": LOCALHOST,
-        "port": port,
-        "unix_socket_directories": "",
-        "max_connections": 200,
-    }
-    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    listening = (f"--listen_addresses={LOCALHOST}", f"--port={port}", "--unix_socket_directories=")
     return ProcessSpec(
         name="postgresql",
-        argv=(*as_postgres, str(programs / "postgres"), "-D", str(database), *flags),
+        argv=(
+            *(*as_postgres, str(programs / "postgres"), "-D", str(database)),
+            *(*listening, "--max_connections=200"),
+        ),
         before=initialize,
         probe=accepts,
-        env=server_environment(),
         cwd=database,
         shown_as=f"{LOCALHOST}:{port}",
     )
@@ -164,70 +174,6 @@ def _as_postgres() -> tuple[str, ...]:
     if setpriv is None:
         raise StackError("PostgreSQL does not run as root, and there is no setpriv (util-linux)")
     return (setpriv, *_AS_POSTGRES, "--")
-
-
-def _temporal_config(
-    settings: Settings, database_port: int, ports: Sequence[int], dynamic: Path
-) -> str:
-    """The server's YAML configuration, written as JSON, which is valid YAML."""
-    rpc, membership = ports[:3], ports[3:]
-
-    def store(name: str, connections: int) -> dict[str, Any]:
-        return {
-            "sql": {
-                "pluginName": "postgres12",
-                "databaseName": name,
-                "connectAddr": f"{LOCALHOST}:{database_port}",
-                "connectProtocol": "tcp",
-                "user": POSTGRESQL_USER,
-                "maxConns": connections,
-                "maxIdleConns": connections,
-            }
-        }
-
-    def service(grpc: int, member: int, **more: int) -> dict[str, Any]:
-        listening = {"grpcPort": grpc, "membershipPort": member, "bindOnIP": LOCALHOST}
-        return {"rpc": listening | more}
-
-    frontend = f"{LOCALHOST}:{settings.temporal_port}"
-    config = {
-        "log": {"stdout": True, "level": "error"},
-        "persistence": {
-            "defaultStore": "temporal",
-            "visibilityStore": "visibility",
-            "numHistoryShards": HISTORY_SHARDS,
-            "datastores": {
-                "temporal": store(_DATABASES["temporal"], 20),
-                "visibility": store(_DATABASES["visibility"], 10),
-            },
-        },
-        "global": {"membership": {"maxJoinDuration": "30s", "broadcastAddress": LOCALHOST}},
-        "services": {
-            "frontend": service(
-                settings.temporal_port, membership[0], httpPort=settings.temporal_ui_port
-            ),
-            "history": service(rpc[0], membership[1]),
-            "matching": service(rpc[1], membership[2]),
-            "worker": service(rpc[2], membership[3]),
-        },
-        "clusterMetadata": {
-            "enableGlobalNamespace": False,
-            "failoverVersionIncrement": 10,
-            "masterClusterName": "active",
-            "currentClusterName": "active",
-            "clusterInformation": {
-                "active": {
-                    "enabled": True,
-                    "initialFailoverVersion": 1,
-                    "rpcName": "frontend",
-                    "rpcAddress": frontend,
-                }
-            },
-        },
-        "dcRedirectionPolicy": {"policy": "noop"},
-        "dynamicConfigClient": {"filepath": str(dynamic), "pollInterval": "60s"},
-    }
-    return json.dumps(config, indent=2)
 
 
 def _kafka_config(settings: Settings, advertised: str, controller_port: int, log: Path) -> str:
