@@ -276,15 +276,19 @@ def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
 
 
 async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
-    """Replaces the version that was read with the next one, or deletes the cart."""
+    """Replaces the version that was read with the next one, or deletes the cart.
+
+    Each write names the session: Beanie's `delete` does not take it from its query, and would be
+    done outside the transaction.
+    """
     if before is None:
         if after is not None:
             await after.insert(session=session)
         return
     stored = Cart.find_one(
-        {"_id": before.id, "storeId": before.store_id, "version": before.version}, session=session
+        {"_id": before.id, "storeId": before.store_id, "version": before.version}
     )
     if after is None:
-        await stored.delete()
+        await stored.delete(session=session)
     else:
-        await stored.replace_one(after)
+        await stored.replace_one(after, session=session)

@@ -152,6 +152,13 @@ async def a_removal_never_reaches_its_pivot(scenario: BugScenario) -> None:
     await scenario.perform(CartAction.REMOVE, RetryHabit.NEVER_RETRIES)
 
 
+async def a_clear_never_commits(scenario: BugScenario) -> None:
+    """The clear ends undone; the cart stays."""
+    await scenario.perform()
+    scenario.arm(CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER)
+    await scenario.perform(CartAction.CLEAR, RetryHabit.NEVER_RETRIES)
+
+
 async def a_line_is_increased(scenario: BugScenario) -> None:
     """Some of the line's units are held already."""
     await scenario.perform()
@@ -227,6 +234,7 @@ SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.EARLY_RELEASE: a_removal_never_reaches_its_pivot,
     KnownBug.WHOLE_QUANTITY: a_line_is_increased,
     KnownBug.TRUSTS_REDIS: the_cache_misses_a_change,
+    KnownBug.LOOSE_DELETE: a_clear_never_commits,
     KnownBug.RECORD_OF_RUN: a_completed_add_is_reset,
     KnownBug.UNRECORDED_REFUSAL: there_are_units_again_after_a_refusal,
     KnownBug.FORGOTTEN: the_first_run_in_a_store_is_terminated,

@@ -19,7 +19,7 @@ from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
 from models.cart import CartKey
-from models.documents import OperationRecord
+from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.operations import RemoveItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome, RefusalCode
@@ -39,6 +39,7 @@ class KnownBug(StrEnum):
     EARLY_RELEASE = "earlyrelease"  # units are released before the pivot
     WHOLE_QUANTITY = "wholequantity"  # an update reserves all units, not the difference
     TRUSTS_REDIS = "trustsredis"  # a read shows the latest version in Redis (`api_under_test`)
+    LOOSE_DELETE = "loosedelete"  # a cleared cart is deleted outside the transaction
     RECORD_OF_RUN = "recordofrun"  # a run that is reset is another saga
     UNRECORDED_REFUSAL = "unrecordedrefusal"  # a refusal for too few units is not recorded
     FORGOTTEN = "forgotten"  # what a terminated run has reserved is not looked for
@@ -54,6 +55,7 @@ def with_known_bugs() -> None:
     _ids_from_the_clock()
     _record_of_the_run()
     _no_compare_and_set()
+    _delete_outside_the_transaction()
     _forgotten_runs()
 
 
@@ -170,6 +172,18 @@ def _no_compare_and_set() -> None:
 
     operation_store._find = read_outside
     AsyncCollection.replace_one = uncompared  # type: ignore[method-assign, assignment]
+
+
+def _delete_outside_the_transaction() -> None:
+    replace = operation_store._replace
+
+    async def loose(before: Any, after: Any, session: Any) -> None:
+        if after is None and _has(KnownBug.LOOSE_DELETE):
+            await Cart.find_one({"_id": before.id}).delete()
+        else:
+            await replace(before, after, session)
+
+    operation_store._replace = loose
 
 
 def _no_effects(operations: Any) -> None:

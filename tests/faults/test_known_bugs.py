@@ -30,6 +30,7 @@ DETECTED_BY = {
     KnownBug.EARLY_RELEASE: {every_hold_is_a_cart_line},
     KnownBug.WHOLE_QUANTITY: {every_hold_is_a_cart_line},
     KnownBug.TRUSTS_REDIS: {reads_are_never_stale},
+    KnownBug.LOOSE_DELETE: {carts_hold_what_was_committed, every_hold_is_a_cart_line},
     KnownBug.RECORD_OF_RUN: {every_hold_is_a_cart_line},
     KnownBug.UNRECORDED_REFUSAL: {replies_match_what_was_committed},
     KnownBug.FORGOTTEN: {every_hold_is_a_cart_line},

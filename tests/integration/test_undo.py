@@ -1,8 +1,10 @@
 """A failure at each step of the add, and the stored state after its undo."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +17,7 @@ from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
-from models.operations import AddItem, AnyOperation, RemoveItem
+from models.operations import AddItem, AnyOperation, ClearCart, RemoveItem, UpdateQuantity
 from models.operations.base import releases_of
 from models.outcomes import AbortReason, Outcome
 from models.saga import SagaRun
@@ -277,3 +279,40 @@ async def test_an_add_has_one_effect_when_its_worker_is_killed(shop: Shop, stack
     await shop.assert_consistent()
     assert len(await shop.events()) == 1
     await stack.wait_ready("worker")
+
+
+CHANGES: dict[str, Callable[[dict[str, Any], str], AnyOperation]] = {
+    "add": lambda fields, _: AddItem(
+        **fields, product_id="lamp", product_title="Lamp", product_price=Decimal(9), quantity=1
+    ),
+    "update": lambda fields, cart: UpdateQuantity(
+        **fields, cart_id=cart, product_id="headphones", quantity=1
+    ),
+    "remove": lambda fields, cart: RemoveItem(**fields, cart_id=cart, product_id="headphones"),
+    "clear": lambda fields, _: ClearCart(**fields, reason="user"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_transaction_that_does_not_commit_changes_nothing(
+    shop: Shop, operations: OperationStore, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """None of its writes was made outside it."""
+    buyer = shop.buyer()
+    request = add_request(shop, buyer, deadline_seconds=30)
+    added = await operations.persist(PersistCart(saga=new_saga(request), operation=request))
+    before = await buyer.cart()
+    fields = add_request(shop, buyer, deadline_seconds=30).model_dump(
+        include={"store_id", "user_id", "operation_id", "attempt_id", "fingerprint"}
+    )
+    operation = CHANGES[change](fields, added.cart_id or "")
+
+    async def fails(_: AsyncClientSession) -> None:
+        raise OperationFailure("not committed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AsyncClientSession, "commit_transaction", fails)
+        with pytest.raises((DependencyUnavailable, OperationFailure)):
+            await operations.persist(PersistCart(saga=new_saga(operation), operation=operation))
+    assert await buyer.cart() == before
+    assert len(await shop.records()) == 1
