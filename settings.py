@@ -164,6 +164,7 @@ class Settings(BaseSettings):
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)
     cart_max_lines: int = Field(100, ge=1, le=100)
+    cart_max_bytes: int = Field(262_144, ge=4096, le=4_194_304)
     cart_max_quantity: int = Field(100, ge=1, le=100)
     cart_max_units: int = Field(0, ge=0, le=10_000)
     cart_max_value: int = Field(0, ge=0, le=10_000_000_000)

@@ -121,6 +121,10 @@ _REFUSALS = {
     RefusalCode.VALUE_LIMIT: _Refusal(
         "Cart must not be worth more than {limit} in all", field="quantity"
     ),
+    RefusalCode.SIZE_LIMIT: _Refusal(
+        "Cart must not be larger than {limit} bytes; with this item it would have {current}",
+        field="productDescription",
+    ),
     RefusalCode.IDEMPOTENCY_KEY_REUSED: _Refusal(
         "Idempotency key was already used for a different request", HTTPStatus.UNPROCESSABLE_ENTITY
     ),

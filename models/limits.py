@@ -18,6 +18,8 @@ class Policy(Message):
     cache: bool = True
     deadline_seconds: float = 30.0
     max_lines: int = 100
+    max_bytes: int = 262_144
+    """Of the cart's JSON text."""
     max_quantity: int = 100
     max_units: int = 0
     """Of all products; 0 is no limit."""
@@ -25,6 +27,13 @@ class Policy(Message):
     """In the cart's currency; 0 is no limit."""
     expiry_days: int = 30
     currency: str = "USD"
+
+
+def room_in_bytes(policy: Policy, size: int) -> Refusal | None:
+    """Why a cart cannot grow to a JSON text of this size; None when it can."""
+    if size > policy.max_bytes:
+        return Refusal(code=RefusalCode.SIZE_LIMIT, current=size, limit=policy.max_bytes)
+    return None
 
 
 def room_for(policy: Policy, cart: CartFacts, *, units: int, price: Decimal) -> Refusal | None:

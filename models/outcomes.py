@@ -47,6 +47,7 @@ class RefusalCode(StrEnum):
     LINE_LIMIT = "line_limit"
     UNIT_LIMIT = "unit_limit"
     VALUE_LIMIT = "value_limit"
+    SIZE_LIMIT = "size_limit"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     CART_NOT_FOUND = "cart_not_found"
     ITEM_NOT_FOUND = "item_not_found"
@@ -77,8 +78,8 @@ class AbortReason(StrEnum):
 class Refusal(Message):
     """Why a business rule refused an operation.
 
-    The numbers belong to the code: units, lines or, for `value_limit`, an amount in the cart's
-    currency.
+    The numbers belong to the code: units, lines, bytes or, for `value_limit`, an amount in the
+    cart's currency.
     """
 
     code: RefusalCode

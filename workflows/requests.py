@@ -22,6 +22,7 @@ def policy_of(settings: Settings) -> Policy:
         cache=settings.enable_cache_invalidation,
         deadline_seconds=settings.lock_ttl,
         max_lines=settings.cart_max_lines,
+        max_bytes=settings.cart_max_bytes,
         max_quantity=settings.cart_max_quantity,
         max_units=settings.cart_max_units,
         max_value=settings.cart_max_value,

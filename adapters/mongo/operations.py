@@ -104,7 +104,9 @@ class OperationStore:
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
         change = operation.apply(before, context) if refusal is None and is_current else None
-        if change is None:
+        if change is not None:
+            refusal = operation.check_change(change)
+        if change is None or refusal is not None:
             # A repeat finds its own change in the cart.
             earlier = await _find_record(saga, session)
             if earlier is not None:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, CartLine
 from models.events import CartItemAdded
-from models.limits import room_for
+from models.limits import room_for, room_in_bytes
 from models.money import cents
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.outcomes import Refusal
@@ -46,6 +46,10 @@ class AddItem(CartOperation):
         return super().check(cart) or room_for(
             self.policy, cart, units=units, price=self.product_price
         )
+
+    def check_change(self, change: CartChange) -> Refusal | None:
+        """Only an add makes a cart grow; the answer to it is the cart."""
+        return room_in_bytes(self.policy, len(change.body))
 
     def units_to_reserve(self, cart: CartFacts) -> int:
         return self.quantity

@@ -99,6 +99,10 @@ class CartOperation(Message):
             return None
         return Refusal(code=RefusalCode.PRECONDITION_FAILED)
 
+    def check_change(self, change: CartChange) -> Refusal | None:
+        """Why the cart must not become what `apply` has made of it; None when it may."""
+        return None
+
     def units_to_reserve(self, cart: CartFacts) -> int:
         """How many units of the subject the saga must reserve before it changes this cart."""
         return 0

@@ -64,6 +64,15 @@ OUTCOMES: list[Any] = [
         id="line limit",
     ),
     pytest.param(
+        refused("size_limit", current=5200, limit=5000),
+        400,
+        invalid(
+            "productDescription",
+            "Cart must not be larger than 5000 bytes; with this item it would have 5200",
+        ),
+        id="size limit",
+    ),
+    pytest.param(
         result_of(
             Outcome.REJECTED,
             refusal=Refusal(code="quantity_limit", current=60, limit=50),

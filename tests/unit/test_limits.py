@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.cart import CartFacts
-from models.limits import Policy, room_for
+from models.limits import Policy, room_for, room_in_bytes
 from models.outcomes import Refusal
 
 POLICY = Policy(max_lines=3, max_quantity=50, max_units=70, max_value=1000)
@@ -37,6 +37,12 @@ def test_each_limit_holds_to_the_unit(
 ) -> None:
     expected = None if code is None else Refusal(code=code, **more)
     assert room_for(POLICY, cart, units=units, price=price) == expected
+
+
+def test_a_cart_grows_up_to_its_bytes() -> None:
+    policy = Policy(max_bytes=5000)
+    assert room_in_bytes(policy, 5000) is None
+    assert room_in_bytes(policy, 5001) == Refusal(code="size_limit", current=5001, limit=5000)
 
 
 def test_limits_that_are_off_refuse_nothing() -> None:

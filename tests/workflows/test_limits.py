@@ -8,6 +8,7 @@ import pytest
 from models.operations import AddItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome
 from tests.support.shop import Buyer
+from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.add_item import AddItemWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
@@ -93,3 +94,22 @@ async def test_a_cart_over_a_limit_may_still_be_reduced(
     await add(bench, buyer, "headphones", 10)
     assert (await update(bench, buyer, 9, **limits)).outcome is Outcome.COMMITTED
     assert await bench.shop.units("headphones") == (1, 9, 0)
+
+
+async def test_an_item_that_makes_a_cart_too_large_is_refused_and_its_units_are_released(
+    bench: Bench,
+) -> None:
+    await bench.shop.stock("headphones", 10)
+    await bench.shop.stock("cable", 10)
+    buyer = bench.shop.buyer()
+    assert (await add(bench, buyer, "headphones", 1)).outcome is Outcome.COMMITTED
+    before = await buyer.cart()
+    refused = await add(bench, buyer, "cable", 1, max_bytes=500)
+    assert refused.refusal is not None
+    assert refused.refusal.code == "size_limit"
+    assert await buyer.cart() == before
+    await eventually(lambda: units_are(bench, "cable", (10, 0, 0)))
+
+
+async def units_are(bench: Bench, product: str, units: tuple[int, int, int]) -> None:
+    assert await bench.shop.units(product) == units
