@@ -26,7 +26,7 @@ class CacheActivities:
             record, cart = decision.record, decision.cart
             reply = None
             if request.reply_to is not None:
-                result = record.result().model_copy(update={"answer": record.answer})
+                result = record.result().model_copy(update={"answer": decision.answer})
                 reply = reply_message(request.reply_to, result)
             if not request.cache:
                 if reply is not None:

@@ -10,14 +10,18 @@ from api.errors import RETRY_AFTER, Answer, abort_answer, not_found, refusal_ans
 from api.routing import BASE_PATH
 from api.schemas import Accepted
 from api.state import ApiState
-from models.outcomes import OperationResult, Outcome
+from models.cart import cart_json
+from models.outcomes import OperationResult, Outcome, StoredAnswer
 from models.wire import to_json
+
+NO_LONGER_KEPT = "The operation was committed; its answer is no longer kept"
 
 
 async def answer_to(state: ApiState, result: OperationResult) -> Answer:
     """The answer to an operation that has ended.
 
-    A committed one is answered with the stored status and text, now and on every repeat.
+    A committed one is answered with the stored status and text, now and on every repeat; after a
+    day, where the text was large, with the cart as it is.
     """
     match result.outcome:
         case Outcome.REJECTED if result.refusal is not None:
@@ -27,17 +31,25 @@ async def answer_to(state: ApiState, result: OperationResult) -> Answer:
         case Outcome.UNCHANGED:
             cart = await state.carts.cart_by_id(result.cart_id or "")
             return cart_answer(cart) if cart else not_found("Cart").answer
-    stored = result.answer
-    if stored is None:
-        record = await state.operations.record(result.record_id)
-        if record is None or record.answer is None:
-            raise LookupError(f"record {result.record_id} has no answer")
-        stored = record.answer
-    body = stored.body.encode()
+    stored = result.answer or await _stored_answer(state, result.record_id)
+    body = (stored.body or "").encode()
     headers = etag_headers(body)
     if result.outcome is Outcome.REPLAYED:
         headers["Idempotent-Replayed"] = "true"
     return Answer(HTTPStatus(stored.status), body, headers)
+
+
+async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:
+    """The answer of a committed operation; where it is kept no more, the cart as it is."""
+    record = await state.operations.record(record_id)
+    if record is None or record.answer is None:
+        raise LookupError(f"record {record_id} has no answer")
+    answer = await state.operations.answer(record)
+    if answer is not None:
+        return answer
+    cart = await state.carts.cart(record.key)
+    body = cart_json(cart.id, cart) if cart else to_json({"message": NO_LONGER_KEPT})
+    return record.answer.model_copy(update={"body": body.decode()})
 
 
 def accepted(store_id: str, operation_id: str) -> Answer:

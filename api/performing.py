@@ -142,4 +142,4 @@ async def _earlier(call: Call, operation: CartOperation) -> OperationResult | No
     if record is None:
         return None
     result = record.repeated(operation.fingerprint)
-    return result.model_copy(update={"answer": record.answer})
+    return result.model_copy(update={"answer": await call.state.operations.answer(record)})

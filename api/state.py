@@ -38,7 +38,7 @@ from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
 from models.limits import Policy
 from models.operations import CartOperation
-from models.outcomes import OperationResult
+from models.outcomes import OperationResult, StoredAnswer
 from settings import Settings
 from workflows.connection import connect
 from workflows.gateway import CartGateway, Started
@@ -64,6 +64,7 @@ class Operations(Protocol):
     async def record(self, record_id: str) -> OperationRecord | None: ...
     async def committed_record(self, operation_id: str) -> OperationRecord | None: ...
     async def latest_record(self, operation_id: str) -> OperationRecord | None: ...
+    async def answer(self, record: OperationRecord) -> StoredAnswer | None: ...
 
 
 class Cache(Protocol):

@@ -69,6 +69,30 @@ class Store(Document):
         name = "stores"
 
 
+LARGE_ANSWER_BYTES = 1024
+LARGE_ANSWER_KEPT_SECONDS = 24 * 3600
+
+
+class LargeAnswer(Document):
+    """The body of an operation's answer that has more than `LARGE_ANSWER_BYTES`.
+
+    A record is kept for months, and most answers are a whole cart. So a large one has a document of
+    its own, for a day.
+    """
+
+    model_config = CAMEL_CASE
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+    body: str
+    at: datetime
+
+    class Settings:
+        name = "answers"
+        indexes = [
+            IndexModel(["at"], name="by_time", expireAfterSeconds=LARGE_ANSWER_KEPT_SECONDS),
+        ]
+
+
 BUCKETS = 128
 """MongoDB merges at most 200 index ranges in order (`internalQueryMaxScansToExplode`)."""
 

@@ -97,10 +97,14 @@ class Refused(Exception):
 
 
 class StoredAnswer(BaseModel):
-    """The client's answer: HTTP status and the exact JSON text of the body."""
+    """The client's answer: HTTP status and the exact JSON text of the body.
+
+    In a record `body` is None when it is too large to be kept there
+    (`models.documents.LargeAnswer`).
+    """
 
     status: int
-    body: str
+    body: str | None
 
 
 class OperationResult(Message):

@@ -253,7 +253,8 @@ class ReconcileActivities:
         if result.outcome is Outcome.UNCHANGED:
             return []
         record = await self._operations.record(result.record_id)
-        if record is None or record.answer is None:
+        answer = await self._operations.answer(record) if record else None
+        if answer is None or answer.body is None:
             return []
-        drifts = orjson.loads(record.answer.body)["drifts"]
+        drifts = orjson.loads(answer.body)["drifts"]
         return [Drift.model_validate(drift, strict=False) for drift in drifts]

@@ -17,7 +17,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
-from models.documents import Cart, OperationRecord, Store
+from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
 from models.upkeep.figures import BusinessFigures
@@ -26,7 +26,7 @@ from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, OperationRecord, IntakeHold)  # the documents with indexes
+DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold)  # the documents with indexes
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0

@@ -7,7 +7,7 @@ decides the saga; the others find the decision.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from beanie import PydanticObjectId
@@ -19,7 +19,7 @@ from pymongo.read_concern import ReadConcern
 from adapters.bounded_cache import BoundedCache
 from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, SETTLE_SECONDS, MongoClient, bounded
 from models.cart import CartKey, facts_of
-from models.documents import Cart, OperationRecord
+from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord
 from models.effects import AnyEffect
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
@@ -34,10 +34,11 @@ RECENT = 512
 
 
 class Decision(NamedTuple):
-    """A saga's record, and the cart after it (None: deleted, or never created)."""
+    """A saga's record, the cart after it (None: deleted, or never created), and the answer."""
 
     record: OperationRecord
     cart: Cart | None
+    answer: StoredAnswer | None
 
 
 class OperationStore:
@@ -116,19 +117,28 @@ class OperationStore:
             if not is_current:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
-        record = self._committed(saga, str(cart_id), change)
+        body = change.body.decode()
+        is_large = len(change.body) > LARGE_ANSWER_BYTES
+        kept = StoredAnswer(status=change.status, body=None if is_large else body)
+        record = self._committed(saga, str(cart_id), change, kept)
         after = _document(cart_id, change)
         await record.insert(session=session)
+        if is_large:
+            answer = LargeAnswer(_id=record.id, body=body, at=datetime.now(UTC))
+            await answer.insert(session=session)
         await _replace(before, after, session)
-        return record.result(), Decision(record, after)
+        answer_now = kept.model_copy(update={"body": body})
+        return record.result(), Decision(record, after, answer_now)
 
-    def _committed(self, saga: SagaRun, cart_id: str, change: CartChange) -> OperationRecord:
+    def _committed(
+        self, saga: SagaRun, cart_id: str, change: CartChange, answer: StoredAnswer
+    ) -> OperationRecord:
         return OperationRecord.of(
             saga,
             outcome=Outcome.COMMITTED,
             cart_id=cart_id,
             version=change.version,
-            answer=StoredAnswer(status=change.status, body=change.body.decode()),
+            answer=answer,
             reason=change.reason,
             moved=dict(change.moved or {}),
             effects=change.effects,
@@ -232,7 +242,16 @@ class OperationStore:
             cart = await _find(saga.key)
         if record is None:
             raise LookupError(f"saga {saga.saga_id} is undecided")
-        return Decision(record, cart)
+        return Decision(record, cart, await self.answer(record))
+
+    async def answer(self, record: OperationRecord) -> StoredAnswer | None:
+        """The answer of a committed operation; None when it is kept no more."""
+        answer = record.answer
+        if answer is None or answer.body is not None:
+            return answer
+        async with bounded(READ_SECONDS):
+            large = await LargeAnswer.get(record.id)
+        return answer.model_copy(update={"body": large.body}) if large else None
 
     async def record(self, record_id: str) -> OperationRecord | None:
         """The record with this id, or None."""

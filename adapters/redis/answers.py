@@ -40,7 +40,7 @@ def reply_message(reply_to: ReplyTo, result: OperationResult) -> ReplyMessage:
         "result": result.model_dump(mode="json", exclude={"answer"}),
         "status": result.answer.status if result.answer else None,
     }
-    body = result.answer.body.encode() if result.answer else b""
+    body = (result.answer.body or "").encode() if result.answer else b""
     return ReplyMessage(reply_to.channel, orjson.dumps(head) + b"\n" + body)
 
 

@@ -95,7 +95,9 @@ async def _end(
     A try that was rejected or aborted may be followed by a running one, so Temporal is asked.
     """
     if record is not None and record.state == "committed":
-        result = record.result().model_copy(update={"answer": record.answer})
+        result = record.result().model_copy(
+            update={"answer": await state.operations.answer(record)}
+        )
         return result.outcome.status, await answer_to(state, result)
     try:
         found = await state.gateway.find(store_id, operation_id, user_id=user_id)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
-from adapters.mongo.operations import OperationStore
+from adapters.mongo.operations import Decision, OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
@@ -48,13 +48,13 @@ class DirectAdd:
         for opened in (self._events, self._pool, self._inventory, self._carts):
             await opened.close()
 
-    async def add(self, request: AddItem) -> OperationRecord:
+    async def add(self, request: AddItem) -> Decision:
         """Returns the record of the add with its answer; raises an error if it fails."""
         name = f"lock:{request.store_id}:{request.user_id}"
         async with self._redis.lock(name, timeout=self._lock_seconds, blocking=False):
             return await self._steps(request)
 
-    async def _steps(self, request: AddItem) -> OperationRecord:
+    async def _steps(self, request: AddItem) -> Decision:
         saga = ids.saga_run(
             run_id=str(uuid4()),
             started_at=datetime.now(UTC),
@@ -79,13 +79,14 @@ class DirectAdd:
         result = await self._operations.persist(PersistCart(saga=saga, operation=request))
         if result.outcome is not Outcome.COMMITTED:
             raise RuntimeError(f"the add ended {result.outcome}")
-        record, cart = await self._operations.decision(saga)
+        decision = await self._operations.decision(saga)
+        record, cart = decision.record, decision.cart
         if cart is None:
             raise RuntimeError("the cart is gone")
         body = cart_json(cart.id, cart)
         await self._cache.put(request.key, version=cart.version, body=body)
         await self._events.publish([e for e in record.effects if isinstance(e, EventEffect)])
-        return record
+        return decision
 
     async def note(self, record: OperationRecord) -> None:
         """Marks the events as published, so that no relay publishes them. Not part of the add."""

@@ -61,10 +61,10 @@ async def direct(
     """Adds an item without a workflow."""
     adder: DirectAdd = request.app.state.direct
     key = request_key(call, request, None)
-    record = await adder.add(add_item_of(call, store_id, body, key, None))
-    if record.answer is None:
+    record, _, answer = await adder.add(add_item_of(call, store_id, body, key, None))
+    if answer is None or answer.body is None:
         raise RuntimeError(f"record {record.id} has no answer")
-    response = Answer(record.answer.status, record.answer.body.encode()).response()
+    response = Answer(answer.status, answer.body.encode()).response()
     response.background = BackgroundTask(adder.note, record)
     return response
 

@@ -203,6 +203,11 @@ class FakeMongo:
         records = (r for r in self.records if r.operation_id == operation_id)
         return next((r for r in records if r.state == "committed"), None)
 
+    async def answer(self, record: OperationRecord) -> StoredAnswer | None:
+        self._read()
+        answer = record.answer
+        return answer if answer is None or answer.body is not None else None
+
     async def latest_record(self, operation_id: str) -> OperationRecord | None:
         self._read()
         return next((r for r in self.records if r.operation_id == operation_id), None)

@@ -134,7 +134,7 @@ def _no_settling(operations: Any) -> None:
             effects=request.reserved or (),
         )
         await record.save()
-        operations._recent.keep(record.id, Decision(record, None))
+        operations._recent.keep(record.id, Decision(record, None, None))
         return record.result()
 
     operations.settle = unsettled

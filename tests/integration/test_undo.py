@@ -277,7 +277,11 @@ async def test_an_add_has_one_effect_when_its_worker_is_killed(shop: Shop, stack
     assert await buyer.status(await waiting) == 201
     assert await shop.units("headphones") == (3, 2, 0)
     await shop.assert_consistent()
-    assert len(await shop.events()) == 1
+
+    async def published_once() -> None:
+        assert len(await shop.events()) == 1
+
+    await eventually(published_once)  # beside the reply
     await stack.wait_ready("worker")
 
 
