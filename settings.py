@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     relay_shards: int = Field(16, ge=1, le=128)  # at most `models.documents.BUCKETS`
     relay_grace_seconds: float = Field(3, ge=0, le=60)
     orphan_release_seconds: float = Field(30, ge=1, le=86_400)
+    reconcile_repairs: bool = False
 
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)

@@ -271,7 +271,11 @@ async def run(settings: Settings) -> None:
         )
         async with worker:
             await warming
-            await ensure_schedules(client, task_queue=settings.temporal_task_queue)
+            await ensure_schedules(
+                client,
+                task_queue=settings.temporal_task_queue,
+                repairs=settings.reconcile_repairs,
+            )
             logger.info("worker_started", message="Worker started")
             if settings.enable_metrics:
                 showing = showing_stored(FigureStore(), Outbox(), WatchStore())

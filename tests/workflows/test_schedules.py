@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import (
@@ -11,11 +12,13 @@ from temporalio.client import (
 )
 from temporalio.workflow import _Definition
 
+from models.upkeep.reconcile import ReconcileInput
 from tests.support.schedules import paused_schedules
 from tests.support.shop import World
 from tests.support.waiting import eventually
 from worker import WORKFLOWS
-from workflows.upkeep.schedules import SCHEDULES, Timed, ensure_schedules
+from workflows import ids
+from workflows.upkeep.schedules import SCHEDULES, Timed, ensure_schedules, schedules
 
 each = pytest.mark.parametrize("timed", SCHEDULES, ids=lambda timed: timed.schedule_id)
 
@@ -59,12 +62,12 @@ async def test_what_an_earlier_release_has_left_is_corrected(world: World) -> No
             assert (await handle.describe()).schedule.state.paused
 
         await eventually(paused)
-        await ensure_schedules(world.temporal, task_queue=queue)
+        await ensure_schedules(world.temporal, task_queue=queue, repairs=False)
         made = (await handle.describe()).schedule
         assert (made.state.paused, made.state.note) == (True, "for maintenance")
         await handle.unpause()
     finally:
-        await ensure_schedules(world.temporal, task_queue=queue)
+        await ensure_schedules(world.temporal, task_queue=queue, repairs=False)
     made = (await handle.describe()).schedule
     assert isinstance(made.action, ScheduleActionStartWorkflow)
     assert made.action.task_queue == queue
@@ -97,3 +100,12 @@ async def _latest(world: World, timed: Timed, before: int) -> str:
         return str(action.workflow_id)
 
     return await eventually(begun)
+
+
+def test_the_daily_comparison_repairs_only_where_it_is_switched_on() -> None:
+    def request(repairs: bool) -> Any:
+        [timed] = [one for one in schedules(repairs=repairs) if one.workflow == ids.RECONCILE]
+        return timed.arguments
+
+    assert request(repairs=False) == (ReconcileInput(fix=False),)
+    assert request(repairs=True) == (ReconcileInput(fix=True),)

@@ -4,7 +4,7 @@ Operators see, pause and trigger them in the Web UI. A worker that starts correc
 release has left of them; a schedule that an operator has paused stays paused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -111,20 +111,32 @@ SCHEDULES = (
     Timed(
         ids.RECONCILE_SCHEDULE,
         ids.RECONCILE,
-        (ReconcileInput(fix=True),),
+        (ReconcileInput(),),
         every=timedelta(days=1),
         jitter=timedelta(minutes=30),
         catch_up=timedelta(hours=6),
         at_most=timedelta(hours=23),
-        note="Compares carts, holds, pending effects and cache, and repairs at most "
-        f"{DEFAULT_LIMIT} carts",
+        note="Compares carts, holds, pending effects and cache; a dry run (RECONCILE_REPAIRS)",
     ),
 )
+_REPAIRS = {
+    "arguments": (ReconcileInput(fix=True),),
+    "note": "Compares carts, holds, pending effects and cache, and repairs at most "
+    f"{DEFAULT_LIMIT} carts",
+}
 
 
-async def ensure_schedules(client: Client, *, task_queue: str) -> None:
+def schedules(*, repairs: bool) -> list[Timed]:
+    """The schedules; with `repairs` the daily comparison repairs what it finds."""
+    return [
+        replace(timed, **_REPAIRS) if repairs and timed.workflow == ids.RECONCILE else timed
+        for timed in SCHEDULES
+    ]
+
+
+async def ensure_schedules(client: Client, *, task_queue: str, repairs: bool) -> None:
     """Creates the schedules that do not exist, and makes the others as they are described here."""
-    for timed in SCHEDULES:
+    for timed in schedules(repairs=repairs):
         wanted = timed.schedule(task_queue)
         try:
             await client.create_schedule(timed.schedule_id, wanted)
