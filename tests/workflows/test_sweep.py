@@ -70,7 +70,7 @@ async def test_the_schedule_is_created_once(world: World, schedule: ScheduleHand
     before = await schedule.describe()
     assert before.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert [every.every for every in before.schedule.spec.intervals] == [SWEEP_EVERY]
-    await ensure_schedules(world.temporal, task_queue="another")
+    await ensure_schedules(world.temporal, task_queue="another", repairs=False)
     after = await schedule.describe()
     assert (after.schedule.action, after.schedule.state.paused) == (before.schedule.action, True)
 
@@ -78,5 +78,7 @@ async def test_the_schedule_is_created_once(world: World, schedule: ScheduleHand
 async def test_a_deleted_schedule_is_created_again(world: World, schedule: ScheduleHandle) -> None:
     await schedule.delete()
     for _ in range(2):
-        await ensure_schedules(world.temporal, task_queue=world.settings.temporal_task_queue)
+        await ensure_schedules(
+            world.temporal, task_queue=world.settings.temporal_task_queue, repairs=False
+        )
     assert not (await schedule.describe()).schedule.state.paused

@@ -119,17 +119,17 @@ SCHEDULES = (
         note="Compares carts, holds, pending effects and cache; a dry run (RECONCILE_REPAIRS)",
     ),
 )
-_REPAIRS = {
-    "arguments": (ReconcileInput(fix=True),),
-    "note": "Compares carts, holds, pending effects and cache, and repairs at most "
-    f"{DEFAULT_LIMIT} carts",
-}
+_REPAIRING = (
+    f"Compares carts, holds, pending effects and cache, and repairs at most {DEFAULT_LIMIT} carts"
+)
 
 
 def schedules(*, repairs: bool) -> list[Timed]:
     """The schedules; with `repairs` the daily comparison repairs what it finds."""
     return [
-        replace(timed, **_REPAIRS) if repairs and timed.workflow == ids.RECONCILE else timed
+        replace(timed, arguments=(ReconcileInput(fix=True),), note=_REPAIRING)
+        if repairs and timed.workflow == ids.RECONCILE
+        else timed
         for timed in SCHEDULES
     ]
 
