@@ -70,7 +70,8 @@ async def test_the_schedule_is_created_once(world: World, schedule: ScheduleHand
     before = await schedule.describe()
     assert before.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert [every.every for every in before.schedule.spec.intervals] == [SWEEP_EVERY]
-    await ensure_schedules(world.temporal, task_queue="another", repairs=False)
+    queue = world.settings.temporal_task_queue
+    await ensure_schedules(world.temporal, task_queue=queue, repairs=False)
     after = await schedule.describe()
     assert (after.schedule.action, after.schedule.state.paused) == (before.schedule.action, True)
 
