@@ -48,10 +48,10 @@ class InventoryActivities:
             await self._stores.register(request.store_id)
             with _counted():
                 reservation = await self._inventory.reserve(request)
-        if reservation.granted:
+        if reservation.refusal is None:
             RESERVED.add(1)
         else:
-            NOT_RESERVED.add(1, {"error": "insufficient_stock"})
+            NOT_RESERVED.add(1, {"error": reservation.refusal.code.value})
         return reservation
 
     @activity.defn(name="release_inventory")

@@ -37,7 +37,7 @@ class KnownStock(Protocol):
 class Inventory(Protocol):
     """Reads the stock of a product (`adapters.inventory.InventoryClient`)."""
 
-    async def check(self, store_id: str, product_id: str) -> Stock: ...
+    async def check(self, store_id: str, product_id: str) -> Stock | None: ...
 
 
 class Availability:
@@ -94,7 +94,8 @@ class Availability:
                 stock = await self._inventory.check(store_id, product)
             except DependencyUnavailable:  # the circuit breaker logs it once
                 return None
-        await self._known.put(store_id, product, stock)
+        if stock is not None:
+            await self._known.put(store_id, product, stock)
         return stock
 
 

@@ -111,6 +111,9 @@ _REFUSALS = {
     RefusalCode.INSUFFICIENT_STOCK: _Refusal(
         HTTPStatus.BAD_REQUEST, "Insufficient stock. Only {available} available."
     ),
+    RefusalCode.PRODUCT_NOT_ACCEPTED: _Refusal(
+        HTTPStatus.BAD_REQUEST, "This product cannot be reserved"
+    ),
     RefusalCode.QUANTITY_LIMIT: _Refusal(
         HTTPStatus.BAD_REQUEST, "Quantity must not exceed {limit}", field="quantity"
     ),
@@ -150,6 +153,9 @@ _REFUSALS_OF_AN_ADD = {
     ),
 }
 
+STOCK_NOT_TOLD = "Insufficient stock."
+"""The message where the inventory does not tell how many units there are."""
+
 ABORTS = {
     AbortReason.INVENTORY_UNAVAILABLE: "Unable to reserve inventory",
     AbortReason.MONGODB_UNAVAILABLE: "Cart storage is unavailable; nothing was changed, try again",
@@ -170,11 +176,17 @@ def refusal_answer(operation: str, refusal: Refusal) -> Answer:
     if operation == AddItem.name:
         known = _REFUSALS | _REFUSALS_OF_AN_ADD
     rule = known[refusal.code]
-    available = refusal.available or 0
-    message = rule.message.format(available=available, current=refusal.current, limit=refusal.limit)
+    numbers: dict[str, Any] = {}
+    template = rule.message
+    if refusal.code is RefusalCode.INSUFFICIENT_STOCK:
+        numbers = {"available": refusal.available}
+        if refusal.available is None:
+            template = STOCK_NOT_TOLD
+    message = template.format(
+        available=refusal.available, current=refusal.current, limit=refusal.limit
+    )
     if rule.field is not None:
         return invalid((rule.field, message))
-    numbers: dict[str, Any] = {} if refusal.available is None else {"available": available}
     code = refusal.code.value if rule.shows_code else None
     return problem(rule.status, message, code=code, **numbers)
 

@@ -9,7 +9,13 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
+from api.schemas import (
+    Accepted,
+    InsufficientStock,
+    Problem,
+    ProductNotAccepted,
+    ValidationProblem,
+)
 from models.cart import CartView
 
 Responses = dict[int | str, dict[str, Any]]
@@ -249,11 +255,22 @@ NOT_JSON = message("The body is not JSON.", "Content-Type must be application/js
 MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
 
 
-def refused(**examples: tuple[str, str]) -> dict[str, Any]:
-    """A 400 response: the request is invalid, or there is not enough stock."""
+def not_added(**examples: tuple[str, str]) -> dict[str, Any]:
+    """The 400 response of an add: the request is invalid, or its product is."""
     response = validation_failed(**examples)
-    response["model"] = ValidationProblem | InsufficientStock
-    response["description"] = "The request is invalid, or there is not enough stock."
+    response["model"] = ValidationProblem | ProductNotAccepted
+    response["description"] = "The request is invalid, or the product cannot be reserved."
+    response["content"]["application/json"]["examples"]["product"] = {"value": _NOT_ACCEPTED}
+    return response
+
+
+def not_updated(**examples: tuple[str, str]) -> dict[str, Any]:
+    """The 400 response of an update, which may also lack stock."""
+    response = not_added(**examples)
+    response["model"] = ValidationProblem | InsufficientStock | ProductNotAccepted
+    response["description"] = (
+        "The request is invalid, there is not enough stock, or the product cannot be reserved."
+    )
     response["content"]["application/json"]["examples"]["stock"] = {
         "value": {
             "message": "Insufficient stock. Only 1 available.",
@@ -262,6 +279,12 @@ def refused(**examples: tuple[str, str]) -> dict[str, Any]:
         }
     }
     return response
+
+
+_NOT_ACCEPTED = {
+    "message": "This product cannot be reserved",
+    "code": "product_not_accepted",
+}
 
 
 class DocumentedApi(FastAPI):

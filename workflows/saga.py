@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from models.effects import EffectKind, ReleaseEffect
     from models.operations import AnyOperation
     from models.operations.base import releases_of
-    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, RefusalCode, Refused
+    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, Refused
     from models.relays import WakeRelay
     from models.steps import (
         DoEffects,
@@ -127,7 +127,7 @@ class Saga:
     async def reserve_inventory(self, product_id: str, quantity: int) -> None:
         """Reserves units; undone by `release_inventory` unless the saga commits.
 
-        Raises `Refused` when there are too few units, or when a rule of the cart forbids the
+        Raises `Refused` when the inventory refuses, or when a rule of the cart forbids the
         operation.
         """
         if not self.operation.policy.reserve:
@@ -148,11 +148,9 @@ class Saga:
                 **policies.RESERVE_INVENTORY,
             ),
         )
-        if not reservation.granted:
+        if reservation.refusal is not None:
             await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
-            raise Refused(
-                Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=reservation.available)
-            )
+            raise Refused(reservation.refusal)
 
     def _register(self, product_id: str, quantity: int) -> None:
         """Registers a reservation's undo, before it is tried: a call that failed may have been
