@@ -28,6 +28,8 @@ BASE = "/api/v1/inventories"
 HELD_PAGE = 1000
 HELD_PAGE_BYTES = 4 * 1024 * 1024
 CHECK_SECONDS = 0.5
+FAILING_PRODUCTS = 3
+LATEST_CALLS = 20
 CHECK_COOLDOWN_SECONDS = 1.0
 # Shorter than the time from the first to the last try of a reserve (`workflows.policies`).
 COOLDOWN_SECONDS = 0.5
@@ -82,23 +84,17 @@ class InventoryClient:
     """Calls the Inventory Service.
 
     All calls raise `DependencyTimeout` when the service does not answer in time (the call may have
-    taken effect), and `DependencyUnavailable` when it cannot be reached, answers with an error or
-    with a body that cannot be read, or while the circuit is open. Checks, reserves and releases
-    have a circuit each, because their timeouts differ: a service that is too slow for one may be
-    fast enough for another.
+    taken effect), `NotSent` when it cannot be reached or while the circuit is open, and
+    `DependencyUnavailable` when it answers with an error or with a body that cannot be read.
+    Checks, reserves and releases have a circuit each, because their timeouts differ: a service that
+    is too slow for one may be fast enough for another. An answer about one request is no failure.
     """
 
     def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
         self._http = InventoryHttp(base_url, timeout_seconds=timeout_seconds)
-        self._checking = CircuitBreaker(
-            "inventory", call="check", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
-        )
-        self._reserving = CircuitBreaker(
-            "inventory", call="reserve", failures=3, cooldown_seconds=COOLDOWN_SECONDS
-        )
-        self._releasing = CircuitBreaker(
-            "inventory", call="release", failures=3, cooldown_seconds=COOLDOWN_SECONDS
-        )
+        self._checking = _breaker("check", CHECK_COOLDOWN_SECONDS)
+        self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
+        self._releasing = _breaker("release", COOLDOWN_SECONDS)
 
     async def close(self) -> None:
         await self._http.close()
@@ -124,7 +120,7 @@ class InventoryClient:
         Not "no units": an inventory without this call answers 404 for every product.
         """
         path = f"{BASE}/check/{quote(product_id, safe='')}?storeId={quote(store_id, safe='')}"
-        async with self._checking.guard():
+        async with self._checking.guard(_subject(store_id, product_id)):
             answer = await self._http.call("GET", path, timeout=CHECK_SECONDS)
             match _meaning(answer):
                 case _Meaning.DONE:
@@ -144,7 +140,7 @@ class InventoryClient:
             "sagaId": request.saga_id,
             "reservationType": CART_RESERVATION,
         }
-        async with self._reserving.guard():
+        async with self._reserving.guard(_subject(request.store_id, request.product_id)):
             answer = await self._http.call("POST", f"{BASE}/reserve", json=body)
             reservation = _reservation(answer)
         if reservation.granted or not reservation.accepted or reservation.available is not None:
@@ -189,7 +185,9 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        async with self._releasing.guard(bypass_breaker=bypass_breaker):
+        async with self._releasing.guard(
+            _subject(store_id, release.product_id), bypass_breaker=bypass_breaker
+        ):
             answer = await self._http.call("POST", f"{BASE}/release", json=body, timeout=timeout)
             match _meaning(answer):
                 case _Meaning.DONE | _Meaning.UNKNOWN_PRODUCT:
@@ -219,6 +217,21 @@ class InventoryClient:
             raise DependencyUnavailable("inventory", f"an unexpected answer: {error}") from error
         ours = tuple(one for one in page.reservations if one.reservation_type == CART_RESERVATION)
         return page.model_copy(update={"reservations": ours})
+
+
+def _breaker(call: str, cooldown_seconds: float) -> CircuitBreaker:
+    return CircuitBreaker(
+        "inventory",
+        call=call,
+        failures=FAILING_PRODUCTS,
+        cooldown_seconds=cooldown_seconds,
+        window=LATEST_CALLS,
+    )
+
+
+def _subject(store_id: str, product_id: str) -> str:
+    """What a call is about, for its circuit breaker."""
+    return f"{store_id}/{product_id}"
 
 
 def _reservation(answer: HttpAnswer) -> Reservation:

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import structlog
 
-from models.errors import DependencyTimeout, DependencyUnavailable
+from models.errors import DependencyTimeout, DependencyUnavailable, NotSent
 from telemetry import tracing
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -92,7 +92,7 @@ class InventoryHttp:
 
         Cancelling the caller does not cancel the request: it may have been sent already, and a
         cancelled request closes its connection. Raises `DependencyTimeout` when no answer begins
-        in time, and `DependencyUnavailable` when the service cannot be reached.
+        in time, `NotSent` when there is no connection, and `DependencyUnavailable` when it breaks.
         """
         request = asyncio.create_task(
             self._send(method, path, json, timeout or self._timeout, max_bytes)
@@ -124,8 +124,8 @@ class InventoryHttp:
                     allow_redirects=False,
                 ) as response:
                     answer = await _read(response, path, max_bytes)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise _unavailable(f"{path}: {error!r}") from error
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise NotSent("inventory", f"{path}: {error!r}") from error
         except TimeoutError as error:
             raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:

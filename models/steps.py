@@ -36,12 +36,14 @@ class Reservation(Message):
     """The inventory's answer: whether it reserved the units, and how many are available now.
 
     `available` is None where the inventory does not tell. `accepted` is False when it takes no
-    reservation of this product, however many units there are.
+    reservation of this product, however many units there are. `nothing_held` is set when no try of
+    the step can have reserved anything.
     """
 
     granted: bool
     available: int | None = None
     accepted: bool = True
+    nothing_held: bool = False
 
     @property
     def refusal(self) -> Refusal | None:

@@ -134,7 +134,8 @@ class OperationStore:
     async def settle(self, request: SettleOperation) -> OperationResult:
         """Records an undecided saga as rejected or aborted, with its releases. It can never commit.
 
-        Returns the decision, which may be an earlier one.
+        Returns the decision, which may be an earlier one. An earlier one that was no commit gets
+        the releases that it lacks: the try that wrote it had reserved nothing, and a later one has.
         """
         saga = request.saga
         async with bounded(SETTLE_SECONDS):
@@ -155,7 +156,7 @@ class OperationStore:
                     raise DependencyUnavailable(
                         "mongodb", "the record is not on a majority yet"
                     ) from None
-                return decided.result()
+                return (await _with_releases(decided, record.effects)).result()
         return record.result()
 
     async def abandon(self, sagas: Sequence[SagaRun]) -> list[SagaRun]:
@@ -246,6 +247,22 @@ async def _find_record(
     records = await OperationRecord.find(wanted, session=session).to_list(2)
     own = (record for record in records if record.id == saga.record_id)
     return next(own, records[0] if records else None)
+
+
+async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) -> OperationRecord:
+    """The record of a saga that never commits, with these effects."""
+    ids = {effect.id for effect in record.effects}
+    missing = [effect for effect in effects if effect.id not in ids]
+    if record.state == "committed" or not missing:
+        return record
+    await OperationRecord.get_pymongo_collection().update_one(
+        {"_id": record.id, "effects.id": {"$nin": [effect.id for effect in missing]}},
+        {
+            "$push": {"effects": {"$each": [one.model_dump(by_alias=True) for one in missing]}},
+            "$set": {"pending": True},
+        },
+    )
+    return await OperationRecord.get(record.id) or record
 
 
 def _committed(saga: SagaRun, cart_id: str, change: CartChange) -> OperationRecord:
