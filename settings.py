@@ -11,6 +11,7 @@ They pass settings to everything else.
 
 import os
 import re
+import ssl
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
@@ -25,10 +26,13 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from credentials import checked_token, client_tls, parsed_headers
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 LOCALHOST = "127.0.0.1"
@@ -136,6 +140,10 @@ class Settings(BaseSettings):
     inventory_service_url: AnyHttpUrl | None = None
     inventory_port: Port = 4008
     inventory_timeout_seconds: Seconds = 5
+    inventory_token: SecretStr | None = None
+    inventory_headers: Annotated[dict[str, SecretStr], NoDecode] = {}
+    inventory_client_cert: Path | None = None
+    inventory_client_key: Path | None = None
     inventory_faults: bool = False
 
     # Temporal (the SDK reads the variables of its connection)
@@ -204,6 +212,12 @@ class Settings(BaseSettings):
                 raise ValueError("must be host:port, or several separated by commas")
         return brokers or None
 
+    @field_validator("inventory_token", "inventory_headers", mode="before")
+    @classmethod
+    def _credentials(cls, value: Any, field: ValidationInfo) -> Any:
+        read = checked_token if field.field_name == "inventory_token" else parsed_headers
+        return read(value) if isinstance(value, str) else value
+
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
     def _has_exporter(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
@@ -238,9 +252,23 @@ class Settings(BaseSettings):
             secret = self.jwt_secret.get_secret_value()
             if len(secret.encode()) < 32:  # noqa: PLR2004 (RFC 7518, 3.2: at least the hash's size)
                 raise ValueError("JWT_SECRET: must have at least 32 bytes for HS256")
+        self._usable_for_inventory()
         if self.environment is Environment.PRODUCTION:
             self._safe_for_production()
         return self
+
+    def _usable_for_inventory(self) -> None:
+        """Raises if the credentials for the inventory contradict each other or cannot be read."""
+        if self.inventory_token and "authorization" in map(str.lower, self.inventory_headers):
+            raise ValueError(
+                "INVENTORY_HEADERS: must not have Authorization beside INVENTORY_TOKEN"
+            )
+        if self.inventory_client_key and not self.inventory_client_cert:
+            raise ValueError("INVENTORY_CLIENT_CERT: must be set with INVENTORY_CLIENT_KEY")
+        if self.inventory_client_cert and not self.inventory.startswith("https://"):
+            needed = "must start with https:// when INVENTORY_CLIENT_CERT is set"
+            raise ValueError(f"INVENTORY_SERVICE_URL: {needed}")
+        self.inventory_tls()
 
     def _safe_for_production(self) -> None:
         """Raises if production would use a default that is for development only."""
@@ -304,6 +332,20 @@ class Settings(BaseSettings):
         """Base URL of the Inventory Service."""
         url = self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
         return str(url).rstrip("/")
+
+    @property
+    def inventory_credentials(self) -> dict[str, str]:
+        """The headers to send to the Inventory Service."""
+        headers = {name: text.get_secret_value() for name, text in self.inventory_headers.items()}
+        if self.inventory_token:
+            headers["Authorization"] = f"Bearer {self.inventory_token.get_secret_value()}"
+        return headers
+
+    def inventory_tls(self) -> ssl.SSLContext | None:
+        """TLS with the client certificate for the Inventory Service; None without one."""
+        if self.inventory_client_cert is None:
+            return None
+        return client_tls(self.inventory_client_cert, self.inventory_client_key)
 
     @cached_property
     def api_url(self) -> str:

@@ -8,6 +8,8 @@ Inventories differ in how they answer. What each answer means is decided here, a
 answer is used before it was checked; docs/inventory.md has the table.
 """
 
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -23,6 +25,7 @@ from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable, EffectRefused
 from models.steps import Reservation, ReserveInventory
 from models.upkeep.reconcile import CART_RESERVATION, ReservationPage
+from settings import Settings
 
 BASE = "/api/v1/inventories"
 HELD_PAGE = 1000
@@ -90,11 +93,30 @@ class InventoryClient:
     is too slow for one may be fast enough for another. An answer about one request is no failure.
     """
 
-    def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
-        self._http = InventoryHttp(base_url, timeout_seconds=timeout_seconds)
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._http = InventoryHttp(
+            base_url, timeout_seconds=timeout_seconds, headers=headers, tls=tls
+        )
         self._checking = _breaker("check", CHECK_COOLDOWN_SECONDS)
         self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
         self._releasing = _breaker("release", COOLDOWN_SECONDS)
+
+    @classmethod
+    def of(cls, settings: Settings, *, timeout_seconds: float | None = None) -> "InventoryClient":
+        """A client of the configured service, with its credentials."""
+        return cls(
+            settings.inventory,
+            timeout_seconds=timeout_seconds or settings.inventory_timeout_seconds,
+            headers=settings.inventory_credentials,
+            tls=settings.inventory_tls(),
+        )
 
     async def close(self) -> None:
         await self._http.close()

@@ -46,7 +46,11 @@ async def check_inventory(settings: Settings, report: CheckReport) -> None:
     where = without_login(settings.inventory)
     is_set = settings.inventory_service_url is not None
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
+        async with httpx.AsyncClient(
+            timeout=TIMEOUT_SECONDS,
+            headers=settings.inventory_credentials,
+            verify=settings.inventory_tls() or True,
+        ) as http:
             answer = await http.get(f"{settings.inventory}/health")
     except httpx.HTTPError as error:
         advice = start_or_check("INVENTORY_SERVICE_URL", is_set=is_set)

@@ -126,7 +126,7 @@ async def _from_inventory(connections: Connections, report: SagaReport) -> None:
     saga = report.saga
     if saga.store_id is None or saga.user_id is None:
         return
-    inventory = InventoryClient(connections.settings.inventory, timeout_seconds=INVENTORY_SECONDS)
+    inventory = InventoryClient.of(connections.settings, timeout_seconds=INVENTORY_SECONDS)
     holds: Units = {}
     cursor: str | None = None
     try:

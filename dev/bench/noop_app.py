@@ -95,9 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _open(settings: Settings, stack: AsyncExitStack) -> DirectAdd:
     carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
     redis = RedisPool(settings.redis)
-    inventory = InventoryClient(
-        settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-    )
+    inventory = InventoryClient.of(settings)
     events = EventPublisher(settings)
     direct = DirectAdd(
         settings,

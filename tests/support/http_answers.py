@@ -1,6 +1,7 @@
 """An HTTP server that answers with given bytes, also with such that no framework would send."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,11 +37,12 @@ class RawServer:
 
     port: int
     answer: Callable[[str], RawAnswer]
+    scheme: str = "http"
     requests: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def lines(self) -> list[str]:
@@ -49,7 +51,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(answer: Callable[[str], RawAnswer]) -> AsyncIterator[RawServer]:
+async def raw_server(
+    answer: Callable[[str], RawAnswer], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawServer]:
     """Serves on a free port. `answer` gets the path of a request, with its query."""
     connections: set[asyncio.Task[None]] = set()
 
@@ -63,8 +67,9 @@ async def raw_server(answer: Callable[[str], RawAnswer]) -> AsyncIterator[RawSer
                 await _serve(server, reader, writer)
         writer.close()
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    server = RawServer(listening.sockets[0].getsockname()[1], answer)
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    scheme = "https" if tls else "http"
+    server = RawServer(listening.sockets[0].getsockname()[1], answer, scheme)
     try:
         yield server
     finally:
