@@ -145,14 +145,16 @@ fault_routes = APIRouter(
 async def reserve(body: ReserveRequest, request: Request) -> Response:
     """Holds units for a user's cart, or returns 409 with the units available."""
     parts = _parts(request)
-    return await parts.faults.around(FaultAction.RESERVE, partial(parts.store.reserve, body))
+    work = partial(parts.store.reserve, body)
+    return await parts.faults.around(FaultAction.RESERVE, body.store_id, body.product_id, work)
 
 
 @inventory_routes.post("/release", responses=_answers({200: ReleaseAnswer}))
 async def release(body: ReleaseRequest, request: Request) -> Response:
     """Undoes a saga's reserve, or frees units that the user holds."""
     parts = _parts(request)
-    return await parts.faults.around(FaultAction.RELEASE, partial(parts.store.release, body))
+    work = partial(parts.store.release, body)
+    return await parts.faults.around(FaultAction.RELEASE, body.store_id, body.product_id, work)
 
 
 @inventory_routes.get("/check/{productId}", responses=_answers({200: StockAnswer}))
@@ -163,8 +165,8 @@ async def check(
 ) -> Response:
     """The units of a product."""
     parts = _parts(request)
-    check_stock = partial(parts.store.check, query.store_id, product_id)
-    return await parts.faults.around(FaultAction.CHECK, check_stock)
+    work = partial(parts.store.check, query.store_id, product_id)
+    return await parts.faults.around(FaultAction.CHECK, query.store_id, product_id, work)
 
 
 @inventory_routes.put("/stock/{productId}", responses=_answers({200: StockAnswer}))
@@ -197,7 +199,7 @@ async def health(request: Request) -> Response:
 
 @fault_routes.post("", responses=_answers({200: FaultList, 409: Problem}))
 async def add_fault(fault: Fault, request: Request) -> Response:
-    """Queues a fault for the next calls of an action."""
+    """Queues a fault for the next calls of an action, of all products or of one."""
     faults = _parts(request).faults
     try:
         faults.add(fault)
