@@ -1,17 +1,19 @@
 """`cart doctor`: checks every dependency and says what to do about each problem.
 
 Each of the other modules has the checks of one part. They run at the same time, each with a time
-limit.
+limit. `inventory` plays the inventory's contract instead, when it is asked for.
 """
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from cli.console import show, styled
 from cli.doctor import checks
-from cli.doctor.results import Status
+from cli.doctor.inventory import play
+from cli.doctor.results import CheckResult, Status
 from cli.options import AsJson
 from cli.tables import Column, Table
 from settings import load_settings
@@ -24,20 +26,42 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: AsJson = False) -> None:
+Play = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--inventory",
+        metavar="STORE PRODUCT",
+        help="Instead, reserve and release this product to see which rules the inventory keeps.",
+    ),
+]
+
+
+def doctor(inventory: Play = None, as_json: AsJson = False) -> None:
     """Check every dependency; show problems and fixes.
 
     Exits 1 if a check fails; warnings alone exit 0.
     """
-    found = checks.examine(load_settings())
-    results = found.results
+    settings = load_settings()
+    if inventory is not None:
+        healthy = _show("rule", play(settings, *inventory), as_json=as_json)
+        raise typer.Exit(0 if healthy else 1)
+    found = checks.examine(settings)
+    healthy = _show("part", found.results, as_json=as_json)
+    if found.hanging:  # the interpreter would wait for the name lookup
+        sys.stdout.flush()
+        os._exit(0 if healthy else 1)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _show(title: str, results: list[CheckResult], *, as_json: bool) -> bool:
+    """Prints the results, each about what the title says; whether none is a failure."""
     counts = [(state, sum(one.state is state for one in results)) for state in STYLES]
     healthy = not any(one.state is Status.FAILED for one in results)
     show(
         {"ok": healthy, "checks": [one.as_dict() for one in results]},
         Table(
             results,
-            ("part", lambda one: one.part),
+            (title, lambda one: one.part),
             ("state", lambda one: styled(one.state, STYLES[one.state])),
             (Column("what", prose=True), lambda one: one.what),
             (Column("what to do", prose=True), lambda one: one.advice),
@@ -45,7 +69,4 @@ def doctor(as_json: AsJson = False) -> None:
         ", ".join(f"{count} {state}" for state, count in counts),
         as_json=as_json,
     )
-    if found.hanging:  # the interpreter would wait for the name lookup
-        sys.stdout.flush()
-        os._exit(0 if healthy else 1)
-    raise typer.Exit(0 if healthy else 1)
+    return healthy
