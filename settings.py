@@ -32,7 +32,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from credentials import checked_token, client_tls, parsed_headers
+from credentials import check_combination, checked_token, client_tls, parsed_headers
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 LOCALHOST = "127.0.0.1"
@@ -252,23 +252,17 @@ class Settings(BaseSettings):
             secret = self.jwt_secret.get_secret_value()
             if len(secret.encode()) < 32:  # noqa: PLR2004 (RFC 7518, 3.2: at least the hash's size)
                 raise ValueError("JWT_SECRET: must have at least 32 bytes for HS256")
-        self._usable_for_inventory()
+        check_combination(
+            self.inventory,
+            token=self.inventory_token is not None,
+            headers=self.inventory_headers,
+            certificate=self.inventory_client_cert,
+            key=self.inventory_client_key,
+        )
+        self.inventory_tls()  # raises if its files cannot be used
         if self.environment is Environment.PRODUCTION:
             self._safe_for_production()
         return self
-
-    def _usable_for_inventory(self) -> None:
-        """Raises if the credentials for the inventory contradict each other or cannot be read."""
-        if self.inventory_token and "authorization" in map(str.lower, self.inventory_headers):
-            raise ValueError(
-                "INVENTORY_HEADERS: must not have Authorization beside INVENTORY_TOKEN"
-            )
-        if self.inventory_client_key and not self.inventory_client_cert:
-            raise ValueError("INVENTORY_CLIENT_CERT: must be set with INVENTORY_CLIENT_KEY")
-        if self.inventory_client_cert and not self.inventory.startswith("https://"):
-            needed = "must start with https:// when INVENTORY_CLIENT_CERT is set"
-            raise ValueError(f"INVENTORY_SERVICE_URL: {needed}")
-        self.inventory_tls()
 
     def _safe_for_production(self) -> None:
         """Raises if production would use a default that is for development only."""

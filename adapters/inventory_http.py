@@ -129,7 +129,7 @@ class InventoryHttp:
         except TimeoutError as error:
             raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _unavailable(f"{path}: {error!r}") from error
+            raise _unavailable(f"{path}: {_why(error)}") from error
         took = asyncio.get_running_loop().time() - started
         if took > SLOW_SECONDS:
             logger.warning(
@@ -154,11 +154,18 @@ async def _read(response: aiohttp.ClientResponse, path: str, max_bytes: int) -> 
     except TimeoutError:
         unread = DependencyTimeout("inventory", f"{path}: the answer did not end in time")
     except (aiohttp.ClientError, OSError) as error:
-        unread = _unavailable(f"{path}: {error!r}")
+        unread = _unavailable(f"{path}: {_why(error)}")
     if unread is None:
         return HttpAnswer(path, response.status, bytes(content))
     response.close()
     return HttpAnswer(path, response.status, unread=unread)
+
+
+def _why(error: Exception) -> str:
+    """The error without the request's headers, which have the credentials."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{type(error).__name__}: {error.message}"
+    return repr(error)
 
 
 def _unavailable(detail: str) -> DependencyUnavailable:

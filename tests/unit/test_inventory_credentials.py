@@ -100,6 +100,29 @@ async def test_token_and_headers_are_sent_with_each_call() -> None:
             assert "x-tenant: shop" in fields
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RawAnswer(200, headers={"Content-Length": "nine"}),
+        RawAnswer(200, headers={"Transfer-Encoding": "chunked"}, body=b"no chunk"),
+        RawAnswer(500),
+        RawAnswer(silent=True),
+    ],
+)
+async def test_no_error_shows_the_credentials(answer: RawAnswer) -> None:
+    async with raw_server(lambda _: answer) as server:
+        settings = Settings(
+            inventory_service_url=server.url,
+            inventory_token="a-secret",
+            inventory_headers='{"X-Api-Key": "a-secret"}',
+        )
+        client = InventoryClient.of(settings, timeout_seconds=0.2)
+        with pytest.raises(DependencyUnavailable) as raised:
+            await client.check("store", "p")
+        await client.close()
+    assert "a-secret" not in f"{raised.value!r} {raised.value} {raised.value.__cause__}"
+
+
 async def test_a_client_certificate_opens_a_service_that_requires_one(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:

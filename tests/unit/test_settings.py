@@ -168,9 +168,14 @@ def test_a_token_for_the_inventory_has_no_spaces(monkeypatch: pytest.MonkeyPatch
 def test_credentials_for_the_inventory_must_not_contradict_each_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    headers = {"INVENTORY_TOKEN": "t", "INVENTORY_HEADERS": '{"authorization": "Basic x"}'}
-    assert "INVENTORY_HEADERS: must not have Authorization" in refusal(monkeypatch, **headers)
-    for name in headers:
+    header = {"INVENTORY_HEADERS": '{"authorization": "Basic x"}'}
+    text = refusal(monkeypatch, INVENTORY_TOKEN="t", **header)
+    assert text == "INVENTORY_TOKEN and Authorization in INVENTORY_HEADERS: set only one of them"
+    monkeypatch.delenv("INVENTORY_TOKEN")
+    text = refusal(monkeypatch, INVENTORY_SERVICE_URL="http://me:secret@inventory", **header)
+    assert text.startswith("Authorization in INVENTORY_HEADERS and the login in INVENTORY_SERVICE")
+    assert "secret" not in text
+    for name in ("INVENTORY_SERVICE_URL", "INVENTORY_HEADERS"):
         monkeypatch.delenv(name)
     text = refusal(monkeypatch, INVENTORY_CLIENT_KEY=str(tmp_path / "key.pem"))
     assert text == "INVENTORY_CLIENT_CERT: must be set with INVENTORY_CLIENT_KEY"
