@@ -11,6 +11,7 @@ They pass settings to everything else.
 
 import os
 import re
+import ssl
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
@@ -30,6 +31,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from credentials import check_combination, checked_token, client_tls, parsed_headers
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 MIN_SECRET_BYTES = 32  # at least the hash's size (RFC 7518, 3.2)
@@ -137,6 +140,10 @@ class Settings(BaseSettings):
     inventory_service_url: AnyHttpUrl | None = None
     inventory_port: Port = 4008
     inventory_timeout_seconds: Seconds = 5
+    inventory_token: SecretStr | None = None
+    inventory_headers: Annotated[dict[str, SecretStr], NoDecode] = {}
+    inventory_client_cert: Path | None = None
+    inventory_client_key: Path | None = None
     inventory_faults: bool = False
 
     # Temporal (the SDK reads the variables of its connection)
@@ -207,6 +214,12 @@ class Settings(BaseSettings):
                 raise ValueError("must be host:port, or several separated by commas")
         return brokers or None
 
+    @field_validator("inventory_token", "inventory_headers", mode="before")
+    @classmethod
+    def _credentials(cls, value: Any, field: ValidationInfo) -> Any:
+        read = checked_token if field.field_name == "inventory_token" else parsed_headers
+        return read(value) if isinstance(value, str) else value
+
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
     def _has_exporter(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
@@ -235,6 +248,14 @@ class Settings(BaseSettings):
             raise ValueError(f"JWT_JWKS_URL: must be set when JWT_ALGORITHM={self.jwt_algorithm}")
         if hs256 and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"JWT_SECRET: must have at least {MIN_SECRET_BYTES} bytes for HS256")
+        check_combination(
+            self.inventory,
+            token=self.inventory_token is not None,
+            headers=self.inventory_headers,
+            certificate=self.inventory_client_cert,
+            key=self.inventory_client_key,
+        )
+        self.inventory_tls()  # raises if its files cannot be used
         if self.environment is Environment.PRODUCTION:
             if hs256 and secret == SAMPLE_JWT_SECRET:
                 raise ValueError("JWT_SECRET: must not be the sample when ENVIRONMENT=production")
@@ -290,6 +311,20 @@ class Settings(BaseSettings):
         """Base URL of the Inventory Service."""
         url = self.inventory_service_url or f"http://{LOCALHOST}:{self.inventory_port}"
         return str(url).rstrip("/")
+
+    @property
+    def inventory_credentials(self) -> dict[str, str]:
+        """The headers to send to the Inventory Service."""
+        headers = {name: text.get_secret_value() for name, text in self.inventory_headers.items()}
+        if self.inventory_token:
+            headers["Authorization"] = f"Bearer {self.inventory_token.get_secret_value()}"
+        return headers
+
+    def inventory_tls(self) -> ssl.SSLContext | None:
+        """TLS with the client certificate for the Inventory Service; None without one."""
+        if self.inventory_client_cert is None:
+            return None
+        return client_tls(self.inventory_client_cert, self.inventory_client_key)
 
     @cached_property
     def api_url(self) -> str:

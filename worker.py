@@ -239,9 +239,7 @@ async def run(settings: Settings) -> None:
         stack.enter_context(tracing(settings, "worker"))
         carts = await CartStore.connect(settings.mongodb, app_name="cart-worker")
         stack.push_async_callback(carts.close)
-        inventory = InventoryClient(
-            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-        )
+        inventory = InventoryClient.of(settings)
         stack.push_async_callback(inventory.close)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)

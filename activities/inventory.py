@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.errors import as_application_error
+from adapters.bounded_cache import BoundedCache
 from adapters.inventory import InventoryClient
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.stores import StoreRegistry
 from adapters.redis.stock_cache import StockCache
-from models.errors import DependencyTimeout, DependencyUnavailable
+from models.errors import DependencyTimeout, DependencyUnavailable, NotSent
 from models.steps import DoEffects, Reservation, ReserveInventory
 from telemetry.metrics import NOT_RESERVED, RESERVED
 
 # A saga blocks its cart, so it does not wait longer for a slow inventory. A relay does.
 INLINE_RELEASE_SECONDS = 1.0
+UNSENT_KEPT = 1000
 
 
 class InventoryActivities:
@@ -40,6 +42,8 @@ class InventoryActivities:
         self._outbox = outbox
         self._stock = stock
         self._stores = stores
+        # (saga, product) -> tries of the step so far, none of which was sent.
+        self._unsent: BoundedCache[tuple[str, str], int] = BoundedCache(max_size=UNSENT_KEPT)
 
     @activity.defn(name="reserve_inventory")
     async def reserve_inventory(self, request: ReserveInventory) -> Reservation:
@@ -47,12 +51,30 @@ class InventoryActivities:
         with as_application_error(final=(DependencyTimeout,)):
             await self._stores.register(request.store_id)
             with _counted():
-                reservation = await self._inventory.reserve(request)
-        if reservation.granted:
+                reservation = await self._reserve(request)
+        if reservation.refusal is None:
             RESERVED.add(1)
         else:
-            NOT_RESERVED.add(1, {"error": "insufficient_stock"})
+            NOT_RESERVED.add(1, {"error": reservation.refusal.code.value})
         return reservation
+
+    async def _reserve(self, request: ReserveInventory) -> Reservation:
+        """Reserves, and finds out whether any try of the step can have reserved something.
+
+        Raises `NotSent` only when no try was sent.
+        """
+        key, attempt = (request.saga_id, request.product_id), activity.info().attempt
+        none_sent = attempt == 1 or self._unsent.pop(key) == attempt - 1
+        try:
+            reservation = await self._inventory.reserve(request)
+        except NotSent as error:
+            if not none_sent:
+                raise DependencyUnavailable(error.dependency, error.detail) from error
+            self._unsent.keep(key, attempt)
+            raise
+        if reservation.granted or not none_sent:
+            return reservation
+        return reservation.model_copy(update={"nothing_held": True})
 
     @activity.defn(name="release_inventory")
     async def release_inventory(self, request: DoEffects) -> None:

@@ -1,61 +1,78 @@
 """The Inventory Service over HTTP: reserve, and its undo, release.
 
 Both are idempotent by (`storeId`, `productId`, `sagaId`, action). Releasing units that were never
-reserved succeeds, and a reserve that arrives after its release is refused. So an undo is always
-safe to send.
+reserved has no effect, and a reserve that arrives after its release is refused. So an undo is
+always safe to send.
+
+Inventories differ in how they answer. What each answer means is decided here, and nothing of an
+answer is used before it was checked; docs/inventory.md has the table.
 """
 
-import asyncio
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
-import structlog
 from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
+from adapters.inventory_http import HttpAnswer, InventoryHttp
 from models.effects import ReleaseEffect
-from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
+from models.errors import DependencyUnavailable, EffectRefused
 from models.steps import Reservation, ReserveInventory
 from models.upkeep.reconcile import CART_RESERVATION, ReservationPage
-from telemetry import tracing
-
-logger = structlog.stdlib.get_logger(__name__)
+from settings import Settings
 
 BASE = "/api/v1/inventories"
-SLOW_SECONDS = 1.0
 HELD_PAGE = 1000
-CONNECT_SECONDS = 1.0
+HELD_PAGE_BYTES = 4 * 1024 * 1024
 CHECK_SECONDS = 0.5
+FAILING_PRODUCTS = 3
+LATEST_CALLS = 20
 CHECK_COOLDOWN_SECONDS = 1.0
 # Shorter than the time from the first to the last try of a reserve (`workflows.policies`).
 COOLDOWN_SECONDS = 0.5
-
-# Client errors that are not about one request: credentials, and "try again later".
-_NOT_ABOUT_THE_REQUEST = frozenset(
-    {
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_EARLY,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-)
+MAX_UNITS = 2**53 - 1
+"""The largest number of units that is believed: that of a JSON integer (RFC 8259, section 6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Response:
-    path: str
-    status_code: int
-    content: bytes
+class _Meaning(StrEnum):
+    """What a status says about a call."""
 
-    @property
-    def is_client_error(self) -> bool:
-        return 400 <= self.status_code < 500  # noqa: PLR2004 (RFC 9110, 15.5)
+    DONE = "done"
+    TOO_FEW = "too few"
+    UNKNOWN_PRODUCT = "unknown product"
+    NOT_ACCEPTABLE = "not acceptable"
+    REFUSED = "refused"
+    """Another client error. It may be about this request or about all."""
+    OUTAGE = "outage"
+
+
+_MEANINGS = {
+    HTTPStatus.CONFLICT: _Meaning.TOO_FEW,
+    HTTPStatus.NOT_FOUND: _Meaning.UNKNOWN_PRODUCT,
+    HTTPStatus.GONE: _Meaning.UNKNOWN_PRODUCT,
+    HTTPStatus.BAD_REQUEST: _Meaning.NOT_ACCEPTABLE,
+    HTTPStatus.UNPROCESSABLE_ENTITY: _Meaning.NOT_ACCEPTABLE,
+    # Client errors that are not about one request: credentials, and "try again later".
+    HTTPStatus.UNAUTHORIZED: _Meaning.OUTAGE,
+    HTTPStatus.FORBIDDEN: _Meaning.OUTAGE,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _Meaning.OUTAGE,
+    HTTPStatus.REQUEST_TIMEOUT: _Meaning.OUTAGE,
+    HTTPStatus.TOO_EARLY: _Meaning.OUTAGE,
+    HTTPStatus.TOO_MANY_REQUESTS: _Meaning.OUTAGE,
+}
+
+
+def _meaning(answer: HttpAnswer) -> _Meaning:
+    if answer.is_success:
+        return _Meaning.DONE
+    other = _Meaning.REFUSED if answer.is_client_error else _Meaning.OUTAGE
+    return _MEANINGS.get(answer.status, other)  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +87,35 @@ class InventoryClient:
     """Calls the Inventory Service.
 
     All calls raise `DependencyTimeout` when the service does not answer in time (the call may have
-    taken effect), and `DependencyUnavailable` when it cannot be reached, answers with an error, or
-    while the circuit is open. Checks, reserves and releases have a circuit each, because their
-    timeouts differ: a service that is too slow for one may be fast enough for another.
+    taken effect), `NotSent` when it cannot be reached or while the circuit is open, and
+    `DependencyUnavailable` when it answers with an error or with a body that cannot be read.
+    Checks, reserves and releases have a circuit each, because their timeouts differ: a service that
+    is too slow for one may be fast enough for another. An answer about one request is no failure.
     """
 
-    def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
-        self._base = base_url.rstrip("/")
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=128),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json"},
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._http = InventoryHttp(
+            base_url, timeout_seconds=timeout_seconds, headers=headers, tls=tls
         )
-        self._checking = CircuitBreaker(
-            "inventory", call="check", failures=3, cooldown_seconds=CHECK_COOLDOWN_SECONDS
-        )
-        self._reserving = CircuitBreaker(
-            "inventory", call="reserve", failures=3, cooldown_seconds=COOLDOWN_SECONDS
-        )
-        self._releasing = CircuitBreaker(
-            "inventory", call="release", failures=3, cooldown_seconds=COOLDOWN_SECONDS
+        self._checking = _breaker("check", CHECK_COOLDOWN_SECONDS)
+        self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
+        self._releasing = _breaker("release", COOLDOWN_SECONDS)
+
+    @classmethod
+    def of(cls, settings: Settings, *, timeout_seconds: float | None = None) -> "InventoryClient":
+        """A client of the configured service, with its credentials."""
+        return cls(
+            settings.inventory,
+            timeout_seconds=timeout_seconds or settings.inventory_timeout_seconds,
+            headers=settings.inventory_credentials,
+            tls=settings.inventory_tls(),
         )
 
     async def close(self) -> None:
@@ -98,24 +123,37 @@ class InventoryClient:
 
     async def ping(self) -> None:
         """Raises unless the service is healthy."""
-        response = await self._call("GET", "/health", timeout=2.0)
-        if response.status_code != HTTPStatus.OK:
-            raise DependencyUnavailable("inventory", f"/health answered {response.status_code}")
+        answer = await self._http.call("GET", "/health", timeout=2.0)
+        if not answer.is_success:
+            raise DependencyUnavailable("inventory", f"/health answered {answer.status}")
 
-    async def check(self, store_id: str, product_id: str) -> Stock:
-        """The units of a product.
+    async def check(self, store_id: str, product_id: str) -> Stock | None:
+        """The units of a product; None where the service does not tell both numbers.
 
         The timeout is short: the caller waits for the answer, and can do without it.
         """
+        told = await self._told(store_id, product_id)
+        available, held = _units(told, "available"), _units(told, "held")
+        return None if available is None or held is None else Stock(available, held)
+
+    async def _told(self, store_id: str, product_id: str) -> dict[str, Any]:
+        """The body of a check; empty where the service does not know the product.
+
+        Not "no units": an inventory without this call answers 404 for every product.
+        """
         path = f"{BASE}/check/{quote(product_id, safe='')}?storeId={quote(store_id, safe='')}"
-        async with self._checking.guard():
-            response = await self._call("GET", path, timeout=CHECK_SECONDS)
-            if response.status_code != HTTPStatus.OK:
-                raise _unexpected(response)
-            return Stock(_units(response, "available"), _units(response, "held"))
+        async with self._checking.guard(_subject(store_id, product_id)):
+            answer = await self._http.call("GET", path, timeout=CHECK_SECONDS)
+            match _meaning(answer):
+                case _Meaning.DONE:
+                    return _object(answer)
+                case _Meaning.OUTAGE | _Meaning.REFUSED:
+                    raise _unexpected(answer)
+                case _:
+                    return {}
 
     async def reserve(self, request: ReserveInventory) -> Reservation:
-        """Reserves units. Returns a refusal (409); it is not an error."""
+        """Reserves units. Returns a refusal; it is not an error."""
         body = {
             "storeId": request.store_id,
             "productId": request.product_id,
@@ -124,12 +162,22 @@ class InventoryClient:
             "sagaId": request.saga_id,
             "reservationType": CART_RESERVATION,
         }
-        async with self._reserving.guard():
-            response = await self._call("POST", f"{BASE}/reserve", json=body)
-            granted = response.status_code == HTTPStatus.OK
-            if not granted and response.status_code != HTTPStatus.CONFLICT:
-                raise _unexpected(response)
-            return Reservation(granted=granted, available=_units(response, "available"))
+        async with self._reserving.guard(_subject(request.store_id, request.product_id)):
+            answer = await self._http.call("POST", f"{BASE}/reserve", json=body)
+            reservation = _reservation(answer)
+        if reservation.granted or not reservation.accepted or reservation.available is not None:
+            return reservation
+        return reservation.model_copy(update={"available": await self._fewer_than(request)})
+
+    async def _fewer_than(self, request: ReserveInventory) -> int | None:
+        """How many units there are, of which there are too few; None when that cannot be found."""
+        try:
+            told = await self._told(request.store_id, request.product_id)
+        except DependencyUnavailable:
+            return None
+        available = _units(told, "available")
+        # Enough now, or refused for another reason: the number would contradict the refusal.
+        return available if available is not None and available < request.quantity else None
 
     async def release(
         self,
@@ -140,7 +188,11 @@ class InventoryClient:
         timeout: float | None = None,
         bypass_breaker: bool = False,
     ) -> None:
-        """Releases reserved units; returns when the service has accepted the release.
+        """Releases reserved units; returns when nothing is reserved any more by that saga.
+
+        An unknown product or reservation (404, 410) is such an answer: a release of units that
+        were never reserved has no effect, and a repeat would get the same answer for ever. Units
+        that are held nevertheless are found by the watch over holds.
 
         `bypass_breaker` sends the request also while the circuit is open. Raises `EffectRefused`
         when the service refuses this request.
@@ -155,12 +207,17 @@ class InventoryClient:
         }
         if release.order_id is not None:
             body["orderId"] = release.order_id
-        async with self._releasing.guard(bypass_breaker=bypass_breaker):
-            response = await self._call("POST", f"{BASE}/release", json=body, timeout=timeout)
-            if response.is_client_error and response.status_code not in _NOT_ABOUT_THE_REQUEST:
-                raise EffectRefused(release.id, "inventory", _unexpected(response).detail)
-            if response.status_code != HTTPStatus.OK:
-                raise _unexpected(response)
+        async with self._releasing.guard(
+            _subject(store_id, release.product_id), bypass_breaker=bypass_breaker
+        ):
+            answer = await self._http.call("POST", f"{BASE}/release", json=body, timeout=timeout)
+            match _meaning(answer):
+                case _Meaning.DONE | _Meaning.UNKNOWN_PRODUCT:
+                    return
+                case _Meaning.OUTAGE:
+                    raise _unexpected(answer)
+                case _:
+                    raise EffectRefused(release.id, "inventory", _unexpected(answer).detail)
 
     async def reservations(
         self, store_id: str, *, user_id: str | None = None, cursor: str | None = None
@@ -171,78 +228,86 @@ class InventoryClient:
         """
         parameters = {"storeId": store_id, "userId": user_id, "cursor": cursor, "limit": HELD_PAGE}
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
-        response = await self._call("GET", f"{BASE}/reservations?{query}")
-        if response.status_code != HTTPStatus.OK:
-            raise _unexpected(response)
+        answer = await self._http.call(
+            "GET", f"{BASE}/reservations?{query}", max_bytes=HELD_PAGE_BYTES
+        )
+        if not answer.is_success:
+            raise _unexpected(answer)
         try:
-            page = ReservationPage.model_validate_json(response.content)
+            page = ReservationPage.model_validate_json(answer.body())
         except ValidationError as error:
             raise DependencyUnavailable("inventory", f"an unexpected answer: {error}") from error
         ours = tuple(one for one in page.reservations if one.reservation_type == CART_RESERVATION)
         return page.model_copy(update={"reservations": ours})
 
-    async def _call(
-        self, method: str, path: str, *, json: Any = None, timeout: float | None = None
-    ) -> _Response:
-        """Sends one request, which only its own timeout ends.
 
-        Cancelling the caller does not cancel the request: it may have been sent already, and a
-        cancelled request closes its connection.
-        """
-        seconds = timeout or self._timeout
-        request = asyncio.create_task(self._send(method, path, json, seconds))
-        request.add_done_callback(_retrieve)
-        return await asyncio.shield(request)
-
-    async def _send(self, method: str, path: str, json: Any, seconds: float) -> _Response:
-        connecting = min(seconds, CONNECT_SECONDS)
-        limits = aiohttp.ClientTimeout(
-            total=connecting + seconds, connect=seconds, sock_connect=connecting, sock_read=seconds
-        )
-        body = None if json is None else orjson.dumps(json)
-        started = asyncio.get_running_loop().time()
-        try:
-            with tracing.span(
-                f"{method} inventory", {"http.request.method": method, "url.path": path}
-            ):
-                async with self._http.request(
-                    method,
-                    self._base + path,
-                    data=body,
-                    headers=tracing.headers(),
-                    timeout=limits,
-                    allow_redirects=False,
-                ) as answer:
-                    response = _Response(path, answer.status, await answer.read())
-        except aiohttp.ConnectionTimeoutError as error:
-            raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
-        except TimeoutError as error:
-            raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise DependencyUnavailable("inventory", f"{path}: {error!r}") from error
-        took = asyncio.get_running_loop().time() - started
-        if took > SLOW_SECONDS:
-            logger.warning(
-                "inventory_slow",
-                message="Inventory service is slow",
-                path=path,
-                durationMs=round(took * 1000),
-            )
-        return response
+def _breaker(call: str, cooldown_seconds: float) -> CircuitBreaker:
+    return CircuitBreaker(
+        "inventory",
+        call=call,
+        failures=FAILING_PRODUCTS,
+        cooldown_seconds=cooldown_seconds,
+        window=LATEST_CALLS,
+    )
 
 
-def _units(response: _Response, name: str) -> int:
+def _subject(store_id: str, product_id: str) -> str:
+    """What a call is about, for its circuit breaker."""
+    return f"{store_id}/{product_id}"
+
+
+def _reservation(answer: HttpAnswer) -> Reservation:
+    """What an answer to a reserve means. Raises `DependencyUnavailable` if it is none."""
+    match _meaning(answer):
+        case _Meaning.DONE:
+            body = _object(answer)
+            return Reservation(granted=_succeeded(answer, body), available=_units(body))
+        case _Meaning.TOO_FEW:
+            return Reservation(granted=False, available=_units(_object_or_nothing(answer)))
+        case _Meaning.UNKNOWN_PRODUCT:
+            return Reservation(granted=False, available=0)
+        case _Meaning.NOT_ACCEPTABLE:
+            return Reservation(granted=False, accepted=False)
+        case _:
+            raise _unexpected(answer)
+
+
+def _succeeded(answer: HttpAnswer, body: dict[str, Any]) -> bool:
+    """Whether a 2xx means what it says: its body may still say `success: false`."""
+    success = body.get("success")
+    if success is not None and not isinstance(success, bool):
+        raise DependencyUnavailable("inventory", f"{answer.path}: `success` is not a boolean")
+    return success is not False
+
+
+def _object(answer: HttpAnswer) -> dict[str, Any]:
+    """The body, which must be a JSON object or empty. Else raises `DependencyUnavailable`."""
+    content = answer.body().strip()
     try:
-        return max(0, int(orjson.loads(response.content)[name]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DependencyUnavailable("inventory", f"the answer has no `{name}`") from error
+        found = orjson.loads(content) if content else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        detail = f"{answer.path} answered {answer.status} without a JSON object"
+        raise DependencyUnavailable("inventory", detail)
+    return found
 
 
-def _unexpected(response: _Response) -> DependencyUnavailable:
-    return DependencyUnavailable("inventory", f"{response.path} answered {response.status_code}")
+def _object_or_nothing(answer: HttpAnswer) -> dict[str, Any]:
+    """The body where the status has decided already."""
+    try:
+        return _object(answer)
+    except DependencyUnavailable:
+        return {}
 
 
-def _retrieve(task: "asyncio.Task[_Response]") -> None:
-    """Retrieves the exception of a call without a caller, so that asyncio does not log it."""
-    if not task.cancelled():
-        task.exception()
+def _units(body: dict[str, Any], name: str = "available") -> int | None:
+    """A number of units; None when it is absent or is none. An oversold product has none left."""
+    units = body.get(name)
+    if not isinstance(units, int) or isinstance(units, bool) or units > MAX_UNITS:
+        return None
+    return max(0, units)
+
+
+def _unexpected(answer: HttpAnswer) -> DependencyUnavailable:
+    return DependencyUnavailable("inventory", f"{answer.path} answered {answer.status}")

@@ -34,7 +34,7 @@ class KnownStock(Protocol):
     async def put(self, store_id: str, product: str, stock: Stock) -> None: ...
 
 
-Check = Callable[[str, str], Awaitable[Stock]]
+Check = Callable[[str, str], Awaitable[Stock | None]]
 """Reads the stock of a product in a store (`adapters.inventory.InventoryClient.check`)."""
 
 
@@ -92,7 +92,8 @@ class Availability:
                 stock = await self._check_stock(store_id, product)
             except DependencyUnavailable:  # the circuit breaker logs it once
                 return None
-        await self._known.put(store_id, product, stock)
+        if stock is not None:
+            await self._known.put(store_id, product, stock)
         return stock
 
 

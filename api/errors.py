@@ -110,6 +110,7 @@ class _Refusal:
 _NO_STOCK = "Insufficient stock. Only {available} available."
 _REFUSALS = {
     RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK),
+    RefusalCode.PRODUCT_NOT_ACCEPTED: _Refusal("This product cannot be reserved"),
     RefusalCode.QUANTITY_LIMIT: _Refusal("Quantity must not exceed {limit}", field="quantity"),
     RefusalCode.LINE_LIMIT: _Refusal(
         "Cart must not have more than {limit} products; it already has {current}",
@@ -145,6 +146,9 @@ _REFUSALS_OF_AN_ADD = _REFUSALS | {
     ),
 }
 
+STOCK_NOT_TOLD = "Insufficient stock."
+"""The message where the inventory does not tell how many units there are."""
+
 ABORTS = {
     AbortReason.INVENTORY_UNAVAILABLE: "Unable to reserve inventory",
     AbortReason.MONGODB_UNAVAILABLE: "Cart storage is unavailable; nothing was changed, try again",
@@ -162,11 +166,17 @@ UNDONE = "Cart operation was undone; try again"
 def refusal_answer(operation: str, refusal: Refusal) -> Answer:
     """The answer to an operation that a business rule refused."""
     rule = (_REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS)[refusal.code]
-    available = refusal.available or 0
-    message = rule.message.format(available=available, current=refusal.current, limit=refusal.limit)
+    numbers: dict[str, Any] = {}
+    template = rule.message
+    if refusal.code is RefusalCode.INSUFFICIENT_STOCK:
+        numbers = {"available": refusal.available}
+        if refusal.available is None:
+            template = STOCK_NOT_TOLD
+    message = template.format(
+        available=refusal.available, current=refusal.current, limit=refusal.limit
+    )
     if rule.field is not None:
         return invalid((rule.field, message))
-    numbers: dict[str, Any] = {} if refusal.available is None else {"available": available}
     code = refusal.code.value if rule.shows_code else None
     return problem(rule.status, message, code=code, **numbers)
 

@@ -10,7 +10,13 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api.schemas import Accepted, InsufficientStock, Problem, ValidationProblem
+from api.schemas import (
+    Accepted,
+    InsufficientStock,
+    Problem,
+    ProductNotAccepted,
+    ValidationProblem,
+)
 from models.cart import CartView
 
 Responses = dict[int | str, dict[str, Any]]
@@ -134,14 +140,31 @@ def validation_failed(**examples: tuple[str, str]) -> dict[str, Any]:
     return described(ValidationProblem, "The request is invalid.", **_invalid(examples))
 
 
-def refused(**examples: tuple[str, str]) -> dict[str, Any]:
-    """A 400 response: the request is invalid, or there is not enough stock."""
+def not_added(**examples: tuple[str, str]) -> dict[str, Any]:
+    """The 400 response of an add: the request is invalid, or its product is."""
     return described(
-        ValidationProblem | InsufficientStock,
-        "The request is invalid, or there is not enough stock.",
+        ValidationProblem | ProductNotAccepted,
+        "The request is invalid, or the product cannot be reserved.",
         **_invalid(examples),
+        product=_NOT_ACCEPTED_EXAMPLE,
+    )
+
+
+def not_updated(**examples: tuple[str, str]) -> dict[str, Any]:
+    """The 400 response of an update, which may also lack stock."""
+    return described(
+        ValidationProblem | InsufficientStock | ProductNotAccepted,
+        "The request is invalid, there is not enough stock, or the product cannot be reserved.",
+        **_invalid(examples),
+        product=_NOT_ACCEPTED_EXAMPLE,
         stock=NO_STOCK_EXAMPLE,
     )
+
+
+_NOT_ACCEPTED_EXAMPLE = {
+    "message": "This product cannot be reserved",
+    "code": "product_not_accepted",
+}
 
 
 def _invalid(examples: dict[str, tuple[str, str]]) -> dict[str, Any]:

@@ -239,11 +239,18 @@ class Problem(ResponseBody):
 
 
 class InsufficientStock(ResponseBody):
-    """Not enough stock; nothing was changed."""
+    """Not enough stock; nothing was changed. `available` is null where that is not known."""
 
     message: str
     code: Literal["insufficient_stock"] = "insufficient_stock"
-    available: int
+    available: int | None
+
+
+class ProductNotAccepted(ResponseBody):
+    """The inventory takes no reservation of the product; nothing was changed."""
+
+    message: str
+    code: Literal["product_not_accepted"] = "product_not_accepted"
 
 
 class Done(ResponseBody):

@@ -129,9 +129,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         stack.push_async_callback(carts.close)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
-        inventory = InventoryClient(
-            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-        )
+        inventory = InventoryClient.of(settings)
         stack.push_async_callback(inventory.close)
         stock = StockCache(redis, ttl_seconds=settings.inventory_cache_ttl)
         availability = Availability(stock, inventory.check)

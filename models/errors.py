@@ -2,7 +2,8 @@
 
     CartServiceError
     ├── DependencyUnavailable      a system did not answer; the call may have taken effect
-    │   └── DependencyTimeout      it did not answer in time
+    │   ├── DependencyTimeout      it did not answer in time
+    │   └── NotSent                the call was not sent, so it had no effect
     ├── EffectRefused              a system refused one effect
     ├── EarlierEventsPending       earlier events of the cart must be published first
     ├── VersionConflict            the cart changed since it was loaded
@@ -29,6 +30,10 @@ class DependencyUnavailable(CartServiceError):
 
 class DependencyTimeout(DependencyUnavailable):
     """A call did not end in time. It may have taken effect."""
+
+
+class NotSent(DependencyUnavailable):
+    """A call was not sent: the circuit is open, or there is no connection. It had no effect."""
 
 
 class EffectRefused(CartServiceError):

@@ -43,6 +43,8 @@ class RefusalCode(StrEnum):
     """The business rules that can refuse an operation."""
 
     INSUFFICIENT_STOCK = "insufficient_stock"
+    PRODUCT_NOT_ACCEPTED = "product_not_accepted"
+    """The inventory takes no reservation of the product, however often it is asked."""
     QUANTITY_LIMIT = "quantity_limit"
     LINE_LIMIT = "line_limit"
     UNIT_LIMIT = "unit_limit"
@@ -79,7 +81,7 @@ class Refusal(Message):
     """Why a business rule refused an operation.
 
     The numbers belong to the code: units, lines, bytes or, for `value_limit`, an amount in the
-    cart's currency.
+    cart's currency. `available` is None where the inventory does not tell.
     """
 
     code: RefusalCode

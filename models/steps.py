@@ -4,7 +4,7 @@ from models.cart import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
 from models.operations import AnyOperation, OrderedLine
-from models.outcomes import AbortReason, OperationResult, Refusal
+from models.outcomes import AbortReason, OperationResult, Refusal, RefusalCode
 from models.saga import ReplyTo, SagaRun
 
 
@@ -33,10 +33,26 @@ class ReserveInventory(Message):
 
 
 class Reservation(Message):
-    """The inventory's answer: whether it reserved the units, and how many are available now."""
+    """The inventory's answer: whether it reserved the units, and how many are available now.
+
+    `available` is None where the inventory does not tell. `accepted` is False when it takes no
+    reservation of this product, however many units there are. `nothing_held` is set when no try of
+    the step can have reserved anything.
+    """
 
     granted: bool
-    available: int
+    available: int | None = None
+    accepted: bool = True
+    nothing_held: bool = False
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why the units are not reserved; None when they are."""
+        if self.granted:
+            return None
+        if not self.accepted:
+            return Refusal(code=RefusalCode.PRODUCT_NOT_ACCEPTED)
+        return Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=self.available)
 
 
 class FindOrdered(Message):

@@ -156,7 +156,7 @@ NOT_RESERVED = _counter(
     "{reservation}",
     "Failed attempts to reserve, by reason; a saga tries up to three times",
     WORKER,
-    error=("insufficient_stock", "timeout", "unavailable"),
+    error=("insufficient_stock", "product_not_accepted", "timeout", "unavailable"),
 )
 
 # Events, out and in

@@ -29,9 +29,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.relay import RelayActivities
     from models.cart import CartFacts
     from models.effects import EffectKind, ReleaseEffect
+    from models.errors import NotSent
     from models.operations import AnyOperation
     from models.operations.base import releases_of
-    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, RefusalCode, Refused
+    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, Refused
     from models.relays import WakeRelay
     from models.steps import (
         DoEffects,
@@ -92,7 +93,7 @@ class Saga:
             user_id=operation.user_id,
         )
         # An earlier try, whose worker died or which was reset, may have done any step.
-        first_try = info.get_current_history_length() <= FIRST_TASK_EVENTS
+        first_try = _is_first_try()
         # A run that is reset has an id of its own, and the first run's history.
         self.is_reset = info.run_id != info.first_execution_run_id
         self.phase = Phase.NEW if first_try else Phase.UNDECIDED
@@ -127,32 +128,37 @@ class Saga:
     async def reserve_inventory(self, product_id: str, quantity: int) -> None:
         """Reserves units; undone by `release_inventory` unless the saga commits.
 
-        Raises `Refused` when there are too few units, or when a rule of the cart forbids the
+        Raises `Refused` when the inventory refuses, or when a rule of the cart forbids the
         operation.
         """
         if not self.operation.policy.reserve:
             return
+        before = self._reserved
         self._register(product_id, quantity)
         self.show(f"Reserving {quantity} x {product_id}")
-        reservation = await step(
-            "inventory",
-            workflow.execute_local_activity_method(
-                InventoryActivities.reserve_inventory,
-                ReserveInventory(
-                    store_id=self.run.store_id,
-                    product_id=product_id,
-                    user_id=self.run.user_id,
-                    saga_id=self.run.saga_id,
-                    quantity=quantity,
+        try:
+            reservation = await step(
+                "inventory",
+                workflow.execute_local_activity_method(
+                    InventoryActivities.reserve_inventory,
+                    ReserveInventory(
+                        store_id=self.run.store_id,
+                        product_id=product_id,
+                        user_id=self.run.user_id,
+                        saga_id=self.run.saga_id,
+                        quantity=quantity,
+                    ),
+                    **policies.RESERVE_INVENTORY,
                 ),
-                **policies.RESERVE_INVENTORY,
-            ),
-        )
-        if not reservation.granted:
-            await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
-            raise Refused(
-                Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=reservation.available)
             )
+        except NotSent:
+            self._unregister(before)
+            raise
+        if reservation.refusal is not None:
+            if reservation.nothing_held:
+                self._unregister(before)
+            await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
+            raise Refused(reservation.refusal)
 
     def _register(self, product_id: str, quantity: int) -> None:
         """Registers a reservation's undo, before it is tried: a call that failed may have been
@@ -160,6 +166,16 @@ class Saga:
         self.phase = Phase.UNDECIDED
         units = {one.product_id: one.quantity for one in self._reserved or ()}
         self._reserved = releases_of(self.run, units | {product_id: quantity}, "saga_aborted")
+
+    def _unregister(self, before: tuple[ReleaseEffect, ...] | None) -> None:
+        """Takes a registration back, when no try of its step can have reserved anything.
+
+        Only in the saga's first try: in a later one, the step may have been done by an earlier. The
+        saga stays undecided, so that its end is recorded: the caller learns of it, and no later try
+        may commit.
+        """
+        if _is_first_try():
+            self._reserved = before
 
     # The pivot
 
@@ -288,7 +304,7 @@ class Saga:
             case _:
                 reason = stopped or abort_reason(error)
                 result = self.result(Outcome.ABORTED, reason=reason)
-        if self.phase is Phase.UNDECIDED:
+        if self.phase is Phase.UNDECIDED or self._owes_a_release:
             await self._settle(refusal, reason)
         if self._result is not None:
             await self._complete_decided()
@@ -298,6 +314,14 @@ class Saga:
         if result.reason is AbortReason.UNEXPECTED and not isinstance(error, Decided):
             raise error
         return result
+
+    @property
+    def _owes_a_release(self) -> bool:
+        """Whether this try has reserved units that the decision of an earlier one does not know."""
+        result = self._result
+        if result is None or result.outcome is Outcome.COMMITTED:
+            return False
+        return bool(self._reserved) and EffectKind.RELEASE not in result.pending
 
     async def _complete_decided(self) -> None:
         if self._result is not None and self._result.outcome is Outcome.COMMITTED:
@@ -362,3 +386,8 @@ class Saga:
     def show(text: str) -> None:
         """Sets what the Web UI and `cart ops show` display of the saga now."""
         workflow.set_current_details(text)
+
+
+def _is_first_try() -> bool:
+    """Whether no step can have been made for this saga before this try of its first task."""
+    return workflow.info().get_current_history_length() <= FIRST_TASK_EVENTS

@@ -10,7 +10,7 @@ from temporalio.exceptions import CancelledError as StepCancelled
 from temporalio.exceptions import TimeoutError as StepTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from models.errors import DependencyUnavailable, VersionConflict
+    from models.errors import DependencyUnavailable, NotSent, VersionConflict
     from models.outcomes import AbortReason
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ async def step(dependency: str, call: Awaitable[T]) -> T:
                 raise DependencyUnavailable(dependency, str(cause)) from error
             case ApplicationError(type="VersionConflict"):
                 raise VersionConflict(cause.message) from error
+            case ApplicationError(type="NotSent"):
+                raise NotSent(dependency, cause.message) from error
             case ApplicationError(type="DependencyUnavailable" | "DependencyTimeout"):
                 raise DependencyUnavailable(dependency, cause.message) from error
             case _:

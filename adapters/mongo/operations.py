@@ -19,8 +19,8 @@ from pymongo.read_concern import ReadConcern
 from adapters.bounded_cache import BoundedCache
 from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, SETTLE_SECONDS, MongoClient, bounded
 from models.cart import CartKey, facts_of
-from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord
-from models.effects import AnyEffect
+from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
+from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
 from models.operations.base import releases_of
@@ -166,7 +166,8 @@ class OperationStore:
     async def settle(self, request: SettleOperation) -> OperationResult:
         """Records an undecided saga as rejected or aborted, with its releases. It can never commit.
 
-        Returns the decision, which may be an earlier one.
+        Returns the decision, which may be an earlier one. An earlier one that was no commit gets
+        the releases that it lacks: the try that wrote it had reserved nothing, and a later one has.
         """
         saga = request.saga
         async with bounded(SETTLE_SECONDS):
@@ -188,7 +189,7 @@ class OperationStore:
                     raise DependencyUnavailable(
                         "mongodb", "the record is not on a majority yet"
                     ) from None
-                return decided.result()
+                return (await _with_releases(decided, record.effects)).result()
         return record.result()
 
     async def abandon(self, sagas: Sequence[SagaRun]) -> list[SagaRun]:
@@ -288,6 +289,23 @@ async def _find_record(
     records = await OperationRecord.find(wanted, session=session).to_list(2)
     own = (record for record in records if record.id == saga.record_id)
     return next(own, records[0] if records else None)
+
+
+async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) -> OperationRecord:
+    """The record of a saga that never commits, with these effects."""
+    ids = {effect.id for effect in record.effects}
+    missing = [effect for effect in effects if effect.id not in ids]
+    if record.state == "committed" or not missing:
+        return record
+    due = due_at(record.key, missing, datetime.now(UTC))[EffectKind.RELEASE]
+    await OperationRecord.get_pymongo_collection().update_one(
+        {"_id": record.id, "effects.id": {"$nin": [effect.id for effect in missing]}},
+        {
+            "$push": {"effects": {"$each": [one.model_dump(by_alias=True) for one in missing]}},
+            "$set": {"pending": True, "due.release": due.model_dump(by_alias=True)},
+        },
+    )
+    return await OperationRecord.get(record.id) or record
 
 
 def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:

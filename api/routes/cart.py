@@ -38,7 +38,7 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
             example=docs.NO_STOCK_EXAMPLE,
         ),
         **docs.MUTATION_WITH_BODY,
-        400: docs.validation_failed(
+        400: docs.not_added(
             quantity=("quantity", "Quantity must be between 1 and 100"),
             limit=("quantity", "Quantity must not exceed 100 in all; the cart already holds 99"),
             units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),

@@ -81,7 +81,7 @@ async def get_cart_by_id(
             cart=docs.CART_EXAMPLE,
         ),
         **docs.MUTATION_WITH_BODY,
-        400: docs.refused(
+        400: docs.not_updated(
             quantity=(
                 "quantity",
                 "Quantity must be between 1 and 100; to remove the item use DELETE",

@@ -130,7 +130,7 @@ async def _from_mongodb(
 
 async def _from_inventory(connections: Connections, report: SagaReport, cart: CartKey) -> None:
     """Reads the user's reservations; an inventory that ignores `userId` lists the whole store."""
-    inventory = InventoryClient(connections.settings.inventory, timeout_seconds=INVENTORY_SECONDS)
+    inventory = InventoryClient.of(connections.settings, timeout_seconds=INVENTORY_SECONDS)
     holds: Units = Counter()
     cursor: str | None = None
     try:

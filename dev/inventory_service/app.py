@@ -132,14 +132,18 @@ fault_routes = APIRouter(
 async def reserve(body: ReserveRequest, request: Request) -> Response:
     """Holds units for a user's cart, or returns 409 with the units available."""
     reserve_units = partial(_store(request).reserve, body)
-    return await _faults(request).around(FaultAction.RESERVE, reserve_units)
+    return await _faults(request).around(
+        FaultAction.RESERVE, body.store_id, body.product_id, reserve_units
+    )
 
 
 @inventory_routes.post("/release", responses=_answers({200: ReleaseAnswer}))
 async def release(body: ReleaseRequest, request: Request) -> Response:
     """Undoes a saga's reserve, or frees units that the user holds."""
     release_units = partial(_store(request).release, body)
-    return await _faults(request).around(FaultAction.RELEASE, release_units)
+    return await _faults(request).around(
+        FaultAction.RELEASE, body.store_id, body.product_id, release_units
+    )
 
 
 @inventory_routes.get("/check/{productId}", responses=_answers({200: StockAnswer}))
@@ -150,7 +154,7 @@ async def check(
 ) -> Response:
     """The units of a product."""
     check_stock = partial(_store(request).check, query.store_id, product_id)
-    return await _faults(request).around(FaultAction.CHECK, check_stock)
+    return await _faults(request).around(FaultAction.CHECK, query.store_id, product_id, check_stock)
 
 
 @inventory_routes.put("/stock/{productId}", responses=_answers({200: StockAnswer}))
@@ -183,7 +187,7 @@ async def health(request: Request) -> Response:
 
 @fault_routes.post("", responses=_answers({200: FaultList, 409: Problem}))
 async def add_fault(fault: Fault, request: Request) -> Response:
-    """Queues a fault for the next calls of an action."""
+    """Queues a fault for the next calls of an action, of all products or of one."""
     if not _faults(request).add(fault):
         return answer(Problem(message="Too many faults are queued"), 409)
     return answer(_faults(request).left())

@@ -87,8 +87,8 @@ def _is_valid(case: Case[Any]) -> bool:
 
 
 def _is_about_state(body: dict[str, Any]) -> bool:
-    """Whether a 400 is about too few units, or about the contents of the cart."""
-    if body.get("code") == "insufficient_stock":
+    """Whether a 400 is from the inventory, or about the contents of the cart."""
+    if body.get("code") in {"insufficient_stock", "product_not_accepted"}:
         return True
     details = body.get("details", [])
     return any(held in detail["message"] for detail in details for held in _HELD)

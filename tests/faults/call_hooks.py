@@ -6,6 +6,7 @@ not returned yet). At each point the test answers with one instruction:
     {}      continue (the test may have broken something else meanwhile)
     die     the process kills itself, as with kill -9
     error   the call fails as if its dependency had not answered
+    unsent  the call fails as if its dependency's circuit was open
     delay   the call waits
     echo    the call is made once more later, like a late duplicate; a last question (`echoed`)
             follows when that call is done
@@ -28,7 +29,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from temporalio import activity
 
 from models.documents import OperationRecord
-from models.errors import DependencyUnavailable
+from models.errors import DependencyUnavailable, NotSent
 
 UNDER_WAY_SECONDS = 0.002
 ASK_SECONDS = 30.0
@@ -184,6 +185,8 @@ async def _obey(answer: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "error":
             raise DependencyUnavailable(answer["dependency"], "failed by a test")
+        case "unsent":
+            raise NotSent(answer["dependency"], "failed by a test")
         case "delay":
             await asyncio.sleep(answer["seconds"])
 

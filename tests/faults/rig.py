@@ -44,6 +44,7 @@ TEST_SETTINGS = {
     "ENVIRONMENT": "test",
     "LOG_LEVEL": "info",
     "OPERATION_WAIT_SECONDS": "3",
+    "INVENTORY_FAULTS": "true",
     "INVENTORY_TIMEOUT_SECONDS": "2",
     "LOCK_TTL": "6",
     "ORPHAN_RELEASE_SECONDS": "1",

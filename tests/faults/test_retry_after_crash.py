@@ -10,7 +10,7 @@ from tests.faults.invariants import violations
 from tests.faults.observed_state import observe
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform, prepare
-from tests.faults.triggers import DIE, CallPoint, Instruction, Trigger, error
+from tests.faults.triggers import DIE, CallPoint, Instruction, Trigger, error, unsent
 
 TRIES = 5
 """Tries until a reply goes through Redis, which an earlier test may have had down."""
@@ -75,4 +75,35 @@ async def test_a_request_that_was_refused_for_stock_is_not_committed_by_a_retry(
     observed = await observe(rig, ledger, [])
     assert [str(violation) for violation in violations(observed)] == []
     assert request.key not in {change.request.key for change in observed.changes}
+    await rig.stack.wait_ready(answered.worker)
+
+
+async def test_a_request_that_was_never_sent_leaves_nothing_held_by_a_retry(rig: FaultRig) -> None:
+    """The worker dies after the reply, and meanwhile the circuit of the inventory is closed."""
+    ledger = Ledger(rig)
+    await ledger.stock_up({"lamp": 10})
+    cart = ledger.workflow_id("user")
+
+    async def refuse(_: Trigger) -> Instruction:
+        return unsent("inventory")
+
+    async def close_and_die(_: Trigger) -> Instruction:
+        rig.triggers.disarm(circuit)
+        return DIE
+
+    circuit = rig.triggers.arm(Trigger(cart, CallPoint("reserve", "before"), refuse, times=1000))
+    answered = rig.triggers.arm(Trigger(cart, CallPoint("announce", "after"), close_and_die))
+    for number in range(TRIES):
+        key = f"never-sent-{number}"
+        request = CartRequest(number, "user", "lamp", 3, key, RetryHabit.NEVER_RETRIES)
+        await perform(ledger, request)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await answered.fired.wait()
+            break
+    assert answered.fired.is_set()
+    assert [answer.status for answer in request.replies] == [503]
+    observed = await observe(rig, ledger, [])
+    assert [str(violation) for violation in violations(observed)] == []
+    assert observed.changes == []
     await rig.stack.wait_ready(answered.worker)

@@ -27,6 +27,11 @@ def error(dependency: str) -> Instruction:
     return {"do": "error", "dependency": dependency}
 
 
+def unsent(dependency: str) -> Instruction:
+    """Fails the call as if the circuit of the dependency was open."""
+    return {"do": "unsent", "dependency": dependency}
+
+
 def delay(seconds: float) -> Instruction:
     return {"do": "delay", "seconds": seconds}
 

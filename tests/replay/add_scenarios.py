@@ -3,7 +3,7 @@
 from functools import partial
 from uuid import uuid4
 
-from models.errors import DependencyUnavailable, VersionConflict
+from models.errors import DependencyUnavailable, NotSent, VersionConflict
 from tests.replay.common import (
     FOR_EVER,
     INVENTORY_IS_DOWN,
@@ -41,6 +41,11 @@ async def add_rejected_for_its_limit(bench: Bench, relays: RelayBench) -> Run:
 
 async def add_undone_without_inventory(bench: Bench, relays: RelayBench) -> Run:
     bench.faults.fail("reserve", "after", INVENTORY_IS_DOWN, times=3)
+    return await bench.start(buyer(relays))
+
+
+async def add_never_sent(bench: Bench, relays: RelayBench) -> Run:
+    bench.faults.fail("reserve", "before", NotSent("inventory", "circuit open"), times=3)
     return await bench.start(buyer(relays))
 
 
@@ -110,6 +115,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     add_rejected_for_stock,
     add_rejected_for_its_limit,
     add_undone_without_inventory,
+    add_never_sent,
     add_undone_by_its_deadline,
     add_undone_by_an_operator,
     add_cancelled,

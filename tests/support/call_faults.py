@@ -18,6 +18,7 @@ class CallFaults:
     _errors: dict[tuple[str, When], list[Exception]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    _errors_at: dict[tuple[str, int, When], Exception] = field(default_factory=dict)
     _gates: dict[str, tuple[asyncio.Event, asyncio.Event]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -25,9 +26,14 @@ class CallFaults:
         """Fails the next `times` calls of a method with an error."""
         self._errors[method, when] += [error] * times
 
+    def fail_at(self, method: str, call: int, when: When, error: Exception) -> None:
+        """Fails the call of a method with this number; 1 is the first of the test."""
+        self._errors_at[method, call, when] = error
+
     def heal(self) -> None:
         """Removes all faults, and releases the calls that are held."""
         self._errors.clear()
+        self._errors_at.clear()
         for _, opened in self._gates.values():
             opened.set()
         self._gates.clear()
@@ -48,6 +54,8 @@ class CallFaults:
                 arrived, opened = self._gates[method]
                 arrived.set()
                 await opened.wait()
+        if at := self._errors_at.get((method, self.calls[method], when)):
+            raise at
         if self._errors[method, when]:
             raise self._errors[method, when].pop(0)
 

@@ -106,13 +106,12 @@ class Shop:
         assert body["cursor"] is None
         return {(r["userId"], r["productId"]): r["quantity"] for r in body["reservations"]}
 
-    async def fault(self, action: str, fault: str, *, seconds: float = 1.0, times: int = 1) -> None:
+    async def fault(
+        self, action: str, fault: str, *, seconds: float = 1.0, times: int = 1, **more: Any
+    ) -> None:
         """Injects a fault into the next calls of the inventory."""
-        response = await self.world.inventory.post(
-            "/faults",
-            json={"action": action, "fault": fault, "seconds": seconds, "times": times},
-        )
-        response.raise_for_status()
+        body = {"action": action, "fault": fault, "seconds": seconds, "times": times, **more}
+        (await self.world.inventory.post("/faults", json=body)).raise_for_status()
 
     async def records(self) -> list[OperationRecord]:
         """The records of all operations in this store, oldest first."""

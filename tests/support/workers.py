@@ -42,7 +42,7 @@ async def faulty_worker_of(
     faults = CallFaults()
     # The world's client: a process's documents are bound to one only.
     carts = CartStore(world.carts.client)
-    inventory = InventoryClient(settings.inventory, timeout_seconds=5)
+    inventory = InventoryClient.of(settings, timeout_seconds=5)
     redis = RedisPool(settings.redis)
     events = EventPublisher(settings)
     gateway = CartGateway(world.temporal, task_queue=relays_at, lock_wait_seconds=5)

@@ -52,6 +52,18 @@ OUTCOMES: list[Any] = [
         id="insufficient stock",
     ),
     pytest.param(
+        refused("insufficient_stock"),
+        200,
+        {"message": "Insufficient stock.", "code": "insufficient_stock", "available": None},
+        id="insufficient stock, the number is not known",
+    ),
+    pytest.param(
+        refused("product_not_accepted"),
+        400,
+        {"message": "This product cannot be reserved", "code": "product_not_accepted"},
+        id="not accepted by the inventory",
+    ),
+    pytest.param(
         refused("quantity_limit", current=60, limit=100),
         400,
         invalid("quantity", "Quantity must not exceed 100 in all; the cart already holds 60"),

@@ -1,16 +1,18 @@
-"""The inventory client: the responses to a release, and the circuit breaker."""
+"""The inventory client's circuit breakers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from adapters import breaker
+from adapters.breaker import CircuitBreaker
 from adapters.inventory import COOLDOWN_SECONDS, InventoryClient
 from models.effects import ReleaseEffect
-from models.errors import CartServiceError, DependencyTimeout, DependencyUnavailable, EffectRefused
+from models.errors import DependencyUnavailable, EffectRefused, NotSent
 from models.steps import Reservation, ReserveInventory
 from tests.support.waiting import eventually
 
@@ -18,7 +20,8 @@ RELEASE = ReleaseEffect(
     id="effect-1", product_id="p", quantity=1, saga_id="s", reason="saga_aborted"
 )
 HOLD = ReserveInventory(store_id="store", product_id="p", user_id="user", saga_id="s", quantity=1)
-FAILURES = 3
+PRODUCTS = ("a", "b", "c")
+FAILURES = len(PRODUCTS)
 
 
 class FakeInventory:
@@ -40,8 +43,13 @@ class FakeInventory:
             raise self.error
         yield self
 
-    async def read(self) -> bytes:
-        return b'{"success": true, "available": 4}'
+    @property
+    def content(self) -> "FakeInventory":
+        return self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """The body, as of an `aiohttp.StreamReader`."""
+        yield b'{"success": true, "available": 4, "held": 0}'
 
     async def close(self) -> None:
         return
@@ -75,53 +83,41 @@ def inventory(clock: FakeMonotonicClock) -> FakeInventory:
 async def client(inventory: FakeInventory) -> AsyncIterator[InventoryClient]:
     client = InventoryClient("http://inventory", timeout_seconds=1)
     await client.close()
-    client._http = inventory  # type: ignore[assignment]
+    client._http._http = inventory  # type: ignore[assignment]
     yield client
     await client.close()
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        *((status, EffectRefused) for status in (400, 404, 405, 409, 410, 413, 422)),
-        *((status, DependencyUnavailable) for status in (401, 403, 407, 408, 425, 429)),
-        *((status, DependencyUnavailable) for status in (204, 302, 500, 502, 503)),
-    ],
-)
-async def test_a_refused_release_raises_a_final_or_a_transient_error(
-    client: InventoryClient, inventory: FakeInventory, status: int, error: type[CartServiceError]
-) -> None:
-    inventory.status = status
-    with pytest.raises(error, match=f"answered {status}") as raised:
-        await client.release("store", "user", RELEASE)
-    if isinstance(raised.value, EffectRefused):
-        assert raised.value.effect_id == "effect-1"
+async def reserve(client: InventoryClient, product: str = "p") -> None:
+    await client.reserve(HOLD.model_copy(update={"product_id": product}))
 
 
-async def reserve(client: InventoryClient) -> None:
-    await client.reserve(HOLD)
+async def release(client: InventoryClient, product: str = "p") -> None:
+    await client.release("store", "user", RELEASE.model_copy(update={"product_id": product}))
 
 
-async def release(client: InventoryClient) -> None:
-    await client.release("store", "user", RELEASE)
+async def check(client: InventoryClient, product: str = "p") -> None:
+    await client.check("store", product)
 
 
-Call = Callable[[InventoryClient], Awaitable[None]]
+Call = Callable[[InventoryClient, str], Awaitable[None]]
+CALLS = [reserve, release, check]
 
 
-async def fail(client: InventoryClient, call: Call, times: int = FAILURES) -> None:
-    for _ in range(times):
+async def fail(client: InventoryClient, call: Call, *products: str) -> None:
+    """Calls that the service gets, and that fail."""
+    for product in products or PRODUCTS:
         with pytest.raises(DependencyUnavailable) as raised:
-            await call(client)
+            await call(client, product)
         assert "circuit open" not in str(raised.value)
 
 
-@pytest.mark.parametrize("call", [reserve, release])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     "failure",
-    [500, 503, aiohttp.SocketTimeoutError("slow"), aiohttp.ClientConnectionError("refused")],
+    [500, 503, 401, aiohttp.SocketTimeoutError("slow"), aiohttp.ClientConnectionError("refused")],
 )
-async def test_an_open_circuit_fails_calls_at_once_as_unavailable(
+async def test_an_open_circuit_fails_calls_at_once_as_not_sent(
     client: InventoryClient, inventory: FakeInventory, call: Call, failure: int | Exception
 ) -> None:
     if isinstance(failure, int):
@@ -129,31 +125,82 @@ async def test_an_open_circuit_fails_calls_at_once_as_unavailable(
     else:
         inventory.error = failure
     await fail(client, call)
-    for _ in range(5):
-        with pytest.raises(DependencyUnavailable, match="circuit open after") as raised:
-            await call(client)
-        # The saga retries this error, unlike a timeout, since the call took no time.
-        assert not isinstance(raised.value, DependencyTimeout)
+    for product in (*PRODUCTS, "another"):
+        with pytest.raises(NotSent, match="circuit open after"):
+            await call(client, product)
     assert inventory.calls == FAILURES
 
 
-async def test_failures_between_successes_do_not_open_the_circuit(
-    client: InventoryClient, inventory: FakeInventory
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_product_that_keeps_failing_is_refused_alone(
+    client: InventoryClient, inventory: FakeInventory, call: Call
 ) -> None:
-    for _ in range(3):
-        inventory.status = 500
-        await fail(client, reserve, FAILURES - 1)
-        inventory.status = 409  # a refusal for stock is a success of the call
-        assert not (await client.reserve(HOLD)).granted
+    inventory.status = 500
+    await fail(client, call, *["sick"] * FAILURES)
+    with pytest.raises(NotSent, match=r"circuit open after .* answered 500"):
+        await call(client, "sick")
+    inventory.status = 200
+    for product in PRODUCTS:
+        await call(client, product)
 
 
-async def test_a_refused_release_does_not_open_the_circuit(
+async def test_a_product_that_works_again_is_served_after_one_trial(
+    client: InventoryClient, inventory: FakeInventory, clock: FakeMonotonicClock
+) -> None:
+    inventory.status = 500
+    await fail(client, reserve, *["sick"] * FAILURES)
+    clock.cool_down()
+    await fail(client, reserve, "sick")
+    with pytest.raises(NotSent):
+        await reserve(client, "sick")
+    clock.cool_down()
+    inventory.status = 200
+    await reserve(client, "sick")
+    inventory.status = 500
+    await fail(client, reserve, *["sick"] * (FAILURES - 1))
+    inventory.status = 200
+    await reserve(client, "sick")
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+async def test_an_answer_about_one_request_is_never_a_failure(
+    client: InventoryClient, inventory: FakeInventory, call: Call, status: int
+) -> None:
+    inventory.status = status
+    for product in (*PRODUCTS, *["p"] * FAILURES, *PRODUCTS):
+        with suppress(EffectRefused):
+            await call(client, product)
+    inventory.status = 200
+    await call(client, "p")
+
+
+async def test_the_circuit_stays_closed_while_most_products_work(
     client: InventoryClient, inventory: FakeInventory
 ) -> None:
-    inventory.status = 422
-    for _ in range(2 * FAILURES):
-        with pytest.raises(EffectRefused):
-            await client.release("store", "user", RELEASE)
+    for product in range(FAILURES + 1):
+        await reserve(client, f"well-{product}")
+    inventory.status = 500
+    await fail(client, reserve)
+    inventory.status = 200
+    await reserve(client, "well-0")
+    inventory.status = 500
+    await fail(client, reserve, "one-more")
+    with pytest.raises(NotSent):
+        await reserve(client, "well-0")
+
+
+async def test_the_log_names_the_reason_once(
+    client: InventoryClient, inventory: FakeInventory
+) -> None:
+    inventory.status = 500
+    with capture_logs() as lines:
+        await fail(client, reserve)
+        with pytest.raises(NotSent):
+            await reserve(client)
+    [line] = [line for line in lines if line["event"] == "dependency_unavailable"]
+    assert line["reason"] == "/api/v1/inventories/reserve answered 500"
+    assert line["log_level"] == "warning"
 
 
 async def test_failed_releases_do_not_block_reserves(
@@ -163,6 +210,27 @@ async def test_failed_releases_do_not_block_reserves(
     await fail(client, release)
     inventory.status = 200
     assert (await client.reserve(HOLD)).granted
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+async def test_without_subjects_consecutive_failures_open_the_circuit(failures: int) -> None:
+    breaker = CircuitBreaker("x", call="y", failures=failures, cooldown_seconds=60)
+
+    async def call(*, fails: bool) -> None:
+        with suppress(DependencyUnavailable):
+            async with breaker.guard():
+                if fails:
+                    raise DependencyUnavailable("x")
+
+    for _ in range(3):
+        for _ in range(failures - 1):
+            await call(fails=True)
+        await call(fails=False)
+        assert not breaker.is_open
+    for _ in range(failures):
+        assert not breaker.is_open
+        await call(fails=True)
+    assert breaker.is_open
 
 
 async def trial_under_way(
@@ -200,7 +268,7 @@ async def test_a_failed_trial_opens_the_circuit_again(
     inventory.status = 500
     await fail(client, reserve)
     clock.cool_down()
-    await fail(client, reserve, 1)
+    await fail(client, reserve, "p")
     with pytest.raises(DependencyUnavailable, match="circuit open"):
         await client.reserve(HOLD)
     assert inventory.calls == FAILURES + 1

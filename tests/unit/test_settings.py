@@ -137,3 +137,64 @@ def test_production_has_no_default_for_secrets_and_servers() -> None:
         Settings(environment="production")
     with pytest.raises(ValidationError, match="MONGODB_URI: must be set when"):
         Settings(environment="production", jwt_secret="x" * 32)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("X-Api-Key: hunter2", "must be a JSON object of strings"),
+        ('["hunter2"]', "must be a JSON object of strings"),
+        ('{"X-Api-Key": 7}', "must be a JSON object of strings"),
+        ('{"X Api Key": "hunter2"}', "has a name that no header can have: 'X Api Key'"),
+        ('{"": "hunter2"}', "has a name that no header can have: ''"),
+        ('{"X-Api-Key": "hunter2\\r\\nX: y"}', "has a value of X-Api-Key that is not visible"),
+        ('{"X-Api-Key": ""}', "has a value of X-Api-Key that is not visible"),
+        ('{"content-length": "9"}', "must not have content-length, which the service sets"),
+    ],
+)
+def test_headers_for_the_inventory_that_cannot_be_sent_are_named(
+    value: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = refusal(monkeypatch, INVENTORY_HEADERS=value)
+    assert text.startswith(f"INVENTORY_HEADERS: {rule}")
+    assert "hunter2" not in text
+
+
+def test_a_token_for_the_inventory_has_no_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = refusal(monkeypatch, INVENTORY_TOKEN="Bearer hunter2")
+    assert text == "INVENTORY_TOKEN: must be visible ASCII characters without spaces"
+
+
+def test_credentials_for_the_inventory_must_not_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    header = {"INVENTORY_HEADERS": '{"authorization": "Basic x"}'}
+    text = refusal(monkeypatch, INVENTORY_TOKEN="t", **header)
+    assert text == "INVENTORY_TOKEN and Authorization in INVENTORY_HEADERS: set only one of them"
+    monkeypatch.delenv("INVENTORY_TOKEN")
+    text = refusal(monkeypatch, INVENTORY_SERVICE_URL="http://me:secret@inventory", **header)
+    assert text.startswith("Authorization in INVENTORY_HEADERS and the login in INVENTORY_SERVICE")
+    assert "secret" not in text
+    for name in ("INVENTORY_SERVICE_URL", "INVENTORY_HEADERS"):
+        monkeypatch.delenv(name)
+    text = refusal(monkeypatch, INVENTORY_CLIENT_KEY=str(tmp_path / "key.pem"))
+    assert text == "INVENTORY_CLIENT_CERT: must be set with INVENTORY_CLIENT_KEY"
+    text = refusal(monkeypatch, INVENTORY_CLIENT_CERT=str(tmp_path / "cert.pem"))
+    assert text.startswith("INVENTORY_SERVICE_URL: must start with https://")
+    text = refusal(monkeypatch, INVENTORY_SERVICE_URL="https://inventory")
+    assert text.startswith("INVENTORY_CLIENT_CERT, INVENTORY_CLIENT_KEY: must be PEM files")
+
+
+def test_the_credentials_for_the_inventory_are_sent_as_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    monkeypatch.setenv("INVENTORY_TOKEN", "a-secret")
+    monkeypatch.setenv("INVENTORY_HEADERS", '{"X-Api-Key": "a-secret", "X-Tenant": "the shop"}')
+    settings = load_settings()
+    assert settings.inventory_credentials == {
+        "Authorization": "Bearer a-secret",
+        "X-Api-Key": "a-secret",
+        "X-Tenant": "the shop",
+    }
+    assert "a-secret" not in f"{settings!r} {settings}"

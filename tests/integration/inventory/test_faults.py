@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dev.inventory_service.faults import HUGE_BYTES
 from tests.integration.inventory.service import API, Warehouse, a_warehouse, running_inventory
 
 
@@ -75,6 +76,66 @@ async def test_a_duplicate_call_has_one_effect(warehouse: Warehouse) -> None:
     assert await warehouse.units() == (6, 4, 0)
 
 
+async def test_a_fault_of_one_product_leaves_all_others_alone(warehouse: Warehouse) -> None:
+    other_store = Warehouse(warehouse.client)
+    for product in ("book", "lamp"):
+        await warehouse.stock(10, product)
+    await other_store.stock(10)
+    where = {"storeId": warehouse.store, "productId": "book"}
+    for action in ("reserve", "release", "check"):
+        await warehouse.fault(action, "answer", status=503, times=9, **where)
+    assert (await warehouse.reserve("s1", product="lamp"))[0] == 200
+    assert (await other_store.reserve("s1"))[0] == 200
+    assert (await warehouse.reserve("s1"))[0] == 503
+    assert (await warehouse.release("s1"))[0] == 503
+    query = {"storeId": warehouse.store}
+    assert (await warehouse.call("GET", f"{API}/check/book", params=query))[0] == 503
+    assert await warehouse.units("lamp") == (9, 1, 0)
+    left = (await warehouse.call("GET", "/faults"))[1]["faults"]
+    assert [fault["times"] for fault in left] == [8, 8, 8]
+    assert left[0]["productId"] == "book"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "size"),
+    [
+        (200, "success_false", 18),
+        (200, "no_available", 46),
+        (400, "problem", 29),
+        (404, "html", 44),
+        (201, "empty", 0),
+        (204, "html", 0),
+        (302, "empty", 0),
+        (200, "huge", HUGE_BYTES + 32),
+    ],
+)
+async def test_any_answer_can_be_injected(
+    warehouse: Warehouse, status: int, body: str, size: int
+) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "answer", status=status, body=body)
+    sent = warehouse.reserve_body("s1")
+    response = await warehouse.client.post(f"{API}/reserve", json=sent)
+    assert (response.status_code, len(response.content)) == (status, size)
+    assert ("location" in response.headers) == (status == 302)
+    assert await warehouse.units() == (10, 0, 0)
+
+
+async def test_an_injected_answer_can_have_an_effect(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "answer", status=201, body="no_available", effect=True)
+    assert await warehouse.reserve("s1") == (201, {"success": True, "reservationId": "injected"})
+    assert await warehouse.units() == (9, 1, 0)
+
+
+async def test_a_trickling_answer_arrives_in_the_end(warehouse: Warehouse) -> None:
+    await warehouse.stock(10)
+    await warehouse.fault("reserve", "trickle", seconds=0.005)
+    status, body = await warehouse.reserve("s1")
+    assert (status, body["available"]) == (200, 9)
+    assert await warehouse.units() == (9, 1, 0)
+
+
 async def test_faults_can_be_cleared_and_are_bounded(warehouse: Warehouse) -> None:
     for _ in range(100):
         await warehouse.fault("reserve", "error")
@@ -88,7 +149,16 @@ async def test_faults_can_be_cleared_and_are_bounded(warehouse: Warehouse) -> No
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("action", "sell"), ("fault", "fire"), ("seconds", -1), ("times", 0), ("surplus", 1)],
+    [
+        ("action", "sell"),
+        ("fault", "fire"),
+        ("seconds", -1),
+        ("times", 0),
+        ("surplus", 1),
+        ("status", 100),
+        ("body", "poem"),
+        ("storeId", "a/b"),
+    ],
 )
 async def test_an_invalid_fault_is_refused(warehouse: Warehouse, field: str, value: Any) -> None:
     body = {"action": "check", "fault": "error", field: value}

@@ -1,0 +1,243 @@
+"""`cart doctor --inventory`: plays the inventory's contract, and reports which rules it keeps.
+
+Reserves and releases units of a real product under a user of its own, and leaves nothing behind
+where the service keeps the rules. docs/inventory.md has the contract.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from adapters.inventory import InventoryClient, Stock
+from cli.console import reason
+from cli.doctor.results import CheckReport, CheckResult
+from models.effects import ReleaseEffect
+from models.errors import CartServiceError
+from models.steps import Reservation, ReserveInventory
+from settings import Settings
+
+USER = "cart-doctor"
+LARGEST_QUANTITY = 1_000_000
+
+HEALTH = "health"
+CHECK = "check"
+RESERVE = "reserve"
+REPEAT = "the same reserve again"
+LIST = "list of reservations"
+RELEASE = "release"
+RELEASE_AGAIN = "the same release again"
+UNKNOWN = "release of the unknown"
+LATE = "reserve after its release"
+TOO_MANY = "reserve of too many"
+NOTHING_LEFT = "nothing left"
+
+_SEE = "see docs/inventory.md"
+
+
+def play(settings: Settings, store_id: str, product_id: str) -> list[CheckResult]:
+    """Plays the contract against the configured service; the results in the order of the calls."""
+    return asyncio.run(_play(settings, store_id, product_id))
+
+
+async def _play(settings: Settings, store_id: str, product_id: str) -> list[CheckResult]:
+    client = InventoryClient.of(settings)
+    try:
+        script = _Script(client, store_id, product_id)
+        await script.run()
+    finally:
+        await client.close()
+    return script.report.results
+
+
+@dataclass
+class _Script:
+    """The calls, one after the other, and what they have found."""
+
+    client: InventoryClient
+    store_id: str
+    product_id: str
+    report: CheckReport = field(default_factory=CheckReport)
+    _sagas: list[str] = field(default_factory=list)
+    _before: Stock | None = None
+
+    async def run(self) -> None:
+        """Ends early when nothing can be reserved, since the other rules are about that."""
+        await self._rule(HEALTH, self._health, "the health check shows the inventory as down")
+        await self._rule(CHECK, self._check, "it answers 200 with `available` and `held`")
+        saga = self._new_saga()
+        try:
+            granted = await self._rule(RESERVE, lambda: self._reserve(saga), _SEE)
+            if granted:
+                await self._rule(REPEAT, lambda: self._repeat(saga), "hold units once for a saga")
+                await self._rule(LIST, self._list, "without it leaked units are not found")
+                await self._rule(RELEASE, lambda: self._release(RELEASE, saga), _SEE)
+                await self._rule(
+                    RELEASE_AGAIN, lambda: self._release(RELEASE_AGAIN, saga), "accept a repeat"
+                )
+                never_reserved = self._new_saga()
+                await self._rule(
+                    UNKNOWN,
+                    lambda: self._release(UNKNOWN, never_reserved),
+                    "accept it, without effect",
+                )
+                await self._rule(
+                    LATE,
+                    lambda: self._late(never_reserved),
+                    "remember the release: the call may have been under way since before it",
+                )
+                await self._rule(TOO_MANY, self._too_many, "answer 409 with `available`")
+        finally:
+            await self._clean_up()
+        if granted:
+            await self._rule(NOTHING_LEFT, self._nothing_left, _SEE)
+
+    async def _rule(self, rule: str, play: Callable[[], Awaitable[bool]], advice: str) -> bool:
+        """Plays a rule. A call that fails breaks it."""
+        try:
+            return await play()
+        except CartServiceError as error:
+            self.report.failed(rule, reason(error), advice)
+            return False
+
+    def _new_saga(self) -> str:
+        self._sagas.append(f"{USER}-{uuid4().hex}")
+        return self._sagas[-1]
+
+    async def _health(self) -> bool:
+        await self.client.ping()
+        self.report.ok(HEALTH, "/health answers 2xx")
+        return True
+
+    async def _check(self) -> bool:
+        self._before = await self.client.check(self.store_id, self.product_id)
+        if self._before is None:
+            self.report.warn(
+                CHECK,
+                "does not tell `available` and `held`",
+                "optional; without it carts do not show which lines are out of stock",
+            )
+            return False
+        self.report.ok(CHECK, f"{self._before.available} available, {self._before.held} held")
+        return True
+
+    async def _reserved(self, saga: str, quantity: int = 1) -> Reservation:
+        return await self.client.reserve(
+            ReserveInventory(
+                store_id=self.store_id,
+                product_id=self.product_id,
+                user_id=USER,
+                saga_id=saga,
+                quantity=quantity,
+            )
+        )
+
+    async def _held(self) -> int:
+        page = await self.client.reservations(self.store_id, user_id=USER)
+        return sum(one.quantity for one in page.reservations if one.product_id == self.product_id)
+
+    async def _reserve(self, saga: str) -> bool:
+        reservation = await self._reserved(saga)
+        if reservation.granted:
+            self.report.ok(RESERVE, f"1 unit is reserved{_left(reservation)}")
+            return True
+        stock = "set stock of a product for this test, and try again with it"
+        what = f"refused as {_refused(reservation)}; the other rules were not tried"
+        self.report.failed(RESERVE, what, stock)
+        return False
+
+    async def _repeat(self, saga: str) -> bool:
+        again = await self._reserved(saga)
+        if not again.granted:
+            what = f"refused as {_refused(again)}"
+            self.report.failed(REPEAT, what, "give a repeat the answer of the first call")
+            return False
+        try:
+            held = await self._held()
+        except CartServiceError:
+            self.report.warn(REPEAT, "granted; how many units are held is not known", _SEE)
+            return True
+        if held == 1:
+            self.report.ok(REPEAT, "granted, and 1 unit is held")
+        else:
+            what = f"granted, and {held} units are held instead of 1"
+            self.report.failed(REPEAT, what, "hold units once for each saga and product")
+        return held == 1
+
+    async def _list(self) -> bool:
+        held = await self._held()
+        if held:
+            self.report.ok(LIST, f"shows what is held: {held}")
+        else:
+            what = "does not show the unit that is held"
+            self.report.failed(LIST, what, "without it leaked units are not found")
+        return bool(held)
+
+    async def _release(self, rule: str, saga: str) -> bool:
+        await self._released(saga)
+        self.report.ok(rule, "accepted")
+        return True
+
+    async def _released(self, saga: str) -> None:
+        release = ReleaseEffect(
+            id=saga, product_id=self.product_id, quantity=1, saga_id=saga, reason="saga_aborted"
+        )
+        await self.client.release(self.store_id, USER, release, bypass_breaker=True)
+
+    async def _late(self, saga: str) -> bool:
+        reservation = await self._reserved(saga)
+        if not reservation.granted:
+            self.report.ok(LATE, "refused")
+            return True
+        self.report.failed(
+            LATE,
+            "granted: units of an operation that was undone stay held",
+            "remember a release, also of the unknown, and refuse its reserve",
+        )
+        return False
+
+    async def _too_many(self) -> bool:
+        available = LARGEST_QUANTITY
+        if self._before is not None:
+            available = min(self._before.available + 1, available)
+        reservation = await self._reserved(self._new_saga(), available)
+        if reservation.granted:
+            what = f"{available} units were reserved"
+            self.report.failed(TOO_MANY, what, "never reserve more than is available")
+        elif not reservation.accepted:
+            what = "400 or 422: shoppers are told that the product cannot be reserved at all"
+            self.report.failed(TOO_MANY, what, "answer 409 with `available`")
+        elif reservation.available is None:
+            what = "refused, and nothing tells how many are available"
+            self.report.warn(TOO_MANY, what, "tell `available` in the answer, or in a check")
+        else:
+            self.report.ok(TOO_MANY, f"refused{_left(reservation)}")
+            return True
+        return False
+
+    async def _clean_up(self) -> None:
+        """Releases what a service that breaks the rules may still hold."""
+        for saga in self._sagas:
+            try:
+                await self._released(saga)
+            except CartServiceError:
+                continue  # the rules about releases have reported it
+
+    async def _nothing_left(self) -> bool:
+        held = await self._held()
+        if held:
+            what = f"{held} units are held by {USER} after all were released"
+            self.report.failed(NOTHING_LEFT, what, "release them by hand")
+        else:
+            self.report.ok(NOTHING_LEFT, "no unit is held")
+        return not held
+
+
+def _left(reservation: Reservation) -> str:
+    return "" if reservation.available is None else f", {reservation.available} available"
+
+
+def _refused(reservation: Reservation) -> str:
+    if not reservation.accepted:
+        return "not acceptable"
+    return f"too few{_left(reservation)}"
