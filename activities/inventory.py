@@ -64,7 +64,7 @@ class InventoryActivities:
         Raises `NotSent` only when no try was sent.
         """
         key, attempt = (request.saga_id, request.product_id), activity.info().attempt
-        none_sent = attempt == 1 or self._unsent.pop(key) == attempt - 1
+        none_sent = attempt == 1 or self._unsent.pop(key, None) == attempt - 1
         try:
             reservation = await self._inventory.reserve(request)
         except NotSent as error:

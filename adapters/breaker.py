@@ -172,4 +172,4 @@ class CircuitBreaker:
             self._calls.clear()
         self._calls.append((object() if subject is None else subject, False))
         if subject is not None:
-            self._sick.pop(subject)
+            self._sick.pop(subject, None)

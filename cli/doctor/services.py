@@ -64,7 +64,11 @@ async def check_inventory(settings: Settings, report: CheckReport) -> None:
     where = without_login(settings.inventory)
     is_set = settings.inventory_service_url is not None
     try:
-        async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_SECONDS) as http:
+        async with httpx.AsyncClient(
+            timeout=HTTP_TIMEOUT_SECONDS,
+            headers=settings.inventory_credentials,
+            verify=settings.inventory_tls() or True,
+        ) as http:
             answer = await http.get(f"{settings.inventory}/health")
     except httpx.HTTPError as error:
         setting = "INVENTORY_SERVICE_URL"
