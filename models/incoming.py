@@ -5,9 +5,9 @@ events.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -26,6 +26,8 @@ from models.wire import to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
 """The limit of key, value and headers together. The largest sensible event is far smaller."""
+SAMPLE_BYTES = 4096
+"""How much is kept of the key and value of a message that is too large. Its topic has all of it."""
 _MAX_LINES = 1000
 
 EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -35,9 +37,30 @@ Reason = Annotated[str, Field(min_length=1, max_length=500)]
 _TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
+Raw = Literal["batch", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a message could not be decoded. `code` is stable, `detail` is text for people.
+
+    With `raw`, the message's value is the bytes of a batch or record as Kafka stores them. A batch
+    may have several messages, up to `last_offset`.
+    """
+
+    code: str
+    detail: str
+    last_offset: int
+    raw: Raw | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumedMessage:
-    """A Kafka message as received; `timestamp` is in epoch milliseconds."""
+    """A Kafka message as received.
+
+    `timestamp` is in epoch milliseconds, and -1 if there is none. `full_size` is the size of a
+    message of which only a sample is left.
+    """
 
     topic: str
     partition: int
@@ -46,12 +69,34 @@ class ConsumedMessage:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp: int
+    flaw: Flaw | None = None
+    full_size: int | None = None
 
     @property
     def size(self) -> int:
         """The size of key, value and headers in bytes."""
+        if self.full_size is not None:
+            return self.full_size
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the next message of the partition."""
+        return (self.flaw.last_offset if self.flaw else self.offset) + 1
+
+    def bounded(self) -> Self:
+        """The message, or a sample of it if it is larger than an event may be."""
+        size = self.size
+        if size <= MAX_EVENT_BYTES:
+            return self
+        return replace(
+            self,
+            key=self.key and self.key[:SAMPLE_BYTES],
+            value=self.value and self.value[:SAMPLE_BYTES],
+            headers=(),
+            full_size=size,
+        )
 
     def header(self, name: str) -> str | None:
         """The text of a header, or None if it is missing or empty."""
@@ -173,6 +218,8 @@ CONSUMED: dict[str, type[Event]] = {
 
 def read_event(message: ConsumedMessage) -> Event:
     """The event in a message; raises `EventUnusable`."""
+    if message.flaw is not None:
+        raise EventUnusable(message.flaw.code, message.flaw.detail)
     if message.size > MAX_EVENT_BYTES:
         limit = f"{message.size} bytes, the limit is {MAX_EVENT_BYTES}"
         raise EventUnusable("too_large", limit)

@@ -54,6 +54,7 @@ _EVENTS = Lane(
         "tests/integration/test_orders.py",
         "tests/integration/test_routes.py",
         "tests/integration/test_stack.py",
+        "tests/integration/test_undecodable_messages.py",
     ),
 )
 _SAGAS = Lane("sagas", ("tests/workflows", "tests/replay", "tests/telemetry"))

@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from adapters.background import repeat
+from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
@@ -38,8 +39,6 @@ MEASURE_SECONDS = 1.0
 SESSION_MS = 10_000
 FETCH_BYTES = 4 * MAX_EVENT_BYTES
 
-Record = ConsumerRecord[bytes | None, bytes | None]
-
 
 class MessageHandler(Protocol):
     """Handles messages (`workflows.event_handler`)."""
@@ -59,6 +58,7 @@ class EventConsumer:
             "group_id": settings.kafka_group_id,
             "auto_offset_reset": "earliest",
             "enable_auto_commit": False,
+            "isolation_level": "read_committed",
             "session_timeout_ms": SESSION_MS,
             "heartbeat_interval_ms": SESSION_MS // 5,
             "max_partition_fetch_bytes": FETCH_BYTES,
@@ -101,7 +101,7 @@ class _Member(ConsumerRebalanceListener):
         intake: MessageHandler,
         joined: asyncio.Event,
     ) -> None:
-        self._consumer = AIOKafkaConsumer(**options)
+        self._consumer = message_consumer(**options)
         self._consumer.subscribe(topics, listener=self)
         self._intake = intake
         self._joined = joined
@@ -125,9 +125,9 @@ class _Member(ConsumerRebalanceListener):
                 meanwhile.append(asyncio.create_task(repeated))
             while not stopping.is_set():
                 self._throttle()
-                batch = await self._consumer.getmany(timeout_ms=POLL_MS)
-                for partition, records in batch.items():
-                    self._handle(partition, records)
+                batch = await messages(self._consumer, timeout_ms=POLL_MS)
+                for partition, received in batch.items():
+                    self._handle(partition, received)
                 self._raise_failure()
         finally:
             for task in meanwhile:
@@ -139,14 +139,14 @@ class _Member(ConsumerRebalanceListener):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
 
-    def _handle(self, partition: TopicPartition, records: list[Record]) -> None:
+    def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
         tasks = self._tasks.setdefault(partition, PartitionTasks())
-        for record in records:
-            message = _message(record)
+        for message in [each.bounded() for each in received]:
             tasks.add(
-                record.offset,
+                message.offset,
                 self._intake.lane(message),
                 lambda message=message: self._intake.take(message),  # type: ignore[misc]
+                next_offset=message.next_offset,
             )
 
     def _throttle(self) -> None:
@@ -255,15 +255,3 @@ class _Member(ConsumerRebalanceListener):
         names = sorted(f"{one.topic}/{one.partition}" for one in assigned)
         logger.info("partitions_assigned", message="Partitions assigned", partitions=names)
         self._joined.set()
-
-
-def _message(record: Record) -> ConsumedMessage:
-    return ConsumedMessage(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-        timestamp=record.timestamp,
-    )

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from adapters.kafka.codecs import MAX_BATCH_BYTES
 from dev.event_docs import asyncapi
-from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
+from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, UNDECODED_HEADERS, Documented
 from models.events import DEAD_LETTERS
+from models.incoming import MAX_EVENT_BYTES
 
 _TITLES = {"send": "Published", "receive": "Consumed"}
 _HEAD = """\
@@ -21,6 +23,16 @@ changes that would break a consumer.
 """
 
 
+_KIB, _MIB = MAX_EVENT_BYTES // 1024, MAX_BATCH_BYTES // 1024**2
+_LIMITS = f"""\
+Messages can be compressed with any of Kafka's codecs (gzip, snappy, lz4, zstd) and be sent in
+transactions; those of an aborted transaction have no effect. Key, value and headers together have
+at most {_KIB} KiB, and a batch at most {_MIB} MiB after decompression. The names of headers are
+UTF-8. Whatever breaks these rules is parked as a [dead letter](#dead-letters), and the messages
+behind it are handled.
+"""
+
+
 def page() -> str:
     """The page, in Markdown."""
     document = asyncapi.document()
@@ -28,13 +40,15 @@ def page() -> str:
     for action, title in _TITLES.items():
         chosen = [event for event in EVENTS if event.action == action]
         parts.append(f"## {title}\n")
+        parts += [_LIMITS] if action == "receive" else []
         parts += [_event(event, document) for event in chosen]
     parts.append(_dead_letters())
     return "\n".join(parts)
 
 
 def _dead_letters() -> str:
-    rows = [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
+    headers = DEAD_LETTER_HEADERS | UNDECODED_HEADERS
+    rows = [f"| `{name}` | {text} |" for name, text in headers.items()]
     head = f"## Dead letters\n\n### {DEAD_LETTERS}\n\n{asyncapi.DEAD_LETTER}\n"
     return "\n".join([head, "| header | |", "|---|---|", *rows, ""])
 
