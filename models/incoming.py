@@ -6,7 +6,7 @@ events.
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -34,6 +34,9 @@ EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CartId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{24}$")]
 EventId = Annotated[str, Field(min_length=1, max_length=255)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
@@ -239,25 +242,40 @@ def event_id(message: ConsumedMessage, event: Event) -> str:
 
     For orders, the order's id: an order is completed once, however many messages report it. For
     others, the sender's id (`ce_id`, `eventId`), or else a hash of content and time. The offset is
-    not used: a broker that lost data assigns it to another event.
+    used only without a time: a broker that lost data assigns it to another event.
     """
     if isinstance(event, OrderCompleted):
         return event.order_id
     named = message.header("ce_id") or event.event_id
     if named:
         return named[:255]
-    digest = hashlib.sha256(f"{message.timestamp}|".encode())
+    sent = f"{message.timestamp}|"
+    if not _is_plausible(message.timestamp):  # two of such messages would have one id
+        sent += f"{message.partition}|{message.offset}|"
+    digest = hashlib.sha256(sent.encode())
     for part in (message.key or b"", message.value or b""):
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()
 
 
 def event_time(message: ConsumedMessage, event: Event) -> datetime:
-    """When the event happened according to its sender, but not later than it was sent."""
-    sent = datetime.fromtimestamp(max(message.timestamp, 0) / 1000, UTC)
-    return to_milliseconds(
-        min(sent, _stated_time(message.header("ce_time")) or event.timestamp or sent)
-    )
+    """When the event happened: by `ce_time`, else `timestamp`, else Kafka's time, else now.
+
+    A time before 2000 is no time: an event of 1970 would be older than all, and have no effect. No
+    event happened after it was sent.
+    """
+    if _is_plausible(message.timestamp):
+        sent = _EPOCH + timedelta(milliseconds=message.timestamp)
+    else:
+        sent = datetime.now(UTC)
+    stated = (_stated_time(message.header("ce_time")), event.timestamp)
+    happened = next((time for time in stated if time is not None and time >= _FIRST_TIME), sent)
+    return to_milliseconds(min(sent, happened))
+
+
+def _is_plausible(timestamp: int) -> bool:
+    """Whether milliseconds are a time from 2000 on that `datetime` can express."""
+    return _FIRST_TIME.timestamp() * 1000 <= timestamp < _LAST_TIME.timestamp() * 1000
 
 
 def _stated_time(text: Any) -> datetime | None:

@@ -106,7 +106,7 @@ class DeadLetters:
             key=letter.key,
             value=letter.value,
             headers=letter.headers,
-            timestamp=letter.timestamp,
+            timestamp=letter.timestamp if letter.timestamp >= 0 else None,
         )
         await self._publisher.send([message])
         await self._resolve(letter, "replayed", "")

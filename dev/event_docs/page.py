@@ -30,6 +30,9 @@ transactions; those of an aborted transaction have no effect. Key, value and hea
 at most {_KIB} KiB, and a batch at most {_MIB} MiB after decompression. The names of headers are
 UTF-8. Whatever breaks these rules is parked as a [dead letter](#dead-letters), and the messages
 behind it are handled.
+
+An event happened at the time of its header `ce_time`, else its `timestamp`, else the time of its
+message. A time before 2000 is no time; without one, the event happened when it was received.
 """
 
 
