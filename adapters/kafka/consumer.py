@@ -4,16 +4,31 @@ The messages of a lane are handled in order, and lanes in parallel (`partition_t
 with too many unfinished messages is paused; the others continue. Before partitions move to another
 member of the group, messages in progress get `REVOKE_SECONDS`; the new member handles the others
 again. So handling a message twice must have one effect.
+
+While Kafka is unavailable, the consumer reconnects for as long as that lasts. Any other failure
+ends the process, at once or after `REJOIN_SECONDS`, and its supervisor starts another one.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupCoordinatorNotAvailableError,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 from adapters.background import repeat
 from adapters.kafka.decoding import message_consumer, messages
@@ -35,9 +50,25 @@ REVOKE_SECONDS = 3.0  # shorter than the session
 DRAIN_SECONDS = 8.0
 STOP_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
+REJOIN_SECONDS = 60.0
+"""How long the consumer may fail again and again while Kafka is available: longer than a broker
+takes to elect leaders and a coordinator after a restart."""
+STABLE_SECONDS = 30.0
+"""After so long without a failure, the next one is a new one."""
 MEASURE_SECONDS = 1.0
 SESSION_MS = 10_000
 FETCH_BYTES = 4 * MAX_EVENT_BYTES
+
+_UNAVAILABLE = (
+    OSError,
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 
 class MessageHandler(Protocol):
@@ -70,25 +101,56 @@ class EventConsumer:
         self.joined = asyncio.Event()  # set once partitions (possibly none) are assigned
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consumes until `stopping` is set. Reconnects while Kafka is unavailable."""
-        down = False
+        """Consumes until `stopping` is set. Reconnects while Kafka is unavailable.
+
+        Raises the error if another one than an outage recurs for `REJOIN_SECONDS`.
+        """
+        failures = _Failures()
         while not stopping.is_set():
             member = _Member(self._options, self._topics, self._intake, self.joined)
+            failures.begin()
             try:
                 await member.run(stopping)
             except (KafkaError, OSError) as error:
                 self.joined.clear()
-                if not down:
-                    logger.warning(
-                        "dependency_unavailable",
-                        message="Kafka is unavailable",
-                        dependency="kafka",
-                        reason=repr(error),
-                    )
-                down = True
+                failures.note(error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_SECONDS):
                         await stopping.wait()
+
+
+class _Failures:
+    """The failures of the members of one process, one after the other."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._first: float | None = None  # of the failures that are no outage
+        self._logged: set[str] = set()
+
+    def begin(self) -> None:
+        """A new member begins."""
+        self._began = time.monotonic()
+
+    def note(self, error: Exception) -> None:
+        """Logs each kind of failure once in a row. Raises the error if it has lasted too long."""
+        now = time.monotonic()
+        if now - self._began >= STABLE_SECONDS:
+            self._logged.clear()
+            self._first = None
+        if isinstance(error, _UNAVAILABLE):
+            self._first = None
+            self._log("dependency_unavailable", "Kafka is unavailable", error)
+            return
+        self._first = self._first or now
+        if now - self._first >= REJOIN_SECONDS:
+            raise error
+        self._log("consumer_rejoins", "The consumer failed and joins its group again", error)
+
+    def _log(self, event: str, message: str, error: Exception) -> None:
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            logger.warning(event, message=message, dependency="kafka", reason=repr(error))
 
 
 class _Member(ConsumerRebalanceListener):
@@ -108,13 +170,13 @@ class _Member(ConsumerRebalanceListener):
         self._tasks: dict[TopicPartition, PartitionTasks] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._measured: set[TopicPartition] = set()
+        self._meanwhile: list[asyncio.Task[None]] = []
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consumes until `stopping` is set.
 
         Raises `KafkaError` or `OSError` when Kafka fails and this client cannot continue.
         """
-        meanwhile: list[asyncio.Task[None]] = []
         try:
             await self._consumer.start()
             for name, work, seconds in (
@@ -122,7 +184,7 @@ class _Member(ConsumerRebalanceListener):
                 ("lag of partitions", self._measure_all, MEASURE_SECONDS),
             ):
                 repeated = repeat(name, work, every_seconds=seconds)
-                meanwhile.append(asyncio.create_task(repeated))
+                self._meanwhile.append(asyncio.create_task(repeated))
             while not stopping.is_set():
                 self._throttle()
                 batch = await messages(self._consumer, timeout_ms=POLL_MS)
@@ -130,9 +192,9 @@ class _Member(ConsumerRebalanceListener):
                     self._handle(partition, received)
                 self._raise_failure()
         finally:
-            for task in meanwhile:
+            for task in self._meanwhile:
                 task.cancel()
-            await asyncio.gather(*meanwhile, return_exceptions=True)
+            await asyncio.gather(*self._meanwhile, return_exceptions=True)
             await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
             with suppress(KafkaError, OSError, TimeoutError):
@@ -159,10 +221,20 @@ class _Member(ConsumerRebalanceListener):
                 self._consumer.resume(partition)
 
     def _raise_failure(self) -> None:
-        """Raises an error of `take`: the process ends, and the next resumes at the last commit."""
+        """Raises an error of `take`, or of a task without which this member does nothing.
+
+        After an error of `take` the process ends, and the next resumes at the last commit.
+        """
         for tasks in self._tasks.values():
             if tasks.failure is not None:
                 raise tasks.failure
+        # aiokafka does not watch the task that fetches: without it, `getmany` returns nothing.
+        fetcher: Any = self._consumer._fetcher  # noqa: SLF001
+        fetching: asyncio.Task[None] = fetcher.error_future
+        for task in (fetching, *self._meanwhile):
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                raise error or KafkaError("a task of the consumer has ended")
 
     async def _commit_all(self) -> None:
         await self._commit([*self._tasks])
@@ -178,21 +250,20 @@ class _Member(ConsumerRebalanceListener):
         if end is None:  # nothing was fetched yet
             return
         tasks = self._tasks.get(partition)
-        done = tasks.committable if tasks else None
-        if done is None:
+        done = tasks.committable if tasks and tasks.unfinished else None
+        if done is None:  # the position is also behind entries that are no messages
             done = await self._consumer.position(partition)
-        self._show_lag(partition, max(0, end - done))
+        CONSUMER_LAG.set(max(0, end - done), _attributes(partition))
         self._measured.add(partition)
 
     def _forget_lag(self, partitions: Iterable[TopicPartition]) -> None:
-        """Sets the lag of revoked partitions to 0; their next consumer records it."""
+        """Ends the samples of partitions whose lag is not known here any more.
+
+        A lag of 0 would say that all is handled, while nothing is, and keep alerts silent.
+        """
         for partition in self._measured.intersection(partitions):
             self._measured.remove(partition)
-            self._show_lag(partition, 0)
-
-    @staticmethod
-    def _show_lag(partition: TopicPartition, lag: int) -> None:
-        CONSUMER_LAG.set(lag, {"topic": partition.topic, "partition": str(partition.partition)})
+            CONSUMER_LAG.forget(_attributes(partition))
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
         """Commits the progress of these partitions.
@@ -255,3 +326,7 @@ class _Member(ConsumerRebalanceListener):
         names = sorted(f"{one.topic}/{one.partition}" for one in assigned)
         logger.info("partitions_assigned", message="Partitions assigned", partitions=names)
         self._joined.set()
+
+
+def _attributes(partition: TopicPartition) -> dict[str, str]:
+    return {"topic": partition.topic, "partition": str(partition.partition)}
