@@ -46,6 +46,7 @@ _EVENTS = Lane(
         "tests/contract",
         "tests/integration/inventory",
         "tests/integration/test_availability.py",
+        "tests/integration/test_busy_carts.py",
         "tests/integration/test_consumer.py",
         "tests/integration/test_dead_letters.py",
         "tests/integration/test_known_event_bugs.py",

@@ -4,7 +4,7 @@ The correct build passes the same checks in the same scenario.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -12,9 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka import consumer as event_consumer
-from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.partition_tasks import PartitionTasks
-from adapters.kafka.publisher import EventPublisher
 from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import ConsumedMessage
@@ -27,24 +25,9 @@ from tests.support.waiting import eventually
 from tests.unit.test_incoming import message
 from workflows import event_handler, event_operations, ids
 from workflows.event_handler import EventHandler
-from workflows.gateway import CartGateway
-from workflows.requests import policy_of
 
 SECONDS = 3.0
 """The time that a buggy build has for something that it never does."""
-
-
-@pytest.fixture
-async def handler(shop: Shop) -> AsyncIterator[EventHandler]:
-    """An event handler in this process, which a test can patch."""
-    settings = shop.world.settings
-    publisher = EventPublisher(settings)
-    gateway = CartGateway(
-        shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
-    )
-    policy = policy_of(settings)
-    yield EventHandler(gateway, shop.world.carts, DeadLetters(publisher), policy=policy)
-    await publisher.close()
 
 
 async def an_order(shop: Shop, **more: Any) -> tuple[Buyer, dict[str, Any]]:
