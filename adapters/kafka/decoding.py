@@ -57,6 +57,7 @@ class _Batches:
 
     def __init__(self, data: bytes | None) -> None:
         self._data = memoryview(data or b"")
+        self._behind = 0
 
     def has_next(self) -> bool:
         """Also for an incomplete batch, at which aiokafka would raise."""
@@ -65,8 +66,8 @@ class _Batches:
     def size_in_bytes(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[tuple[bytes, int | None]]:
-        """Each batch with the first offset of the next one, if that is known.
+    def __iter__(self) -> Iterator[bytes]:
+        """The batches one after the other.
 
         The last batch of a fetch is usually cut off, and is fetched again. A first batch that is
         cut off would be so again.
@@ -76,8 +77,22 @@ class _Batches:
             end = self._end(position)
             if end > len(self._data) and position > 0:
                 return
-            yield bytes(self._data[position:end]), self._offset(end)
+            self._behind = end
+            yield bytes(self._data[position:end])
             position = end
+
+    def following_offset(self) -> int | None:
+        """The first offset of the batch behind the current one, if an intact batch is there.
+
+        The length of a broken batch may be wrong, too, and what seems to be behind it anything.
+        """
+        end = self._end(self._behind)
+        try:
+            data = bytes(self._data[self._behind : end])
+            is_batch = end <= len(self._data) and _opened(data).validate_crc()
+        except Exception:  # parsers fail in many ways
+            return None
+        return int(_OFFSET.unpack_from(data)[0]) if is_batch else None
 
     def _end(self, position: int) -> int:
         if position + _BEFORE_REST > len(self._data):
@@ -87,11 +102,6 @@ class _Batches:
             return len(self._data)
         return position + _BEFORE_REST + int(length)
 
-    def _offset(self, position: int) -> int | None:
-        if position + _OFFSET.size > len(self._data):
-            return None
-        return int(_OFFSET.unpack_from(self._data, position)[0])
-
 
 class _MessageReader(PartitionRecords):
     """The messages of a fetch from a partition, in place of aiokafka's `PartitionRecords`.
@@ -99,15 +109,20 @@ class _MessageReader(PartitionRecords):
     Each fetch moves `next_fetch_offset` forward, so that nothing is fetched again and again.
     """
 
+    _is_lost = False
+    """Whether a broken batch was read, and nothing says where the next one begins."""
+
     def _unpack_records(self) -> Iterator[ConsumedMessage]:
         before = self.next_fetch_offset
-        for data, following in self._records:
-            yield from self._read(data, following)
+        for data in self._records:
+            yield from self._read(data)
+            if self._is_lost:  # the next fetch begins at the position
+                break
         if self.next_fetch_offset <= before:
             yield self._batch_flaw(b"", before, "the broker returned nothing for this offset")
 
-    def _read(self, data: bytes, following: int | None) -> Iterator[ConsumedMessage]:
-        """The messages of a batch; `following` is the offset of the batch behind it, if known."""
+    def _read(self, data: bytes) -> Iterator[ConsumedMessage]:
+        """The messages of a batch."""
         intact = None
         try:
             batch = _opened(data)
@@ -118,24 +133,27 @@ class _MessageReader(PartitionRecords):
             plain = data if is_skipped else _plain(data)
             records = iter(() if is_skipped else _opened(plain))
         except Exception as error:  # parsers and codecs fail in many ways
-            end = intact.next_offset if intact else self._end_of_broken(data, following)
+            end = intact.next_offset if intact else self._end_of_broken(data)
             if end > self.next_fetch_offset:
                 yield self._batch_flaw(data, end - 1, str(error) or repr(error))
             return
         yield from self._all(records, plain, batch.next_offset)
 
-    def _end_of_broken(self, data: bytes, following: int | None) -> int:
+    def _end_of_broken(self, data: bytes) -> int:
         """The offset behind a batch whose fields may be wrong: rather too low than too high.
 
         What is too low is fetched again; too high an offset would skip messages.
         """
         least: int = self.next_fetch_offset + 1
+        following = self._records.following_offset()
         if following is not None and following >= least:
-            return following
+            return int(following)
+        self._is_lost = True
         if len(data) >= HEADER.size:
             fields = HEADER.unpack_from(data)
             base, last_delta, count = fields[0], fields[6], fields[12]
-            if last_delta == count - 1:  # as producers write it, so both are probably right
+            # As producers write it, so both are probably right. Brokers find batches by the base.
+            if last_delta == count - 1:
                 return max(least, int(base + count))
         return least
 

@@ -66,6 +66,7 @@ class Notes:
         """Waits for a message without a flaw."""
 
         async def taken() -> None:
+            assert offset in self.taken, sorted(self.taken)
             assert (self.taken[offset].value, self.taken[offset].flaw) == (value, None)
 
         await eventually(taken, timeout=30)

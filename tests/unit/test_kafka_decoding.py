@@ -150,6 +150,17 @@ def test_a_batch_that_is_cut_off_is_left_for_the_next_fetch_unless_it_is_the_fir
         assert (flaws(found), after) == ([(8, 8, "batch")], 9)
 
 
+@pytest.mark.parametrize("length", [0, 5, 40, 100, 2**31 - 1, -(2**31)])
+def test_a_wrong_length_skips_no_message(length: int) -> None:
+    """What is behind the wrong length is no batch, so the next fetch begins at the next offset."""
+    broken = batch(ONE, TWO, base=7, length=length)
+    data = broken + batch(THREE, base=9) + batch(ONE, base=10)
+    found, after = read(data, 7)
+    assert values(found) == []
+    assert flaws(found) == [(7, after - 1, "batch")]
+    assert after in {8, 9}
+
+
 def test_offsets_without_a_message_are_not_part_of_what_is_unreadable() -> None:
     for data in UNREADABLE.values():
         found, _ = read(data + batch(THREE, base=9), 4)
