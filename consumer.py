@@ -14,6 +14,7 @@ from adapters.kafka.consumer import EventConsumer
 from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
+from adapters.mongo.operations import OperationStore
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
@@ -54,6 +55,7 @@ async def run(settings: Settings) -> None:
                 inbox=inbox,
                 fallback_seconds=settings.answer_fallback_ms / 1000,
             ),
+            OperationStore(carts.client),
             carts,
             DeadLetters(publisher),
             policy=policy_of(settings),
@@ -72,7 +74,7 @@ async def run(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Returns the exit code: 0, or 2 for invalid settings."""
+    """Returns the exit code (`run_process`)."""
     return run_process("consumer", run)
 
 

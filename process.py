@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
+import structlog
 import uvloop
 
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
 from telemetry.exposition import serve_metrics, start_metrics
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def stop_event() -> asyncio.Event:
@@ -25,7 +28,10 @@ def stop_event() -> asyncio.Event:
 def run_process(
     process: Literal["worker", "consumer"], run: Callable[[Settings], Coroutine[Any, Any, None]]
 ) -> int:
-    """Runs a process to its end. Returns the exit code: 0, or 2 for invalid settings."""
+    """Runs a process to its end. Returns the exit code.
+
+    0 after a signal, 1 after an error, which is logged, and 2 for invalid settings.
+    """
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -34,5 +40,9 @@ def run_process(
     configure_logging(settings.log_level, settings.log_format)
     start_metrics(process, settings)
     serve_metrics(process, settings)
-    uvloop.run(run(settings))
+    try:
+        uvloop.run(run(settings))
+    except Exception:
+        logger.exception("process_failed", message=f"The {process} ends because of an error")
+        return 1
     return 0

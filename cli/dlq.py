@@ -5,6 +5,7 @@ shows the letter.
 """
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def show_letter(
     [letter] = by_id(_bounded(letters(load_settings())), [letter_id])
     document = _as_dict(letter) | {
         "headers": {name: value.decode(errors="replace") for name, value in letter.headers},
-        "value": letter.value.decode(errors="replace")[:VALUE_CHARACTERS],
+        "value": _text_of(letter)[:VALUE_CHARACTERS],
     }
     lines = (
         f"{name + ':':<16} {'-' if value is None else value}" for name, value in document.items()
@@ -152,17 +153,25 @@ def _resolve(
             "dryRun": dry_run,
             done: [letter.id for letter in taken],
             "counts": _counts(taken),
-            "tooLarge": [letter.id for letter in cut],
+            "tooLarge": [letter.id for letter in cut if letter.raw is None],
+            "undecodable": [letter.id for letter in cut if letter.raw is not None],
         },
         *_count_lines(taken),
         *(
-            f"{letter.id} is too large to be replayed; the message is in "
-            f"{letter.topic}/{letter.partition} at offset {letter.offset}"
+            f"{letter.id} {'is too large' if letter.raw is None else 'is undecoded'} and not "
+            f"replayed; it is in {letter.topic}/{letter.partition} at offset {letter.offset}"
             for letter in cut
         ),
         f"{len(taken)} {'would be ' if dry_run else ''}{done}",
         as_json=as_json,
     )
+
+
+def _text_of(letter: Letter) -> str:
+    """The value as text; as base64 if it is the bytes of what could not be decoded."""
+    if letter.raw is not None:
+        return b64encode(letter.value).decode()
+    return letter.value.decode(errors="replace")
 
 
 def _as_dict(letter: Letter) -> dict[str, Any]:
@@ -175,6 +184,7 @@ def _as_dict(letter: Letter) -> dict[str, Any]:
         "size": letter.size,
         "error": letter.error,
         "detail": letter.detail,
+        "raw": letter.raw,
         "parkedAt": letter.parked_at,
         "resolution": letter.resolution,
         "resolvedAt": letter.resolved_at,

@@ -5,9 +5,9 @@ events.
 """
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -25,18 +25,44 @@ from models.wire import CAMEL_CASE, to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
 """The limit of key, value and headers together. The largest sensible event is far smaller."""
+SAMPLE_BYTES = 4096
+"""How much is kept of the key and value of a message that is too large. Its topic has all of it."""
 _MAX_LINES = 1000
 
 EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CartId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{24}$")]
 EventId = Annotated[str, Field(min_length=1, max_length=255)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+
+
+Raw = Literal["batch", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a message could not be decoded. `code` is stable, `detail` is text for people.
+
+    With `raw`, the message's value is the bytes of a batch or record as Kafka stores them. A batch
+    may have several messages, up to `last_offset`.
+    """
+
+    code: str
+    detail: str
+    last_offset: int
+    raw: Raw | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumedMessage:
-    """A Kafka message as received; `timestamp` is in epoch milliseconds."""
+    """A Kafka message as received.
+
+    `timestamp` is in epoch milliseconds, and -1 if there is none. `full_size` is the size of a
+    message of which only a sample is left.
+    """
 
     topic: str
     partition: int
@@ -45,12 +71,34 @@ class ConsumedMessage:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp: int
+    flaw: Flaw | None = None
+    full_size: int | None = None
 
     @property
     def size(self) -> int:
         """The size of key, value and headers in bytes."""
+        if self.full_size is not None:
+            return self.full_size
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the next message of the partition."""
+        return (self.flaw.last_offset if self.flaw else self.offset) + 1
+
+    def bounded(self) -> Self:
+        """The message, or a sample of it if it is larger than an event may be."""
+        size = self.size
+        if size <= MAX_EVENT_BYTES:
+            return self
+        return replace(
+            self,
+            key=self.key and self.key[:SAMPLE_BYTES],
+            value=self.value and self.value[:SAMPLE_BYTES],
+            headers=(),
+            full_size=size,
+        )
 
     def header(self, name: str) -> str | None:
         """The text of a header, or None if it is missing or empty."""
@@ -163,6 +211,8 @@ CONSUMED: dict[str, type[Event]] = {
 
 def read_event(message: ConsumedMessage) -> Event:
     """The event in a message; raises `EventUnusable`."""
+    if message.flaw is not None:
+        raise EventUnusable(message.flaw.code, message.flaw.detail)
     if message.size > MAX_EVENT_BYTES:
         limit = f"{message.size} bytes, the limit is {MAX_EVENT_BYTES}"
         raise EventUnusable("too_large", limit)
@@ -182,25 +232,40 @@ def event_id(message: ConsumedMessage, event: Event) -> str:
 
     For orders, the order's id: an order is completed once, however many messages report it. For
     others, the sender's id (`ce_id`, `eventId`), or else a hash of content and time. The offset is
-    not used: a broker that lost data assigns it to another event.
+    used only without a time: a broker that lost data assigns it to another event.
     """
     if isinstance(event, OrderCompleted):
         return event.order_id
     named = message.header("ce_id") or event.event_id
     if named:
         return named[:255]
-    digest = hashlib.sha256(f"{message.timestamp}|".encode())
+    sent = f"{message.timestamp}|"
+    if not _is_plausible(message.timestamp):  # two of such messages would have one id
+        sent += f"{message.partition}|{message.offset}|"
+    digest = hashlib.sha256(sent.encode())
     for part in (message.key or b"", message.value or b""):
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()
 
 
 def event_time(message: ConsumedMessage, event: Event) -> datetime:
-    """When the event happened according to its sender, but not later than it was sent."""
-    sent = datetime.fromtimestamp(max(message.timestamp, 0) / 1000, UTC)
-    return to_milliseconds(
-        min(sent, _stated_time(message.header("ce_time")) or event.timestamp or sent)
-    )
+    """When the event happened: by `ce_time`, else `timestamp`, else Kafka's time, else now.
+
+    A time before 2000 is no time: an event of 1970 would be older than all, and have no effect. No
+    event happened after it was sent.
+    """
+    if _is_plausible(message.timestamp):
+        sent = _EPOCH + timedelta(milliseconds=message.timestamp)
+    else:
+        sent = datetime.now(UTC)
+    stated = (_stated_time(message.header("ce_time")), event.timestamp)
+    happened = next((time for time in stated if time is not None and time >= _FIRST_TIME), sent)
+    return to_milliseconds(min(sent, happened))
+
+
+def _is_plausible(timestamp: int) -> bool:
+    """Whether milliseconds are a time from 2000 on that `datetime` can express."""
+    return _FIRST_TIME.timestamp() * 1000 <= timestamp < _LAST_TIME.timestamp() * 1000
 
 
 def _stated_time(text: Any) -> datetime | None:

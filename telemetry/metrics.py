@@ -7,12 +7,12 @@ Attributes have few values: the operation, its outcome, the dependency. They nev
 stores, users, products or carts, or other values that a client can choose.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from opentelemetry.metrics import Counter, Histogram, get_meter
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation, get_meter
 from opentelemetry.metrics import _Gauge as Gauge
 
 from models import events, incoming
@@ -78,6 +78,32 @@ def _gauge(
 ) -> Gauge:
     CATALOG[name] = Metric(name, "gauge", unit, meaning, shown_by, attributes)
     return _meter.create_gauge(name, unit, meaning)
+
+
+class CurrentValues:
+    """The values of a gauge that are known now. A value that is not known has no sample."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+
+    def set(self, value: float, attributes: Mapping[str, str]) -> None:
+        self._values[tuple(attributes.items())] = value
+
+    def forget(self, attributes: Mapping[str, str]) -> None:
+        self._values.pop(tuple(attributes.items()), None)
+
+    def observations(self, _: CallbackOptions) -> Iterable[Observation]:
+        """Called in the thread of a scrape."""
+        return [Observation(value, dict(known)) for known, value in [*self._values.items()]]
+
+
+def _gauge_of_known(
+    name: str, unit: str, meaning: str, shown_by: tuple[Process, ...] = ALL, **attributes: Values
+) -> CurrentValues:
+    CATALOG[name] = Metric(name, "gauge", unit, meaning, shown_by, attributes)
+    values = CurrentValues()
+    _meter.create_observable_gauge(name, [values.observations], unit, meaning)
+    return values
 
 
 def _request(name: str, kind: Kind, unit: str, meaning: str, *attributes: str) -> None:
@@ -221,10 +247,10 @@ PARKED = _counter(
     topic=(),
     error=(),
 )
-CONSUMER_LAG = _gauge(
+CONSUMER_LAG = _gauge_of_known(
     "cart.event.consume.lag",
     "{event}",
-    "Events of a partition not yet handled; 0 after another process took the partition over",
+    "Events of a partition not yet handled; only from the process that reads the partition",
     CONSUMER,
     topic=(),
     partition=(),

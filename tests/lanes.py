@@ -46,6 +46,7 @@ _EVENTS = Lane(
         "tests/contract",
         "tests/integration/inventory",
         "tests/integration/test_availability.py",
+        "tests/integration/test_busy_carts.py",
         "tests/integration/test_consumer.py",
         "tests/integration/test_dead_letters.py",
         "tests/integration/test_known_event_bugs.py",
@@ -54,6 +55,7 @@ _EVENTS = Lane(
         "tests/integration/test_orders.py",
         "tests/integration/test_routes.py",
         "tests/integration/test_stack.py",
+        "tests/integration/test_undecodable_messages.py",
     ),
 )
 _SAGAS = Lane("sagas", ("tests/workflows", "tests/replay", "tests/telemetry"))

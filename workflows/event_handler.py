@@ -1,12 +1,14 @@
 """Turns consumed events into operations on carts, and retries until each is done.
 
-A passing problem (a dependency is down, the cart is busy) is retried for as long as it lasts, in
-the order of each cart. A message that no retry can help is parked as a dead letter. Kafka itself is
-`adapters.kafka.consumer`; the operations are built by `event_operations`.
+A passing problem (a dependency is down) is retried for as long as it lasts, in the order of each
+cart, and a busy cart for `BUSY_SECONDS`. A message that no retry can help is parked as a dead
+letter. Kafka itself is `adapters.kafka.consumer`; the operations are built by `event_operations`.
 """
 
 import asyncio
 import logging
+import time
+from contextlib import suppress
 from itertools import count
 from typing import Protocol, assert_never
 
@@ -15,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.carts import Owner
 from models.cart import ProductAvailability
+from models.documents import OperationRecord
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,
@@ -46,6 +49,10 @@ AT_ONCE = 64
 """Messages handled at once; those that wait for another try do not count."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 UNFORESEEN_TRIES = 5
+BUSY_SECONDS = 600.0
+"""How long a message waits for its cart. An operation holds its cart for seconds, or for as long as
+a failover or a release takes; after that, only an operator can free it. Until the message is done
+or parked, each restart reads the partition again from it on."""
 PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
@@ -54,6 +61,12 @@ class OperationGateway(Protocol):
 
     async def carry_out(self, request: CartOperation) -> OperationResult: ...
     async def mark_product(self, request: MarkProductInput) -> None: ...
+
+
+class Records(Protocol):
+    """Finds what was committed before (`adapters.mongo.operations.OperationStore`)."""
+
+    async def committed_record(self, operation_id: str) -> OperationRecord | None: ...
 
 
 class CartOwners(Protocol):
@@ -72,10 +85,17 @@ class EventHandler:
     """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`."""
 
     def __init__(
-        self, gateway: OperationGateway, carts: CartOwners, dead_letters: Parking, *, policy: Policy
+        self,
+        gateway: OperationGateway,
+        records: Records,
+        carts: CartOwners,
+        dead_letters: Parking,
+        *,
+        policy: Policy,
     ) -> None:
         """`policy` is what the operations take with them."""
         self._gateway = gateway
+        self._records = records
         self._carts = carts
         self._dead_letters = dead_letters
         self._policy = policy
@@ -107,7 +127,7 @@ class EventHandler:
 
     async def _take(self, message: ConsumedMessage) -> None:
         unusable: EventUnusable | None = None
-        unforeseen = 0
+        failures = _Failures()
         for tries in count(1):
             try:
                 async with self._at_once:
@@ -121,18 +141,19 @@ class EventHandler:
             except PASSING as problem:
                 RETRIED.add(1, {"topic": message.topic})
                 self._say_passing(tries, problem)
+                why_not = failures.passing(problem)
             except Exception as error:
-                unforeseen += 1
                 logger.exception("Event cannot be handled")
-                if unforeseen == UNFORESEEN_TRIES and unusable is None:
-                    unusable = EventUnusable("failed", f"{unforeseen} tries, the last: {error!r}")
-                    continue
+                why_not = failures.unforeseen(error)
             else:
                 if unusable is None:
                     CONSUMED.add(1, {"topic": message.topic})
                 else:
                     PARKED.add(1, {"topic": message.topic, "error": unusable.code})
                 return
+            if unusable is None and why_not is not None:
+                unusable = why_not
+                continue
             await asyncio.sleep(min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE))
 
     async def _handle(self, message: ConsumedMessage) -> None:
@@ -153,7 +174,7 @@ class EventHandler:
                 assert_never(event)
 
     async def _order_completed(self, event: OrderCompleted) -> None:
-        result = await self._gateway.carry_out(clear_for_order(event, self._policy))
+        result = await self._carry_out(clear_for_order(event, self._policy))
         about = {
             "storeId": event.store_id,
             "userId": event.user_id,
@@ -200,12 +221,20 @@ class EventHandler:
             event_id=event_id(message, event),
             policy=self._policy,
         )
-        result = await self._gateway.carry_out(request)
+        result = await self._carry_out(request)
         if result.refusal and result.refusal.code is RefusalCode.IDEMPOTENCY_KEY_REUSED:
             raise EventUnusable("event_id_reused", f"the id of another event of cart {cart_id}")
         if result.outcome is Outcome.COMMITTED:
             about = {"event": "cart_items_marked", "cartId": cart_id, "sagaId": result.saga_id}
             logger.info("Cart items marked out of stock", extra=about)
+
+    async def _carry_out(self, request: CartOperation) -> OperationResult:
+        """As the gateway does, but a repeat waits for no cart: its record says how it ended."""
+        with suppress(DependencyUnavailable):  # a saga finds the same record
+            record = await self._records.committed_record(request.operation_id)
+            if record is not None:
+                return record.repeated(request.fingerprint)
+        return await self._gateway.carry_out(request)
 
     async def _bring(
         self, message: ConsumedMessage, event: Event, news: ProductAvailability
@@ -233,6 +262,33 @@ class EventHandler:
             logger.debug("Event is tried again: %s", problem)
         elif tries == UNFORESEEN_TRIES:
             logger.warning("Event waits: %s", problem)
+
+
+class _Failures:
+    """The failed tries of one message, and whether another one makes sense."""
+
+    def __init__(self) -> None:
+        self._unforeseen = 0
+        self._busy_since: float | None = None
+
+    def passing(self, problem: Exception) -> EventUnusable | None:
+        """Why the message is parked, if its cart has been busy for too long."""
+        if not isinstance(problem, OperationInProgress):
+            self._busy_since = None
+            return None
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        if now - self._busy_since < BUSY_SECONDS:
+            return None
+        detail = f"the cart was busy for {BUSY_SECONDS:.0f} s: {problem}; it can be replayed"
+        return EventUnusable("cart_busy", detail)
+
+    def unforeseen(self, error: Exception) -> EventUnusable | None:
+        """Why the message is parked, if it has failed too often."""
+        self._unforeseen += 1
+        if self._unforeseen < UNFORESEEN_TRIES:
+            return None
+        return EventUnusable("failed", f"{self._unforeseen} tries, the last: {error!r}")
 
 
 def _news(

@@ -4,18 +4,34 @@ The messages of a lane are handled in order, and lanes in parallel (`partition_t
 with too many unfinished messages is paused; the others continue. Before partitions move to another
 member of the group, messages in progress get `REVOKE_SECONDS`; the new member handles the others
 again. So handling a message twice must have one effect.
+
+While Kafka is unavailable, the consumer reconnects for as long as that lasts. Any other failure
+ends the process, at once or after `REJOIN_SECONDS`, and its supervisor starts another one.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupCoordinatorNotAvailableError,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 from adapters.background import repeat
+from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
@@ -34,11 +50,25 @@ REVOKE_SECONDS = 3.0  # shorter than the session
 DRAIN_SECONDS = 8.0
 STOP_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
+REJOIN_SECONDS = 60.0
+"""How long the consumer may fail again and again while Kafka is available: longer than a broker
+takes to elect leaders and a coordinator after a restart."""
+STABLE_SECONDS = 30.0
+"""After so long without a failure, the next one is a new one."""
 MEASURE_SECONDS = 1.0
 SESSION_MS = 10_000
 FETCH_BYTES = 4 * MAX_EVENT_BYTES
 
-Record = ConsumerRecord[bytes | None, bytes | None]
+_UNAVAILABLE = (
+    OSError,
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 
 class MessageHandler(Protocol):
@@ -59,6 +89,7 @@ class EventConsumer:
             "group_id": settings.kafka_group_id,
             "auto_offset_reset": "earliest",
             "enable_auto_commit": False,
+            "isolation_level": "read_committed",
             "session_timeout_ms": SESSION_MS,
             "heartbeat_interval_ms": SESSION_MS // 5,
             "max_partition_fetch_bytes": FETCH_BYTES,
@@ -70,25 +101,56 @@ class EventConsumer:
         self.joined = asyncio.Event()  # set once partitions (possibly none) are assigned
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consumes until `stopping` is set. Reconnects while Kafka is unavailable."""
-        down = False
+        """Consumes until `stopping` is set. Reconnects while Kafka is unavailable.
+
+        Raises the error if another one than an outage recurs for `REJOIN_SECONDS`.
+        """
+        failures = _Failures()
         while not stopping.is_set():
             member = _Member(self._options, self._topics, self._intake, self.joined)
+            failures.begin()
             try:
                 await member.run(stopping)
             except (KafkaError, OSError) as error:
                 self.joined.clear()
-                if not down:
-                    logger.warning(
-                        "dependency_unavailable",
-                        message="Kafka is unavailable",
-                        dependency="kafka",
-                        reason=repr(error),
-                    )
-                down = True
+                failures.note(error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_SECONDS):
                         await stopping.wait()
+
+
+class _Failures:
+    """The failures of the members of one process, one after the other."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._first: float | None = None  # of the failures that are no outage
+        self._logged: set[str] = set()
+
+    def begin(self) -> None:
+        """A new member begins."""
+        self._began = time.monotonic()
+
+    def note(self, error: Exception) -> None:
+        """Logs each kind of failure once in a row. Raises the error if it has lasted too long."""
+        now = time.monotonic()
+        if now - self._began >= STABLE_SECONDS:
+            self._logged.clear()
+            self._first = None
+        if isinstance(error, _UNAVAILABLE):
+            self._first = None
+            self._log("dependency_unavailable", "Kafka is unavailable", error)
+            return
+        self._first = self._first or now
+        if now - self._first >= REJOIN_SECONDS:
+            raise error
+        self._log("consumer_rejoins", "The consumer failed and joins its group again", error)
+
+    def _log(self, event: str, message: str, error: Exception) -> None:
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            logger.warning(event, message=message, dependency="kafka", reason=repr(error))
 
 
 class _Member(ConsumerRebalanceListener):
@@ -101,20 +163,20 @@ class _Member(ConsumerRebalanceListener):
         intake: MessageHandler,
         joined: asyncio.Event,
     ) -> None:
-        self._consumer = AIOKafkaConsumer(**options)
+        self._consumer = message_consumer(**options)
         self._consumer.subscribe(topics, listener=self)
         self._intake = intake
         self._joined = joined
         self._tasks: dict[TopicPartition, PartitionTasks] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._measured: set[TopicPartition] = set()
+        self._meanwhile: list[asyncio.Task[None]] = []
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consumes until `stopping` is set.
 
         Raises `KafkaError` or `OSError` when Kafka fails and this client cannot continue.
         """
-        meanwhile: list[asyncio.Task[None]] = []
         try:
             await self._consumer.start()
             for name, work, seconds in (
@@ -122,31 +184,31 @@ class _Member(ConsumerRebalanceListener):
                 ("lag of partitions", self._measure_all, MEASURE_SECONDS),
             ):
                 repeated = repeat(name, work, every_seconds=seconds)
-                meanwhile.append(asyncio.create_task(repeated))
+                self._meanwhile.append(asyncio.create_task(repeated))
             while not stopping.is_set():
                 self._throttle()
-                batch = await self._consumer.getmany(timeout_ms=POLL_MS)
-                for partition, records in batch.items():
-                    self._handle(partition, records)
+                batch = await messages(self._consumer, timeout_ms=POLL_MS)
+                for partition, received in batch.items():
+                    self._handle(partition, received)
                 self._raise_failure()
         finally:
-            for task in meanwhile:
+            for task in self._meanwhile:
                 task.cancel()
-            await asyncio.gather(*meanwhile, return_exceptions=True)
+            await asyncio.gather(*self._meanwhile, return_exceptions=True)
             await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
 
-    def _handle(self, partition: TopicPartition, records: list[Record]) -> None:
+    def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
         tasks = self._tasks.setdefault(partition, PartitionTasks())
-        for record in records:
-            message = _message(record)
+        for message in [each.bounded() for each in received]:
             tasks.add(
-                record.offset,
+                message.offset,
                 self._intake.lane(message),
                 lambda message=message: self._intake.take(message),  # type: ignore[misc]
+                next_offset=message.next_offset,
             )
 
     def _throttle(self) -> None:
@@ -159,10 +221,20 @@ class _Member(ConsumerRebalanceListener):
                 self._consumer.resume(partition)
 
     def _raise_failure(self) -> None:
-        """Raises an error of `take`: the process ends, and the next resumes at the last commit."""
+        """Raises an error of `take`, or of a task without which this member does nothing.
+
+        After an error of `take` the process ends, and the next resumes at the last commit.
+        """
         for tasks in self._tasks.values():
             if tasks.failure is not None:
                 raise tasks.failure
+        # aiokafka does not watch the task that fetches: without it, `getmany` returns nothing.
+        fetcher: Any = self._consumer._fetcher  # noqa: SLF001
+        fetching: asyncio.Task[None] = fetcher.error_future
+        for task in (fetching, *self._meanwhile):
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                raise error or KafkaError("a task of the consumer has ended")
 
     async def _commit_all(self) -> None:
         await self._commit([*self._tasks])
@@ -178,21 +250,20 @@ class _Member(ConsumerRebalanceListener):
         if end is None:  # nothing was fetched yet
             return
         tasks = self._tasks.get(partition)
-        done = tasks.committable if tasks else None
-        if done is None:
+        done = tasks.committable if tasks and tasks.unfinished else None
+        if done is None:  # the position is also behind entries that are no messages
             done = await self._consumer.position(partition)
-        self._show_lag(partition, max(0, end - done))
+        CONSUMER_LAG.set(max(0, end - done), _attributes(partition))
         self._measured.add(partition)
 
     def _forget_lag(self, partitions: Iterable[TopicPartition]) -> None:
-        """Sets the lag of revoked partitions to 0; their next consumer records it."""
+        """Ends the samples of partitions whose lag is not known here any more.
+
+        A lag of 0 would say that all is handled, while nothing is, and keep alerts silent.
+        """
         for partition in self._measured.intersection(partitions):
             self._measured.remove(partition)
-            self._show_lag(partition, 0)
-
-    @staticmethod
-    def _show_lag(partition: TopicPartition, lag: int) -> None:
-        CONSUMER_LAG.set(lag, {"topic": partition.topic, "partition": str(partition.partition)})
+            CONSUMER_LAG.forget(_attributes(partition))
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
         """Commits the progress of these partitions.
@@ -257,13 +328,5 @@ class _Member(ConsumerRebalanceListener):
         self._joined.set()
 
 
-def _message(record: Record) -> ConsumedMessage:
-    return ConsumedMessage(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-        timestamp=record.timestamp,
-    )
+def _attributes(partition: TopicPartition) -> dict[str, str]:
+    return {"topic": partition.topic, "partition": str(partition.partition)}

@@ -5,6 +5,10 @@ A letter has the key, value and headers of its message, and headers with the pre
     dlq-topic, dlq-partition, dlq-offset, dlq-timestamp    the message
     dlq-error (a stable code), dlq-detail (text)           why it was parked
     dlq-time                                               when it was parked
+    dlq-raw, dlq-last-offset                               only if it could not be decoded
+
+With `dlq-raw`, the value is the bytes of a batch or record as Kafka stores them, and the letter
+stands for all messages up to `dlq-last-offset`.
 
 A second message records that a letter was replayed or dropped; `dlq-resolves` is the letter's id.
 """
@@ -15,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from adapters.kafka.publisher import EventPublisher, Outgoing
-from adapters.kafka.topics import Record, records
+from adapters.kafka.topics import records
 from models.errors import EventUnusable
 from models.events import DEAD_LETTERS
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
@@ -23,15 +27,16 @@ from models.wire import timestamp
 from settings import Settings
 
 PREFIX = "dlq-"
-SAMPLE_BYTES = 4096
-"""How much is kept of a message that is too large. Its topic still has all of it."""
 
 Resolution = Literal["replayed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A parked message. `id` is its partition and offset, `size` the original's size in bytes."""
+    """A parked message. `id` is its partition and offset, `size` the original's size in bytes.
+
+    `raw` is set if the message could not be decoded; `value` then is what the broker returned.
+    """
 
     id: str
     topic: str
@@ -45,14 +50,15 @@ class Letter:
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+    raw: str | None = None
     resolution: Resolution | None = None
     resolved_at: str | None = None
     resolved_because: str | None = None
 
     @property
     def is_whole(self) -> bool:
-        """Whether the letter has the whole message, so that it can be replayed."""
-        return self.size <= MAX_EVENT_BYTES
+        """Whether the letter has the whole message, decoded, so that it can be replayed."""
+        return self.size <= MAX_EVENT_BYTES and self.raw is None
 
 
 class DeadLetters:
@@ -63,8 +69,8 @@ class DeadLetters:
 
     async def park(self, message: ConsumedMessage, why: EventUnusable) -> None:
         """Parks a message; returns when Kafka has acknowledged the letter."""
-        whole = message.size <= MAX_EVENT_BYTES
-        about = {
+        kept = message.bounded()
+        about: dict[str, object] = {
             "topic": message.topic,
             "partition": message.partition,
             "offset": message.offset,
@@ -74,15 +80,16 @@ class DeadLetters:
             "detail": why.detail[:1000],
             "time": timestamp(datetime.now(UTC)),
         }
-        value = message.value or b""
+        if message.flaw is not None and message.flaw.raw is not None:
+            about |= {"raw": message.flaw.raw, "last-offset": message.flaw.last_offset}
         await self._publisher.send(
             [
                 Outgoing(
                     id=f"{message.topic}/{message.partition}/{message.offset}",
                     topic=DEAD_LETTERS,
-                    key=message.key if whole else (message.key or b"")[:SAMPLE_BYTES],
-                    value=value if whole else value[:SAMPLE_BYTES],
-                    headers=[*(_without_ours(message.headers) if whole else ()), *_headers(about)],
+                    key=kept.key,
+                    value=kept.value or b"",
+                    headers=[*_without_ours(kept.headers), *_headers(about)],
                 )
             ]
         )
@@ -99,7 +106,7 @@ class DeadLetters:
             key=letter.key,
             value=letter.value,
             headers=letter.headers,
-            timestamp=letter.timestamp,
+            timestamp=letter.timestamp if letter.timestamp >= 0 else None,
         )
         await self._publisher.send([message])
         await self._resolve(letter, "replayed", "")
@@ -152,7 +159,7 @@ def _headers(about: Mapping[str, object]) -> list[tuple[str, bytes]]:
     return [(f"{PREFIX}{name}", str(value).encode()) for name, value in about.items()]
 
 
-def _about(record: Record) -> dict[str, str]:
+def _about(record: ConsumedMessage) -> dict[str, str]:
     return {
         name.removeprefix(PREFIX): value.decode(errors="replace")
         for name, value in record.headers
@@ -160,7 +167,7 @@ def _about(record: Record) -> dict[str, str]:
     }
 
 
-def _letter(record: Record, about: dict[str, str]) -> Letter:
+def _letter(record: ConsumedMessage, about: dict[str, str]) -> Letter:
     return Letter(
         id=f"{record.partition}-{record.offset}",
         topic=about["topic"],
@@ -174,6 +181,7 @@ def _letter(record: Record, about: dict[str, str]) -> Letter:
         key=record.key,
         value=record.value or b"",
         headers=_without_ours(record.headers),
+        raw=about.get("raw"),
     )
 
 

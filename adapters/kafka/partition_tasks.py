@@ -30,12 +30,15 @@ class PartitionTasks:
         """The first offset that is not done; None before the first message."""
         return next(iter(self._unfinished.values()), self._end)
 
-    def add(self, offset: int, lane: str, work: Work) -> None:
-        """Starts the work once the earlier work of its lane is done."""
+    def add(self, offset: int, lane: str, work: Work, *, next_offset: int | None = None) -> None:
+        """Starts the work once the earlier work of its lane is done.
+
+        `next_offset` is the offset behind the work, if it stands for more than one message.
+        """
         task = asyncio.create_task(_after(self._last.get(lane), work))
         self._unfinished[task] = offset
         self._last[lane] = task
-        self._end = offset + 1
+        self._end = next_offset or offset + 1
         task.add_done_callback(lambda task: self._on_end(lane, task))
 
     async def drain(self) -> None:

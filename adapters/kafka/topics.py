@@ -3,28 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
+from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.publisher import connection_options
+from models.incoming import ConsumedMessage
 from settings import Settings
 
 STALL_SECONDS = 10.0
 
-Record = ConsumerRecord[bytes | None, bytes | None]
-
 
 async def records(
     settings: Settings, *topics: str, since: Mapping[TopicPartition, int] | None = None
-) -> AsyncIterator[Record]:
-    """All records of the topics up to their current end, in the order of each partition.
+) -> AsyncIterator[ConsumedMessage]:
+    """All messages of the topics up to their current end, in the order of each partition.
+
+    What cannot be decoded is left out.
 
     `since` has the offsets to begin at; a partition without one is read from its beginning. Raises
     `KafkaError` or `OSError`, and `KafkaTimeoutError` when the broker returns none of the remaining
-    records for `STALL_SECONDS`.
+    messages for `STALL_SECONDS`.
     """
     loop = asyncio.get_running_loop()
-    consumer = AIOKafkaConsumer(
+    consumer = message_consumer(
         *topics,
         **connection_options(settings),
         enable_auto_commit=False,
@@ -41,10 +43,11 @@ async def records(
             consumer.seek(one, begins[one])
         deadline = loop.time() + STALL_SECONDS
         while waiting:
-            batch = await consumer.getmany(*waiting, timeout_ms=1000)
+            batch = await messages(consumer, *waiting, timeout_ms=1000)
             for found in batch.values():
-                for record in found:
-                    yield record
+                for message in found:
+                    if message.flaw is None:
+                        yield message
             if batch:
                 deadline = loop.time() + STALL_SECONDS
             elif loop.time() > deadline:

@@ -8,6 +8,7 @@ from dev.event_docs.catalog import (
     DEAD_LETTER_HEADERS,
     EVENTS,
     TRACE_HEADERS,
+    UNDECODED_HEADERS,
     Documented,
 )
 from models import events
@@ -26,7 +27,10 @@ time; they are not removed, and their types do not change."""
 DEAD_LETTER = """\
 A message that can never take effect, as received: key, value and headers. `cart dlq` lists,
 replays and drops them. A message without a value records that a dead letter was replayed or
-dropped; its header `dlq-resolves` names the dead letter."""
+dropped; its header `dlq-resolves` names the dead letter.
+
+A message that could not be decoded is parked as the broker returned it, up to 256 KiB: a batch or
+record of Kafka's format. A header name that is not UTF-8 has escapes (`caf\\xe9`)."""
 
 
 def document() -> dict[str, Any]:
@@ -131,7 +135,7 @@ def _schemas() -> dict[str, Any]:
     added = "Added to the headers of the original message."
     schemas: dict[str, Any] = {
         "CloudEventHeaders": _headers(binding, CLOUD_EVENT_HEADERS, optional=TRACE_HEADERS),
-        "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional={}),
+        "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional=UNDECODED_HEADERS),
     }
     for event in EVENTS:
         mode: Any = "serialization" if event.action == "send" else "validation"

@@ -114,3 +114,9 @@ DEAD_LETTER_HEADERS = {
     "dlq-time": "When the message was parked.",
 }
 """A dead letter also has the headers of the original message."""
+
+UNDECODED_HEADERS = {
+    "dlq-raw": "Only if it could not be decoded: `batch` or `record`, whose bytes are the value.",
+    "dlq-last-offset": "With `dlq-raw`: the last offset of the messages in the batch.",
+}
+"""Of a dead letter whose message could not be decoded."""

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from adapters.kafka.codecs import MAX_BATCH_BYTES
 from dev.event_docs import asyncapi
-from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
+from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, UNDECODED_HEADERS, Documented
 from models.events import DEAD_LETTERS
+from models.incoming import MAX_EVENT_BYTES
 
 _TITLES = {"send": "Published", "receive": "Consumed"}
 _HEAD = """\
@@ -21,6 +23,19 @@ changes that would break a consumer.
 """
 
 
+_KIB, _MIB = MAX_EVENT_BYTES // 1024, MAX_BATCH_BYTES // 1024**2
+_LIMITS = f"""\
+Messages can be compressed with any of Kafka's codecs (gzip, snappy, lz4, zstd) and be sent in
+transactions; those of an aborted transaction have no effect. Key, value and headers together have
+at most {_KIB} KiB, and a batch at most {_MIB} MiB after decompression. The names of headers are
+UTF-8. Whatever breaks these rules is parked as a [dead letter](#dead-letters), and the messages
+behind it are handled.
+
+An event happened at the time of its header `ce_time`, else its `timestamp`, else the time of its
+message. A time before 2000 is no time; without one, the event happened when it was received.
+"""
+
+
 def page() -> str:
     """The page, in Markdown."""
     document = asyncapi.document()
@@ -28,10 +43,12 @@ def page() -> str:
     for action, title in _TITLES.items():
         chosen = [event for event in EVENTS if event.action == action]
         parts.append(f"## {title}\n")
+        parts += [_LIMITS] if action == "receive" else []
         parts += [_event(event, document) for event in chosen]
     parts.append(f"## Dead letters\n\n### {DEAD_LETTERS}\n\n{asyncapi.DEAD_LETTER}\n")
+    headers = DEAD_LETTER_HEADERS | UNDECODED_HEADERS
     parts += ["| header | |", "|---|---|"]
-    parts += [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
+    parts += [f"| `{name}` | {text} |" for name, text in headers.items()]
     return "\n".join([*parts, ""])
 
 

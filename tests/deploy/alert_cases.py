@@ -49,6 +49,11 @@ def ending_series() -> str:
     return f"1+0x{WELL_STEPS} stale"
 
 
+def flapping() -> str:
+    """A process that answers every other time after the fault."""
+    return f"1+0x{WELL_STEPS} " + " ".join("0 1" for _ in range(FAULT_STEPS // 2))
+
+
 WELL: dict[str, str] = {
     **{
         f'up{{job="{job}", instance="{instance}"}}': gauge(1, 1)
@@ -267,6 +272,27 @@ CASES = (
         "CartConsumerStuck",
         {"topic": "order.completed"},
         {f"cart_event_consume_handled_total{{{TOPIC}}}": counter(10, 0)},
+    ),
+    Case(
+        "no consumer is in its group",
+        "CartConsumerOutOfGroup",
+        {},
+        {
+            f'cart_event_consume_lag{{{TOPIC}, partition="{partition}"}}': ending_series()
+            for partition in (0, 1)
+        },
+    ),
+    Case(
+        "a consumer fails and is restarted again and again",
+        "CartConsumerOutOfGroup",
+        {},
+        {
+            'up{job="cart-consumer", instance="consumer:9465"}': flapping(),
+            **{
+                f'cart_event_consume_lag{{{TOPIC}, partition="{partition}"}}': ending_series()
+                for partition in (0, 1)
+            },
+        },
     ),
     Case(
         "an event is retried without success",

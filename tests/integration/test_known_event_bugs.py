@@ -4,44 +4,30 @@ The correct build passes the same checks in the same scenario.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka import consumer as event_consumer
-from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.partition_tasks import PartitionTasks
-from adapters.kafka.publisher import EventPublisher
 from dev.stack.stack import Stack
-from models.events import ORDER_COMPLETED
+from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
+from models.incoming import ConsumedMessage
 from models.operations import ClearCart
 from tests.kafka.test_consumer import Group, RecordingIntake, all_taken
 from tests.support.events import OtherServices
+from tests.support.raw_batches import LATIN_1, RawRecord, batch, produce
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from tests.unit.test_incoming import message
 from workflows import event_handler, event_operations, ids
 from workflows.event_handler import EventHandler
-from workflows.gateway import CartGateway
-from workflows.requests import policy_of
 
 SECONDS = 3.0
 """The time that a buggy build has for something that it never does."""
-
-
-@pytest.fixture
-async def handler(shop: Shop) -> AsyncIterator[EventHandler]:
-    """An event handler in this process, which a test can patch."""
-    settings = shop.world.settings
-    publisher = EventPublisher(settings)
-    gateway = CartGateway(
-        shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
-    )
-    policy = policy_of(settings)
-    yield EventHandler(gateway, shop.world.carts, DeadLetters(publisher), policy=policy)
-    await publisher.close()
 
 
 async def an_order(shop: Shop, **more: Any) -> tuple[Buyer, dict[str, Any]]:
@@ -99,6 +85,49 @@ async def test_lines_added_after_an_order_are_lost_in_a_build_that_ignores_its_v
     await handler.take(message(order))
     assert await sold(shop) == ((3, 1) if is_bad else (3, 0))
     assert (await buyer.cart() is None) is is_bad
+
+
+async def _undecoded(
+    consumer: AIOKafkaConsumer, *partitions: TopicPartition, timeout_ms: int
+) -> dict[TopicPartition, list[ConsumedMessage]]:
+    """The messages as aiokafka decodes them."""
+    found = await consumer.getmany(*partitions, timeout_ms=timeout_ms)
+    return {
+        partition: [
+            ConsumedMessage(
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=one.offset,
+                key=one.key,
+                value=one.value,
+                headers=tuple(one.headers),
+                timestamp=one.timestamp,
+            )
+            for one in records
+        ]
+        for partition, records in found.items()
+    }
+
+
+@pytest.mark.parametrize("is_bad", [False, True])
+async def test_all_topics_stop_in_a_build_that_decodes_before_it_handles(
+    stack: Stack, others: OtherServices, monkeypatch: pytest.MonkeyPatch, is_bad: bool
+) -> None:
+    if is_bad:
+        monkeypatch.setattr(event_consumer, "message_consumer", AIOKafkaConsumer)
+        monkeypatch.setattr(event_consumer, "messages", _undecoded)
+    group, port = Group(stack.settings, others), stack.settings.kafka_port
+    notes = RecordingIntake(group.prefix)
+    await produce(port, ORDER_COMPLETED, 0, batch(RawRecord(b"{}", b"key", LATIN_1)))
+    await group.send(group.lanes(1), range(3), CART_ITEM_OUT_OF_STOCK)
+    taken = all_taken([notes], group.lanes(1), 3)
+    if is_bad:
+        with pytest.raises(UnicodeDecodeError):
+            async with group.member(notes):
+                await eventually(taken, timeout=SECONDS)
+    else:
+        async with group.member(notes):
+            await eventually(taken, timeout=30)
 
 
 class _EarlyCommits(PartitionTasks):

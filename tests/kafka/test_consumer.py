@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from adapters.kafka import consumer as event_consumer
-from adapters.kafka.consumer import EventConsumer
+from adapters.kafka.consumer import EventConsumer, MessageHandler
 from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import CONSUMED, ConsumedMessage
@@ -92,7 +92,7 @@ class Group:
 
     @asynccontextmanager
     async def member(
-        self, notes: RecordingIntake, group_id: str = ""
+        self, notes: MessageHandler, group_id: str = ""
     ) -> AsyncIterator[EventConsumer]:
         """Runs a member of the group, and stops it in order."""
         settings = self.settings.model_copy(update={"kafka_group_id": group_id or self.prefix})

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.mongo.carts import Owner
 from models.cart import CartKey
+from models.documents import OperationRecord
 from models.errors import (
     DependencyUnavailable,
     EventUnusable,
@@ -20,6 +21,7 @@ from models.limits import Policy
 from models.mark_product import MarkProductInput
 from models.operations import CartOperation, ClearCart
 from models.outcomes import OperationResult, Outcome, Refusal
+from tests.fakes.api import record_of
 from tests.unit.test_incoming import AN_ORDER, message
 from workflows import event_handler, ids
 from workflows.event_handler import EventHandler
@@ -43,6 +45,13 @@ class FakeCollaborators:
         self.operations: list[CartOperation] = []
         self.products: list[MarkProductInput] = []
         self.parked: list[tuple[ConsumedMessage, EventUnusable]] = []
+        self.committed: OperationRecord | None = None
+        self.reading_fails: list[Exception] = []
+
+    async def committed_record(self, operation_id: str) -> OperationRecord | None:
+        if self.reading_fails:
+            raise self.reading_fails.pop(0)
+        return self.committed
 
     async def carry_out(self, request: CartOperation) -> OperationResult:
         if self.fails:
@@ -70,7 +79,7 @@ class FakeCollaborators:
 
     @property
     def handler(self) -> EventHandler:
-        return EventHandler(self, self, self, policy=Policy())
+        return EventHandler(self, self, self, self, policy=Policy())
 
 
 @pytest.fixture
@@ -88,6 +97,45 @@ async def test_a_transient_problem_is_retried_without_a_dead_letter(
     await world.handler.take(message(AN_ORDER))
     assert len(world.operations) == 1
     assert world.parked == []
+
+
+async def test_a_message_whose_cart_stays_busy_is_parked_after_a_time(
+    world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_handler, "BUSY_SECONDS", 0.02)
+    world.fails = [OperationInProgress("the cart is busy")] * 1000
+    await world.handler.take(message(AN_ORDER))
+    [(_, why)] = world.parked
+    assert why.code == "cart_busy"
+    assert "can be replayed" in why.detail
+    assert world.operations == []
+
+
+async def test_a_cart_is_not_busy_while_a_dependency_is_down(
+    world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_handler, "BUSY_SECONDS", 0.002)
+    busy, down = OperationInProgress("the cart is busy"), DependencyUnavailable("mongodb")
+    world.fails = [busy, *[down] * 20] * 5
+    await world.handler.take(message(AN_ORDER))
+    assert (len(world.operations), world.parked) == (1, [])
+
+
+async def test_a_repeat_is_found_by_its_record_without_a_saga(world: FakeCollaborators) -> None:
+    await world.handler.take(message(AN_ORDER))
+    [request] = world.operations
+    world.committed = record_of(request.operation_id, fingerprint=request.fingerprint)
+    world.fails = [OperationInProgress("the cart is busy")]
+    await world.handler.take(message(AN_ORDER))
+    assert (len(world.operations), len(world.fails), world.parked) == (1, 1, [])
+    await world.handler.take(message(AN_ORDER | {"items": [{"productId": "a"}]}))
+    assert [why.code for _, why in world.parked] == ["idempotency_key_reused"]
+
+
+async def test_without_mongodb_a_saga_looks_for_the_record(world: FakeCollaborators) -> None:
+    world.reading_fails = [DependencyUnavailable("mongodb")]
+    await world.handler.take(message(AN_ORDER))
+    assert len(world.operations) == 1
 
 
 async def test_each_retry_has_the_same_operation_id(world: FakeCollaborators) -> None:

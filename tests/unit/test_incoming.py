@@ -30,6 +30,7 @@ OUT_OF_STOCK = {
     "sagaId": "inventory-check-123",
 }
 SENT = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
+LATER = round(SENT.timestamp() * 1000) + 1
 
 
 def message(value: Any, topic: str = ORDER_COMPLETED, **changed: Any) -> ConsumedMessage:
@@ -136,7 +137,10 @@ def test_the_id_of_an_event_without_one_comes_from_its_content_not_its_offset() 
         return named(message(changed.pop("value", OUT_OF_STOCK), CART_ITEM_OUT_OF_STOCK, **changed))
 
     assert known(offset=1, partition=2) == known(offset=5)
-    assert len({known(), known(timestamp=1), known(key=b"k"), known(value={"productId": "x"})}) == 4
+    assert (
+        len({known(), known(timestamp=LATER), known(key=b"k"), known(value={"productId": "x"})})
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,12 @@ def test_the_id_of_an_event_without_one_comes_from_its_content_not_its_offset() 
         ),
         ((("ce_time", b"yesterday"),), None, SENT),
         ((), "2099-01-01T00:00:00Z", SENT),
+        ((), "1999-12-31T00:00:00Z", SENT),
+        (
+            (("ce_time", b"1970-01-01T00:00:00Z"),),
+            "2026-01-27T10:29:00Z",
+            datetime(2026, 1, 27, 10, 29, tzinfo=UTC),
+        ),
     ],
 )
 def test_the_time_of_an_event_is_given_by_its_sender_and_not_after_it_was_sent(
@@ -159,3 +169,27 @@ def test_the_time_of_an_event_is_given_by_its_sender_and_not_after_it_was_sent(
     body = {"productId": "lamp"} | ({"timestamp": stated} if stated else {})
     one = message(body, INVENTORY_BACK_IN_STOCK, headers=headers)
     assert event_time(one, read_event(one)) == expected
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, 1, -(2**63), 2**63 - 1, 946_684_799_999])
+def test_an_event_without_a_usable_time_happened_when_its_sender_says_or_now(
+    timestamp: int,
+) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    lamp = {"productId": "lamp"}
+    without = message(lamp, INVENTORY_BACK_IN_STOCK, timestamp=timestamp)
+    assert before <= event_time(without, read_event(without)) <= datetime.now(UTC)
+    stated = message(
+        lamp | {"timestamp": "2026-01-27T10:29:00Z"}, INVENTORY_BACK_IN_STOCK, timestamp=timestamp
+    )
+    expected = datetime(2026, 1, 27, 10, 29, tzinfo=UTC)
+    assert event_time(stated, read_event(stated)) == expected
+
+
+def test_equal_messages_without_a_time_are_different_events() -> None:
+    one, again = (
+        message(OUT_OF_STOCK, CART_ITEM_OUT_OF_STOCK, timestamp=-1, offset=offset)
+        for offset in (1, 1)
+    )
+    other = message(OUT_OF_STOCK, CART_ITEM_OUT_OF_STOCK, timestamp=-1, offset=2)
+    assert named(one) == named(again) != named(other)
