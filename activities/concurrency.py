@@ -25,17 +25,21 @@ async def gather_bounded(
 
 
 async def gather_ramped(
-    function: Callable[[Item], Awaitable[bool | None]], items: Iterable[Item], limit: int
+    function: Callable[[Item], Awaitable[bool | None]],
+    items: Iterable[Item],
+    *,
+    least: int,
+    most: int,
 ) -> None:
-    """Calls `function` for all items: one at a time at first, and one more after each success.
+    """Calls `function` for all items: `least` at a time at first, and one more after each success.
 
     `function` returns whether it succeeded, or None when that says nothing about the next call. A
-    failure halves the number of calls at a time. So a dependency that is back from an outage is not
-    met by all that has waited for it.
+    failure halves the number of calls at a time, down to `least`. So a dependency that is back from
+    an outage is not met by all that has waited for it.
     """
     waiting = iter(items)
     running: set[asyncio.Future[bool | None]] = set()
-    at_once, left = 1, True
+    at_once, left = least, True
     try:
         while left or running:
             while left and len(running) < at_once:
@@ -47,7 +51,7 @@ async def gather_ramped(
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for result in [one.result() for one in done]:
                     if result is not None:
-                        at_once = min(limit, at_once + 1) if result else max(1, at_once // 2)
+                        at_once = min(most, at_once + 1) if result else max(least, at_once // 2)
     finally:
         for one in running:
             one.cancel()

@@ -23,6 +23,8 @@ from models.errors import DependencyUnavailable, EffectRefused
 logger = structlog.stdlib.get_logger(__name__)
 
 CARTS_AT_ONCE = 32
+LEAST_AT_ONCE = 4
+"""So that one slow product alone does not hold up the others of a batch."""
 RELEASES_AT_ONCE = 8  # of one record
 MAX_REFUSED_NAMED = 20
 SKIPPED_FOR = timedelta(seconds=5)
@@ -78,7 +80,7 @@ class Delivery:
             late = time.monotonic() > deadline
             return None if late else await self._deliver_cart(key, before)
 
-        await gather_ramped(cart, carts, CARTS_AT_ONCE)
+        await gather_ramped(cart, carts, least=LEAST_AT_ONCE, most=CARTS_AT_ONCE)
 
     async def _deliver_cart(self, cart: CartKey, before: datetime) -> bool | None:
         """Does the effects of one cart; None without a call, False when one has failed."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from activities.concurrency import gather_ramped
-from activities.delivery import Delivery, pause_after
+from activities.delivery import LEAST_AT_ONCE, Delivery, pause_after
 from activities.failing import FAILURES, Failing
 from models.cart import CartKey
 from models.documents import PendingEffects, due_at
@@ -18,6 +18,8 @@ from models.errors import DependencyUnavailable, EffectRefused
 
 NOW = datetime.now(UTC)
 STORE = "store"
+MOST_TRIES = FAILURES + LEAST_AT_ONCE - 1
+"""Calls that are on their way when the limit is reached are not taken back."""
 
 
 def release(number: int, product_id: str, *, user: str = "", store: str = STORE) -> PendingEffects:
@@ -123,9 +125,9 @@ async def test_a_sick_product_is_tried_a_few_times_and_all_others_are_released()
     target = FakeTarget("sick")
     delivery, outbox = await delivered(EffectKind.RELEASE, [*sick, *good], target)
     assert delivery.done == len(good)
-    assert len(target.calls) - len(good) == FAILURES
+    assert FAILURES <= len(target.calls) - len(good) <= MOST_TRIES
     assert {*outbox.deferred, *delivery.skipped} == {record.id for record in sick}
-    assert len(outbox.deferred) == FAILURES
+    assert FAILURES <= len(outbox.deferred) <= MOST_TRIES
 
 
 async def test_a_sick_store_does_not_hold_up_another_one() -> None:
@@ -134,7 +136,7 @@ async def test_a_sick_store_does_not_hold_up_another_one() -> None:
     target = FakeTarget("sick")
     delivery, _ = await delivered(EffectKind.RELEASE, [*sick, *good], target)
     assert delivery.done == len(good)
-    assert len(target.calls) - len(good) == FAILURES
+    assert FAILURES <= len(target.calls) - len(good) <= MOST_TRIES
 
 
 async def test_a_sick_topic_does_not_hold_up_another_one() -> None:
@@ -143,7 +145,7 @@ async def test_a_sick_topic_does_not_hold_up_another_one() -> None:
     target = FakeTarget("sick")
     delivery, _ = await delivered(EffectKind.EVENT, records, target)
     assert delivery.done == 20
-    assert len(target.calls) == 20 + FAILURES
+    assert 20 + FAILURES <= len(target.calls) <= 20 + MOST_TRIES
 
 
 async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
@@ -153,7 +155,7 @@ async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
     target = FakeTarget(*(f"store-{number}" for number in range(200)))
     delivery, _ = await delivered(EffectKind.RELEASE, records, target)
     assert (delivery.done, delivery.unavailable) == (0, True)
-    assert len(target.calls) == FAILURES
+    assert FAILURES <= len(target.calls) <= MOST_TRIES
 
 
 async def test_the_later_events_of_a_cart_wait_for_the_one_that_failed() -> None:
@@ -185,7 +187,7 @@ async def test_a_refusal_is_about_one_effect_alone() -> None:
     assert not delivery.unavailable
 
 
-async def test_calls_begin_one_at_a_time_and_grow_with_success() -> None:
+async def test_calls_begin_few_at_a_time_and_grow_with_success() -> None:
     at_once: list[int] = []
     running = 0
 
@@ -197,8 +199,9 @@ async def test_calls_begin_one_at_a_time_and_grow_with_success() -> None:
         running -= 1
         return True
 
-    await gather_ramped(call, range(200), 8)
-    assert at_once[0] == 1
+    await gather_ramped(call, range(200), least=2, most=8)
+    assert at_once[:2] == [1, 2]
+    assert at_once[2] <= 3
     assert max(at_once) == 8
 
 
