@@ -35,5 +35,9 @@ class EventActivities:
                 raise EarlierEventsPending("/".join(saga.key))
             await self._events.publish(events)
             await self._outbox.mark_done(
-                record.id, [event.id for event in events], datetime.now(UTC), lasting=False
+                saga.key,
+                record.id,
+                [event.id for event in events],
+                datetime.now(UTC),
+                lasting=False,
             )

@@ -93,6 +93,7 @@ class InventoryActivities:
             )
             await asyncio.gather(
                 self._outbox.mark_done(
+                    saga.key,
                     record.id,
                     [release.id for release in releases],
                     datetime.now(UTC),

@@ -138,7 +138,7 @@ async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Resp
 
 async def _earlier(call: Call, operation: CartOperation) -> OperationResult | None:
     """How the operation was committed before. A short cut: a saga would find the same."""
-    record = await call.state.operations.committed_record(operation.operation_id)
+    record = await call.state.operations.committed_record(operation.operation_id, operation.key)
     if record is None:
         return None
     result = record.repeated(operation.fingerprint)

@@ -42,10 +42,10 @@ class Cart(CartContent, Document):
     class Settings:
         name = "carts"
         indexes = [
-            IndexModel(["userId", "storeId"], unique=True),
+            # Begins with the shard key, as unique indexes must in a sharded cluster. Also a store's
+            # carts by user, in the order in which the inventory lists its reservations.
+            IndexModel(["storeId", "userId"], unique=True),
             IndexModel(["storeId"]),
-            # A store's carts by user, in the order in which the inventory lists its reservations.
-            IndexModel(["storeId", "userId"]),
             IndexModel(["sellerId"]),
             IndexModel(["expireAt"], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),
@@ -83,6 +83,8 @@ class LargeAnswer(Document):
     model_config = CAMEL_CASE
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
+    store_id: str
+    user_id: str
     body: str
     at: datetime
 
@@ -252,12 +254,12 @@ class OperationRecord(PendingEffects, Document):
         name = "operations"
         indexes = [
             IndexModel(
-                ["operationId"],
+                ["storeId", "userId", "operationId"],
                 unique=True,
                 name="one_commit_per_operation",
                 partialFilterExpression={"state": "committed"},
             ),
-            IndexModel(["operationId", "at"], name="by_operation"),
+            IndexModel(["storeId", "operationId", "at"], name="by_operation"),
             IndexModel(["cartId"], name="by_cart"),
             IndexModel(
                 ["storeId", "userId", "at"],

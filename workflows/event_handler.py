@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.carts import Owner
-from models.cart import ProductAvailability
+from models.cart import CartKey, ProductAvailability
 from models.documents import OperationRecord
 from models.errors import (
     DependencyUnavailable,
@@ -66,7 +66,9 @@ class OperationGateway(Protocol):
 class Records(Protocol):
     """Finds what was committed before (`adapters.mongo.operations.OperationStore`)."""
 
-    async def committed_record(self, operation_id: str) -> OperationRecord | None: ...
+    async def committed_record(
+        self, operation_id: str, cart: CartKey
+    ) -> OperationRecord | None: ...
 
 
 class CartOwners(Protocol):
@@ -231,7 +233,7 @@ class EventHandler:
     async def _carry_out(self, request: CartOperation) -> OperationResult:
         """As the gateway does, but a repeat waits for no cart: its record says how it ended."""
         with suppress(DependencyUnavailable):  # a saga finds the same record
-            record = await self._records.committed_record(request.operation_id)
+            record = await self._records.committed_record(request.operation_id, request.key)
             if record is not None:
                 return record.repeated(request.fingerprint)
         return await self._gateway.carry_out(request)

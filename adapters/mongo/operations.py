@@ -124,7 +124,13 @@ class OperationStore:
         after = _document(cart_id, change)
         await record.insert(session=session)
         if is_large:
-            answer = LargeAnswer(_id=record.id, body=body, at=datetime.now(UTC))
+            answer = LargeAnswer(
+                _id=record.id,
+                store_id=saga.store_id,
+                user_id=saga.user_id,
+                body=body,
+                at=datetime.now(UTC),
+            )
             await answer.insert(session=session)
         await _replace(before, after, session)
         answer_now = kept.model_copy(update={"body": body})
@@ -184,7 +190,7 @@ class OperationStore:
             try:
                 await record.insert()
             except DuplicateKeyError:
-                decided = await OperationRecord.get(saga.record_id)
+                decided = await _own_record(saga)
                 if decided is None:  # written, but not yet to a majority
                     raise DependencyUnavailable(
                         "mongodb", "the record is not on a majority yet"
@@ -199,11 +205,11 @@ class OperationStore:
         runs one of their steps.
         """
         async with bounded(SETTLE_SECONDS):
-            ids = [saga.record_id for saga in sagas]
             decided = {
                 record["_id"]
                 async for record in OperationRecord.get_pymongo_collection().find(
-                    {"_id": {"$in": ids}}, {"_id": 1}
+                    {"$or": [{"_id": saga.record_id} | _in_cart(saga.key) for saga in sagas]},
+                    {"_id": 1},
                 )
             }
             undecided = [saga for saga in sagas if saga.record_id not in decided]
@@ -239,7 +245,7 @@ class OperationStore:
         if known is not None:
             return known
         async with bounded(READ_SECONDS):
-            record = await OperationRecord.get(saga.record_id)
+            record = await _own_record(saga)
             cart = await _find(saga.key)
         if record is None:
             raise LookupError(f"saga {saga.saga_id} is undecided")
@@ -251,41 +257,52 @@ class OperationStore:
         if answer is None or answer.body is not None:
             return answer
         async with bounded(READ_SECONDS):
-            large = await LargeAnswer.get(record.id)
+            large = await LargeAnswer.find_one({"_id": record.id} | _in_cart(record.key))
         return answer.model_copy(update={"body": large.body}) if large else None
 
-    async def record(self, record_id: str) -> OperationRecord | None:
-        """The record with this id, or None."""
+    async def record(self, record_id: str, cart: CartKey | None = None) -> OperationRecord | None:
+        """The record with this id, of this cart if it is given, or None."""
         async with bounded(READ_SECONDS):
-            return await OperationRecord.get(record_id)
+            where = _in_cart(cart) if cart else {}
+            return await OperationRecord.find_one({"_id": record_id} | where)
 
-    async def committed_record(self, operation_id: str) -> OperationRecord | None:
+    async def committed_record(self, operation_id: str, cart: CartKey) -> OperationRecord | None:
         """The record of the saga that committed an operation, or None."""
         async with bounded(READ_SECONDS):
-            return await OperationRecord.find_one(
-                {"operationId": operation_id, "state": "committed"}
-            )
+            return await OperationRecord.find_one(_commit_of(operation_id, cart))
 
-    async def latest_record(self, operation_id: str) -> OperationRecord | None:
-        """The committed record of an operation, else its latest record, or None."""
+    async def latest_record(self, operation_id: str, store_id: str) -> OperationRecord | None:
+        """The committed record of an operation in a store, else its latest record, or None."""
+        wanted = {"storeId": store_id, "operationId": operation_id}
         async with bounded(READ_SECONDS):
-            records = (
-                await OperationRecord.find({"operationId": operation_id}).sort("-at").to_list(16)
-            )
+            records = await OperationRecord.find(wanted).sort("-at").to_list(16)
         committed = (record for record in records if record.state == "committed")
         return next(committed, records[0] if records else None)
 
 
 async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart | None:
-    return await Cart.find_one({"storeId": key.store_id, "userId": key.user_id}, session=session)
+    return await Cart.find_one(_in_cart(key), session=session)
+
+
+def _in_cart(key: CartKey) -> dict[str, Any]:
+    """The fields of the shard key (docs/deploy.md), in everything that is about one cart."""
+    return {"storeId": key.store_id, "userId": key.user_id}
+
+
+def _commit_of(operation_id: str, cart: CartKey) -> dict[str, Any]:
+    return _in_cart(cart) | {"operationId": operation_id, "state": "committed"}
+
+
+async def _own_record(saga: SagaRun) -> OperationRecord | None:
+    return await OperationRecord.find_one({"_id": saga.record_id} | _in_cart(saga.key))
 
 
 async def _find_record(
     saga: SagaRun, session: AsyncClientSession | None = None
 ) -> OperationRecord | None:
     """The saga's own record, else the record that committed its operation."""
-    committed = {"operationId": saga.operation_id, "state": "committed"}
-    wanted: Mapping[str, Any] = {"$or": [{"_id": saga.record_id}, committed]}
+    own_one = {"_id": saga.record_id} | _in_cart(saga.key)
+    wanted: Mapping[str, Any] = {"$or": [own_one, _commit_of(saga.operation_id, saga.key)]}
     records = await OperationRecord.find(wanted, session=session).to_list(2)
     own = (record for record in records if record.id == saga.record_id)
     return next(own, records[0] if records else None)
@@ -299,13 +316,14 @@ async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) 
         return record
     due = due_at(record.key, missing, datetime.now(UTC))[EffectKind.RELEASE]
     await OperationRecord.get_pymongo_collection().update_one(
-        {"_id": record.id, "effects.id": {"$nin": [effect.id for effect in missing]}},
+        {"_id": record.id, "effects.id": {"$nin": [effect.id for effect in missing]}}
+        | _in_cart(record.key),
         {
             "$push": {"effects": {"$each": [one.model_dump(by_alias=True) for one in missing]}},
             "$set": {"pending": True, "due.release": due.model_dump(by_alias=True)},
         },
     )
-    return await OperationRecord.get(record.id) or record
+    return await OperationRecord.find_one({"_id": record.id} | _in_cart(record.key)) or record
 
 
 def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
@@ -324,9 +342,7 @@ async def _replace(before: Cart | None, after: Cart | None, session: AsyncClient
         if after is not None:
             await after.insert(session=session)
         return
-    stored = Cart.find_one(
-        {"_id": before.id, "storeId": before.store_id, "version": before.version}
-    )
+    stored = Cart.find_one({"_id": before.id, "version": before.version} | _in_cart(before.key))
     if after is None:
         await stored.delete(session=session)
     else:

@@ -100,7 +100,7 @@ class Outbox:
         """
         records = OperationRecord.get_pymongo_collection()
         due = f"due.{kind}"
-        failed = {"_id": record.id, due: {"$exists": True}}
+        failed = _record(record.key, record.id) | {due: {"$exists": True}}
         noted = {f"{due}.at": until, f"{due}.problem": problem[:PROBLEM_LENGTH]}
         async with bounded(LIST_SECONDS):
             await records.update_one(failed, {"$set": noted, "$inc": {f"{due}.attempts": 1}})
@@ -232,7 +232,13 @@ class Outbox:
         return found is not None
 
     async def mark_done(
-        self, record_id: str, effect_ids: Sequence[str], at: datetime, *, lasting: bool = True
+        self,
+        cart: CartKey,
+        record_id: str,
+        effect_ids: Sequence[str],
+        at: datetime,
+        *,
+        lasting: bool = True,
     ) -> None:
         """Marks effects as done. The record is pending until all its effects are done.
 
@@ -240,7 +246,8 @@ class Outbox:
         primary, the relay does the effect again.
         """
         async with bounded(READ_SECONDS):
-            await self._mark({"_id": record_id}, effect_ids, {"doneAt": at}, lasting=lasting)
+            ending = {"doneAt": at}
+            await self._mark(_record(cart, record_id), effect_ids, ending, lasting=lasting)
 
     async def skip(self, effect_id: str, *, reason: str, at: datetime) -> bool:
         """Marks a pending effect as skipped; False when no pending effect has this id.
@@ -253,7 +260,7 @@ class Outbox:
         [kind] = [EffectKind(one.kind) for one in record.effects if one.id == effect_id]
         async with bounded(READ_SECONDS):
             skipped = {"doneAt": at, "skippedBecause": reason}
-            await self._mark({"_id": record.id}, (effect_id,), skipped)
+            await self._mark(_record(record.key, record.id), (effect_id,), skipped)
             await OperationRecord.get_pymongo_collection().update_many(
                 _of_cart(kind, record.key), {"$set": {f"due.{kind}.at": at}}, hint="pending_by_cart"
             )
@@ -299,6 +306,10 @@ class Outbox:
 def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:
     buckets = [bucket for bucket in range(BUCKETS) if bucket % shards == shard]
     return {f"due.{kind}.bucket": {"$in": buckets}}
+
+
+def _record(cart: CartKey, record_id: str) -> dict[str, Any]:
+    return {"_id": record_id, "storeId": cart.store_id, "userId": cart.user_id}
 
 
 def _of_cart(kind: EffectKind, cart: CartKey) -> dict[str, Any]:

@@ -68,7 +68,7 @@ async def get_operation(
         raise not_found(_WHAT)
     principal, state = call.principal, call.state
     user_id = None if principal.administers(store_id) else principal.user_id
-    record = await state.operations.latest_record(operation_id)
+    record = await state.operations.latest_record(operation_id, store_id)
     if record is not None and (
         record.store_id != store_id or user_id not in {None, record.user_id}
     ):

@@ -11,11 +11,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from adapters.mongo.client import DOCUMENTS, MongoClient
+from adapters.mongo.outbox import MOST_COUNTED
 from cli.console import reason, without_login
 from cli.doctor.reservations import check_reservations
 from cli.doctor.results import CheckReport, Part, start_or_check
 from cli.times import stamp
-from models.documents import OperationRecord
+from models.documents import BUCKETS, OperationRecord
+from models.effects import EffectKind
 from settings import Settings
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a
@@ -148,17 +150,24 @@ def _is_same(index: IndexModel, there: Any) -> bool:
 
 
 async def _pending(database: Database, report: CheckReport) -> None:
-    old = {"pending": True, "at": {"$lt": datetime.now(UTC) - PENDING_AFTER}}
     collection = database[OperationRecord.Settings.name]
-    count = await collection.count_documents(old)
+    count, oldest = 0, datetime.now(UTC)
+    for kind in EffectKind:
+        since, index = f"due.{kind}.since", f"{kind}s_by_since"
+        old = {
+            f"due.{kind}.bucket": {"$in": [*range(BUCKETS)]},
+            since: {"$lt": datetime.now(UTC) - PENDING_AFTER},
+        }
+        count += await collection.count_documents(old, limit=MOST_COUNTED, hint=index)
+        first = await collection.find_one(old, {since: 1}, sort=[(since, 1)], hint=index)
+        oldest = min(oldest, first["due"][kind]["since"]) if first else oldest
     if not count:
         report.ok(Part.PENDING, f"none older than {PENDING_AFTER.seconds} s")
         return
-    oldest = await collection.find_one(old, {"at": 1}, sort=[("at", 1)])
-    since = f", the oldest since {stamp(oldest['at'])} UTC" if oldest else ""
     report.warn(
         Part.PENDING,
         f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
-        f"units to release that are older than {PENDING_AFTER.seconds} s{since}",
+        f"units to release that are older than {PENDING_AFTER.seconds} s, the oldest since "
+        f"{stamp(oldest)} UTC",
         "check Kafka, the inventory and the worker; pending effects are then done in order",
     )

@@ -116,7 +116,7 @@ async def _from_mongodb(
     record_id = ids.record_id(report.saga.operation_id or "", started)
     try:
         report.record, report.cart, pending = await asyncio.gather(
-            connections.operations.record(record_id),
+            connections.operations.record(record_id, cart),
             connections.carts.cart(cart),
             connections.outbox.pending_of(
                 store_id=cart.store_id, user_id=cart.user_id, limit=EFFECTS_MAX

@@ -198,7 +198,7 @@ class FakeMongo:
         self._read()
         return next((record for record in self.records if record.id == record_id), None)
 
-    async def committed_record(self, operation_id: str) -> OperationRecord | None:
+    async def committed_record(self, operation_id: str, cart: CartKey) -> OperationRecord | None:
         self._read()
         records = (r for r in self.records if r.operation_id == operation_id)
         return next((r for r in records if r.state == "committed"), None)
@@ -208,7 +208,7 @@ class FakeMongo:
         answer = record.answer
         return answer if answer is None or answer.body is not None else None
 
-    async def latest_record(self, operation_id: str) -> OperationRecord | None:
+    async def latest_record(self, operation_id: str, store_id: str) -> OperationRecord | None:
         self._read()
         return next((r for r in self.records if r.operation_id == operation_id), None)
 

@@ -77,11 +77,13 @@ class FakeMongoClient:
         async def index_information() -> Any:
             return self.indexes[name]
 
-        async def count_documents(_: Any) -> int:
-            return self.pending
+        async def count_documents(_: Any, *, hint: str, **__: Any) -> int:
+            return self.pending if hint == "events_by_since" else 0
 
-        async def find_one(*_: Any, **__: Any) -> Any:
-            return {"at": datetime(2026, 1, 27, 10, 30, tzinfo=UTC)}
+        async def find_one(*_: Any, hint: str, **__: Any) -> Any:
+            if hint != "events_by_since":
+                return None
+            return {"due": {"event": {"since": datetime(2026, 1, 27, 10, 30, tzinfo=UTC)}}}
 
         return SimpleNamespace(
             index_information=index_information, count_documents=count_documents, find_one=find_one

@@ -69,7 +69,9 @@ class FakeOutbox:
             if record.key == cart and (before is None or record.due[kind].at < before)
         ]
 
-    async def mark_done(self, _: str, effect_ids: Sequence[str], __: datetime) -> None:
+    async def mark_done(
+        self, _: CartKey, __: str, effect_ids: Sequence[str], ___: datetime
+    ) -> None:
         self.done += effect_ids
 
     async def defer(

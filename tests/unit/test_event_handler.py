@@ -48,7 +48,7 @@ class FakeCollaborators:
         self.committed: OperationRecord | None = None
         self.reading_fails: list[Exception] = []
 
-    async def committed_record(self, operation_id: str) -> OperationRecord | None:
+    async def committed_record(self, operation_id: str, cart: CartKey) -> OperationRecord | None:
         if self.reading_fails:
             raise self.reading_fails.pop(0)
         return self.committed
