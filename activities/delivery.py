@@ -36,7 +36,7 @@ LONGEST_PAUSE_REFUSED = timedelta(minutes=5)
 def pause_after(attempts: int, *, refused: bool) -> timedelta:
     """How long an effect waits after so many failed tries: doubling, with jitter, up to a bound.
 
-    What was refused needs somebody to change something, and waits longer.
+    A refusal ends only when something is changed, so it waits longer.
     """
     longest = LONGEST_PAUSE_REFUSED if refused else LONGEST_PAUSE
     return min(FIRST_PAUSE * (1 << min(attempts - 1, 12)), longest) * random.uniform(0.8, 1)  # noqa: S311 (a pause, not a secret)

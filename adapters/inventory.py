@@ -128,15 +128,15 @@ class InventoryClient:
             raise DependencyUnavailable("inventory", f"/health answered {answer.status}")
 
     async def check(self, store_id: str, product_id: str) -> Stock | None:
-        """The units of a product; None where the service does not tell both numbers.
+        """The units of a product; None where the service does not say both numbers.
 
         The timeout is short: the caller waits for the answer, and can do without it.
         """
-        told = await self._told(store_id, product_id)
-        available, held = _units(told, "available"), _units(told, "held")
+        stock = await self._stock_of(store_id, product_id)
+        available, held = _units(stock, "available"), _units(stock, "held")
         return None if available is None or held is None else Stock(available, held)
 
-    async def _told(self, store_id: str, product_id: str) -> dict[str, Any]:
+    async def _stock_of(self, store_id: str, product_id: str) -> dict[str, Any]:
         """The body of a check; empty where the service does not know the product.
 
         Not "no units": an inventory without this call answers 404 for every product.
@@ -172,10 +172,10 @@ class InventoryClient:
     async def _fewer_than(self, request: ReserveInventory) -> int | None:
         """How many units there are, of which there are too few; None when that cannot be found."""
         try:
-            told = await self._told(request.store_id, request.product_id)
+            stock = await self._stock_of(request.store_id, request.product_id)
         except DependencyUnavailable:
             return None
-        available = _units(told, "available")
+        available = _units(stock, "available")
         # Enough now, or refused for another reason: the number would contradict the refusal.
         return available if available is not None and available < request.quantity else None
 

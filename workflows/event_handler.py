@@ -6,12 +6,12 @@ letter. Kafka itself is `adapters.kafka.consumer`; the operations are built by `
 """
 
 import asyncio
-import logging
 import time
 from contextlib import suppress
 from itertools import count
 from typing import Protocol, assert_never
 
+import structlog
 from structlog.contextvars import bound_contextvars
 
 from adapters.mongo.cart_scans import CartRef
@@ -43,7 +43,7 @@ from telemetry import tracing
 from telemetry.metrics import CONSUMED, PARKED, RETRIED
 from workflows.event_operations import clear_for_order, mark_lines
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 AT_ONCE = 64
 """Messages handled at once; those that wait for another try do not count."""
@@ -145,7 +145,7 @@ class EventHandler:
                 self._say_passing(tries, problem)
                 why_not = failures.passing(problem)
             except Exception as error:
-                logger.exception("Event cannot be handled")
+                logger.exception("event_failed", message="Event cannot be handled")
                 why_not = failures.unforeseen(error)
             else:
                 if unusable is None:
@@ -187,11 +187,14 @@ class EventHandler:
         if result.outcome is Outcome.REJECTED:
             await self._refused(event.cart_id, result, store=event.store_id, user=event.user_id)
         if result.outcome is Outcome.COMMITTED:
-            extra = {"event": "cart_cleared", "reason": "order_completed", **about}
-            logger.info("Cart cleared", extra=extra)
+            logger.info("cart_cleared", message="Cart cleared", reason="order_completed", **about)
         else:
-            extra = {"event": "order_without_effect", "outcome": result.outcome.value, **about}
-            logger.info("Order had nothing to clear", extra=extra)
+            logger.info(
+                "order_without_effect",
+                message="Order had nothing to clear",
+                outcome=result.outcome.value,
+                **about,
+            )
 
     async def _refused(
         self, cart_id: str, result: OperationResult, *, store: str, user: str
@@ -211,7 +214,7 @@ class EventHandler:
     ) -> None:
         owner = await self._carts.owner(cart_id)
         if owner is None or owner.cart is None:
-            logger.info("No cart to mark", extra={"event": "no_cart_to_mark", "cartId": cart_id})
+            logger.info("no_cart_to_mark", message="No cart to mark", cartId=cart_id)
             return
         if event.store_id not in {None, owner.key.store_id}:
             whose = f"cart {cart_id} is not of store {event.store_id}"
@@ -227,8 +230,12 @@ class EventHandler:
         if result.refusal and result.refusal.code is RefusalCode.IDEMPOTENCY_KEY_REUSED:
             raise EventUnusable("event_id_reused", f"the id of another event of cart {cart_id}")
         if result.outcome is Outcome.COMMITTED:
-            about = {"event": "cart_items_marked", "cartId": cart_id, "sagaId": result.saga_id}
-            logger.info("Cart items marked out of stock", extra=about)
+            logger.info(
+                "cart_items_marked",
+                message="Cart items marked out of stock",
+                cartId=cart_id,
+                sagaId=result.saga_id,
+            )
 
     async def _carry_out(self, request: CartOperation) -> OperationResult:
         """As the gateway does, but a repeat waits for no cart: its record says how it ended."""
@@ -254,16 +261,19 @@ class EventHandler:
 
     async def _park(self, message: ConsumedMessage, why: EventUnusable) -> None:
         await self._dead_letters.park(message, why)
-        extra = {"event": "dead_letter", "error": why.code}
-        logger.warning("Event parked as a dead letter: %s", why.detail, extra=extra)
+        logger.warning(
+            "dead_letter",
+            message=f"Event parked as a dead letter: {why.detail}",
+            error=why.code,
+        )
 
     @staticmethod
     def _say_passing(tries: int, problem: Exception) -> None:
         """Logs once for a message; the adapter has logged which dependency is down."""
         if tries == 1:
-            logger.debug("Event is tried again: %s", problem)
+            logger.debug("event_retried", message=f"Event is tried again: {problem}")
         elif tries == UNFORESEEN_TRIES:
-            logger.warning("Event waits: %s", problem)
+            logger.warning("event_waits", message=f"Event waits: {problem}")
 
 
 class _Failures:

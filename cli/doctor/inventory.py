@@ -205,10 +205,10 @@ class _Script:
             what = f"{available} units were reserved"
             self.report.failed(TOO_MANY, what, "never reserve more than is available")
         elif not reservation.accepted:
-            what = "400 or 422: shoppers are told that the product cannot be reserved at all"
+            what = "400 or 422: shoppers read that the product cannot be reserved at all"
             self.report.failed(TOO_MANY, what, "answer 409 with `available`")
         elif reservation.available is None:
-            what = "refused, and nothing tells how many are available"
+            what = "refused, without the number of available units"
             self.report.warn(TOO_MANY, what, "tell `available` in the answer, or in a check")
         else:
             self.report.ok(TOO_MANY, f"refused{_left(reservation)}")

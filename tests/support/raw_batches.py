@@ -1,4 +1,4 @@
-"""Batches of Kafka records as other producers write them, and as nobody should.
+"""Batches of Kafka records as other producers write them, and as none should.
 
 `batch` has the format 2 (https://kafka.apache.org/documentation/#recordbatch). `produce` sends any
 bytes to a broker, which Kafka's clients do not.
