@@ -40,7 +40,7 @@ def test_setup_lists_what_exists_now(servers: SetUp, capsys: pytest.CaptureFixtu
     ended = run(capsys, "setup")
 
     assert (ended.code, ended.err) == (0, "")
-    for name in (*TOPICS, *SEARCH_ATTRIBUTES, "userId_1_storeId_1", "one_commit_per_operation"):
+    for name in (*TOPICS, *SEARCH_ATTRIBUTES, "storeId_1_userId_1", "one_commit_per_operation"):
         assert name in ended.out
 
 
