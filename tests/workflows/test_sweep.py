@@ -6,10 +6,9 @@ from uuid import uuid4
 
 import pytest
 from temporalio.client import ScheduleHandle, ScheduleOverlapPolicy
-from temporalio.service import RPCError, RPCStatusCode
 
 from models.effects import EffectKind
-from tests.support.relays import RelayBench, RelayHandle
+from tests.support.relays import RelayBench, exists
 from tests.support.schedules import paused_schedules
 from tests.support.shop import World
 from tests.support.waiting import eventually
@@ -29,16 +28,6 @@ async def sweep(relays: RelayBench) -> int:
     return await relays.shop.world.temporal.execute_workflow(
         SweepWorkflow.run, id=f"sweep-{uuid4()}", task_queue=relays.settings.temporal_task_queue
     )
-
-
-async def exists(relay: RelayHandle) -> bool:
-    try:
-        await relay.describe()
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
-        return False
-    return True
 
 
 @pytest.mark.usefixtures("schedule")
