@@ -115,6 +115,8 @@ class RelayWorkflow:
         pause = max((last.next_try or workflow.now()) - workflow.now(), timedelta(0))
         if last.down:
             pause = max(pause, policies.relay_pause(self._failures))
+        elif last.done == 0:
+            pause = max(pause, policies.RELAY_WAKE_PAUSE)
         if last.problem is None:
             self._show(
                 f"{self._delivered} delivered, {last.left} records left, the next due in "

@@ -204,6 +204,8 @@ class OperationStore:
         For sagas whose runs ended without an undo. They can never commit, even if a worker still
         runs one of their steps.
         """
+        if not sagas:
+            return []
         async with bounded(SETTLE_SECONDS):
             decided = {
                 record["_id"]

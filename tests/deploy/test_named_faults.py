@@ -45,7 +45,8 @@ async def test_a_leaked_hold_is_reported_and_repaired_by_reconcile(
     await add_until_committed(shop.buyer())
 
     async def no_drift() -> None:
-        assert (await doctor_finding("holds"))["state"] == "ok"
+        finding = await doctor_finding("holds")
+        assert finding["state"] == "ok", finding["what"]
 
     await trigger_hold_watch(shop.world)
     await eventually(no_drift, timeout=SECONDS)

@@ -195,7 +195,7 @@ def _no_effects(operations: Any) -> None:
         if _has(KnownBug.NO_EFFECTS):
             records = OperationRecord.get_pymongo_collection()
             await records.update_one(
-                {"_id": result.record_id}, {"$set": {"effects": [], "pending": False}}
+                {"_id": result.record_id}, {"$set": {"effects": [], "pending": False, "due": {}}}
             )
         return result
 

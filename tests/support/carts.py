@@ -8,7 +8,7 @@ from uuid import uuid4
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from models.cart import CartKey, CartLine
-from models.documents import Cart, OperationRecord
+from models.documents import Cart, OperationRecord, due_at
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 
@@ -152,7 +152,7 @@ async def clear_reasons(shop: Shop) -> list[str | None]:
 def operation_record(shop: Shop, reason: str | None = None, **more: Any) -> OperationRecord:
     """A record, of a clear by default; it is not stored."""
     user = more.get("user_id", "user")
-    fields = {
+    fields: dict[str, Any] = {
         "id": str(uuid4()),
         "state": "committed",
         "operation": "ClearCart",
@@ -166,4 +166,6 @@ def operation_record(shop: Shop, reason: str | None = None, **more: Any) -> Oper
         "reason": reason,
         "at": datetime.now(UTC),
     }
-    return OperationRecord(**fields | more)
+    fields |= more
+    key = CartKey(shop.store_id, user)
+    return OperationRecord(due=due_at(key, fields.get("effects", ()), fields["at"]), **fields)
