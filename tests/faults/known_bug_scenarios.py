@@ -148,15 +148,23 @@ async def a_removal_never_reaches_its_pivot(scenario: BugScenario) -> None:
     """The removal ends undone; its line stays in the cart, so its units stay held."""
     await scenario.perform()
     # For longer than the deadline of a saga.
-    scenario.arm(CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER)
+    failing = scenario.arm(
+        CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER
+    )
     await scenario.perform(CartAction.REMOVE, RetryHabit.NEVER_RETRIES)
+    await scenario.ended_run(scenario.ledger.workflow_id(scenario.user_id))
+    scenario.rig.triggers.disarm(failing)  # the watch repairs this cart later
 
 
 async def a_clear_never_commits(scenario: BugScenario) -> None:
     """The clear ends undone; the cart stays."""
     await scenario.perform()
-    scenario.arm(CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER)
+    failing = scenario.arm(
+        CallPoint("transaction", "before"), _always(error("mongodb")), times=FOR_EVER
+    )
     await scenario.perform(CartAction.CLEAR, RetryHabit.NEVER_RETRIES)
+    await scenario.ended_run(scenario.ledger.workflow_id(scenario.user_id))
+    scenario.rig.triggers.disarm(failing)  # the watch repairs this cart later
 
 
 async def a_line_is_increased(scenario: BugScenario) -> None:

@@ -178,7 +178,7 @@ def _delete_outside_the_transaction() -> None:
     replace = operation_store._replace
 
     async def loose(before: Any, after: Any, session: Any) -> None:
-        if after is None and _has(KnownBug.LOOSE_DELETE):
+        if before is not None and after is None and _has(KnownBug.LOOSE_DELETE):
             await Cart.find_one({"_id": before.id}).delete()
         else:
             await replace(before, after, session)
