@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,26 +55,32 @@ async def test_what_an_earlier_release_has_left_is_corrected(world: World) -> No
     handle = world.temporal.get_schedule_handle(timed.schedule_id)
     queue = world.settings.temporal_task_queue
     old = replace(timed, every=timedelta(hours=3), note="as in an earlier release").schedule("gone")
+
+    async def has(note: str, *, paused: bool) -> None:
+        state = (await handle.describe()).schedule.state
+        assert (state.note, state.paused) == (note, paused)
+
+    # Temporal applies each change a little later, and may take those of one moment in any order.
     await handle.update(lambda _: ScheduleUpdate(old))
+    await eventually(partial(has, "as in an earlier release", paused=False))
     try:
         await handle.pause(note="for maintenance")
-
-        async def paused() -> None:
-            assert (await handle.describe()).schedule.state.paused
-
-        await eventually(paused)
+        await eventually(partial(has, "for maintenance", paused=True))
         await ensure_schedules(world.temporal, task_queue=queue, repairs=False)
-        made = (await handle.describe()).schedule
-        assert (made.state.paused, made.state.note) == (True, "for maintenance")
-        await handle.unpause()
+
+        async def corrected() -> None:
+            made = (await handle.describe()).schedule
+            assert isinstance(made.action, ScheduleActionStartWorkflow)
+            assert made.action.task_queue == queue
+            assert made.action.execution_timeout == timed.at_most
+            assert [every.every for every in made.spec.intervals] == [timed.every]
+
+        await eventually(corrected)
+        await has("for maintenance", paused=True)
     finally:
+        await handle.unpause(note=timed.note)
+        await eventually(partial(has, timed.note, paused=False))
         await ensure_schedules(world.temporal, task_queue=queue, repairs=False)
-    made = (await handle.describe()).schedule
-    assert isinstance(made.action, ScheduleActionStartWorkflow)
-    assert made.action.task_queue == queue
-    assert made.action.execution_timeout == timed.at_most
-    assert [every.every for every in made.spec.intervals] == [timed.every]
-    assert (made.state.paused, made.state.note) == (False, timed.note)
 
 
 @each
