@@ -19,6 +19,7 @@ from models.cart import CartKey
 from models.documents import PendingEffects
 from models.effects import AnyEffect, EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable, EffectRefused
+from models.relays import LONGEST_PAUSE, doubling_pause
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -28,18 +29,16 @@ LEAST_AT_ONCE = 4
 RELEASES_AT_ONCE = 8  # of one record
 MAX_REFUSED_NAMED = 20
 SKIPPED_FOR = timedelta(seconds=5)
-FIRST_PAUSE = timedelta(seconds=1)
-LONGEST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE_REFUSED = timedelta(minutes=5)
 
 
 def pause_after(attempts: int, *, refused: bool) -> timedelta:
-    """How long an effect waits after so many failed tries: doubling, with jitter, up to a bound.
+    """How long an effect waits after so many failed tries, with jitter.
 
     A refusal ends only when something is changed, so it waits longer.
     """
-    longest = LONGEST_PAUSE_REFUSED if refused else LONGEST_PAUSE
-    return min(FIRST_PAUSE * (1 << min(attempts - 1, 12)), longest) * random.uniform(0.8, 1)  # noqa: S311 (a pause, not a secret)
+    pause = doubling_pause(attempts, LONGEST_PAUSE_REFUSED if refused else LONGEST_PAUSE)
+    return pause * random.uniform(0.8, 1)  # noqa: S311 (a pause, not a secret)
 
 
 class Delivery:
@@ -73,28 +72,31 @@ class Delivery:
     async def deliver(self, carts: Sequence[CartKey], *, before: datetime, deadline: float) -> None:
         """Does the effects of these carts that are due before a time.
 
-        Begins with no cart after `deadline`, by the monotonic clock.
+        Begins with no record after `deadline`, by the monotonic clock.
         """
+        one_kind = self._publish_in_order if self._kind is EffectKind.EVENT else self._release_of
 
         async def cart(key: CartKey) -> bool | None:
-            late = time.monotonic() > deadline
-            return None if late else await self._deliver_cart(key, before)
+            """None without a call, False when one has failed."""
+            return await one_kind(key, before, deadline) if time.monotonic() < deadline else None
 
         await gather_ramped(cart, carts, least=LEAST_AT_ONCE, most=CARTS_AT_ONCE)
 
-    async def _deliver_cart(self, cart: CartKey, before: datetime) -> bool | None:
-        """Does the effects of one cart; None without a call, False when one has failed."""
-        if self._kind is EffectKind.EVENT:
-            return await self._publish_in_order(cart, before)
-        results = [
-            await self._release_all(record)
-            for record in await self._outbox.of_cart(self._kind, cart, before=before)
-        ]
+    async def _release_of(self, cart: CartKey, before: datetime, deadline: float) -> bool | None:
+        results: set[bool | None] = set()
+        for record in await self._outbox.of_cart(self._kind, cart, before=before):
+            if time.monotonic() >= deadline:
+                break
+            results.add(await self._release_all(record))
         return False if False in results else True if True in results else None
 
-    async def _publish_in_order(self, cart: CartKey, before: datetime) -> bool | None:
+    async def _publish_in_order(
+        self, cart: CartKey, before: datetime, deadline: float
+    ) -> bool | None:
         result: bool | None = None
         for record in await self._outbox.of_cart(self._kind, cart):
+            if time.monotonic() >= deadline:
+                break
             due = record.due[self._kind].at
             if due >= before:  # later events must not overtake this one
                 await self._outbox.postpone(self._kind, cart, until=due)

@@ -7,7 +7,7 @@ Path = tuple[str, ...]
 
 
 class Failing:
-    """Tells what not to call again in this batch.
+    """What not to call again in this batch, because it fails.
 
     A thing is failing when `FAILURES` different parts of it have failed, and none has succeeded
     since: a product by its effects, a store by its products, the dependency by its stores.

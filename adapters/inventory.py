@@ -8,8 +8,6 @@ Inventories differ in how they answer. What each answer means is decided here, a
 answer is used before it was checked; docs/inventory.md has the table.
 """
 
-import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -93,17 +91,8 @@ class InventoryClient:
     is too slow for one may be fast enough for another. An answer about one request is no failure.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        timeout_seconds: float,
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._http = InventoryHttp(
-            base_url, timeout_seconds=timeout_seconds, headers=headers, tls=tls
-        )
+    def __init__(self, http: InventoryHttp) -> None:
+        self._http = http
         self._checking = _breaker("check", CHECK_COOLDOWN_SECONDS)
         self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
         self._releasing = _breaker("release", COOLDOWN_SECONDS)
@@ -111,12 +100,13 @@ class InventoryClient:
     @classmethod
     def of(cls, settings: Settings, *, timeout_seconds: float | None = None) -> "InventoryClient":
         """A client of the configured service, with its credentials."""
-        return cls(
+        http = InventoryHttp(
             settings.inventory,
             timeout_seconds=timeout_seconds or settings.inventory_timeout_seconds,
             headers=settings.inventory_credentials,
             tls=settings.inventory_tls(),
         )
+        return cls(http)
 
     async def close(self) -> None:
         await self._http.close()
@@ -132,11 +122,11 @@ class InventoryClient:
 
         The timeout is short: the caller waits for the answer, and can do without it.
         """
-        stock = await self._stock_of(store_id, product_id)
-        available, held = _units(stock, "available"), _units(stock, "held")
+        body = await self._check_body(store_id, product_id)
+        available, held = _units(body, "available"), _units(body, "held")
         return None if available is None or held is None else Stock(available, held)
 
-    async def _stock_of(self, store_id: str, product_id: str) -> dict[str, Any]:
+    async def _check_body(self, store_id: str, product_id: str) -> dict[str, Any]:
         """The body of a check; empty where the service does not know the product.
 
         Not "no units": an inventory without this call answers 404 for every product.
@@ -172,10 +162,10 @@ class InventoryClient:
     async def _fewer_than(self, request: ReserveInventory) -> int | None:
         """How many units there are, of which there are too few; None when that cannot be found."""
         try:
-            stock = await self._stock_of(request.store_id, request.product_id)
+            body = await self._check_body(request.store_id, request.product_id)
         except DependencyUnavailable:
             return None
-        available = _units(stock, "available")
+        available = _units(body, "available")
         # Enough now, or refused for another reason: the number would contradict the refusal.
         return available if available is not None and available < request.quantity else None
 

@@ -3,10 +3,18 @@
 A relay delivers one kind of effect (`EffectKind`) of one shard of carts.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.effects import EffectKind
 from models.message import Message
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=15)
+
+
+def doubling_pause(failures: int, longest: timedelta = LONGEST_PAUSE) -> timedelta:
+    """How long to wait after so many failed tries in a row: doubling, up to a bound."""
+    return min(FIRST_PAUSE * (1 << min(failures - 1, 12)), longest)
 
 
 class RelayInput(Message):

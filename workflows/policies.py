@@ -148,10 +148,3 @@ EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next beg
 
 RELAY_BATCH = 500  # records
 RELAY_WAKE_PAUSE = timedelta(seconds=1)
-RELAY_FIRST_PAUSE = timedelta(seconds=1)
-RELAY_LONGEST_PAUSE = timedelta(seconds=15)
-
-
-def relay_pause(failures: int) -> timedelta:
-    """How long a relay waits after so many failed tries in a row: doubling, up to a bound."""
-    return min(RELAY_FIRST_PAUSE * (1 << min(failures - 1, 8)), RELAY_LONGEST_PAUSE)

@@ -13,7 +13,13 @@ from temporalio.workflow import ContinueAsNewVersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.relay import RelayActivities
-    from models.relays import RelayBatch, RelayInput, RelayProgress, SkipEffect
+    from models.relays import (
+        RelayBatch,
+        RelayInput,
+        RelayProgress,
+        SkipEffect,
+        doubling_pause,
+    )
     from workflows import ids, policies
     from workflows.operator_signals import note
 
@@ -114,7 +120,7 @@ class RelayWorkflow:
         last = self._last
         pause = max((last.next_try or workflow.now()) - workflow.now(), timedelta(0))
         if last.down:
-            pause = max(pause, policies.relay_pause(self._failures))
+            pause = max(pause, doubling_pause(self._failures))
         elif last.done == 0:
             pause = max(pause, policies.RELAY_WAKE_PAUSE)
         if last.problem is None:

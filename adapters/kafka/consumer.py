@@ -30,7 +30,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
 )
 
-from adapters.background import repeat
+from adapters.background import cancelled, repeat
 from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
@@ -192,9 +192,7 @@ class _Member(ConsumerRebalanceListener):
                     self._handle(partition, received)
                 self._raise_failure()
         finally:
-            for task in self._meanwhile:
-                task.cancel()
-            await asyncio.gather(*self._meanwhile, return_exceptions=True)
+            await asyncio.gather(*map(cancelled, self._meanwhile))
             await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
             with suppress(KafkaError, OSError, TimeoutError):

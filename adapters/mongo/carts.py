@@ -8,7 +8,15 @@ from typing import Any
 from beanie import PydanticObjectId
 from pydantic import SecretStr
 
-from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, MongoClient, bounded, close, connect
+from adapters.mongo.client import (
+    LIST_SECONDS,
+    READ_SECONDS,
+    MongoClient,
+    bounded,
+    close,
+    connect,
+    in_cart,
+)
 from models.cart import AvailabilityStatus, CartKey, CartVersion
 from models.documents import Cart, OperationRecord
 
@@ -78,7 +86,7 @@ class CartStore:
     async def cart(self, key: CartKey) -> Cart | None:
         """The user's cart in the store, or None."""
         async with bounded(READ_SECONDS):
-            return await Cart.find_one({"storeId": key.store_id, "userId": key.user_id})
+            return await Cart.find_one(in_cart(key))
 
     async def version(self, key: CartKey) -> CartVersion | None:
         """The current version of the user's cart, or None without a cart.
@@ -86,9 +94,7 @@ class CartStore:
         Reads with read concern "majority", so it is never older than an answered change.
         """
         async with bounded(READ_SECONDS):
-            found = await Cart.get_pymongo_collection().find_one(
-                {"storeId": key.store_id, "userId": key.user_id}, {"version": 1}
-            )
+            found = await Cart.get_pymongo_collection().find_one(in_cart(key), {"version": 1})
         return CartVersion(str(found["_id"]), found["version"]) if found else None
 
     async def cart_by_id(self, cart_id: str) -> Cart | None:

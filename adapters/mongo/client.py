@@ -17,6 +17,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
+from models.cart import CartKey
 from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
@@ -119,6 +120,11 @@ async def create_indexes(client: MongoClient) -> None:
         for document in DOCUMENTS:
             collection = _database(client)[document.Settings.name]
             await collection.create_indexes(document.Settings.indexes)
+
+
+def in_cart(key: CartKey) -> dict[str, Any]:
+    """A filter for one cart, or what belongs to it: the shard key (docs/deploy.md)."""
+    return {"storeId": key.store_id, "userId": key.user_id}
 
 
 @asynccontextmanager

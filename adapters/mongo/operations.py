@@ -17,7 +17,14 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
-from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, SETTLE_SECONDS, MongoClient, bounded
+from adapters.mongo.client import (
+    COMMIT_SECONDS,
+    READ_SECONDS,
+    SETTLE_SECONDS,
+    MongoClient,
+    bounded,
+    in_cart,
+)
 from models.cart import CartKey, facts_of
 from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
 from models.effects import AnyEffect, EffectKind
@@ -118,23 +125,24 @@ class OperationStore:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
         body = change.body.decode()
+        answer = kept = StoredAnswer(status=change.status, body=body)
         is_large = len(change.body) > LARGE_ANSWER_BYTES
-        kept = StoredAnswer(status=change.status, body=None if is_large else body)
+        if is_large:
+            kept = answer.model_copy(update={"body": None})
         record = self._committed(saga, str(cart_id), change, kept)
         after = _document(cart_id, change)
         await record.insert(session=session)
         if is_large:
-            answer = LargeAnswer(
+            large = LargeAnswer(
                 _id=record.id,
                 store_id=saga.store_id,
                 user_id=saga.user_id,
                 body=body,
                 at=datetime.now(UTC),
             )
-            await answer.insert(session=session)
+            await large.insert(session=session)
         await _replace(before, after, session)
-        answer_now = kept.model_copy(update={"body": body})
-        return record.result(), Decision(record, after, answer_now)
+        return record.result(), Decision(record, after, answer)
 
     def _committed(
         self, saga: SagaRun, cart_id: str, change: CartChange, answer: StoredAnswer
@@ -210,7 +218,7 @@ class OperationStore:
             decided = {
                 record["_id"]
                 async for record in OperationRecord.get_pymongo_collection().find(
-                    {"$or": [{"_id": saga.record_id} | _in_cart(saga.key) for saga in sagas]},
+                    {"$or": [{"_id": saga.record_id} | in_cart(saga.key) for saga in sagas]},
                     {"_id": 1},
                 )
             }
@@ -259,13 +267,13 @@ class OperationStore:
         if answer is None or answer.body is not None:
             return answer
         async with bounded(READ_SECONDS):
-            large = await LargeAnswer.find_one({"_id": record.id} | _in_cart(record.key))
+            large = await LargeAnswer.find_one({"_id": record.id} | in_cart(record.key))
         return answer.model_copy(update={"body": large.body}) if large else None
 
     async def record(self, record_id: str, cart: CartKey | None = None) -> OperationRecord | None:
         """The record with this id, of this cart if it is given, or None."""
         async with bounded(READ_SECONDS):
-            where = _in_cart(cart) if cart else {}
+            where = in_cart(cart) if cart else {}
             return await OperationRecord.find_one({"_id": record_id} | where)
 
     async def committed_record(self, operation_id: str, cart: CartKey) -> OperationRecord | None:
@@ -283,27 +291,22 @@ class OperationStore:
 
 
 async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart | None:
-    return await Cart.find_one(_in_cart(key), session=session)
-
-
-def _in_cart(key: CartKey) -> dict[str, Any]:
-    """The fields of the shard key (docs/deploy.md), in everything that is about one cart."""
-    return {"storeId": key.store_id, "userId": key.user_id}
+    return await Cart.find_one(in_cart(key), session=session)
 
 
 def _commit_of(operation_id: str, cart: CartKey) -> dict[str, Any]:
-    return _in_cart(cart) | {"operationId": operation_id, "state": "committed"}
+    return in_cart(cart) | {"operationId": operation_id, "state": "committed"}
 
 
 async def _own_record(saga: SagaRun) -> OperationRecord | None:
-    return await OperationRecord.find_one({"_id": saga.record_id} | _in_cart(saga.key))
+    return await OperationRecord.find_one({"_id": saga.record_id} | in_cart(saga.key))
 
 
 async def _find_record(
     saga: SagaRun, session: AsyncClientSession | None = None
 ) -> OperationRecord | None:
     """The saga's own record, else the record that committed its operation."""
-    own_one = {"_id": saga.record_id} | _in_cart(saga.key)
+    own_one = {"_id": saga.record_id} | in_cart(saga.key)
     wanted: Mapping[str, Any] = {"$or": [own_one, _commit_of(saga.operation_id, saga.key)]}
     records = await OperationRecord.find(wanted, session=session).to_list(2)
     own = (record for record in records if record.id == saga.record_id)
@@ -319,13 +322,13 @@ async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) 
     due = due_at(record.key, missing, datetime.now(UTC))[EffectKind.RELEASE]
     await OperationRecord.get_pymongo_collection().update_one(
         {"_id": record.id, "effects.id": {"$nin": [effect.id for effect in missing]}}
-        | _in_cart(record.key),
+        | in_cart(record.key),
         {
             "$push": {"effects": {"$each": [one.model_dump(by_alias=True) for one in missing]}},
             "$set": {"pending": True, "due.release": due.model_dump(by_alias=True)},
         },
     )
-    return await OperationRecord.find_one({"_id": record.id} | _in_cart(record.key)) or record
+    return await OperationRecord.find_one({"_id": record.id} | in_cart(record.key)) or record
 
 
 def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
@@ -344,7 +347,7 @@ async def _replace(before: Cart | None, after: Cart | None, session: AsyncClient
         if after is not None:
             await after.insert(session=session)
         return
-    stored = Cart.find_one({"_id": before.id, "version": before.version} | _in_cart(before.key))
+    stored = Cart.find_one({"_id": before.id, "version": before.version} | in_cart(before.key))
     if after is None:
         await stored.delete(session=session)
     else:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic.alias_generators import to_camel
 from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
 from models.cart import CartKey
 from models.documents import BUCKETS, OperationRecord, PendingEffects
 from models.effects import EffectKind
@@ -25,7 +24,6 @@ CART_BYTES = 1_000_000
 PROBLEM_LENGTH = 300
 MOST_COUNTED = 10_000
 """Where counting ends: then there are at least so many."""
-_PENDING_FIELDS = PendingEffects.model_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +71,16 @@ class Outbox:
         wanted = _of_cart(kind, cart)
         if before is not None:
             wanted[f"due.{kind}.at"] = {"$lt": before}
-        fields = {field.alias or to_camel(name): 1 for name, field in _PENDING_FIELDS.items()}
         records: list[PendingEffects] = []
         size = 0
         async with bounded(READ_SECONDS):
-            found = (
-                OperationRecord.get_pymongo_collection()
-                .find(wanted, fields, hint="pending_by_cart", batch_size=CART_BATCH)
-                .sort("at", 1)
-                .limit(CART_RECORDS)
+            found = OperationRecord.find(
+                wanted,
+                projection_model=PendingEffects,
+                hint="pending_by_cart",
+                batch_size=CART_BATCH,
             )
-            async for document in found:
-                record = PendingEffects.model_validate(document)
+            async for record in found.sort("+at").limit(CART_RECORDS):
                 size += sum(len(event.value) for event in record.pending_events)
                 records.append(record)
                 if size > CART_BYTES:
@@ -104,13 +100,15 @@ class Outbox:
         noted = {f"{due}.at": until, f"{due}.problem": problem[:PROBLEM_LENGTH]}
         async with bounded(LIST_SECONDS):
             await records.update_one(failed, {"$set": noted, "$inc": {f"{due}.attempts": 1}})
-            if kind is EffectKind.EVENT:
-                await self._postpone(kind, record.key, until)
+        if kind is EffectKind.EVENT:
+            await self.postpone(kind, record.key, until=until)
 
     async def postpone(self, kind: EffectKind, cart: CartKey, *, until: datetime) -> None:
         """Sets the next try of all effects of a kind of a cart to `until`, or later."""
         async with bounded(LIST_SECONDS):
-            await self._postpone(kind, cart, until)
+            await OperationRecord.get_pymongo_collection().update_many(
+                _of_cart(kind, cart), {"$max": {f"due.{kind}.at": until}}, hint="pending_by_cart"
+            )
 
     async def postpone_records(
         self, kind: EffectKind, record_ids: Sequence[str], *, until: datetime
@@ -121,12 +119,6 @@ class Outbox:
                 {"_id": {"$in": [*record_ids]}, f"due.{kind}.at": {"$exists": True}},
                 {"$max": {f"due.{kind}.at": until}},
             )
-
-    @staticmethod
-    async def _postpone(kind: EffectKind, cart: CartKey, until: datetime) -> None:
-        await OperationRecord.get_pymongo_collection().update_many(
-            _of_cart(kind, cart), {"$max": {f"due.{kind}.at": until}}, hint="pending_by_cart"
-        )
 
     async def done_since(
         self, since: datetime, *, store_id: str | None, size: int
@@ -169,18 +161,17 @@ class Outbox:
         """How much of a kind is pending in a shard (without one: in all), and since when."""
         records = OperationRecord.get_pymongo_collection()
         wanted = _in_shard(kind, shard, shards)
-        since, next_try = f"due.{kind}.since", f"due.{kind}.at"
 
-        async def first(field: str) -> datetime | None:
-            hint = f"{kind}s_by_{field.rpartition('.')[2]}"
-            found = await records.find_one(wanted, {field: 1}, sort=[(field, 1)], hint=hint)
-            return found["due"][kind][field.rpartition(".")[2]] if found else None
+        async def first(time: str) -> datetime | None:
+            field, index = f"due.{kind}.{time}", f"{kind}s_by_{time}"
+            found = await records.find_one(wanted, {field: 1}, sort=[(field, 1)], hint=index)
+            return found["due"][kind][time] if found else None
 
         async with bounded(READ_SECONDS):
             count, oldest, due = await asyncio.gather(
                 records.count_documents(wanted, limit=MOST_COUNTED, hint=f"{kind}s_by_since"),
-                first(since),
-                first(next_try),
+                first("since"),
+                first("at"),
             )
         return Waiting(kind, shard, count, oldest, due)
 
@@ -309,16 +300,11 @@ def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:
 
 
 def _record(cart: CartKey, record_id: str) -> dict[str, Any]:
-    return {"_id": record_id, "storeId": cart.store_id, "userId": cart.user_id}
+    return {"_id": record_id} | in_cart(cart)
 
 
 def _of_cart(kind: EffectKind, cart: CartKey) -> dict[str, Any]:
-    return {
-        "storeId": cart.store_id,
-        "userId": cart.user_id,
-        "pending": True,
-        f"due.{kind}.bucket": {"$exists": True},
-    }
+    return in_cart(cart) | {"pending": True, f"due.{kind}.bucket": {"$exists": True}}
 
 
 def _left(kind: EffectKind) -> dict[str, Any]:

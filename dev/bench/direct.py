@@ -34,9 +34,7 @@ class DirectAdd:
         self._carts = carts
         self._operations = OperationStore(carts.client)
         self._outbox = Outbox()
-        self._inventory = InventoryClient(
-            settings.inventory, timeout_seconds=settings.inventory_timeout_seconds
-        )
+        self._inventory = InventoryClient.of(settings)
         self._pool = RedisPool(settings.redis)
         self._cache = CartCache(self._pool, ttl_seconds=settings.cart_cache_ttl)
         self._events = EventPublisher(settings)

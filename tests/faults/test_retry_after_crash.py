@@ -19,6 +19,21 @@ LOADS = 3
 """How often an update tries to load its cart (`workflows.policies`)."""
 
 
+async def until_fired(ledger: Ledger, replied: Trigger, action: CartAction) -> CartRequest:
+    """Repeats a request for three units until the trigger of its reply fires; the last one."""
+    for number in range(1, TRIES + 1):
+        key = f"try-{number}"
+        request = CartRequest(number, "user", "lamp", 3, key, RetryHabit.NEVER_RETRIES, action)
+        await prepare(ledger, request)
+        await perform(ledger, request)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await replied.fired.wait()
+            break
+    assert replied.fired.is_set()
+    return request
+
+
 async def test_a_retry_that_cannot_load_the_cart_releases_the_units_of_the_first_try(
     rig: FaultRig,
 ) -> None:
@@ -61,16 +76,7 @@ async def test_a_request_that_was_refused_for_stock_is_not_committed_by_a_retry(
         return DIE
 
     answered = rig.triggers.arm(Trigger(cart, CallPoint("announce", "after"), restock_and_die))
-    for number in range(1, TRIES + 1):
-        key = f"too-many-{number}"
-        request = CartRequest(number, "user", "lamp", 3, key, RetryHabit.NEVER_RETRIES, action)
-        await prepare(ledger, request)
-        await perform(ledger, request)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3):
-                await answered.fired.wait()
-            break
-    assert answered.fired.is_set()
+    request = await until_fired(ledger, answered, action)
     assert [answer.unchanged for answer in request.replies] == [True]
     observed = await observe(rig, ledger, [])
     assert [str(violation) for violation in violations(observed)] == []
@@ -93,15 +99,7 @@ async def test_a_request_that_was_never_sent_leaves_nothing_held_by_a_retry(rig:
 
     circuit = rig.triggers.arm(Trigger(cart, CallPoint("reserve", "before"), refuse, times=1000))
     answered = rig.triggers.arm(Trigger(cart, CallPoint("announce", "after"), close_and_die))
-    for number in range(TRIES):
-        key = f"never-sent-{number}"
-        request = CartRequest(number, "user", "lamp", 3, key, RetryHabit.NEVER_RETRIES)
-        await perform(ledger, request)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3):
-                await answered.fired.wait()
-            break
-    assert answered.fired.is_set()
+    request = await until_fired(ledger, answered, CartAction.ADD)
     assert [answer.status for answer in request.replies] == [503]
     observed = await observe(rig, ledger, [])
     assert [str(violation) for violation in violations(observed)] == []

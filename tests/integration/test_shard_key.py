@@ -1,13 +1,11 @@
 """Whatever is about one cart names the shard key, so that a sharded cluster asks one shard."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from models.documents import Cart, LargeAnswer, OperationRecord
+from tests.support.profiler import profiled
 from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
@@ -32,30 +30,21 @@ def conditions(query: dict[str, Any]) -> set[str]:
     return fields | set.intersection(*alternatives) if alternatives else fields
 
 
-@asynccontextmanager
-async def queries() -> AsyncIterator[list[tuple[str, dict[str, Any]]]]:
-    """The filters of all commands on the sharded collections inside, of every process."""
-    database = OperationRecord.get_pymongo_collection().database
-    spaces = [f"{database.name}.{document.Settings.name}" for document in DOCUMENTS]
-    found: list[tuple[str, dict[str, Any]]] = []
-    began = datetime.now(UTC)
-    await database.command("profile", 2, filter={"ns": {"$in": spaces}})
-    try:
-        yield found
-    finally:
-        await database.command("profile", 0)
-    profiled = database["system.profile"].find({"ns": {"$in": spaces}, "ts": {"$gte": began}})
-    async for entry in profiled:
+def filters(entries: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Where commands with a filter were made, and their filters."""
+    found = []
+    for entry in entries:
         command = entry.get("command", {})
         query = command.get("filter", command.get("q"))
         if query:
             found.append((f"{entry['op']} in {entry['ns']}", query))
+    return found
 
 
 async def test_every_query_about_a_cart_names_the_shard_key(shop: Shop) -> None:
     for product in ("headphones", "cable"):
         await shop.stock(product, 10)
-    async with queries() as found:
+    async with profiled(DOCUMENTS) as entries:
         buyer = shop.buyer()
         added = await buyer.add(quantity=3, key="first")
         assert added.status_code == 201
@@ -80,6 +69,7 @@ async def test_every_query_about_a_cart_names_the_shard_key(shop: Shop) -> None:
             assert not any(record.pending for record in await shop.records())
 
         await eventually(nothing_pending)
+    found = filters(entries)
     assert len({place for place, _ in found}) > len(DOCUMENTS), "it has seen reads and writes"
     for place, query in found:
         fields = conditions(query)

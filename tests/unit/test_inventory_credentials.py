@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from adapters.inventory import InventoryClient
+from adapters.inventory_http import InventoryHttp
 from cli.doctor.results import CheckReport, Status
 from cli.doctor.services import check_inventory
 from models.errors import DependencyUnavailable
@@ -142,7 +143,9 @@ async def test_a_client_certificate_opens_a_service_that_requires_one(
         report = CheckReport()
         await check_inventory(settings, report)
         assert [result.state for result in report.results] == [Status.OK]
-        stranger = InventoryClient(server.url, timeout_seconds=1, tls=ssl.create_default_context())
+        untrusting = ssl.create_default_context()
+        http = InventoryHttp(server.url, timeout_seconds=1, tls=untrusting)
+        stranger = InventoryClient(http)
         with pytest.raises(DependencyUnavailable):
             await stranger.ping()
         await stranger.close()

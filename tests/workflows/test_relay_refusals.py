@@ -3,6 +3,7 @@
 import pytest
 
 from models.effects import EffectKind
+from models.relays import doubling_pause
 from tests.support.relays import TOO_LARGE, RelayBench, details, needs_attention, wait_for_failure
 from tests.support.waiting import eventually
 from workflows import policies
@@ -35,7 +36,7 @@ async def test_an_oversized_event_delays_only_its_own_cart(relays: RelayBench) -
     async def delivered() -> None:
         assert (await relays.effect(late.id)).done_at is not None
 
-    await eventually(delivered, timeout=policies.relay_pause(5).total_seconds() / 2)
+    await eventually(delivered, timeout=doubling_pause(5).total_seconds() / 2)
 
     await relay.signal(RelayWorkflow.skip, args=[poison.id, "cannot be delivered"])
     assert await relay.result() == 4
