@@ -53,6 +53,7 @@ from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
+from workflows.apply_order import ApplyOrderWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.connection import connect
 from workflows.event_operations import mark_cart
@@ -83,6 +84,7 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    ApplyOrderWorkflow,
     RepairCartWorkflow,
     MarkAvailabilityWorkflow,
     MarkProductWorkflow,
@@ -220,7 +222,6 @@ def build_worker(
             reconcile_steps.scan,
             reconcile_steps.look_again,
             watch_steps.watch,
-            scan_steps.find_ordered,
             scan_steps.mark_page,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),

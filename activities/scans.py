@@ -1,4 +1,4 @@
-"""Steps of operations that events start: find ordered units, and mark a product in carts."""
+"""Steps of operations that events start: mark a product in carts."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +10,6 @@ from activities.heartbeats import heartbeats
 from adapters.mongo.cart_scans import CartRef, CartScans
 from models.mark_product import MarkProductInput, ProductMarked
 from models.outcomes import OperationResult, Outcome
-from models.steps import FindOrdered, Ordered
 
 PAGE = 200
 CARTS_AT_ONCE = 8
@@ -25,12 +24,6 @@ class ScanActivities:
     def __init__(self, scans: CartScans, *, mark: Mark) -> None:
         self._scans = scans
         self._mark = mark
-
-    @activity.defn(name="find_ordered")
-    async def find_ordered(self, request: FindOrdered) -> Ordered:
-        """Finds the ordered units that are still in the cart."""
-        with as_application_error():
-            return await self._scans.ordered(request)
 
     @activity.defn(name="mark_page")
     async def mark_page(self, request: MarkProductInput) -> ProductMarked:

@@ -14,6 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models.message import Message
 from models.money import Money, cents
+from models.orders import Ordered
 from models.wire import CAMEL_CASE, to_json
 
 AvailabilityStatus = Literal["available", "out_of_stock"]
@@ -46,7 +47,7 @@ class CartFacts(Message):
     """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
 
     `line_quantity` and `line_price` are those of the operation's product. Amounts are in the cart's
-    currency.
+    currency. `ordered` is what an order has, if the operation is one whose content is known.
     """
 
     version: int = 0
@@ -56,6 +57,7 @@ class CartFacts(Message):
     total_price: Decimal = Decimal(0)
     line_quantity: int = 0
     line_price: Decimal = Decimal(0)
+    ordered: Ordered | None = None
 
 
 class CartLine(BaseModel):

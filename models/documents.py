@@ -167,6 +167,10 @@ def _relay_index(kind: EffectKind, field: str) -> IndexModel:
     )
 
 
+ENDED_CART = {"state": "committed", "reason": {"$type": "string"}}
+"""A filter for the records of operations that deleted a cart."""
+
+
 class OperationRecord(PendingEffects, Document):
     """The decision on one saga, its answer, and its effects (the outbox).
 
@@ -174,8 +178,8 @@ class OperationRecord(PendingEffects, Document):
     unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
     cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
-    product came into the cart, or (negative) left it. `due` has an entry for each kind
-    of effect that is pending.
+    product came into the cart, or (negative) left it. `short` is how many units of each product an
+    order lacks. `due` has an entry for each kind of effect that is pending.
     """
 
     model_config = CAMEL_CASE  # type: ignore[misc]
@@ -193,6 +197,7 @@ class OperationRecord(PendingEffects, Document):
     refusal: Refusal | None = None
     reason: str | None = None
     moved: dict[str, int] = {}
+    short: dict[str, int] | None = None
     pending: bool
 
     @classmethod
@@ -230,6 +235,7 @@ class OperationRecord(PendingEffects, Document):
             refusal=self.refusal,
             reason=AbortReason(self.reason) if self.state == "aborted" and self.reason else None,
             pending=tuple(kind for kind in EffectKind if self.pending_of(kind)),
+            short=self.short,
         )
 
     def result_for(self, saga: SagaRun) -> OperationResult:
@@ -260,7 +266,7 @@ class OperationRecord(PendingEffects, Document):
                 partialFilterExpression={"state": "committed"},
             ),
             IndexModel(["storeId", "operationId", "at"], name="by_operation"),
-            IndexModel(["cartId"], name="by_cart"),
+            IndexModel(["cartId", "version"], name="by_cart_version"),
             IndexModel(
                 ["storeId", "userId", "at"],
                 name="pending_by_cart",
@@ -276,6 +282,6 @@ class OperationRecord(PendingEffects, Document):
             IndexModel(
                 ["at"],
                 name="ended_carts_by_time",
-                partialFilterExpression={"operation": "ClearCart"},
+                partialFilterExpression=ENDED_CART,
             ),
         ]

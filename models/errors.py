@@ -60,7 +60,11 @@ class OperationInProgress(CartServiceError):
 
 
 class OperationAborted(CartServiceError):
-    """The operation was undone for a temporary reason, which is the error's text."""
+    """The operation was undone for a temporary reason (`models.outcomes.AbortReason`)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class EventUnusable(CartServiceError):

@@ -19,12 +19,19 @@ CART_ITEM_ADDED = "cart.item.added"
 CART_ITEM_UPDATED = "cart.item.updated"
 CART_ITEM_REMOVED = "cart.item.removed"
 CART_CLEARED = "cart.cleared"
+CART_ORDER_APPLIED = "cart.order.applied"
 ORDER_COMPLETED = "order.completed"
 CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
 DEAD_LETTERS = "cart.dlq"
 
-PUBLISHED = (CART_ITEM_ADDED, CART_ITEM_UPDATED, CART_ITEM_REMOVED, CART_CLEARED)
+PUBLISHED = (
+    CART_ITEM_ADDED,
+    CART_ITEM_UPDATED,
+    CART_ITEM_REMOVED,
+    CART_CLEARED,
+    CART_ORDER_APPLIED,
+)
 TOPICS = (
     *PUBLISHED,
     ORDER_COMPLETED,
@@ -60,7 +67,7 @@ class CartEvent(EventModel):
     saga_id: str
     """`cart-{epoch ms}-{userId}-{productId}`. Whole-cart operations end in the operation's name."""
     version: int
-    """The cart's version after this change. Each change increments it by one."""
+    """The cart's version after this change (0: not known). Each change increments it by one."""
     currency: str
     """The currency of all amounts (ISO 4217)."""
     timestamp: datetime
@@ -142,6 +149,34 @@ class CartCleared(CartEvent):
     """The order's id, for `order_completed`."""
     items: list[ClearedItem]
     """The lines that were in the cart."""
+
+
+class AppliedItem(EventModel):
+    """A product of an order that was applied."""
+
+    product_id: str
+    """The product."""
+    ordered: int
+    """The units that were ordered."""
+    booked: int
+    """The units that are booked as sold."""
+    short: int
+    """The units that were no longer reserved, and could not be reserved again."""
+
+
+class CartOrderApplied(CartEvent):
+    """An order was applied: its units left the cart, and are booked as sold in the inventory.
+
+    An order with units that are `short` is also parked in `cart.dlq`. When it is replayed, a second
+    event reports the units that were short.
+    """
+
+    topic = CART_ORDER_APPLIED
+
+    order_id: str
+    """The order's id."""
+    items: list[AppliedItem]
+    """The products of the order."""
 
 
 def event_id(record_id: str, position: int) -> str:

@@ -124,16 +124,19 @@ class Incoming(_Read):
 
 
 class OrderedItem(_Read):
-    """A product of an order; without a quantity, all its units in the cart."""
+    """A product of an order."""
 
     product_id: EntityId
     """The ordered product."""
     quantity: int | None = Field(None, ge=1)
-    """The number of ordered units; without it, all units in the cart."""
+    """The number of ordered units; without it, all in the cart, or those that left it last."""
 
 
 class OrderCompleted(Incoming):
-    """An order was paid. It takes the whole cart, unless `items` or `cartVersion` limit it."""
+    """An order was paid. It takes the whole cart, unless `items` or `cartVersion` limit it.
+
+    What is not in the cart any more is reserved again. `cart.order.applied` says what was booked.
+    """
 
     cart_id: CartId
     """The cart that was ordered."""

@@ -129,6 +129,7 @@ class OperationResult(Message):
     reason: AbortReason | None = None
     pending: tuple[EffectKind, ...] = ()
     drifts: tuple[Drift, ...] | None = None
+    short: dict[str, int] | None = None
     answer: StoredAnswer | None = None
 
     @classmethod

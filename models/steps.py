@@ -3,16 +3,21 @@
 from models.cart import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
-from models.operations import AnyOperation, OrderedLine
+from models.operations import AnyOperation
+from models.orders import OrderRequest
 from models.outcomes import AbortReason, OperationResult, Refusal, RefusalCode
 from models.saga import ReplyTo, SagaRun
 
 
 class LoadCart(Message):
-    """Load what a saga decides on; `product_id` names the line that matters, if one does."""
+    """Load what a saga decides on.
+
+    `product_id` names the line that matters, if one does. `order` is the order to look up.
+    """
 
     saga: SagaRun
     product_id: str | None = None
+    order: OrderRequest | None = None
 
 
 class LoadedCart(Message):
@@ -53,20 +58,6 @@ class Reservation(Message):
         if not self.accepted:
             return Refusal(code=RefusalCode.PRODUCT_NOT_ACCEPTED)
         return Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=self.available)
-
-
-class FindOrdered(Message):
-    """Find what the cart had at `cart_version` and still has, and of that what is in `items`."""
-
-    cart_id: str
-    cart_version: int
-    items: tuple[OrderedLine, ...] | None = None
-
-
-class Ordered(Message):
-    """What an order took."""
-
-    lines: tuple[OrderedLine, ...]
 
 
 class PersistCart(Message):

@@ -247,6 +247,12 @@ PARKED = _counter(
     topic=(),
     error=(),
 )
+ORDER_UNITS_SHORT = _counter(
+    "cart.order.units.short",
+    "{unit}",
+    "Units of completed orders that are neither reserved nor available any more",
+    CONSUMER,
+)
 CONSUMER_LAG = _gauge_of_known(
     "cart.event.consume.lag",
     "{event}",

@@ -1,12 +1,13 @@
 """Turns consumed events into operations on carts, and retries until each is done.
 
 A passing problem (a dependency is down) is retried for as long as it lasts, in the order of each
-cart, and a busy cart for `BUSY_SECONDS`. A message that no retry can help is parked as a dead
+cart, and a cart or product for `WAIT_SECONDS`. A message that no retry can help is parked as a dead
 letter. Kafka itself is `adapters.kafka.consumer`; the operations are built by `event_operations`.
 """
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Protocol, assert_never
@@ -37,11 +38,11 @@ from models.incoming import (
 )
 from models.limits import Policy
 from models.mark_product import MarkProductInput
-from models.operations import CartOperation
-from models.outcomes import OperationResult, Outcome, RefusalCode
+from models.operations import ApplyOrder, CartOperation
+from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
 from telemetry import tracing
-from telemetry.metrics import CONSUMED, PARKED, RETRIED
-from workflows.event_operations import clear_for_order, mark_lines
+from telemetry.metrics import CONSUMED, ORDER_UNITS_SHORT, PARKED, RETRIED
+from workflows.event_operations import apply_order, book_short, mark_lines
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -49,10 +50,12 @@ AT_ONCE = 64
 """Messages handled at once; those that wait for another try do not count."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 UNFORESEEN_TRIES = 5
-BUSY_SECONDS = 600.0
-"""How long a message waits for its cart. An operation holds its cart for seconds, or for as long as
-a failover or a release takes; after that, only an operator can free it. Until the message is done
-or parked, each restart reads the partition again from it on."""
+WAIT_SECONDS = 600.0
+"""How long a message waits for its cart, or for an inventory that does not reserve what it needs.
+
+An operation holds its cart for seconds, or for as long as a failover or a release takes; after
+that, only an operator can free it. Until the message is done or parked, each restart reads the
+partition again from it on."""
 PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
@@ -176,38 +179,54 @@ class EventHandler:
                 assert_never(event)
 
     async def _order_completed(self, event: OrderCompleted) -> None:
-        result = await self._carry_out(clear_for_order(event, self._policy))
-        about = {
-            "storeId": event.store_id,
-            "userId": event.user_id,
-            "cartId": event.cart_id,
-            "orderId": event.order_id,
-            "sagaId": result.saga_id,
-        }
+        """Applies an order. Raises `EventUnusable` when not all of it can be booked."""
+        request = apply_order(event, self._policy)
+        result = await self._carry_out(request)
         if result.outcome is Outcome.REJECTED:
-            await self._refused(event.cart_id, result, store=event.store_id, user=event.user_id)
-        if result.outcome is Outcome.COMMITTED:
-            logger.info("cart_cleared", message="Cart cleared", reason="order_completed", **about)
-        else:
-            logger.info(
-                "order_without_effect",
-                message="Order had nothing to clear",
-                outcome=result.outcome.value,
-                **about,
-            )
+            await self._refused(request, result)
+        _log_order(request, result)
+        short = await self._still_short(request, result)
+        if not short:
+            return
+        ORDER_UNITS_SHORT.add(sum(short.values()))
+        units = ", ".join(f"{count} x {name}" for name, count in short.items())
+        logger.warning(
+            "order_shortfall",
+            message=f"Order cannot be booked in full: {units}",
+            short=short,
+            **_about_order(request, result),
+        )
+        detail = f"order {event.order_id} lacks {units}: neither reserved nor available any more"
+        raise EventUnusable("order_shortfall", detail)
 
-    async def _refused(
-        self, cart_id: str, result: OperationResult, *, store: str, user: str
-    ) -> None:
-        """Raises `EventUnusable` unless the cart is simply gone."""
+    async def _still_short(
+        self, request: ApplyOrder, result: OperationResult
+    ) -> Mapping[str, int] | None:
+        """What an order lacks. A repeat of its event tries again to book what was short before."""
+        short = result.short
+        for attempt in count(1):
+            if not short or result.outcome is not Outcome.REPLAYED:
+                break
+            result = await self._carry_out(book_short(request, short, attempt))
+            if result.outcome is Outcome.REJECTED:
+                break
+            short = result.short
+        return short
+
+    async def _refused(self, request: ApplyOrder, result: OperationResult) -> None:
+        """Raises `EventUnusable`, with the reason."""
+        order, cart_id = request.request.order_id, request.request.cart_id
         code = result.refusal.code if result.refusal else None
         if code is not RefusalCode.CART_NOT_FOUND:
-            detail = f"order of cart {cart_id} was completed before, with other content"
+            detail = f"order {order} was completed before, with other content"
             raise EventUnusable(result.why or "refused", detail)
-        owner = await self._carts.owner(cart_id.lower())
-        if owner is not None and owner.key != (store, user):
+        owner = await self._carts.owner(cart_id)
+        if owner is not None and owner.key != request.key:
+            store, user = request.key
             whose = f"cart {cart_id} is not of user {user} in store {store}"
             raise EventUnusable("wrong_owner", whose)
+        detail = f"order {order} names no items, and nothing is known of cart {cart_id}"
+        raise EventUnusable("order_shortfall", detail)
 
     async def _lines_out_of_stock(
         self, message: ConsumedMessage, event: OutOfStock, cart_id: str
@@ -276,24 +295,51 @@ class EventHandler:
             logger.warning("event_waits", message=f"Event waits: {problem}")
 
 
+def _log_order(request: ApplyOrder, result: OperationResult) -> None:
+    about = _about_order(request, result)
+    if result.outcome is not Outcome.COMMITTED:
+        logger.info(
+            "order_without_effect",
+            message="Order was applied before",
+            outcome=result.outcome.value,
+            **about,
+        )
+    elif result.version is not None:
+        logger.info("cart_cleared", message="Cart cleared", reason="order_completed", **about)
+    else:
+        logger.warning("order_without_cart", message="Order took nothing from a cart", **about)
+
+
+def _about_order(request: ApplyOrder, result: OperationResult) -> dict[str, str]:
+    return {
+        "storeId": request.store_id,
+        "userId": request.user_id,
+        "cartId": request.request.cart_id,
+        "orderId": request.request.order_id,
+        "sagaId": result.saga_id,
+    }
+
+
 class _Failures:
     """The failed tries of one message, and whether another one makes sense."""
 
     def __init__(self) -> None:
         self._unforeseen = 0
-        self._busy_since: float | None = None
+        self._since: float | None = None
 
     def passing(self, problem: Exception) -> EventUnusable | None:
-        """Why the message is parked, if its cart has been busy for too long."""
-        if not isinstance(problem, OperationInProgress):
-            self._busy_since = None
+        """Why the message is parked, if it has waited too long for its cart or the inventory."""
+        code = _waits_for(problem)
+        if code is None:
+            self._since = None
             return None
         now = time.monotonic()
-        self._busy_since = self._busy_since or now
-        if now - self._busy_since < BUSY_SECONDS:
+        self._since = self._since or now
+        if now - self._since < WAIT_SECONDS:
             return None
-        detail = f"the cart was busy for {BUSY_SECONDS:.0f} s: {problem}; it can be replayed"
-        return EventUnusable("cart_busy", detail)
+        return EventUnusable(
+            code, f"not possible for {WAIT_SECONDS:.0f} s: {problem}; it can be replayed"
+        )
 
     def unforeseen(self, error: Exception) -> EventUnusable | None:
         """Why the message is parked, if it has failed too often."""
@@ -301,6 +347,19 @@ class _Failures:
         if self._unforeseen < UNFORESEEN_TRIES:
             return None
         return EventUnusable("failed", f"{self._unforeseen} tries, the last: {error!r}")
+
+
+def _waits_for(problem: Exception) -> str | None:
+    """The code of a problem that may be about one message, and so is waited out for a limited time.
+
+    The inventory may refuse one product only. Without Temporal or MongoDB, no message can be done.
+    """
+    if isinstance(problem, OperationInProgress):
+        return "cart_busy"
+    unavailable = AbortReason.INVENTORY_UNAVAILABLE
+    if isinstance(problem, OperationAborted) and problem.reason == unavailable:
+        return unavailable.value
+    return None
 
 
 def _news(

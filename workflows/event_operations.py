@@ -4,44 +4,58 @@ Each operation's id comes from the event, so an event has one effect on a cart h
 delivered: the operation's record outlives Temporal's retention and Kafka's.
 """
 
+from collections.abc import Mapping
+
 from adapters.mongo.cart_scans import CartRef
 from models.cart import CartKey, ProductAvailability
 from models.events import ORDER_COMPLETED
 from models.incoming import OrderCompleted, OrderedItem
 from models.limits import Policy
 from models.mark_product import MarkProductInput
-from models.operations import ClearCart, MarkAvailability, OrderedLine
+from models.operations import ApplyOrder, MarkAvailability
+from models.orders import OrderedLine, OrderRequest
 from models.outcomes import OperationResult
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.requests import operation_fields
 
-REASON = "order_completed"
 
-
-def clear_for_order(event: OrderCompleted, policy: Policy) -> ClearCart:
-    """The clearing of a cart by a completed order, once for each order."""
-    items = _summed(event.items) if event.items is not None else None
-    cart_id = event.cart_id.lower()
-    cart = CartKey(event.store_id, event.user_id)
-    return ClearCart(
-        **operation_fields(
-            ClearCart,
-            cart,
-            operation_id=ids.event_operation_id(ORDER_COMPLETED, event.order_id, cart),
-            requested={
-                "cartId": cart_id,
-                "items": items and [item.model_dump() for item in items],
-                "cartVersion": event.cart_version,
-            },
-            policy=policy,
-        ),
-        cart_id=cart_id,
-        reason=REASON,
+def apply_order(event: OrderCompleted, policy: Policy) -> ApplyOrder:
+    """The operation that applies a completed order, once for each order."""
+    request = OrderRequest(
         order_id=event.order_id,
-        items=items,
+        cart_id=event.cart_id.lower(),
+        items=_summed(event.items) if event.items is not None else None,
         cart_version=event.cart_version,
     )
+    cart = CartKey(event.store_id, event.user_id)
+    operation_id = ids.event_operation_id(ORDER_COMPLETED, event.order_id, cart)
+    return _apply(request, cart, operation_id, policy)
+
+
+def book_short(first: ApplyOrder, short: Mapping[str, int], attempt: int) -> ApplyOrder:
+    """The operation that books what an applied order lacks; `attempt` counts from 1.
+
+    It has its own record, so that a repeat of it has no effect either.
+    """
+    items = tuple(OrderedLine(product_id=name, quantity=units) for name, units in short.items())
+    request = first.request.model_copy(
+        update={"items": items, "cart_version": None, "leave_cart": True}
+    )
+    event_id = f"{first.request.order_id}/short/{attempt}"
+    operation_id = ids.event_operation_id(ORDER_COMPLETED, event_id, first.key)
+    return _apply(request, first.key, operation_id, first.policy)
+
+
+def _apply(request: OrderRequest, cart: CartKey, operation_id: str, policy: Policy) -> ApplyOrder:
+    fields = operation_fields(
+        ApplyOrder,
+        cart,
+        operation_id=operation_id,
+        requested=request.model_dump(mode="json", exclude={"order_id"}),
+        policy=policy,
+    )
+    return ApplyOrder(**fields, request=request)
 
 
 def _summed(items: tuple[OrderedItem, ...]) -> tuple[OrderedLine, ...]:

@@ -14,7 +14,7 @@ steps: it only completes what the record has decided, or records that nothing mo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from enum import StrEnum
 
 from temporalio import workflow
@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from models.effects import EffectKind, ReleaseEffect
     from models.errors import NotSent
     from models.operations import AnyOperation
-    from models.operations.base import releases_of
+    from models.operations.base import UNDO, releases_of
     from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, Refused
     from models.relays import WakeRelay
     from models.steps import (
@@ -40,16 +40,14 @@ with workflow.unsafe.imports_passed_through():
         PersistCart,
         RefreshCache,
         ReplyToCaller,
+        Reservation,
         ReserveInventory,
         SettleOperation,
     )
     from workflows import ids, policies
-    from workflows.steps import abort_reason, attempt, step
+    from workflows.steps import abort_reason, attempt, is_first_try, step
 
 _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
-
-FIRST_TASK_EVENTS = 3
-"""Length of the history in the first try of the first task: started, scheduled, task started."""
 
 
 class Phase(StrEnum):
@@ -93,7 +91,7 @@ class Saga:
             user_id=operation.user_id,
         )
         # An earlier try, whose worker died or which was reset, may have done any step.
-        first_try = _is_first_try()
+        first_try = is_first_try()
         # A run that is reset has an id of its own, and the first run's history.
         self.is_reset = info.run_id != info.first_execution_run_id
         self.phase = Phase.NEW if first_try else Phase.UNDECIDED
@@ -113,7 +111,9 @@ class Saga:
             "mongodb",
             workflow.execute_local_activity_method(
                 CartActivities.load_cart,
-                LoadCart(saga=self.run, product_id=self.operation.subject),
+                LoadCart(
+                    saga=self.run, product_id=self.operation.subject, order=self.operation.order
+                ),
                 **policies.LOAD_CART,
             ),
         )
@@ -133,9 +133,16 @@ class Saga:
         """
         if not self.operation.policy.reserve:
             return
-        before = self._reserved
-        self._register(product_id, quantity)
-        self.show(f"Reserving {quantity} x {product_id}")
+        undo = releases_of(self.run, {product_id: quantity}, UNDO)
+        reservation = await self.try_reserve(*undo)
+        if reservation.refusal is not None:
+            await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
+            raise Refused(reservation.refusal)
+
+    async def try_reserve(self, undo: ReleaseEffect) -> Reservation:
+        """Reserves the units that `undo` releases, and returns the inventory's answer."""
+        self._register(undo)
+        self.show(f"Reserving {undo.quantity} x {undo.product_id}")
         try:
             reservation = await step(
                 "inventory",
@@ -143,39 +150,45 @@ class Saga:
                     InventoryActivities.reserve_inventory,
                     ReserveInventory(
                         store_id=self.run.store_id,
-                        product_id=product_id,
+                        product_id=undo.product_id,
                         user_id=self.run.user_id,
-                        saga_id=self.run.saga_id,
-                        quantity=quantity,
+                        saga_id=undo.saga_id,
+                        quantity=undo.quantity,
                     ),
                     **policies.RESERVE_INVENTORY,
                 ),
             )
         except NotSent:
-            self._unregister(before)
+            self._unregister(undo)
             raise
-        if reservation.refusal is not None:
-            if reservation.nothing_held:
-                self._unregister(before)
-            await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
-            raise Refused(reservation.refusal)
+        if reservation.refusal is not None and reservation.nothing_held:
+            self._unregister(undo)
+        return reservation
 
-    def _register(self, product_id: str, quantity: int) -> None:
-        """Registers a reservation's undo, before it is tried: a call that failed may have been
-        done."""
+    def _register(self, *undo: ReleaseEffect) -> None:
+        """Registers the undo of reservations, before they are tried: a call that failed may have
+        been done."""
         self.phase = Phase.UNDECIDED
-        units = {one.product_id: one.quantity for one in self._reserved or ()}
-        self._reserved = releases_of(self.run, units | {product_id: quantity}, "saga_aborted")
+        self._reserved = (*self.reserved_except({one.saga_id for one in undo}), *undo)
 
-    def _unregister(self, before: tuple[ReleaseEffect, ...] | None) -> None:
+    def register_earlier(self, *undo: ReleaseEffect) -> None:
+        """Registers the undo of reservations that an earlier try of the saga may have made."""
+        if not is_first_try():
+            self._register(*undo)
+
+    def reserved_except(self, reservations: Collection[str]) -> tuple[ReleaseEffect, ...]:
+        """The undo of what was or may have been reserved, but for these saga ids."""
+        return tuple(one for one in self._reserved or () if one.saga_id not in reservations)
+
+    def _unregister(self, undo: ReleaseEffect) -> None:
         """Takes a registration back, when no try of its step can have reserved anything.
 
         Only in the saga's first try: in a later one, the step may have been done by an earlier. The
         saga stays undecided, so that its end is recorded: the caller learns of it, and no later try
         may commit.
         """
-        if _is_first_try():
-            self._reserved = before
+        if is_first_try():
+            self._reserved = self.reserved_except({undo.saga_id})
 
     # The pivot
 
@@ -386,8 +399,3 @@ class Saga:
     def show(text: str) -> None:
         """Sets what the Web UI and `cart ops show` display of the saga now."""
         workflow.set_current_details(text)
-
-
-def _is_first_try() -> bool:
-    """Whether no step can have been made for this saga before this try of its first task."""
-    return workflow.info().get_current_history_length() <= FIRST_TASK_EVENTS

@@ -15,6 +15,9 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 
+FIRST_TASK_EVENTS = 3
+"""Length of the history in the first try of the first task: started, scheduled, task started."""
+
 
 class RunReset(Exception):
     """An operator has reset the run."""
@@ -69,3 +72,8 @@ def abort_reason(error: BaseException) -> AbortReason:
             return AbortReason.REDIS_UNAVAILABLE
         case _:
             return AbortReason.UNEXPECTED
+
+
+def is_first_try() -> bool:
+    """Whether no step can have been made for this saga before this try of its first task."""
+    return workflow.info().get_current_history_length() <= FIRST_TASK_EVENTS

@@ -1,4 +1,4 @@
-"""MongoDB: reads of more than one cart version or more than one cart, for events and expiry."""
+"""MongoDB: reads of more than one cart, for events and expiry."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,9 @@ from typing import Any
 
 from beanie import PydanticObjectId
 
-from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, bounded
 from models.cart import CartKey, ProductAvailability
-from models.documents import Cart, OperationRecord
-from models.ordering import ordered_lines
-from models.steps import FindOrdered, Ordered
+from models.documents import Cart
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +21,7 @@ class CartRef:
 
 
 class CartScans:
-    """Reads of carts and records. Raises `DependencyUnavailable` when MongoDB does not answer."""
-
-    async def ordered(self, request: FindOrdered) -> Ordered:
-        """The units of an earlier version of the cart that are still in it."""
-        async with bounded(READ_SECONDS):
-            cart = await Cart.find_one({"_id": PydanticObjectId(request.cart_id)})
-            since = OperationRecord.get_pymongo_collection().find(
-                {
-                    "cartId": request.cart_id,
-                    "state": "committed",
-                    "version": {"$gt": request.cart_version},
-                },
-                {"moved": 1},
-                sort=[("version", 1)],
-            )
-            moves = [record.get("moved", {}) async for record in since]
-        return Ordered(lines=ordered_lines(cart.units if cart else {}, moves, request.items))
+    """Reads of carts. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def to_mark(
         self, news: ProductAvailability, *, store_id: str | None, after: str | None, limit: int

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
-from models.documents import Cart, OperationRecord
+from models.documents import ENDED_CART, Cart, OperationRecord
 from models.money import Money
 from models.upkeep.figures import WINDOW_DAYS, BusinessFigures, EndedCarts, rate
 
@@ -57,7 +57,7 @@ class FigureStore:
         )
 
     async def _ended(self, since: datetime) -> EndedCarts:
-        ended = {"operation": "ClearCart", "state": "committed", "at": {"$gte": since}}
+        ended = ENDED_CART | {"at": {"$gte": since}}
         by_reason = {"_id": "$reason", "carts": {"$sum": 1}}
         async with bounded(AGGREGATE_SECONDS):
             found = await OperationRecord.get_pymongo_collection().aggregate(

@@ -25,12 +25,12 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
 )
-from models.cart import CartKey, facts_of
+from adapters.mongo.orders import find_ordered
+from models.cart import CartFacts, CartKey, facts_of
 from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
-from models.operations.base import releases_of
 from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
 from models.saga import SagaRun
 from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
@@ -63,10 +63,8 @@ class OperationStore:
         saga = request.saga
         async with bounded(READ_SECONDS):
             record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
-        return LoadedCart(
-            cart=facts_of(cart, cart and cart.id, request.product_id),
-            decided=record.result_for(saga) if record else None,
-        )
+            facts = await _facts(cart, request)
+        return LoadedCart(cart=facts, decided=record.result_for(saga) if record else None)
 
     async def persist(self, request: PersistCart) -> OperationResult:
         """Applies the operation and records the decision, in one transaction.
@@ -108,7 +106,8 @@ class OperationStore:
         before = await _find(saga.key, session)
         facts = facts_of(before, before and before.id, operation.subject)
         cart_id = before.id if before else PydanticObjectId()
-        context = ChangeContext(saga, str(cart_id), operation.policy.publish, tracing.traceparent())
+        recorded_id = operation.recorded_cart_id or str(cart_id)
+        context = ChangeContext(saga, recorded_id, operation.policy.publish, tracing.traceparent())
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
         change = operation.apply(before, context) if refusal is None and is_current else None
@@ -129,7 +128,7 @@ class OperationStore:
         is_large = len(change.body) > LARGE_ANSWER_BYTES
         if is_large:
             kept = answer.model_copy(update={"body": None})
-        record = self._committed(saga, str(cart_id), change, kept)
+        record = self._committed(saga, recorded_id, change, kept)
         after = _document(cart_id, change)
         await record.insert(session=session)
         if is_large:
@@ -155,6 +154,7 @@ class OperationStore:
             answer=answer,
             reason=change.reason,
             moved=dict(change.moved or {}),
+            short=dict(change.short) if change.short else None,
             effects=change.effects,
             grace=self._grace,
         )
@@ -239,12 +239,10 @@ class OperationStore:
         release of units that were never reserved has no effect.
         """
         saga, operation = request.saga, request.operation
-        if operation.subject is None or not operation.policy.reserve:
+        if not operation.policy.reserve:
             return ()
-        cart = await _find(saga.key)
-        facts = facts_of(cart, cart and cart.id, operation.subject)
-        units = operation.units_to_reserve(facts)
-        return releases_of(saga, {operation.subject: units} if units else {}, "saga_aborted")
+        load = LoadCart(saga=saga, product_id=operation.subject, order=operation.order)
+        return operation.undo_of(saga, await _facts(await _find(saga.key), load))
 
     async def decision(self, saga: SagaRun) -> Decision:
         """A saga's record and its cart, for the steps after the decision.
@@ -288,6 +286,15 @@ class OperationStore:
             records = await OperationRecord.find(wanted).sort("-at").to_list(16)
         committed = (record for record in records if record.state == "committed")
         return next(committed, records[0] if records else None)
+
+
+async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
+    """What a saga must know of a cart, and of the order if it applies one."""
+    facts = facts_of(cart, cart and cart.id, request.product_id)
+    if request.order is None:
+        return facts
+    ordered = await find_ordered(request.order, request.saga.key, cart)
+    return facts.model_copy(update={"ordered": ordered})
 
 
 async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart | None:
@@ -340,12 +347,16 @@ def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
 async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
     """Replaces the version that was read with the next one, or deletes the cart.
 
+    Does nothing for a change that leaves the cart as it is.
+
     Each write names the session: Beanie's `delete` does not take it from its query, and would be
     done outside the transaction.
     """
+    if before is after:
+        return
     if before is None:
-        if after is not None:
-            await after.insert(session=session)
+        assert after is not None  # noqa: S101 (not both are None)
+        await after.insert(session=session)
         return
     stored = Cart.find_one({"_id": before.id, "version": before.version} | in_cart(before.key))
     if after is None:

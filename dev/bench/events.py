@@ -39,7 +39,7 @@ from models.incoming import OrderCompleted
 from settings import Settings
 from workflows.connection import connect
 from workflows.event_handler import AT_ONCE, FIRST_PAUSE, PASSING
-from workflows.event_operations import clear_for_order
+from workflows.event_operations import apply_order
 from workflows.gateway import CartGateway
 from workflows.requests import policy_of
 
@@ -97,7 +97,7 @@ class EventBench:
             while waiting:
                 order = waiting.pop()
                 try:
-                    await self.gateway.carry_out(clear_for_order(order, policy))
+                    await self.gateway.carry_out(apply_order(order, policy))
                 except PASSING:
                     waiting.append(order)
                     await asyncio.sleep(FIRST_PAUSE)

@@ -36,7 +36,7 @@ def _sent(topic: str, model: type[BaseModel], version: int, fields: dict[str, An
         "cartId": CART_ID,
         "userId": USER_ID,
         "storeId": STORE_ID,
-        "sagaId": f"cart-1769509800000-{USER_ID}-{fields.get('productId', 'ClearCart')}",
+        "sagaId": f"cart-1769509800000-{USER_ID}-{fields.get('productId', 'ApplyOrder')}",
         "version": version,
         "currency": "USD",
         "timestamp": TIME,
@@ -67,6 +67,13 @@ EVENTS = (
         {"productId": PRODUCT_ID, "quantity": 1, "totalPrice": 0.0, **_ORDERED},
     ),
     _sent(events.CART_CLEARED, events.CartCleared, 5, {**_ORDERED, "items": [_THREE]}),
+    _sent(
+        events.CART_ORDER_APPLIED,
+        events.CartOrderApplied,
+        5,
+        {"orderId": ORDER_ID}
+        | {"items": [{"productId": PRODUCT_ID, "ordered": 3, "booked": 2, "short": 1}]},
+    ),
     Documented(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,

@@ -5,15 +5,16 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from models.operations.add_item import AddItem
+from models.operations.apply_order import ApplyOrder
 from models.operations.base import CartChange, CartOperation, ChangeContext
-from models.operations.clear_cart import ClearCart, OrderedLine
+from models.operations.clear_cart import ClearCart
 from models.operations.mark_availability import MarkAvailability
 from models.operations.remove_item import RemoveItem
 from models.operations.repair_cart import RepairCart
 from models.operations.update_quantity import UpdateQuantity
 
 AnyOperation = Annotated[
-    AddItem | UpdateQuantity | RemoveItem | ClearCart | MarkAvailability | RepairCart,
+    AddItem | UpdateQuantity | RemoveItem | ClearCart | ApplyOrder | MarkAvailability | RepairCart,
     Field(discriminator="kind"),
 ]
 
@@ -23,12 +24,12 @@ __all__ = [
     "OPERATIONS",
     "AddItem",
     "AnyOperation",
+    "ApplyOrder",
     "CartChange",
     "CartOperation",
     "ChangeContext",
     "ClearCart",
     "MarkAvailability",
-    "OrderedLine",
     "RemoveItem",
     "RepairCart",
     "UpdateQuantity",

@@ -17,28 +17,34 @@ from models.effects import AnyEffect, EventEffect, ReleaseEffect
 from models.events import CartEvent, event_effect, event_id
 from models.limits import Policy
 from models.message import Message
+from models.orders import OrderRequest
 from models.outcomes import Refusal, RefusalCode, Refused
 from models.saga import ReplyTo, SagaRun
 from models.wire import to_json
+
+UNDO = "saga_aborted"
+"""The reason of a release that undoes a reservation."""
 
 
 @dataclass(frozen=True)
 class CartChange:
     """What an operation does to a cart.
 
-    `cart` is the next version, or None when the cart is deleted. `version` counts on in both cases.
-    `effects` are in the order in which they must happen. `body` is the answer's JSON text. `moved`
-    is how many units of each product came in, or (negative) left. `reason` is set by operations
-    that have several reasons.
+    `cart` is the next version, or None when the cart is deleted. `version` counts on in both cases,
+    and is None when the cart stays as it is. `effects` are in the order in which they must happen.
+    `body` is the answer's JSON text. `moved` is how many units of each product came in, or
+    (negative) left. `reason` is set by operations that have several reasons. `short` is how many
+    units of each product an order lacks.
     """
 
     cart: CartContent | None
-    version: int
+    version: int | None
     status: HTTPStatus
     body: bytes
     effects: tuple[AnyEffect, ...] = ()
     moved: Mapping[str, int] | None = None
     reason: str | None = None
+    short: Mapping[str, int] | None = None
 
 
 class CartOperation(Message):
@@ -93,6 +99,16 @@ class CartOperation(Message):
         """What the operation was requested with, to be found by: `cart`, `order`, `event`."""
         return {}
 
+    @property
+    def order(self) -> OrderRequest | None:
+        """The completed order that the operation applies."""
+        return None
+
+    @property
+    def recorded_cart_id(self) -> str | None:
+        """The cart that the record is about; None when it is the cart that the user has."""
+        return None
+
     def check(self, cart: CartFacts) -> Refusal | None:
         """Why the cart, as it is, does not allow the operation; None when it does."""
         if self.if_match is None or matches(self.if_match, cart.cart_id, cart.version):
@@ -106,6 +122,11 @@ class CartOperation(Message):
     def units_to_reserve(self, cart: CartFacts) -> int:
         """How many units of the subject the saga must reserve before it changes this cart."""
         return 0
+
+    def undo_of(self, saga: SagaRun, cart: CartFacts) -> tuple[ReleaseEffect, ...]:
+        """The undo of everything that the saga may have reserved, given the unchanged cart."""
+        units = self.units_to_reserve(cart) if self.subject else 0
+        return releases_of(saga, {self.subject: units} if self.subject and units else {}, UNDO)
 
     def is_current(self, expected: CartFacts, stored: CartFacts) -> bool:
         """Whether what the saga has decided on (`expected`) still holds for the stored cart."""
@@ -133,26 +154,25 @@ class ChangeContext:
     def event(
         self,
         event: type[CartEvent],
-        cart: CartContent,
+        cart: CartContent | None,
         *,
-        version: int | None = None,
         position: int = 0,
         **fields: Any,
     ) -> tuple[EventEffect, ...]:
         """The event to publish, the `position`-th of its change; () when publishing is off.
 
-        `version` is the change's, if it is not that of `cart`.
+        `version` and `currency` are those of `cart`, unless they are among the fields.
         """
         if not self.publish:
             return ()
+        if cart is not None:
+            fields = {"version": cart.version, "currency": cart.currency} | fields
         message = event(
             event_id=event_id(self.saga.record_id, position),
             cart_id=self.cart_id,
             user_id=self.saga.user_id,
             store_id=self.saga.store_id,
             saga_id=self.saga.saga_id,
-            version=version or cart.version,
-            currency=cart.currency,
             timestamp=self.now,
             **fields,
         )

@@ -311,6 +311,12 @@ CASES = (
         severity="warning",
     ),
     Case(
+        "one order that cannot be booked in full",
+        "CartOrderShort",
+        {},
+        {f'cart_event_consume_parked_total{{{TOPIC}, error="order_shortfall"}}': single_step()},
+    ),
+    Case(
         "one unusable message",
         "CartEventsParked",
         {"topic": "order.completed", "error": "malformed"},

@@ -9,7 +9,14 @@ import httpx
 import orjson
 
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
-from models.operations import AddItem, ClearCart, MarkAvailability, RemoveItem, UpdateQuantity
+from models.operations import (
+    AddItem,
+    ApplyOrder,
+    ClearCart,
+    MarkAvailability,
+    RemoveItem,
+    UpdateQuantity,
+)
 
 PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
 PLENTY = ("lamp", "desk", "cable")
@@ -43,7 +50,7 @@ WORKFLOW_TYPES = {
     CartAction.DECREASE: UpdateQuantity.name,
     CartAction.REMOVE: RemoveItem.name,
     CartAction.CLEAR: ClearCart.name,
-    CartAction.ORDER: ClearCart.name,
+    CartAction.ORDER: ApplyOrder.name,
     CartAction.STOCK_NEWS: MarkAvailability.name,
 }
 

@@ -3,7 +3,13 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from models.events import CART_CLEARED, CART_ITEM_ADDED, CART_ITEM_REMOVED, CART_ITEM_UPDATED
+from models.events import (
+    CART_CLEARED,
+    CART_ITEM_ADDED,
+    CART_ITEM_REMOVED,
+    CART_ITEM_UPDATED,
+    CART_ORDER_APPLIED,
+)
 from tests.faults.cart_requests import CartAction
 from tests.faults.expected_carts import CommittedChange
 from tests.faults.observed_state import Findings, ObservedState
@@ -44,7 +50,7 @@ class _Wanted:
 
 
 def _wanted(change: CommittedChange) -> list[_Wanted]:
-    """One event; for a partial order one for each line; for stock news none."""
+    """One event; for an order also its own, and one for each line it took; for stock news none."""
     product_id, before, after = change.request.product_id, change.before, change.after
     units = after.get(product_id, 0), before.get(product_id, 0)
     match change.request.action:
@@ -62,10 +68,21 @@ def _wanted(change: CommittedChange) -> list[_Wanted]:
     by_order = change.request.action is CartAction.ORDER
     why: dict[str, object] = {"reason": "order_completed" if by_order else "user"}
     why["orderId"] = change.request.key if by_order else None
+    applied = [_Wanted(CART_ORDER_APPLIED, _applied(change))] if by_order else []
     if change.clears_cart:
         items = [{"productId": name, "quantity": n} for name, n in before.items()]
-        return [_Wanted(CART_CLEARED, why | {"items": items})]
-    return [_line_event(name, before[name], after.get(name, 0), why) for name in change.removed]
+        return [_Wanted(CART_CLEARED, why | {"items": items}), *applied]
+    lines = [_line_event(name, before[name], after.get(name, 0), why) for name in change.removed]
+    return [*lines, *applied]
+
+
+def _applied(change: CommittedChange) -> dict[str, object]:
+    """What is said of an order: all that it took from the cart is booked."""
+    items = [
+        {"productId": name, "ordered": units, "booked": units, "short": 0}
+        for name, units in sorted(change.removed.items())
+    ]
+    return {"orderId": change.request.key, "items": items}
 
 
 def _line_event(product_id: str, before: int, after: int, why: dict[str, object]) -> _Wanted:

@@ -17,7 +17,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from dev.stack.stack import Stack
 from models.events import ORDER_COMPLETED
-from models.operations import ClearCart
+from models.operations import ApplyOrder
 from tests.support.crashing_consumer import MOMENTS, PARKING_MOMENTS, VARIABLE
 from tests.support.events import OtherServices, other_services
 from tests.support.metrics import scrape_port
@@ -247,7 +247,7 @@ async def test_without_mongodb_or_a_worker_an_event_has_its_effect_later(
         assert (await saga.describe()).status is WorkflowExecutionStatus.COMPLETED
 
     async def started() -> None:
-        assert (await saga.describe()).workflow_type == ClearCart.name
+        assert (await saga.describe()).workflow_type == ApplyOrder.name
 
     await eventually(added)
     async with down(stack, name):

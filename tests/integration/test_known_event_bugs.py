@@ -16,7 +16,7 @@ from adapters.kafka.partition_tasks import PartitionTasks
 from dev.stack.stack import Stack
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import ConsumedMessage
-from models.operations import ClearCart
+from models.operations import ApplyOrder
 from tests.kafka.test_consumer import Group, RecordingIntake, all_taken
 from tests.support.events import OtherServices
 from tests.support.raw_batches import LATIN_1, RawRecord, batch, produce
@@ -75,12 +75,14 @@ async def test_lines_added_after_an_order_are_lost_in_a_build_that_ignores_its_v
     shop: Shop, handler: EventHandler, monkeypatch: pytest.MonkeyPatch, is_bad: bool
 ) -> None:
     if is_bad:
-        good: Callable[..., ClearCart] = event_operations.clear_for_order
+        good: Callable[..., ApplyOrder] = event_operations.apply_order
 
-        def clear_all(*args: Any) -> ClearCart:
-            return good(*args).model_copy(update={"cart_version": None})
+        def apply_all(*args: Any) -> ApplyOrder:
+            order = good(*args)
+            whole = order.request.model_copy(update={"cart_version": None})
+            return order.model_copy(update={"request": whole})
 
-        monkeypatch.setattr(event_handler, "clear_for_order", clear_all)
+        monkeypatch.setattr(event_handler, "apply_order", apply_all)
     buyer, order = await an_order(shop, cartVersion=1)
     await handler.take(message(order))
     assert await sold(shop) == ((3, 1) if is_bad else (3, 0))

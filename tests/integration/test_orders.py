@@ -8,7 +8,7 @@ from uuid import uuid4
 from dev.stack.stack import Stack
 from models.documents import Cart
 from models.events import CART_CLEARED, CART_ITEM_REMOVED, CART_ITEM_UPDATED, ORDER_COMPLETED
-from models.operations import ClearCart
+from models.operations import ApplyOrder
 from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Event, Shop
 from tests.support.waiting import eventually
@@ -131,7 +131,7 @@ async def test_a_completed_order_is_logged(shop: Shop, stack: Stack, others: Oth
         "order_completed",
     ]
     assert line["sagaId"].startswith("cart-")
-    assert line["sagaId"].endswith(f"-{buyer.user_id}-{ClearCart.name}")
+    assert line["sagaId"].endswith(f"-{buyer.user_id}-{ApplyOrder.name}")
 
 
 async def test_a_repeated_order_takes_its_units_once(shop: Shop, others: OtherServices) -> None:

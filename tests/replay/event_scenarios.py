@@ -7,30 +7,32 @@ from uuid import uuid4
 from models.cart import ProductAvailability
 from models.events import CART_ITEM_OUT_OF_STOCK
 from models.mark_product import MarkProductInput
-from models.operations import ClearCart, MarkAvailability, OrderedLine
+from models.operations import ApplyOrder, MarkAvailability
+from models.orders import OrderedLine, OrderRequest
 from tests.replay.common import Run, Scenario, buyer
 from tests.support.relays import RelayBench
 from tests.support.shop import Buyer
 from tests.workflows.conftest import Bench
-from workflows.clear_cart import ClearCartWorkflow
+from workflows.apply_order import ApplyOrderWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 
 
-async def clear_for_an_order(bench: Bench, relays: RelayBench) -> Run:
+async def order_of_a_cart(bench: Bench, relays: RelayBench) -> Run:
     await bench.add(buyer(relays))
     return await order(bench, relays)
 
 
-async def clear_of_what_was_ordered(bench: Bench, relays: RelayBench) -> Run:
+async def order_of_a_version(bench: Bench, relays: RelayBench) -> Run:
     await bench.add(buyer(relays))
     await bench.add(buyer(relays), 3)
     return await order(bench, relays, cart_version=1)
 
 
-async def clear_of_what_is_gone(bench: Bench, relays: RelayBench) -> Run:
+async def order_reserved_again(bench: Bench, relays: RelayBench) -> Run:
     await bench.add(buyer(relays))
-    return await order(bench, relays, items=(OrderedLine(product_id="lamp"),))
+    await bench.shop.stock("lamp", 1)
+    return await order(bench, relays, items=(OrderedLine(product_id="lamp", quantity=2),))
 
 
 async def mark_out_of_stock(bench: Bench, relays: RelayBench) -> Run:
@@ -64,14 +66,11 @@ async def order(bench: Bench, relays: RelayBench, **what: Any) -> Run:
     shopper = buyer(relays)
     cart = await shopper.cart()
     assert cart is not None
-    request = ClearCart(
+    request = ApplyOrder(
         **bench.common(shopper, "order"),
-        cart_id=str(cart.id),
-        reason="order_completed",
-        order_id="order-1",
-        **what,
+        request=OrderRequest(order_id="order-1", cart_id=str(cart.id), **what),
     )
-    return await bench.run(ClearCartWorkflow.run, shopper, request)
+    return await bench.run(ApplyOrderWorkflow.run, shopper, request)
 
 
 async def mark(bench: Bench, relays: RelayBench, status: Any, at: datetime) -> Run:
@@ -85,9 +84,9 @@ async def mark(bench: Bench, relays: RelayBench, status: Any, at: datetime) -> R
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    clear_for_an_order,
-    clear_of_what_was_ordered,
-    clear_of_what_is_gone,
+    order_of_a_cart,
+    order_of_a_version,
+    order_reserved_again,
     mark_out_of_stock,
     mark_with_old_news,
     product_marked_in_its_carts,

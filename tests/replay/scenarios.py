@@ -10,6 +10,7 @@ from tests.replay import (
 )
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
+from workflows.apply_order import ApplyOrderWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
@@ -40,6 +41,7 @@ WORKFLOWS = {
     "update": UpdateQuantityWorkflow,
     "remove": RemoveItemWorkflow,
     "clear": ClearCartWorkflow,
+    "order": ApplyOrderWorkflow,
     "mark": MarkAvailabilityWorkflow,
     "product": MarkProductWorkflow,
     "relay": RelayWorkflow,

@@ -183,6 +183,17 @@ class Buyer:
             headers=headers,
         )
 
+    async def update(self, cart_id: str, product_id: str, quantity: int) -> httpx.Response:
+        body = {"productId": product_id, "quantity": quantity}
+        return await self.shop.world.http.put(
+            f"/api/v1/cart/{cart_id}", json=body, headers=self.headers
+        )
+
+    async def remove(self, cart_id: str, product_id: str) -> httpx.Response:
+        return await self.shop.world.http.delete(
+            f"/api/v1/cart/{cart_id}/items/{product_id}", headers=self.headers
+        )
+
     async def get(self) -> httpx.Response:
         return await self.shop.world.http.get(self.path, headers=self.headers)
 

@@ -23,12 +23,14 @@ from models.cart import CartContent
 from models.effects import EventEffect
 from models.operations import (
     AddItem,
+    ApplyOrder,
     CartOperation,
     ChangeContext,
     ClearCart,
     RemoveItem,
     UpdateQuantity,
 )
+from models.orders import Ordered, OrderedUnits, OrderRequest
 from models.saga import SagaRun
 
 ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi") / "3.0.0.json"
@@ -83,6 +85,7 @@ COMMON: dict[str, Any] = {
     "attempt_id": "attempt",
     "fingerprint": "",
 }
+ORDERED = Ordered(units=(OrderedUnits(product_id="lamp", ordered=1),), cart_version=1)
 OPERATIONS: dict[str, CartOperation] = {
     events.CART_ITEM_ADDED: AddItem(
         **COMMON,
@@ -96,6 +99,9 @@ OPERATIONS: dict[str, CartOperation] = {
     ),
     events.CART_ITEM_REMOVED: RemoveItem(**COMMON, cart_id=CART_ID, product_id="lamp"),
     events.CART_CLEARED: ClearCart(**COMMON, reason="expired"),
+    events.CART_ORDER_APPLIED: ApplyOrder(
+        **COMMON, request=OrderRequest(order_id="order-1", cart_id=CART_ID), ordered=ORDERED
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import ConsumedMessage
 from models.limits import Policy
 from models.mark_product import MarkProductInput
-from models.operations import CartOperation, ClearCart
+from models.operations import CartOperation
 from models.outcomes import OperationResult, Outcome, Refusal
 from tests.fakes.api import record_of
 from tests.unit.test_incoming import AN_ORDER, message
@@ -102,7 +102,7 @@ async def test_a_transient_problem_is_retried_without_a_dead_letter(
 async def test_a_message_whose_cart_stays_busy_is_parked_after_a_time(
     world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_handler, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(event_handler, "WAIT_SECONDS", 0.02)
     world.fails = [OperationInProgress("the cart is busy")] * 1000
     await world.handler.take(message(AN_ORDER))
     [(_, why)] = world.parked
@@ -114,7 +114,7 @@ async def test_a_message_whose_cart_stays_busy_is_parked_after_a_time(
 async def test_a_cart_is_not_busy_while_a_dependency_is_down(
     world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_handler, "BUSY_SECONDS", 0.002)
+    monkeypatch.setattr(event_handler, "WAIT_SECONDS", 0.002)
     busy, down = OperationInProgress("the cart is busy"), DependencyUnavailable("mongodb")
     world.fails = [busy, *[down] * 20] * 5
     await world.handler.take(message(AN_ORDER))
@@ -181,14 +181,14 @@ def owned_by(store_id: str, user_id: str) -> Owner:
 @pytest.mark.parametrize(
     ("code", "owner", "parked"),
     [
-        ("cart_not_found", None, []),
-        ("cart_not_found", owned_by(AN_ORDER["storeId"], AN_ORDER["userId"]), []),
+        ("cart_not_found", None, ["order_shortfall"]),
+        ("cart_not_found", owned_by(AN_ORDER["storeId"], AN_ORDER["userId"]), ["order_shortfall"]),
         ("cart_not_found", owned_by(AN_ORDER["storeId"], "another"), ["wrong_owner"]),
         ("cart_not_found", owned_by("another", AN_ORDER["userId"]), ["wrong_owner"]),
         ("idempotency_key_reused", None, ["idempotency_key_reused"]),
     ],
 )
-async def test_a_refused_order_makes_a_dead_letter_unless_its_cart_is_gone(
+async def test_a_refused_order_makes_a_dead_letter_with_the_reason(
     world: FakeCollaborators, code: Any, owner: Owner | None, parked: list[str]
 ) -> None:
     world.refusal, world.owned_by = Refusal(code=code), owner
@@ -205,9 +205,9 @@ async def test_items_of_the_same_product_are_added_up(world: FakeCollaborators) 
     ]
     await world.handler.take(message(AN_ORDER | {"items": items}))
     [request] = world.operations
-    assert isinstance(request, ClearCart)
-    assert request.items is not None
-    assert {line.product_id: line.quantity for line in request.items} == {"a": 3, "b": None}
+    assert request.order is not None
+    assert request.order.items is not None
+    assert {line.product_id: line.quantity for line in request.order.items} == {"a": 3, "b": None}
 
 
 async def test_an_event_without_a_cart_starts_one_workflow_for_each_product(

@@ -8,7 +8,7 @@ from models.outcomes import Outcome
 from tests.support.call_faults import When
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
-from workflows.saga import FIRST_TASK_EVENTS
+from workflows.steps import FIRST_TASK_EVENTS
 
 FOR_EVER = 1000
 TRIES = 3

@@ -1,0 +1,110 @@
+"""MongoDB: what a completed order has, from its cart and the records of the cart's operations."""
+
+import asyncio
+from typing import Any
+
+from beanie import PydanticObjectId
+from pymongo import DESCENDING
+
+from adapters.mongo.client import in_cart
+from models.cart import CartKey
+from models.documents import Cart, OperationRecord, PendingEffects
+from models.operations import ApplyOrder
+from models.orders import Ordered, OrderRequest, Units, ordered_units
+
+Record = dict[str, Any]
+
+MOST_CHANGES = 10_000
+"""Changes since the ordered version that are looked at; before them, the cart counts as ordered."""
+MOST_PENDING = 200
+
+
+async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> Ordered | None:
+    """What an order has. `cart` is the user's cart, which may be another one by now.
+
+    None if the order names no items and nothing is known of its cart, or if that is another user's.
+    """
+    ours = in_cart(key) | {"cartId": order.cart_id, "state": "committed"}
+    now: Units = {}
+    if cart is not None and str(cart.id) == order.cart_id:
+        now, version = cart.units, cart.version
+        latest = None if now else await _latest(ours)
+    else:
+        latest = await _latest(ours)
+        if latest is None and (order.items is None or await _is_foreign(order, key)):
+            return None
+        version = latest["version"] if latest else 0
+    changes = await _changes(order, ours)
+    units = ordered_units(order, now, changes, await _gone(order, ours, now, latest))
+    is_missing = any(one.missing for one in units)
+    return Ordered(
+        units=units,
+        cart_version=version,
+        releasing=await _releasing(key) if is_missing else (),
+    )
+
+
+async def _latest(ours: Record) -> Record | None:
+    """The record of the cart's last change."""
+    return await OperationRecord.get_pymongo_collection().find_one(
+        ours | {"version": {"$gt": 0}}, sort=[("version", DESCENDING)]
+    )
+
+
+async def _changes(order: OrderRequest, ours: Record) -> list[Units]:
+    """The changes since the ordered version, in their order, without what other orders took."""
+    if order.cart_version is None:
+        return []
+    since = OperationRecord.get_pymongo_collection().find(
+        ours | {"version": {"$gt": order.cart_version}, "operation": {"$ne": ApplyOrder.name}},
+        {"moved": 1},
+        sort=[("version", DESCENDING)],
+        limit=MOST_CHANGES,
+    )
+    return [record.get("moved", {}) async for record in since][::-1]
+
+
+async def _gone(order: OrderRequest, ours: Record, now: Units, latest: Record | None) -> Units:
+    """The units that left the cart last, unless another order took them."""
+    if order.items is None:
+        return {} if now else _removed(latest)
+    unknown = [one.product_id for one in order.items if one.quantity is None]
+    missing = [product_id for product_id in unknown if product_id not in now]
+    records = OperationRecord.get_pymongo_collection()
+    found = await asyncio.gather(
+        *(
+            records.find_one(
+                ours | {f"moved.{product_id}": {"$lt": 0}}, sort=[("version", DESCENDING)]
+            )
+            for product_id in missing
+        )
+    )
+    units = zip(missing, map(_removed, found), strict=True)
+    return {product_id: removed.get(product_id, 0) for product_id, removed in units}
+
+
+def _removed(record: Record | None) -> Units:
+    """The units that a change took out of the cart and gave back to the shop."""
+    if record is None or record["operation"] == ApplyOrder.name:
+        return {}
+    return {product: -units for product, units in record.get("moved", {}).items() if units < 0}
+
+
+async def _releasing(key: CartKey) -> tuple[str, ...]:
+    """The products of which the cart's operations still have units to release."""
+    pending = OperationRecord.find(
+        in_cart(key) | {"pending": True}, projection_model=PendingEffects, hint="pending_by_cart"
+    )
+    products: set[str] = set()
+    async for record in pending.sort("+at").limit(MOST_PENDING):
+        products.update(effect.product_id for effect in record.pending_releases)
+    return tuple(sorted(products))
+
+
+async def _is_foreign(order: OrderRequest, key: CartKey) -> bool:
+    """Whether the cart is another user's. Only this asks all shards."""
+    cart, record = await asyncio.gather(
+        Cart.find_one({"_id": PydanticObjectId(order.cart_id)}),
+        OperationRecord.find_one({"cartId": order.cart_id}),
+    )
+    return any(one is not None and one.key != key for one in (cart, record))

@@ -1,0 +1,121 @@
+"""Completed orders: what an order asks for, and which of its units are still in the cart.
+
+Plain data and pure functions; `models.operations.apply_order` applies an order.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from models.message import Message
+
+Units = Mapping[str, int]
+"""Product -> units."""
+
+
+class OrderedLine(Message):
+    """A product of an order; `quantity` None means all its units in the cart."""
+
+    product_id: str
+    quantity: int | None = None
+
+
+class OrderRequest(Message):
+    """An order, as its event describes it.
+
+    `items` None means the whole cart, `cart_version` None the cart as it is. With `leave_cart`
+    nothing is taken out of the cart: the items are what an earlier try could not book.
+    """
+
+    order_id: str
+    cart_id: str
+    items: tuple[OrderedLine, ...] | None = None
+    cart_version: int | None = None
+    leave_cart: bool = False
+
+
+class OrderedUnits(Message):
+    """The units of a product that were ordered.
+
+    `in_cart` are those that are taken out of the cart. The others are `missing`: `reserved` of them
+    could be reserved again (by the saga id `reservation`), the rest is `short`.
+    """
+
+    product_id: str
+    ordered: int
+    in_cart: int = 0
+    reserved: int = 0
+    reservation: str | None = None
+
+    @property
+    def missing(self) -> int:
+        return self.ordered - self.in_cart
+
+    @property
+    def booked(self) -> int:
+        return self.in_cart + self.reserved
+
+    @property
+    def short(self) -> int:
+        return self.ordered - self.booked
+
+
+class Ordered(Message):
+    """What an order has, by product, and the cart's latest known version (0: none is known).
+
+    `releasing` are the products of which the cart's own operations still have units to release.
+    """
+
+    units: tuple[OrderedUnits, ...] = ()
+    cart_version: int = 0
+    releasing: tuple[str, ...] = ()
+
+    @property
+    def reservations(self) -> frozenset[str]:
+        """The saga ids of the reservations that were made for it."""
+        return frozenset(one.reservation for one in self.units if one.reservation)
+
+    def without_stock(self) -> Self:
+        """The order of a shop whose units are not counted: nothing of it can be short."""
+        units = (one.model_copy(update={"reserved": one.missing}) for one in self.units)
+        return self.model_copy(update={"units": tuple(units)})
+
+
+def ordered_units(
+    order: OrderRequest, now: Units, moves: Iterable[Units], gone: Units
+) -> tuple[OrderedUnits, ...]:
+    """What an order has of each product, and how much of it is still in the cart.
+
+    `now` is the cart. `moves` are its changes since the ordered version, in their order, without
+    what other orders took; () if the order names no version. `gone` are the units that left the
+    cart last, which stand for an order that does not say how many it has.
+    """
+    changes = list(moves)
+    names = {*now, *(name for move in changes for name in move)}
+    since = {name: [move.get(name, 0) for move in changes] for name in names}
+    was = {name: now.get(name, 0) - sum(since[name]) for name in sorted(names)}
+    if order.items is None:
+        asked: dict[str, int | None] = {name: None for name, units in was.items() if units > 0}
+        asked = asked or dict.fromkeys(gone)
+    else:
+        asked = {item.product_id: item.quantity for item in order.items}
+    found = []
+    for product_id, quantity in asked.items():
+        ordered = quantity or max(was.get(product_id, 0), 0) or gone.get(product_id, 0) or 1
+        left = 0 if order.leave_cart else _left(now.get(product_id, 0), since.get(product_id, []))
+        found.append(
+            OrderedUnits(product_id=product_id, ordered=ordered, in_cart=min(ordered, left))
+        )
+    return tuple(found)
+
+
+def _left(now: int, moves: list[int]) -> int:
+    """The units in the cart `now` that were in it before `moves`.
+
+    Removed units count as the ones added last.
+    """
+    ordered, later = now - sum(moves), 0
+    for moved in moves:
+        later += moved
+        if later < 0:
+            ordered, later = ordered + later, 0
+    return max(0, min(ordered, now))
