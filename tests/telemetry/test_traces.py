@@ -27,7 +27,7 @@ ADD = {
 }
 ORDER = {
     ("cart-consumer", "process order.completed"),
-    ("cart-consumer", "StartWorkflow:ClearCart"),
+    ("cart-consumer", "StartWorkflow:ApplyOrder"),
     ("cart-worker", "RunActivity:persist_cart"),
     ("cart-worker", "RunActivity:release_inventory"),
     ("cart-inventory", "POST /api/v1/inventories/release"),
