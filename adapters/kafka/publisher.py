@@ -42,6 +42,8 @@ logger = structlog.stdlib.get_logger(__name__)
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
+FAILING_CARTS = 3
+LATEST_CALLS = 6
 
 # Errors that are about one message, not about Kafka.
 _REFUSALS = (
@@ -130,7 +132,15 @@ class EventPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self._breaker = CircuitBreaker("kafka", call="publish", failures=1, cooldown_seconds=1.0)
+        # A cart that cannot be published costs it one timeout; the relay has its events.
+        self._breaker = CircuitBreaker(
+            "kafka",
+            call="publish",
+            failures=FAILING_CARTS,
+            cooldown_seconds=1.0,
+            window=LATEST_CALLS,
+            subject_failures=1,
+        )
 
     async def warm_up(self) -> None:
         """Connects before the first event. Does not raise when Kafka is unavailable."""
@@ -170,8 +180,11 @@ class EventPublisher:
             )
 
     async def send(self, messages: Sequence[Outgoing], *, bypass_breaker: bool = False) -> None:
-        """As `publish`, for messages of any kind. Counts and logs nothing."""
-        async with self._breaker.guard(bypass_breaker=bypass_breaker):
+        """As `publish`, for messages of any kind. Counts and logs nothing.
+
+        The topic and key of the first one are what the call is about: another partition may work.
+        """
+        async with self._breaker.guard(_subject(messages), bypass_breaker=bypass_breaker):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
@@ -240,6 +253,13 @@ class EventPublisher:
         task = asyncio.create_task(_stop(producer))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _subject(messages: Sequence[Outgoing]) -> str | None:
+    """What a call is about, for the circuit breaker."""
+    if not messages or messages[0].key is None:
+        return None
+    return f"{messages[0].topic}/{messages[0].key.decode(errors='replace')}"
 
 
 async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
