@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -55,6 +56,7 @@ class FakeOutbox:
         self.records = list(records)
         self.done: list[str] = []
         self.deferred: dict[str, str] = {}
+        self.sick: dict[str, Exception] = {}  # users whose records cannot be read
 
     @property
     def carts(self) -> list[CartKey]:
@@ -63,6 +65,8 @@ class FakeOutbox:
     async def of_cart(
         self, kind: EffectKind, cart: CartKey, *, before: datetime | None = None
     ) -> list[PendingEffects]:
+        if cart.user_id in self.sick:
+            raise self.sick[cart.user_id]
         return [
             record
             for record in self.records
@@ -158,6 +162,23 @@ async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
     delivery, _ = await delivered(EffectKind.RELEASE, records, target)
     assert (delivery.done, delivery.unavailable) == (0, True)
     assert FAILURES <= len(target.calls) <= MOST_TRIES
+
+
+@pytest.mark.parametrize("kind", EffectKind)
+@pytest.mark.parametrize("error", [DependencyUnavailable("mongodb"), RuntimeError("a defect")])
+async def test_a_cart_whose_records_cannot_be_read_holds_up_no_other(
+    kind: EffectKind, error: Exception
+) -> None:
+    make = event if kind is EffectKind.EVENT else partial(release, product_id="lamp")
+    target, outbox = FakeTarget(), FakeOutbox([make(number) for number in range(10)])
+    outbox.sick = {"user-0": error}
+    adapter = cast(Any, target)
+    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter)
+    await delivery.deliver(outbox.carts, before=datetime.now(UTC), deadline=time.monotonic() + 60)
+    assert len(target.calls) == delivery.done == 9
+    assert delivery.unavailable
+    assert delivery.problem is not None
+    assert delivery.problem.startswith(f"{STORE}/user-0: ")
 
 
 async def test_the_later_events_of_a_cart_wait_for_the_one_that_failed() -> None:
