@@ -8,9 +8,11 @@ it gets the error in place of its messages.
 from collections.abc import Sequence
 from typing import Any
 
+from aiokafka.partitioner import murmur2
 from aiokafka.protocol import fetch, produce
 from aiokafka.protocol.api import RequestStruct
 
+from cli.setup import PARTITIONS
 from tests.faults.partial.rules import Rule, Split, Verdict, delay_of
 
 NOT_LEADER_FOR_PARTITION = 6
@@ -36,6 +38,12 @@ Refused = dict[tuple[str, int], int]
 def partition_mark(topic: str, partition: int | None = None) -> str:
     """The mark of a rule for a topic, or for one partition of it."""
     return topic if partition is None else f"{topic}/{partition}"
+
+
+def partition_of(key: str) -> int:
+    """The partition of messages with this key, such as a cart's id."""
+    hashed: int = murmur2(key.encode())
+    return (hashed & 0x7FFFFFFF) % PARTITIONS
 
 
 class KafkaConversation:

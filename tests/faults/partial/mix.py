@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
-from aiokafka.partitioner import murmur2
 from redis.asyncio import Redis
 
 from cli.setup import PARTITIONS
@@ -22,6 +21,7 @@ from tests.faults.event_traffic import EventTraffic
 from tests.faults.invariants import violations
 from tests.faults.observed_state import observe
 from tests.faults.partial.faults import PartialFault, SickPart, System, applied
+from tests.faults.partial.kafka import partition_of
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger
 from tests.support.waiting import eventually
@@ -231,12 +231,6 @@ class Mix:
                 if int(cached or 0) != cart["version"]:
                     found.append(f"{cart['userId']}: version {cart['version']}, {cached!r} cached")
         return found
-
-
-def partition_of(cart_id: str) -> int:
-    """The partition of a cart's events, as Kafka's clients choose it."""
-    hashed: int = murmur2(cart_id.encode())
-    return (hashed & 0x7FFFFFFF) % PARTITIONS
 
 
 async def _pause(began: float, seconds: float) -> None:
