@@ -198,7 +198,7 @@ async def applied(rig: FaultRig, fault: PartialFault, part: SickPart) -> AsyncIt
             try:
                 yield
             finally:
-                await _inventory_fault(rig, "DELETE")
+                await _inventory_fault(rig, "DELETE", storeId=part.store_id)
         case System.MESSAGES:
             for topic in CONSUMED:
                 await produce(rig.settings.kafka_port, topic, part.partition, _MESSAGES[fault.name])
@@ -226,9 +226,10 @@ def _marks(fault: PartialFault, part: SickPart) -> tuple[str, ...]:
             return tuple(partition_mark(topic, part.partition) for topic in topics)
 
 
-async def _inventory_fault(rig: FaultRig, method: str, fault: Any = None) -> None:
+async def _inventory_fault(rig: FaultRig, method: str, fault: Any = None, **where: str) -> None:
     async def done() -> None:
-        (await rig.inventory.request(method, "/faults", json=fault)).raise_for_status()
+        answer = await rig.inventory.request(method, "/faults", json=fault, params=where)
+        answer.raise_for_status()
 
     try:
         await done()
