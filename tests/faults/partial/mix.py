@@ -1,4 +1,4 @@
-"""A random mix of partial faults, and what the well carts must not notice of it.
+"""A random mix of partial faults, and what the well carts notice of it.
 
 All shoppers send their requests at the same pace from the beginning to the end, while the faults
 are switched on and off. The requests of the well carts in both kinds of window are compared.
@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -30,21 +30,31 @@ SICK_PRODUCT, WELL_PRODUCT = "desk", "lamp"
 WELL_SHOPPERS = 4
 EVERY_SECONDS, SICK_EVERY_SECONDS = 0.5, 0.8
 """The pace of a shopper, so that the machine is not busy with the requests alone."""
-OFF_SECONDS, ON_SECONDS = 3.0, 5.0
+WINDOW_SECONDS, WINDOW_REQUESTS = 3.0, 10
+"""The least of a window: a slow machine has a longer one."""
+ROUNDS = 3
 SETTLING_SECONDS = 1.0
 """The beginning of a window without faults that is not compared: the sick carts recover."""
+SLOWER = 1.3
+TRIES = 3
+"""How often the durations are compared: a machine that does other work is slow at times."""
 EFFECT_SECONDS = 30.0
 """In which the effects of well carts must be done while the faults last."""
+FAILED = 400
+"""Statuses from here on are failures; 0 is a broken connection."""
 _MANY = 1_000_000
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A reply of a well cart; `faulty` when it was sent while the faults were on."""
+    """A request of a well cart; `faulty` when it was under way while the faults were on."""
 
-    reply: ClientReply
+    request: CartRequest
     faulty: bool
-    measured: bool
+
+    @property
+    def reply(self) -> ClientReply:
+        return self.request.replies[0]
 
     @property
     def seconds(self) -> float:
@@ -56,10 +66,11 @@ class Noticed:
     """What the well carts have noticed of the faults."""
 
     timed: list[Timed] = field(default_factory=list)
-    undone: list[str] = field(default_factory=list)
-    """Effects of well carts that were not done in time, while the faults lasted."""
+    ratios: list[float] = field(default_factory=list)
+    """The median duration under faults to that without them, of each try."""
+    committed: set[str] = field(default_factory=set)
+    """The keys of the requests that were committed, also after a 202."""
     violations: list[str] = field(default_factory=list)
-    """Of the invariants of all carts, after the faults."""
 
     @property
     def statuses(self) -> Counter[int]:
@@ -68,25 +79,33 @@ class Noticed:
 
     @property
     def success(self) -> float:
-        faulty = [one.reply.committed for one in self.timed if one.faulty]
-        return sum(faulty) / len(faulty)
-
-    @property
-    def ratio(self) -> float:
-        """The median duration under faults to that without them."""
-        return self._median(faulty=True) / self._median(faulty=False)
-
-    def _median(self, *, faulty: bool) -> float:
-        return median(one.seconds for one in self.timed if one.faulty is faulty and one.measured)
+        """The share of requests under faults that were accepted and committed."""
+        done = [
+            0 < one.reply.status < FAILED and one.request.key in self.committed
+            for one in self.timed
+            if one.faulty
+        ]
+        return sum(done) / len(done)
 
 
 class Mix:
-    """The shoppers of one store while a mix of faults is switched on and off."""
+    """The shoppers of a store while a mix of faults is switched on and off.
 
-    def __init__(self, rig: FaultRig, faults: list[PartialFault], rng: random.Random) -> None:
+    With `sick_store`, what the inventory fails for is all products of another store.
+    """
+
+    def __init__(
+        self,
+        rig: FaultRig,
+        faults: list[PartialFault],
+        rng: random.Random,
+        *,
+        sick_store: bool = False,
+    ) -> None:
         self.rig = rig
         self.faults = faults
         self.ledger = Ledger(rig)
+        self.sick_store = Ledger(rig) if sick_store else None
         self.events = EventTraffic(rig, self.ledger, rng, _nothing)
         self.noticed = Noticed()
         self.well: list[str] = []
@@ -96,43 +115,72 @@ class Mix:
         self._since = 0.0
         self._stopping = asyncio.Event()
 
-    async def run(self, rounds: int) -> Noticed:
-        """Runs the shoppers and switches the faults, `rounds` times."""
-        await self.ledger.stock_up({SICK_PRODUCT: _MANY, WELL_PRODUCT: _MANY})
+    async def run(self) -> Noticed:
+        """Runs the shoppers, switches the faults, and checks the invariants after them."""
+        ledgers = [self.ledger, *([self.sick_store] if self.sick_store else [])]
+        for ledger in ledgers:
+            await ledger.stock_up({SICK_PRODUCT: _MANY, WELL_PRODUCT: _MANY})
         await self._find_well_carts()
-        sick = [
-            self._sick_shopper(f"sick-{number}", fault) for number, fault in enumerate(self.faults)
-        ]
         async with asyncio.TaskGroup() as shoppers:
-            for shopper in (*sick, *map(self._well_shopper, self.well)):
-                shoppers.create_task(shopper)
-            for number in range(rounds):
-                await self._window(OFF_SECONDS)
-                async with self._all_applied():
-                    self._faulty = True
-                    await self._window(ON_SECONDS)
-                    if number == rounds - 1:
-                        await self._order_from_well_carts()
-                        self._stopping.set()
-                        await self._effects_are_done()
-                self._faulty = False
-        observed = await observe(self.rig, self.ledger, [])
-        self.noticed.violations = [str(violation) for violation in violations(observed)]
+            for number, fault in enumerate(self.faults):
+                shoppers.create_task(self._sick_shopper(f"sick-{number}", fault))
+            for user_id in self.well:
+                shoppers.create_task(self._well_shopper(user_id))
+            await self._compare()
+            async with self._all_applied():
+                await self._order_from_well_carts()
+                self._stopping.set()
+                await self._effects_are_done()
+        for ledger in ledgers:
+            observed = await observe(self.rig, ledger, [])
+            self.noticed.violations += map(str, violations(observed))
+            for record in observed.committed:
+                request = observed.request_of(record["operationId"])
+                assert request is not None
+                self.noticed.committed.add(request.key)
         return self.noticed
 
-    async def _window(self, seconds: float) -> None:
-        self._since = time.monotonic()
-        await asyncio.sleep(seconds)
+    async def _compare(self) -> None:
+        """Switches the faults until the durations are alike, or have differed too often."""
+        for _ in range(TRIES):
+            begin = len(self.noticed.timed)
+            for _ in range(ROUNDS):
+                await self._window()
+                async with self._all_applied():
+                    await self._window()
+            timed = self.noticed.timed[begin:]
+            faulty, others = (
+                [one.seconds for one in timed if one.faulty is faulty] for faulty in (True, False)
+            )
+            self.noticed.ratios.append(median(faulty) / median(others))
+            if self.noticed.ratios[-1] <= SLOWER:
+                return
+
+    async def _window(self) -> None:
+        self._since, begin = time.monotonic(), len(self.noticed.timed)
+
+        async def enough() -> None:
+            assert time.monotonic() - self._since > WINDOW_SECONDS
+            assert len(self.noticed.timed) - begin >= WINDOW_REQUESTS
+
+        await eventually(enough, timeout=10 * WINDOW_SECONDS)
 
     @asynccontextmanager
     async def _all_applied(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as held:
             for number, fault in enumerate(self.faults):
-                part = SickPart(
-                    self.ledger.store_id, f"sick-{number}", SICK_PRODUCT, self.partition
-                )
+                store_id, product_id = self.ledger.store_id, SICK_PRODUCT
+                part = SickPart(store_id, f"sick-{number}", product_id, self.partition)
+                if self._is_in_sick_store(fault):
+                    assert self.sick_store is not None
+                    part = SickPart(self.sick_store.store_id, part.user_id)
                 await held.enter_async_context(applied(self.rig, fault, part))
+            self._faulty = True
             yield
+            self._faulty = False
+
+    def _is_in_sick_store(self, fault: PartialFault) -> bool:
+        return fault.system is System.INVENTORY and self.sick_store is not None
 
     async def _find_well_carts(self) -> None:
         """Creates carts until enough of them have events in partitions that stay well."""
@@ -140,10 +188,8 @@ class Mix:
         while len(self.well) < WELL_SHOPPERS:
             user_id = f"well-{number}"
             number += 1
-            reply = await self._send(user_id, WELL_PRODUCT, CartAction.ADD, 3)
-            assert reply.cart is not None, reply
-            cart_id = self._carts[user_id] = reply.cart["_id"]
-            if partition_of(cart_id) != self.partition:
+            await self._send(self.ledger, user_id, WELL_PRODUCT, CartAction.ADD, 3)
+            if partition_of(self._carts[user_id]) != self.partition:
                 self.well.append(user_id)
 
     async def _well_shopper(self, user_id: str) -> None:
@@ -152,42 +198,42 @@ class Mix:
             for action in (CartAction.ADD, CartAction.INCREASE, CartAction.DECREASE):
                 began, faulty = time.monotonic(), self._faulty
                 wanted = {CartAction.ADD: 1, CartAction.INCREASE: quantity + 3}.get(action, 3)
-                reply = await self._send(user_id, WELL_PRODUCT, action, wanted)
-                if reply.cart is not None:
-                    [line] = reply.cart["cartItems"]
-                    quantity = line["productQuantity"]
-                measured = faulty or began > self._since + SETTLING_SECONDS
-                if faulty is self._faulty:
-                    self.noticed.timed.append(Timed(reply, faulty, measured))
+                request = await self._send(self.ledger, user_id, WELL_PRODUCT, action, wanted)
+                if (cart := request.replies[0].cart) is not None:
+                    quantity = cart["cartItems"][0]["productQuantity"]
+                if faulty is self._faulty and (faulty or began > self._since + SETTLING_SECONDS):
+                    self.noticed.timed.append(Timed(request, faulty))
                 await _pause(began, EVERY_SECONDS)
 
     async def _sick_shopper(self, user_id: str, fault: PartialFault) -> None:
         product = SICK_PRODUCT if fault.system is System.INVENTORY else WELL_PRODUCT
+        ledger = (self.sick_store if self._is_in_sick_store(fault) else None) or self.ledger
         while not self._stopping.is_set():
             for action in (CartAction.ADD, CartAction.DECREASE, CartAction.CLEAR):
                 began = time.monotonic()
                 wanted = 2 if action is CartAction.ADD else 1
-                reply = await self._send(user_id, product, action, wanted)
-                if action is CartAction.ADD and reply.cart is not None:
-                    self._carts[user_id] = reply.cart["_id"]
+                await self._send(ledger, user_id, product, action, wanted)
                 await _pause(began, SICK_EVERY_SECONDS)
 
     async def _send(
-        self, user_id: str, product_id: str, action: CartAction, quantity: int
-    ) -> ClientReply:
-        number = len(self.ledger.requests)
+        self, ledger: Ledger, user_id: str, product_id: str, action: CartAction, quantity: int
+    ) -> CartRequest:
+        number = len(ledger.requests)
         request = CartRequest(
             number,
             user_id,
             product_id,
             quantity,
-            f"key-{number}",
+            f"{ledger.store_id}-{number}",
             RetryHabit.NEVER_RETRIES,
             action,
             cart_id=self._carts.get(user_id, "0" * 24),
         )
-        self.ledger.requests.append(request)
-        return await self.ledger.send(request)
+        ledger.requests.append(request)
+        reply = await ledger.send(request)
+        if reply.cart is not None:
+            self._carts[user_id] = reply.cart["_id"]
+        return request
 
     async def _order_from_well_carts(self) -> None:
         """Sends an event of another service for each well cart."""
@@ -197,39 +243,39 @@ class Mix:
             )
 
     async def _effects_are_done(self) -> None:
-        """Waits until everything that the well carts have caused is done."""
+        """Waits until all that the well carts have caused is done; notes what is not in time."""
         ordered = self.events.settled()
-        mine = {"storeId": self.ledger.store_id, "userId": {"$in": self.well}}
-        self.noticed.undone = ["not looked at"]
+        late: list[tuple[str, str]] = []
 
         async def done() -> None:
-            pending = self.rig.database["operations"].find({**mine, "pending": True})
-            self.noticed.undone = [
-                f"{record['userId']}: {record['operation']} is pending: {record['due']}"
-                async for record in pending
-            ]
-            try:
-                await ordered()
-            except AssertionError as error:
-                self.noticed.undone.append(str(error))
-            self.noticed.undone += await self._uncached()
-            assert not self.noticed.undone
+            late[:] = [*await self._pending(), *await self._uncached()]
+            assert not late
+            await ordered()
 
-        try:
+        with suppress(AssertionError):
             await eventually(done, timeout=EFFECT_SECONDS, interval=0.25)
-        except AssertionError:
             return
+        self.ledger.noticed += late or [("", "orders have had no effect")]
 
-    async def _uncached(self) -> list[str]:
+    async def _pending(self) -> list[tuple[str, str]]:
+        """The well carts with pending effects."""
+        mine = {"storeId": self.ledger.store_id, "userId": {"$in": self.well}, "pending": True}
+        return [
+            (record["userId"], f"{record['operation']} has effects to do: {record['due']}")
+            async for record in self.rig.database["operations"].find(mine)
+        ]
+
+    async def _uncached(self) -> list[tuple[str, str]]:
         """The well carts whose current version is not cached."""
         store_id = self.ledger.store_id
         mine = {"storeId": store_id, "userId": {"$in": self.well}}
         found = []
         async with Redis.from_url(self.rig.settings.redis.get_secret_value()) as redis:
             async for cart in self.rig.database["carts"].find(mine):
-                cached = await redis.get(f"Cart:{store_id}:{cart['userId']}:latest_version")
-                if int(cached or 0) != cart["version"]:
-                    found.append(f"{cart['userId']}: version {cart['version']}, {cached!r} cached")
+                user_id, version = cart["userId"], cart["version"]
+                cached = await redis.get(f"Cart:{store_id}:{user_id}:latest_version")
+                if int(cached or 0) != version:
+                    found.append((user_id, f"version {version} is not cached, but {cached!r}"))
         return found
 
 
