@@ -4,5 +4,5 @@ faults        the vocabulary (`PartialFault`, `SickPart`), the catalog, and `app
 rules         which requests on a link are sick, and what happens to them
 mongodb, redis, kafka
               the wire formats: a proxy reads single requests, and refuses those that are sick
-carts         shoppers of sick and of well carts, and what the well ones must not notice
+mix           shoppers of sick and of well carts, and what the well ones notice of a mix of faults
 """
