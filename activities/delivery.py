@@ -111,7 +111,9 @@ class Delivery:
                 await self._outbox.postpone(self._kind, cart, until=due)
                 return result
             events = record.pending_events
-            path = (events[0].topic, "/".join(cart))
+            first = events[0]
+            partition = self._events.partition(first.topic, first.key.encode())
+            path = (first.topic, str(partition), "/".join(cart))
             if self._failing.is_failing(*path):
                 self.skipped.append(record.id)
                 return result

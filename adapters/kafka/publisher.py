@@ -28,6 +28,7 @@ from aiokafka.errors import (
     UnknownProducerId,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import murmur2
 
 from adapters.breaker import CircuitBreaker
 from models.effects import EventEffect
@@ -42,7 +43,7 @@ logger = structlog.stdlib.get_logger(__name__)
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
-FAILING_CARTS = 3
+FAILING_PARTITIONS = 3
 LATEST_CALLS = 6
 
 # Errors that are about one message, not about Kafka.
@@ -132,11 +133,11 @@ class EventPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        # A cart that cannot be published costs it one timeout; the relay has its events.
+        # A failing partition costs one timeout a second; the relay has its events.
         self._breaker = CircuitBreaker(
             "kafka",
             call="publish",
-            failures=FAILING_CARTS,
+            failures=FAILING_PARTITIONS,
             cooldown_seconds=1.0,
             window=LATEST_CALLS,
             subject_failures=1,
@@ -182,9 +183,11 @@ class EventPublisher:
     async def send(self, messages: Sequence[Outgoing], *, bypass_breaker: bool = False) -> None:
         """As `publish`, for messages of any kind. Counts and logs nothing.
 
-        The topic and key of the first one are what the call is about: another partition may work.
+        For the circuit, the partition of the first one is what the call is about.
         """
-        async with self._breaker.guard(_subject(messages), bypass_breaker=bypass_breaker):
+        topic, key = messages[0].topic, messages[0].key
+        subject = f"{topic}/{self.partition(topic, key)}"
+        async with self._breaker.guard(subject, bypass_breaker=bypass_breaker):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
@@ -193,6 +196,15 @@ class EventPublisher:
                 if isinstance(error, TimeoutError | UnknownTopicOrPartitionError):
                     await self._refuse_without_topic(messages)
                 raise DependencyUnavailable("kafka", repr(error)) from error
+
+    def partition(self, topic: str, key: bytes | None) -> int | None:
+        """The partition of messages with this key; None while that is not known."""
+        producer = self._producer
+        partitions = producer.client.cluster.partitions_for_topic(topic) if producer else None
+        if key is None or not partitions:
+            return None
+        number: int = sorted(partitions)[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+        return number
 
     async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
         """Raises `EffectRefused` for the first message whose topic does not exist.
@@ -253,13 +265,6 @@ class EventPublisher:
         task = asyncio.create_task(_stop(producer))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-def _subject(messages: Sequence[Outgoing]) -> str | None:
-    """What a call is about, for the circuit breaker."""
-    if not messages or messages[0].key is None:
-        return None
-    return f"{messages[0].topic}/{messages[0].key.decode(errors='replace')}"
 
 
 async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:

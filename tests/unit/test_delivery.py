@@ -30,8 +30,12 @@ def release(number: int, product_id: str, *, user: str = "", store: str = STORE)
     return record(number, [effect], user=user, store=store)
 
 
-def event(number: int, topic: str = "added", *, user: str = "") -> PendingEffects:
-    effect = EventEffect(id=f"effect-{number}", topic=topic, key="", value="{}", time=NOW)
+def event(
+    number: int, topic: str = "added", *, user: str = "", partition: int = 0
+) -> PendingEffects:
+    """The key is the partition, as `FakeTarget` has it."""
+    key = str(partition)
+    effect = EventEffect(id=f"effect-{number}", topic=topic, key=key, value="{}", time=NOW)
     return record(number, [effect], user=user)
 
 
@@ -88,7 +92,7 @@ class FakeOutbox:
 
 
 class FakeTarget:
-    """The inventory and Kafka in one; `sick` are products, stores and topics that fail."""
+    """The inventory and Kafka in one; `sick` are products, stores, topics and keys that fail."""
 
     def __init__(self, *sick: str, error: Exception | None = None, seconds: float = 0) -> None:
         self._sick = sick
@@ -101,7 +105,10 @@ class FakeTarget:
         await self._call(effect.id, store, effect.product_id)
 
     async def publish(self, events: Sequence[EventEffect], **_: Any) -> None:
-        await self._call(events[0].id, events[0].topic)
+        await self._call(events[0].id, events[0].topic, events[0].key)
+
+    def partition(self, _: str, key: bytes) -> int:
+        return int(key)
 
     async def drop(self, *_: Any) -> None: ...
 
@@ -152,6 +159,22 @@ async def test_a_sick_topic_does_not_hold_up_another_one() -> None:
     delivery, _ = await delivered(EffectKind.EVENT, records, target)
     assert delivery.done == 20
     assert 20 + FAILURES <= len(target.calls) <= 20 + MOST_TRIES
+
+
+async def test_a_sick_partition_does_not_hold_up_another_one() -> None:
+    records = [event(number, partition=7) for number in range(50)]
+    records += [event(number, partition=8) for number in range(50, 60)]
+    target = FakeTarget("7")
+    delivery, _ = await delivered(EffectKind.EVENT, records, target)
+    assert delivery.done == 10
+    assert 10 + FAILURES <= len(target.calls) <= 10 + MOST_TRIES
+
+
+async def test_a_topic_whose_partitions_fail_is_tried_a_few_times() -> None:
+    records = [event(number, "sick", partition=number) for number in range(20)]
+    target = FakeTarget("sick")
+    await delivered(EffectKind.EVENT, records, target)
+    assert FAILURES <= len(target.calls) <= MOST_TRIES
 
 
 async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
