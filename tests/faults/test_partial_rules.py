@@ -106,12 +106,15 @@ async def test_redis_fails_one_command_on_one_cart(rig: FaultRig, fault: Partial
         assert await in_pipeline("user-1") == [True] * (every + 1)
 
 
+PARTITIONS = [fault for fault in KAFKA if fault.topic is None]
+
+
 def key_of(partition: int) -> bytes:
     """A key of a message in this partition."""
     return next(f"{n}".encode() for n in range(1000) if partition_of(f"{n}") == partition)
 
 
-@pytest.mark.parametrize("fault", [one for one in KAFKA if "produce" in one.calls], ids=str)
+@pytest.mark.parametrize("fault", [one for one in PARTITIONS if "produce" in one.calls], ids=str)
 async def test_kafka_stores_nothing_in_one_partition(rig: FaultRig, fault: PartialFault) -> None:
     publisher = EventPublisher(rig.settings)
 
@@ -139,7 +142,7 @@ async def test_kafka_stores_nothing_in_one_partition(rig: FaultRig, fault: Parti
         await publisher.close()
 
 
-@pytest.mark.parametrize("fault", [one for one in KAFKA if "fetch" in one.calls], ids=str)
+@pytest.mark.parametrize("fault", [one for one in PARTITIONS if "fetch" in one.calls], ids=str)
 async def test_kafka_returns_nothing_of_one_partition(rig: FaultRig, fault: PartialFault) -> None:
     at = f"{LOCALHOST}:{rig.settings.kafka_port}"
     async with AIOKafkaProducer(bootstrap_servers=at) as producer:

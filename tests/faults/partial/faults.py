@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from models.events import PUBLISHED
+from models.events import CART_CLEARED, CART_ITEM_OUT_OF_STOCK, PUBLISHED
 from models.incoming import CONSUMED
 from tests.faults.partial import kafka
 from tests.faults.partial.kafka import partition_mark
@@ -52,7 +52,10 @@ class SickPart:
 
 @dataclass(frozen=True)
 class PartialFault:
-    """A fault of some calls of a system: an answer, or a delay in seconds."""
+    """A fault of some calls of a system: an answer, or a delay in seconds.
+
+    With `topic` all partitions of a topic are sick.
+    """
 
     system: System
     name: str
@@ -60,6 +63,7 @@ class PartialFault:
     error: Any = None
     seconds: float = 0.0
     inventory: Mapping[str, Any] = field(default_factory=dict)
+    topic: str | None = None
 
     def __str__(self) -> str:
         return f"{self.system}: {self.name}"
@@ -155,8 +159,9 @@ REDIS = (
 )
 
 
-def _kafka(call: str, name: str, code: int) -> PartialFault:
-    return PartialFault(System.KAFKA, f"{call} {name}", (call,), error=code)
+def _kafka(call: str, name: str, code: int, topic: str | None = None) -> PartialFault:
+    shown = " ".join(filter(None, (call, name, topic)))
+    return PartialFault(System.KAFKA, shown, (call,), error=code, topic=topic)
 
 
 KAFKA = (
@@ -168,6 +173,8 @@ KAFKA = (
     _kafka("fetch", "not the leader", kafka.NOT_LEADER_FOR_PARTITION),
     _kafka("fetch", "storage", kafka.KAFKA_STORAGE_ERROR),
     _kafka("fetch", "unknown", -1),
+    _kafka("produce", "no such topic", kafka.UNKNOWN_TOPIC_OR_PARTITION, CART_CLEARED),
+    _kafka("fetch", "not authorized", kafka.TOPIC_AUTHORIZATION_FAILED, CART_ITEM_OUT_OF_STOCK),
 )
 
 _MESSAGES: Mapping[str, bytes] = {
@@ -221,6 +228,8 @@ def _marks(fault: PartialFault, part: SickPart) -> tuple[str, ...]:
             return (f"{part.store_id}\0", f"{part.user_id}\0")
         case System.REDIS:
             return (f"Cart:{part.store_id}:{part.user_id}:",)
+        case _ if fault.topic is not None:
+            return (partition_mark(fault.topic),)
         case _:
             topics = CONSUMED if "fetch" in fault.calls else PUBLISHED
             return tuple(partition_mark(topic, part.partition) for topic in topics)

@@ -15,6 +15,7 @@ from aiokafka.protocol.api import RequestStruct
 from cli.setup import PARTITIONS
 from tests.faults.partial.rules import Rule, Split, Verdict, delay_of
 
+UNKNOWN_TOPIC_OR_PARTITION = 3
 NOT_LEADER_FOR_PARTITION = 6
 MESSAGE_TOO_LARGE = 10
 NOT_ENOUGH_REPLICAS = 19
