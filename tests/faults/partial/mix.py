@@ -8,18 +8,19 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
+import httpx
 from redis.asyncio import Redis
 
 from cli.setup import PARTITIONS
 from tests.faults.cart_requests import CartAction, CartRequest, ClientReply, Order, RetryHabit
 from tests.faults.event_traffic import EventTraffic
 from tests.faults.invariants import violations
-from tests.faults.observed_state import observe
+from tests.faults.observed_state import ObservedState, observe
 from tests.faults.partial.faults import PartialFault, SickPart, System, applied
 from tests.faults.partial.kafka import partition_of
 from tests.faults.rig import FaultRig
@@ -35,13 +36,12 @@ WINDOW_SECONDS, WINDOW_REQUESTS = 3.0, 10
 ROUNDS = 3
 SETTLING_SECONDS = 1.0
 """The beginning of a window without faults that is not compared: the sick carts recover."""
+SUCCESS = 0.99
 SLOWER = 1.3
 TRIES = 3
-"""How often the durations are compared: a machine that does other work is slow at times."""
+"""How often the requests are compared: a machine that does other work is slow at times."""
 EFFECT_SECONDS = 30.0
 """In which the effects of well carts must be done while the faults last."""
-FAILED = 400
-"""Statuses from here on are failures; 0 is a broken connection."""
 _MANY = 1_000_000
 
 
@@ -61,31 +61,22 @@ class Timed:
         return self.reply.received_at - self.reply.sent_at
 
 
-@dataclass
-class Noticed:
-    """What the well carts have noticed of the faults."""
+class Compared:
+    """The requests of well carts, under faults and without them."""
 
-    timed: list[Timed] = field(default_factory=list)
-    ratios: list[float] = field(default_factory=list)
-    """The median duration under faults to that without them, of each try."""
-    committed: set[str] = field(default_factory=set)
-    """The keys of the requests that were committed, also after a 202."""
-    violations: list[str] = field(default_factory=list)
-
-    @property
-    def statuses(self) -> Counter[int]:
-        """The statuses of the well carts' replies under faults."""
-        return Counter(one.reply.status for one in self.timed if one.faulty)
+    def __init__(self, timed: Sequence[Timed]) -> None:
+        faulty = [one for one in timed if one.faulty]
+        others = [one.seconds for one in timed if not one.faulty]
+        self.statuses = Counter(one.reply.status for one in faulty)
+        self.success = sum(_is_accepted(one.reply) for one in faulty) / len(faulty)
+        self.ratio = median(one.seconds for one in faulty) / median(others)
 
     @property
-    def success(self) -> float:
-        """The share of requests under faults that were accepted and committed."""
-        done = [
-            0 < one.reply.status < FAILED and one.request.key in self.committed
-            for one in self.timed
-            if one.faulty
-        ]
-        return sum(done) / len(done)
+    def is_alike(self) -> bool:
+        return self.success >= SUCCESS and self.ratio <= SLOWER
+
+    def __str__(self) -> str:
+        return f"{dict(self.statuses)}, {self.ratio:.2f} times the time"
 
 
 class Mix:
@@ -107,7 +98,10 @@ class Mix:
         self.ledger = Ledger(rig)
         self.sick_store = Ledger(rig) if sick_store else None
         self.events = EventTraffic(rig, self.ledger, rng, _nothing)
-        self.noticed = Noticed()
+        self.compared: list[Compared] = []
+        self.violations: list[str] = []
+        """Of the invariants, after the faults."""
+        self._timed: list[Timed] = []
         self.well: list[str] = []
         self.partition = rng.randrange(PARTITIONS)
         self._carts: dict[str, str] = {}
@@ -115,7 +109,7 @@ class Mix:
         self._since = 0.0
         self._stopping = asyncio.Event()
 
-    async def run(self) -> Noticed:
+    async def run(self) -> None:
         """Runs the shoppers, switches the faults, and checks the invariants after them."""
         ledgers = [self.ledger, *([self.sick_store] if self.sick_store else [])]
         for ledger in ledgers:
@@ -133,35 +127,39 @@ class Mix:
                 await self._effects_are_done()
         for ledger in ledgers:
             observed = await observe(self.rig, ledger, [])
-            self.noticed.violations += map(str, violations(observed))
-            for record in observed.committed:
-                request = observed.request_of(record["operationId"])
-                assert request is not None
-                self.noticed.committed.add(request.key)
-        return self.noticed
+            ledger.noticed += self._uncommitted(observed)
+            self.violations += map(str, violations(observed))
+
+    def _uncommitted(self, observed: ObservedState) -> Iterator[tuple[str, str]]:
+        """The adds of well carts that were accepted and not committed."""
+        committed = {record["operationId"] for record in observed.committed}
+        for request in observed.ledger.requests:
+            if (
+                request.user_id in self.well
+                and request.action is CartAction.ADD  # an update may have nothing to change
+                and _is_accepted(request.replies[0])
+                and observed.ledger.operation_id(request) not in committed
+            ):
+                yield request.user_id, f"{request.key} was accepted, and is not committed"
 
     async def _compare(self) -> None:
-        """Switches the faults until the durations are alike, or have differed too often."""
+        """Switches the faults until the requests are alike, or have differed too often."""
         for _ in range(TRIES):
-            begin = len(self.noticed.timed)
+            begin = len(self._timed)
             for _ in range(ROUNDS):
                 await self._window()
                 async with self._all_applied():
                     await self._window()
-            timed = self.noticed.timed[begin:]
-            faulty, others = (
-                [one.seconds for one in timed if one.faulty is faulty] for faulty in (True, False)
-            )
-            self.noticed.ratios.append(median(faulty) / median(others))
-            if self.noticed.ratios[-1] <= SLOWER:
+            self.compared.append(Compared(self._timed[begin:]))
+            if self.compared[-1].is_alike:
                 return
 
     async def _window(self) -> None:
-        self._since, begin = time.monotonic(), len(self.noticed.timed)
+        self._since, begin = time.monotonic(), len(self._timed)
 
         async def enough() -> None:
             assert time.monotonic() - self._since > WINDOW_SECONDS
-            assert len(self.noticed.timed) - begin >= WINDOW_REQUESTS
+            assert len(self._timed) - begin >= WINDOW_REQUESTS
 
         await eventually(enough, timeout=10 * WINDOW_SECONDS)
 
@@ -202,7 +200,7 @@ class Mix:
                 if (cart := request.replies[0].cart) is not None:
                     quantity = cart["cartItems"][0]["productQuantity"]
                 if faulty is self._faulty and (faulty or began > self._since + SETTLING_SECONDS):
-                    self.noticed.timed.append(Timed(request, faulty))
+                    self._timed.append(Timed(request, faulty))
                 await _pause(began, EVERY_SECONDS)
 
     async def _sick_shopper(self, user_id: str, fault: PartialFault) -> None:
@@ -277,6 +275,10 @@ class Mix:
                 if int(cached or 0) != version:
                     found.append((user_id, f"version {version} is not cached, but {cached!r}"))
         return found
+
+
+def _is_accepted(reply: ClientReply) -> bool:
+    return reply.committed or reply.status == httpx.codes.ACCEPTED
 
 
 async def _pause(began: float, seconds: float) -> None:
