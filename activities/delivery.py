@@ -78,7 +78,16 @@ class Delivery:
 
         async def cart(key: CartKey) -> bool | None:
             """None without a call, False when one has failed."""
-            return await one_kind(key, before, deadline) if time.monotonic() < deadline else None
+            if time.monotonic() >= deadline:
+                return None
+            try:
+                return await one_kind(key, before, deadline)
+            except Exception as error:  # its records cannot be read or written
+                if not isinstance(error, DependencyUnavailable):
+                    logger.exception("effects_failed", message="A cart's effects cannot be done")
+                self.unavailable = True
+                self.problem = self.problem or f"{'/'.join(key)}: {error}"
+                return False
 
         await gather_ramped(cart, carts, least=LEAST_AT_ONCE, most=CARTS_AT_ONCE)
 
@@ -102,7 +111,9 @@ class Delivery:
                 await self._outbox.postpone(self._kind, cart, until=due)
                 return result
             events = record.pending_events
-            path = (events[0].topic, "/".join(cart))
+            first = events[0]
+            partition = self._events.partition(first.topic, first.key.encode())
+            path = (first.topic, str(partition), "/".join(cart))
             if self._failing.is_failing(*path):
                 self.skipped.append(record.id)
                 return result

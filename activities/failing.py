@@ -10,7 +10,8 @@ class Failing:
     """What not to call again in this batch, because it fails.
 
     A thing is failing when `FAILURES` different parts of it have failed, and none has succeeded
-    since: a product by its effects, a store by its products, the dependency by its stores.
+    since: a product by its effects, a store by its products, the dependency by its stores; and a
+    partition by its carts, a topic by its partitions, Kafka by its topics.
     """
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ class CircuitBreaker:
     The circuit opens when at least `failures` subjects, and half of those among the last `window`
     calls, have failed. Each call without a subject is a subject of its own; by default the window
     is as long as `failures`, so that as many consecutive failures open the circuit. A single
-    subject's circuit opens after `failures` of its calls in a row.
+    subject's circuit opens after `subject_failures` (default: `failures`) of its calls in a row.
 
     `dependency` and `call` are attributes of the metrics.
     """
@@ -68,10 +68,12 @@ class CircuitBreaker:
         failures: int,
         cooldown_seconds: float,
         window: int | None = None,
+        subject_failures: int | None = None,
     ) -> None:
         self.dependency = dependency
         self._call = call
         self._limit = failures
+        self._subject_limit = subject_failures or failures
         self._cooldown = cooldown_seconds
         self._circuit = _Circuit()
         self._sick: BoundedCache[str, _Circuit] = BoundedCache(max_size=MAX_SICK_SUBJECTS)
@@ -141,7 +143,7 @@ class CircuitBreaker:
         self._sick.keep(subject, circuit)
         circuit.failures += 1
         circuit.reason = reason
-        if circuit.failures < self._limit:
+        if circuit.failures < self._subject_limit:
             return
         # While it fails for all, one line says so.
         if circuit.open_until is None and self._circuit.open_until is None:

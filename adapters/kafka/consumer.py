@@ -28,6 +28,7 @@ from aiokafka.errors import (
     NoBrokersAvailable,
     NodeNotReadyError,
     RequestTimedOutError,
+    TopicAuthorizationFailedError,
 )
 
 from adapters.background import cancelled, repeat
@@ -53,6 +54,8 @@ AGAIN_SECONDS = 1.0
 REJOIN_SECONDS = 60.0
 """How long the consumer may fail again and again while Kafka is available: longer than a broker
 takes to elect leaders and a coordinator after a restart."""
+REFUSED_SECONDS = 5.0
+"""After so long a topic that must not be read is tried again."""
 STABLE_SECONDS = 30.0
 """After so long without a failure, the next one is a new one."""
 MEASURE_SECONDS = 1.0
@@ -171,6 +174,9 @@ class _Member(ConsumerRebalanceListener):
         self._committed: dict[TopicPartition, int] = {}
         self._measured: set[TopicPartition] = set()
         self._meanwhile: list[asyncio.Task[None]] = []
+        self._topics = frozenset(topics)
+        # Topics that the broker does not let this client read, and when they are tried again.
+        self._refused: dict[str, float] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consumes until `stopping` is set.
@@ -187,8 +193,7 @@ class _Member(ConsumerRebalanceListener):
                 self._meanwhile.append(asyncio.create_task(repeated))
             while not stopping.is_set():
                 self._throttle()
-                batch = await messages(self._consumer, timeout_ms=POLL_MS)
-                for partition, received in batch.items():
+                for partition, received in (await self._received()).items():
                     self._handle(partition, received)
                 self._raise_failure()
         finally:
@@ -198,6 +203,31 @@ class _Member(ConsumerRebalanceListener):
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
+
+    async def _received(self) -> dict[TopicPartition, list[ConsumedMessage]]:
+        """The next messages; none after the refusal of a topic, which stops no other topic."""
+        try:
+            received = await messages(self._consumer, timeout_ms=POLL_MS)
+        except TopicAuthorizationFailedError as error:
+            topic = str(error.args[0])
+            self._leave_alone(topic)
+            if self._refused.keys() >= self._topics:
+                raise
+            return {}
+        for partition in received:
+            self._refused.pop(partition.topic, None)
+        return received
+
+    def _leave_alone(self, topic: str) -> None:
+        """Pauses the partitions of a topic that must not be read, which `_throttle` resumes."""
+        if topic not in self._refused:
+            logger.warning(
+                "topic_refused",
+                message=f"Kafka does not let the consumer read {topic}; other topics go on",
+                topic=topic,
+            )
+        self._refused[topic] = time.monotonic() + REFUSED_SECONDS
+        self._consumer.pause(*(one for one in self._consumer.assignment() if one.topic == topic))
 
     def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
         tasks = self._tasks.setdefault(partition, PartitionTasks())
@@ -212,7 +242,12 @@ class _Member(ConsumerRebalanceListener):
     def _throttle(self) -> None:
         """Pauses partitions with too many unfinished messages, and resumes the others."""
         paused = self._consumer.paused()
+        now = time.monotonic()
+        tried_again = [one for one in paused if self._refused.get(one.topic, now) < now]
+        self._consumer.resume(*tried_again)
         for partition, tasks in self._tasks.items():
+            if partition.topic in self._refused:
+                continue
             if partition not in paused and tasks.unfinished >= MOST_UNFINISHED:
                 self._consumer.pause(partition)
             elif partition in paused and tasks.unfinished <= MOST_UNFINISHED // 2:

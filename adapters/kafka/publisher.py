@@ -28,6 +28,7 @@ from aiokafka.errors import (
     UnknownProducerId,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import murmur2
 
 from adapters.breaker import CircuitBreaker
 from models.effects import EventEffect
@@ -42,6 +43,8 @@ logger = structlog.stdlib.get_logger(__name__)
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
+FAILING_PARTITIONS = 3
+LATEST_CALLS = 6
 
 # Errors that are about one message, not about Kafka.
 _REFUSALS = (
@@ -130,7 +133,15 @@ class EventPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self._breaker = CircuitBreaker("kafka", call="publish", failures=1, cooldown_seconds=1.0)
+        # A failing partition costs one timeout a second; the relay has its events.
+        self._breaker = CircuitBreaker(
+            "kafka",
+            call="publish",
+            failures=FAILING_PARTITIONS,
+            cooldown_seconds=1.0,
+            window=LATEST_CALLS,
+            subject_failures=1,
+        )
 
     async def warm_up(self) -> None:
         """Connects before the first event. Does not raise when Kafka is unavailable."""
@@ -170,8 +181,13 @@ class EventPublisher:
             )
 
     async def send(self, messages: Sequence[Outgoing], *, bypass_breaker: bool = False) -> None:
-        """As `publish`, for messages of any kind. Counts and logs nothing."""
-        async with self._breaker.guard(bypass_breaker=bypass_breaker):
+        """As `publish`, for messages of any kind. Counts and logs nothing.
+
+        For the circuit, the partition of the first one is what the call is about.
+        """
+        topic, key = messages[0].topic, messages[0].key
+        subject = f"{topic}/{self.partition(topic, key)}"
+        async with self._breaker.guard(subject, bypass_breaker=bypass_breaker):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
@@ -180,6 +196,15 @@ class EventPublisher:
                 if isinstance(error, TimeoutError | UnknownTopicOrPartitionError):
                     await self._refuse_without_topic(messages)
                 raise DependencyUnavailable("kafka", repr(error)) from error
+
+    def partition(self, topic: str, key: bytes | None) -> int | None:
+        """The partition of messages with this key; None while that is not known."""
+        producer = self._producer
+        partitions = producer.client.cluster.partitions_for_topic(topic) if producer else None
+        if key is None or not partitions:
+            return None
+        number: int = sorted(partitions)[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+        return number
 
     async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
         """Raises `EffectRefused` for the first message whose topic does not exist.

@@ -40,7 +40,7 @@ class CartCache:
 
         The cart's id must match too: versions start again with the user's next cart after a clear.
         """
-        async with self._redis.client("cart") as redis:
+        async with self._redis.client("cart", _subject(key)) as redis:
             body = cast("bytes | None", await redis.get(_versioned(key, version.version)))
         beginning = f'{{"_id":"{version.cart_id}"'.encode()  # as `models.cart.cart_json` writes it
         return body if body is not None and body.startswith(beginning) else None
@@ -58,7 +58,7 @@ class CartCache:
 
         Also deletes the cached stock of `stale_products` and sends the reply, in this order.
         """
-        async with self._redis.client("cart") as redis:
+        async with self._redis.client("cart", _subject(key)) as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.set(_versioned(key, version), body, ex=self._ttl)
             pipeline.set(_latest(key), version, ex=self._ttl)
@@ -74,12 +74,12 @@ class CartCache:
 
         Leaves the latest version as it is, because a newer one may have been committed meanwhile.
         """
-        async with self._redis.client("cart") as redis:
+        async with self._redis.client("cart", _subject(key)) as redis:
             await redis.set(_versioned(key, version), body, ex=self._ttl)
 
     async def drop(self, key: CartKey, *, version: int, reply: ReplyMessage | None = None) -> None:
         """Deletes a deleted cart, whose last version was `version`, and sends the reply."""
-        async with self._redis.client("cart") as redis:
+        async with self._redis.client("cart", _subject(key)) as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.delete(_latest(key), _versioned(key, version))
             _send(pipeline, reply)
@@ -87,7 +87,7 @@ class CartCache:
 
     async def forget(self, key: CartKey) -> None:
         """Deletes the latest version of a cart from the cache."""
-        async with self._redis.client("cart") as redis:
+        async with self._redis.client("cart", _subject(key)) as redis:
             latest = await redis.get(_latest(key))
             await redis.delete(_latest(key), _versioned(key, int(latest or 0)))
 
@@ -134,6 +134,11 @@ class CartCache:
 def _send(pipeline: Pipeline, reply: ReplyMessage | None) -> None:
     if reply is not None:
         pipeline.publish(reply.channel, reply.payload)
+
+
+def _subject(key: CartKey) -> str:
+    """What a call is about, for the circuit breaker."""
+    return "/".join(key)
 
 
 def _latest(key: CartKey) -> str:

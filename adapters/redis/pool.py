@@ -19,6 +19,8 @@ from telemetry.metrics import REDIS_AWAY
 
 CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 64
+FAILING_SUBJECTS = 3
+LATEST_CALLS = 6
 
 Use = Literal["cart", "stock", "rate_limit", "log_level"]
 
@@ -65,7 +67,13 @@ class RedisPool:
             health_check_interval=0,
         )
         self._redis = _Redis.from_pool(pool)
-        self._breaker = CircuitBreaker("redis", call="command", failures=2, cooldown_seconds=1.0)
+        self._breaker = CircuitBreaker(
+            "redis",
+            call="command",
+            failures=FAILING_SUBJECTS,
+            cooldown_seconds=1.0,
+            window=LATEST_CALLS,
+        )
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -80,13 +88,14 @@ class RedisPool:
         return self._redis.register_script(text)
 
     @asynccontextmanager
-    async def client(self, use: Use) -> AsyncIterator[Redis]:
+    async def client(self, use: Use, subject: str | None = None) -> AsyncIterator[Redis]:
         """The client. Raises `DependencyUnavailable` when Redis does not answer in the block.
 
-        Counts each such failure by `use`.
+        Counts each such failure by `use`. `subject` is the cart or product that the block is about:
+        one whose keys cannot be read or written does not stop the use of others.
         """
         try:
-            async with self._breaker.guard(), _as_unavailable():
+            async with self._breaker.guard(subject), _as_unavailable():
                 yield self._redis
         except DependencyUnavailable:
             REDIS_AWAY.add(1, {"use": use})

@@ -200,7 +200,9 @@ async def list_faults(request: Request) -> Response:
 
 
 @fault_routes.delete("", responses=_answers({200: FaultList}))
-async def clear_faults(request: Request) -> Response:
-    """Clears the queue."""
-    _faults(request).clear()
+async def clear_faults(
+    request: Request, store_id: Annotated[EntityId | None, Query(alias="storeId")] = None
+) -> Response:
+    """Clears the queue, or the faults of one store."""
+    _faults(request).clear(store_id)
     return answer(_faults(request).left())

@@ -108,9 +108,9 @@ class Faults:
         self._queue.append(fault)
         return True
 
-    def clear(self) -> None:
-        """Clears the queue; does not affect a call that is being delayed."""
-        self._queue.clear()
+    def clear(self, store_id: str | None = None) -> None:
+        """Clears the queue, or a store's faults; does not affect a call that is being delayed."""
+        self._queue = [one for one in self._queue if store_id not in {None, one.store_id}]
 
     def left(self) -> FaultList:
         """The queue, each fault with its remaining `times`."""

@@ -1,6 +1,7 @@
 """Fault tests: break a server, process or link at a chosen moment, then check the invariants.
 
 proxy                     TCP proxy before a server: delay, cut, reset, swallow, stall
+partial/                  systems that are partly sick: one product, store, cart, partition, message
 call_hooks                in the worker and consumer: each adapter call asks the test what to do
 worker_under_test, consumer_under_test
                           the production processes with those hooks

@@ -16,3 +16,4 @@ async def rig(
     async with running_rig(folder, print, production=production) as running:
         yield running
         assert running.triggers.errors == []
+        assert [error for link in running.links.values() for error in link.errors] == []

@@ -10,7 +10,9 @@ from tests.faults.fault_catalog import (
     Moment,
     PlannedFault,
     StackFault,
+    partly_sick,
 )
+from tests.faults.partial.faults import KAFKA, MESSAGES
 from tests.faults.rig import CONSUMER_LINKS, WORKER_LINKS, WORKERS
 from tests.faults.triggers import CallPoint
 
@@ -51,6 +53,8 @@ FAMILIES: tuple[tuple[StackFault, ...], ...] = (
         tuple(StackFault(FaultMethod.LINK, f"worker-{name}", mode) for mode in BROKEN)
         for name in WORKER_LINKS
     ),
+    tuple(partly_sick(fault) for fault in KAFKA),
+    tuple(partly_sick(fault) for fault in MESSAGES),
     *(
         (StackFault(kind, name),)
         for name in (*SERVERS, _WORKER)

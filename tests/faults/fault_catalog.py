@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from models.effects import EffectKind
 from tests.faults.cart_requests import SHOPPER_ACTIONS, CartAction
+from tests.faults.partial.faults import CATALOG, PartialFault, System
 from tests.faults.proxy import Mode
 from tests.faults.rig import LINKS
 from tests.faults.triggers import CallPoint
@@ -158,19 +159,23 @@ class FaultMethod(StrEnum):
     PAUSE = "paused"
     TERMINATE = "terminated"  # the run, by an operator
     RESET = "reset"  # the run, to its first workflow task, by an operator
+    PARTIAL = "partly sick"  # a system, for the product, cart or partition of the request
 
 
 @dataclass(frozen=True)
 class StackFault:
-    """A fault of a process, link or call; `seconds` is the range of its duration."""
+    """A fault of a process, link, call or part; `seconds` is the range of its duration."""
 
     kind: FaultMethod
     target: str
     mode: Mode | None = None
     seconds: tuple[float, float] = (0.3, 1.2)
+    partial: PartialFault | None = None
 
     @property
     def name(self) -> str:
+        if self.partial is not None:
+            return str(self.partial)
         if self.mode is not None:
             client, _, server = self.target.partition("-")
             return f"{client} to {server}: {self.mode}"
@@ -182,6 +187,15 @@ SERVERS = ("mongodb", "redis", "kafka", "temporal", "inventory")
 BROKEN = (Mode.DELAY, Mode.CUT, Mode.RESET, Mode.SWALLOW, Mode.STALL)
 # Longer than the timeout of a workflow task: another worker takes over.
 _LONG_PAUSE = (5.5, 6.5)
+
+PARTIAL_SECONDS = (0.5, 3.0)
+
+
+def partly_sick(fault: PartialFault) -> StackFault:
+    """The fault of the system that is partly sick."""
+    target = "kafka" if fault.system is System.MESSAGES else fault.system.value
+    return StackFault(FaultMethod.PARTIAL, target, seconds=PARTIAL_SECONDS, partial=fault)
+
 
 FAULTS = (
     StackFault(FaultMethod.DIE, "worker"),
@@ -195,6 +209,7 @@ FAULTS = (
     *(StackFault(FaultMethod.LINK, link, mode) for link in LINKS for mode in BROKEN),
     *(StackFault(FaultMethod.KILL, name) for name in (*SERVERS, "api")),
     *(StackFault(FaultMethod.PAUSE, name) for name in (*SERVERS, "api")),
+    *map(partly_sick, CATALOG),
 )
 LONG_FAULTS = (StackFault(FaultMethod.PAUSE, "worker", seconds=_LONG_PAUSE),)
 

@@ -16,6 +16,8 @@ from models.documents import bucket_of
 from tests.faults.cart_requests import WORKFLOW_TYPES
 from tests.faults.consumer_under_test import CONSUMER
 from tests.faults.fault_catalog import ENDED_RUN, RUN, FaultMethod, PlannedFault
+from tests.faults.partial.faults import SickPart, applied
+from tests.faults.partial.kafka import partition_of
 from tests.faults.rig import WORKERS, FaultRig
 from tests.faults.triggers import CONTINUE, DIE, Instruction, Trigger, delay, echo, error
 from tests.support.resets import reset_to_first_task
@@ -42,6 +44,7 @@ class Hit:
     run_id: str
     worker: str  # the worker process of the run
     at: float
+    product_id: str | None = None
     moment: datetime = field(default_factory=lambda: datetime.now(UTC))
     healed_at: float | None = None
     converged_after: float | None = None
@@ -58,8 +61,13 @@ class Injector:
     _busy: dict[str, asyncio.Lock] = field(default_factory=dict)
     _healing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def arm(self, planned: PlannedFault, store_id: str, user_id: str) -> Trigger:
-        """Arms the fault for the first run of the cart that reaches its moment."""
+    def arm(
+        self, planned: PlannedFault, store_id: str, user_id: str, product_id: str | None
+    ) -> Trigger:
+        """Arms the fault for the first run of the cart that reaches its moment.
+
+        With a partial fault of the inventory, `product_id` is the sick product.
+        """
         moment = planned.moment
         cart = workflow_id = cart_workflow_id(store_id, user_id)
         if moment.relay is not None:
@@ -76,6 +84,7 @@ class Injector:
                 trigger.run_id,
                 trigger.worker,
                 time.monotonic(),
+                product_id,
             )
             self.hits.append(hit)
             return await self._strike(hit)
@@ -161,25 +170,43 @@ class Injector:
                 pause = planned.seconds / 4
                 async with self.rig.links[fault.target].broken(fault.mode, delay=pause):
                     yield CONTINUE
-            case FaultMethod.KILL:
-                if fault.target == "kafka" and not self.rig.production:
-                    # A consumer that is started meanwhile would wait for the broker.
-                    async with self.rig.producer.lock, self._lock(CONSUMER):
-                        await self._kill_kafka()
-                        yield CONTINUE
-                        await self._start_kafka()
-                        await self.rig.producer.resend_all()
-                else:
-                    await stack.kill(fault.target, restart=False)
+            case FaultMethod.PARTIAL:
+                assert fault.partial is not None
+                async with applied(self.rig, fault.partial, await self._sick_part(hit)):
                     yield CONTINUE
-                    await stack.start_again(fault.target, timeout=HEAL_SECONDS)
-                stack.process(fault.target).restart = True
+            case FaultMethod.KILL:
+                async with self._killed(fault.target):
+                    yield CONTINUE
             case FaultMethod.PAUSE:
                 paused = hit.worker if fault.target == "worker" else fault.target
                 stack.pause(paused)
                 yield CONTINUE
                 stack.resume(paused)
                 await stack.wait_ready(paused, timeout=HEAL_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _killed(self, name: str) -> AsyncIterator[None]:
+        """Kills a process on entry and starts it again on exit."""
+        stack = self.rig.stack
+        if name == "kafka" and not self.rig.production:
+            # A consumer that is started meanwhile would wait for the broker.
+            async with self.rig.producer.lock, self._lock(CONSUMER):
+                await self._kill_kafka()
+                yield
+                await self._start_kafka()
+                await self.rig.producer.resend_all()
+        else:
+            await stack.kill(name, restart=False)
+            yield
+            await stack.start_again(name, timeout=HEAL_SECONDS)
+        stack.process(name).restart = True
+
+    async def _sick_part(self, hit: Hit) -> SickPart:
+        """What a partial fault is limited to: what the request is about."""
+        whose = {"storeId": hit.store_id, "userId": hit.user_id}
+        cart = await self.rig.database["carts"].find_one(whose)
+        subject = str(cart["_id"]) if cart else hit.run_id
+        return SickPart(hit.store_id, hit.user_id, hit.product_id, partition_of(subject))
 
     @contextlib.asynccontextmanager
     async def _operated(self, hit: Hit) -> AsyncIterator[None]:

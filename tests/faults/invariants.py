@@ -255,6 +255,11 @@ def reads_are_never_stale(observed: ObservedState) -> Findings:
             )
 
 
+def what_is_not_sick_is_not_affected(observed: ObservedState) -> Findings:
+    """A partial fault is noticed only by the carts that it is about."""
+    yield from observed.ledger.noticed
+
+
 def _lines(cart: dict[str, Any]) -> Lines:
     """Product -> units, of a stored cart or a cart in a reply."""
     return {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
@@ -289,6 +294,7 @@ INVARIANTS: tuple[Callable[[ObservedState], Findings], ...] = (
     replied_totals_are_exact,
     every_operation_ends,
     reads_are_never_stale,
+    what_is_not_sick_is_not_affected,
 )
 
 

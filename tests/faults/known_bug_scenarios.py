@@ -5,17 +5,22 @@ A correct build has no violation in the same scenario.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
 from uuid import uuid4
 
 from temporalio.client import WorkflowExecutionStatus
 
 from api.schemas import AddItemBody
+from models.cart import CartKey
+from models.documents import bucket_of
 from models.operations import AddItem
 from tests.faults.cart_requests import PRICES, CartAction, CartRequest, RetryHabit
 from tests.faults.known_bugs import KnownBug
+from tests.faults.partial.faults import INVENTORY, SickPart, applied
 from tests.faults.proxy import Mode
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform, prepare
@@ -27,6 +32,9 @@ from workflows.requests import fingerprint, policy_of
 
 FOR_EVER = 1000
 SECONDS = 30.0
+SOON = 10.0
+WELL, SICK = "lamp", "desk"
+"""Products; the second one is sick in the scenarios of a partial fault."""
 TASK_TIMEOUT = timedelta(seconds=1)
 """The timeout of a workflow task: a deadline takes effect only between two of its heartbeats."""
 
@@ -41,15 +49,25 @@ class BugScenario:
     together: asyncio.Barrier  # both scenarios wait here before they break what they share
 
     def new_request(
-        self, action: CartAction = CartAction.ADD, habit: RetryHabit = RetryHabit.RETRIES
+        self,
+        action: CartAction = CartAction.ADD,
+        habit: RetryHabit = RetryHabit.RETRIES,
+        *,
+        user: str = "",
+        product_id: str = WELL,
     ) -> CartRequest:
+        """A request of the shopper, or of another one (`user`) of the same build."""
         number = len(self.ledger.requests)
-        return CartRequest(number, self.user_id, "lamp", 2, f"key-{number}", habit, action)
+        user_id = f"{self.user_id}{user}"
+        return CartRequest(number, user_id, product_id, 2, f"key-{number}", habit, action)
 
     async def perform(
-        self, action: CartAction = CartAction.ADD, habit: RetryHabit = RetryHabit.RETRIES
+        self,
+        action: CartAction = CartAction.ADD,
+        habit: RetryHabit = RetryHabit.RETRIES,
+        **other: str,
     ) -> CartRequest:
-        request = self.new_request(action, habit)
+        request = self.new_request(action, habit, **other)
         await prepare(self.ledger, request)
         await perform(self.ledger, request)
         return request
@@ -90,6 +108,25 @@ class BugScenario:
             return run.run_id
 
         return await eventually(ended, timeout=SECONDS)
+
+    def neighbour(self) -> str:
+        """Another shopper whose cart's effects are done by the same relay."""
+
+        def shard(user: str) -> int:
+            cart = CartKey(self.ledger.store_id, f"{self.user_id}{user}")
+            return bucket_of(cart) % self.rig.settings.relay_shards
+
+        return next(f"-{n}" for n in count() if shard(f"-{n}") == shard(""))
+
+    def sick(self, call: str, *, status: int) -> AbstractAsyncContextManager[None]:
+        """Inside, the inventory answers this for the sick product."""
+        [fault] = [
+            one
+            for one in INVENTORY
+            if one.inventory == {"action": call, "fault": "answer", "status": status}
+        ]
+        part = SickPart(self.ledger.store_id, self.user_id, SICK)
+        return applied(self.rig, fault, part)
 
     def arm(
         self,
@@ -231,6 +268,41 @@ async def the_first_run_in_a_store_is_terminated(scenario: BugScenario) -> None:
     await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
 
 
+async def a_product_is_not_accepted(scenario: BugScenario) -> None:
+    """Another shopper keeps asking for a product for which the inventory answers 400."""
+    ledger = scenario.ledger
+    await ledger.stock_up({SICK: 100})
+    async with scenario.sick("reserve", status=400):
+        for _ in range(4):
+            await scenario.perform(habit=RetryHabit.NEVER_RETRIES, user="-sick", product_id=SICK)
+        request = await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
+    statuses = [reply.status for reply in request.replies]
+    if not request.replies[-1].committed:
+        ledger.noticed.append((scenario.user_id, f"another product was answered {statuses}"))
+
+
+async def releases_of_a_product_fail(scenario: BugScenario) -> None:
+    """They are pending, and another cart of the same shard has a release to do behind them."""
+    ledger, once = scenario.ledger, _always(error("inventory"))
+    await ledger.stock_up({SICK: 100})
+    neighbour = scenario.neighbour()
+    await scenario.perform()
+    await scenario.perform(user=neighbour, product_id=SICK)
+    async with scenario.sick("release", status=500):
+        await scenario.perform(CartAction.REMOVE, user=neighbour, product_id=SICK)
+        scenario.arm(CallPoint("release", "before"), once)
+        await scenario.perform(CartAction.REMOVE)
+
+        async def done() -> None:
+            mine = {"storeId": ledger.store_id, "userId": scenario.user_id, "pending": True}
+            assert await scenario.rig.database["operations"].find_one(mine) is None
+
+        try:
+            await eventually(done, timeout=SOON)
+        except AssertionError:
+            ledger.noticed.append((scenario.user_id, "a release of another product waits"))
+
+
 SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.CLOCK: the_worker_dies_when_it_has_reserved,
     KnownBug.LATE_UNDO: the_reserves_answer_is_lost,
@@ -244,6 +316,8 @@ SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.RECORD_OF_RUN: a_completed_add_is_reset,
     KnownBug.UNRECORDED_REFUSAL: there_are_units_again_after_a_refusal,
     KnownBug.FORGOTTEN: the_first_run_in_a_store_is_terminated,
+    KnownBug.COUNTS_ANSWERS: a_product_is_not_accepted,
+    KnownBug.STOPS_AT_FAILURE: releases_of_a_product_fail,
 }
 
 

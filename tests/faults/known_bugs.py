@@ -5,7 +5,7 @@ all other carts correctly, so that a run can compare both.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,12 +15,15 @@ from temporalio import activity
 from temporalio.client import Client
 
 import worker
+from activities.delivery import Delivery
+from adapters.breaker import CircuitBreaker
 from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
+from models.errors import DependencyUnavailable
 from models.operations import RemoveItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome, RefusalCode
 from models.saga import SagaRun
@@ -43,6 +46,8 @@ class KnownBug(StrEnum):
     RECORD_OF_RUN = "recordofrun"  # a run that is reset is another saga
     UNRECORDED_REFUSAL = "unrecordedrefusal"  # a refusal for too few units is not recorded
     FORGOTTEN = "forgotten"  # what a terminated run has reserved is not looked for
+    COUNTS_ANSWERS = "countsanswers"  # a circuit opens by answers about one request
+    STOPS_AT_FAILURE = "stopsatfailure"  # a relay's batch ends at its first failure
 
 
 def buggy_user(bug: KnownBug, rest: str) -> str:
@@ -57,6 +62,7 @@ def with_known_bugs() -> None:
     _no_compare_and_set()
     _delete_outside_the_transaction()
     _forgotten_runs()
+    _batches_that_end_at_a_failure()
 
 
 def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
@@ -67,6 +73,7 @@ def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
     _no_settling(adapters["operations"])
     _unrecorded_refusals(adapters["operations"])
     _no_effects(adapters["operations"])
+    _circuit_by_answers(adapters["inventory"])
 
 
 def _has(bug: KnownBug) -> bool:
@@ -266,3 +273,46 @@ def _forgotten_runs() -> None:
 
     StoreRegistry.register = unregistered  # type: ignore[method-assign]
     module.stopped_sagas = without_forgotten
+
+
+def _circuit_by_answers(inventory: Any) -> None:
+    """A circuit of its own, so that it does not open for the correct build.
+
+    An answer about one request is a failure of the inventory, and no product is told from another.
+    """
+    reserve = inventory.reserve
+    circuit = CircuitBreaker("inventory", call="bug", failures=3, cooldown_seconds=10)
+
+    async def counting(hold: ReserveInventory) -> Any:
+        if not _has(KnownBug.COUNTS_ANSWERS):
+            return await reserve(hold)
+        async with circuit.guard():
+            reservation = await reserve(hold)
+            if not reservation.accepted:
+                raise DependencyUnavailable("inventory", "answered 400")
+        return reservation
+
+    inventory.reserve = counting
+
+
+def _batches_that_end_at_a_failure() -> None:
+    """A batch does the effects of carts one by one, up to one that fails, which stays the first."""
+    module: Any = Delivery
+    deliver, defer = module.deliver, module._defer
+    bad = buggy_user(KnownBug.STOPS_AT_FAILURE, "")
+    failed: set[Any] = set()
+
+    async def up_to_a_failure(self: Any, carts: Sequence[CartKey], **limits: Any) -> None:
+        await deliver(self, [cart for cart in carts if not cart.user_id.startswith(bad)], **limits)
+        for cart in carts:
+            if cart.user_id.startswith(bad) and self not in failed:
+                await deliver(self, [cart], **limits)
+        failed.discard(self)
+
+    async def not_deferred(self: Any, record: Any, failure: Any) -> None:
+        if record.user_id.startswith(bad):
+            failed.add(self)
+        else:
+            await defer(self, record, failure)
+
+    module.deliver, module._defer = up_to_a_failure, not_deferred

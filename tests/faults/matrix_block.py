@@ -71,7 +71,7 @@ async def run_matrix_block(
     async def arm(request: CartRequest) -> None:
         if request.number in planned:
             armed[request.number] = injector.arm(
-                planned[request.number], ledger.store_id, request.user_id
+                planned[request.number], ledger.store_id, request.user_id, request.product_id
             )
 
     await run_shoppers(ledger, requests, arm)

@@ -5,16 +5,21 @@ cut       connections are closed (FIN), new ones are closed at once
 reset     connections are reset (RST), new ones are reset at once
 swallow   requests pass, responses are dropped
 stall     connections are accepted and stay open, nothing passes: half-open
+
+With `rules` it refuses or delays single requests, and forwards the others (`partial.rules`).
 """
 
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeGuard
+
+from tests.faults.partial.rules import Conversation, Rule, Verdict
 
 HOST = "127.0.0.1"
 CONNECT_SECONDS = 2.0
@@ -34,11 +39,23 @@ class Mode(StrEnum):
 
 
 class Proxy:
-    """Listens on `port` of this machine and forwards to `upstream_port`."""
+    """Listens on `port` of this machine and forwards to `upstream_port`.
 
-    def __init__(self, name: str, port: int, upstream_port: int) -> None:
+    `speaks` makes what reads the requests of a connection, which `rules` need.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        upstream_port: int,
+        speaks: Callable[[], Conversation] | None = None,
+    ) -> None:
         self.name = name
         self.port = port
+        self.rules: list[Rule] = []
+        self.errors: list[BaseException] = []  # of this proxy, not of its peers
+        self._speaks = speaks
         self._upstream_port = upstream_port
         self._mode = Mode.PASS
         self._delay = 0.0
@@ -88,14 +105,16 @@ class Proxy:
             async with asyncio.timeout(CONNECT_SECONDS):
                 up_reader, up_writer = await asyncio.open_connection(HOST, self._upstream_port)
             pair.writers.append(up_writer)
+            forward, back = self._directions(up_writer, writer)
             pumps = {
-                asyncio.ensure_future(self._pump(pair, reader, up_writer, Mode.STALL)),
-                asyncio.ensure_future(self._pump(pair, up_reader, writer, Mode.SWALLOW)),
+                asyncio.ensure_future(self._pump(pair, reader, forward, Mode.STALL)),
+                asyncio.ensure_future(self._pump(pair, up_reader, back, Mode.SWALLOW)),
             }
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            ended = await asyncio.gather(*pumps, return_exceptions=True)
+            self.errors += [one for one in ended if _is_defect(one)]
         except (OSError, TimeoutError):
             pair.end(reset=True)  # as if the server was down
         finally:
@@ -106,7 +125,7 @@ class Proxy:
         self,
         pair: "_Pair",
         reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        send: Callable[[bytes], Awaitable[None]],
         dropped_in: Mode,
     ) -> None:
         """Forwards one direction until its end; STALL drops both, SWALLOW only the responses."""
@@ -116,8 +135,41 @@ class Proxy:
             if self._mode in {Mode.STALL, dropped_in}:
                 pair.lost_bytes = True
                 continue
-            writer.write(data)
-            await writer.drain()
+            await send(data)
+
+    def _directions(
+        self, server: asyncio.StreamWriter, client: asyncio.StreamWriter
+    ) -> "tuple[Callable[[bytes], Awaitable[None]], Callable[[bytes], Awaitable[None]]]":
+        """What forwards a connection's bytes to the server, and to the client."""
+        if self._speaks is None:
+            return partial(_send, server), partial(_send, client)
+        conversation = self._speaks()
+
+        async def forward(data: bytes) -> None:
+            for request in conversation.requests(data):
+                verdict = Verdict(request)
+                if self.rules:
+                    verdict = conversation.judge(request, self.rules)
+                await asyncio.sleep(verdict.seconds)
+                await _send(server, verdict.to_server)
+                await _send(client, verdict.to_client)
+
+        async def back(data: bytes) -> None:
+            await _send(client, conversation.responses(data))
+
+        return forward, back
+
+
+def _is_defect(ended: object) -> TypeGuard[BaseException]:
+    return isinstance(ended, BaseException) and not isinstance(
+        ended, OSError | asyncio.CancelledError
+    )
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if data:
+        writer.write(data)
+        await writer.drain()
 
 
 class _Pair:

@@ -25,6 +25,10 @@ from dev.stack.process import ProcessSpec
 from dev.stack.production import ENVIRONMENT as PRODUCTION
 from dev.stack.stack import Stack
 from settings import LOCALHOST, Settings, load_settings
+from tests.faults.partial.kafka import KafkaConversation
+from tests.faults.partial.mongodb import MongoConversation
+from tests.faults.partial.redis import RedisConversation
+from tests.faults.partial.rules import Conversation
 from tests.faults.proxy import Proxy
 from tests.faults.published_events import PublishedEvents
 from tests.faults.resending_producer import ResendingProducer
@@ -37,6 +41,13 @@ CONSUMER_LINKS = tuple(f"consumer-{name}" for name in API_LINKS)
 WORKERS = ("worker", "worker-2")
 """The worker processes, on one task queue and one set of links."""
 LINKS = (*(f"worker-{name}" for name in WORKER_LINKS), *(f"api-{name}" for name in API_LINKS))
+
+SPEAKS: Mapping[str, Callable[[], Conversation]] = {
+    "mongodb": MongoConversation,
+    "redis": RedisConversation,
+    "kafka": KafkaConversation,
+}
+"""The servers whose requests the proxies can read."""
 
 # Shorter times than in production, so that they end within a test.
 TEST_SETTINGS = {
@@ -138,7 +149,12 @@ async def running_rig(
     with _environ(env):
         settings = load_settings()
         async with AsyncExitStack() as held:
-            links = {name: Proxy(name, ports.pop(), _upstream(settings, name)) for name in names}
+            links = {
+                name: Proxy(
+                    name, ports.pop(), _upstream(settings, name), SPEAKS.get(name.split("-")[1])
+                )
+                for name in names
+            }
             for link in links.values():
                 await held.enter_async_context(link)
             triggers = await held.enter_async_context(TriggerServer(ports.pop()))

@@ -56,6 +56,8 @@ class Ledger:
     unusable: dict[str, str] = field(default_factory=dict)
     """Ids of events that can never be applied, and the reason."""
     reads: list[CartRead] = field(default_factory=list)
+    noticed: list[tuple[str, str]] = field(default_factory=list)
+    """What users have noticed of a partial fault that was not about their carts."""
     _tokens: dict[str, str] = field(default_factory=dict)
 
     @property

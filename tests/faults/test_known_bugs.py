@@ -13,6 +13,7 @@ from tests.faults.invariants import (
     replies_match_what_was_committed,
     versions_have_no_gap,
     violations,
+    what_is_not_sick_is_not_affected,
 )
 from tests.faults.known_bug_scenarios import SCENARIOS, BugScenario
 from tests.faults.known_bugs import KnownBug, buggy_user
@@ -34,6 +35,8 @@ DETECTED_BY = {
     KnownBug.RECORD_OF_RUN: {every_hold_is_a_cart_line},
     KnownBug.UNRECORDED_REFUSAL: {replies_match_what_was_committed},
     KnownBug.FORGOTTEN: {every_hold_is_a_cart_line},
+    KnownBug.COUNTS_ANSWERS: {what_is_not_sick_is_not_affected},
+    KnownBug.STOPS_AT_FAILURE: {what_is_not_sick_is_not_affected},
 }
 BUGGY_BUILD_PATIENCE = 3.0
 """Seconds that a buggy build has to become quiet, which it may never do."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -29,8 +30,12 @@ def release(number: int, product_id: str, *, user: str = "", store: str = STORE)
     return record(number, [effect], user=user, store=store)
 
 
-def event(number: int, topic: str = "added", *, user: str = "") -> PendingEffects:
-    effect = EventEffect(id=f"effect-{number}", topic=topic, key="", value="{}", time=NOW)
+def event(
+    number: int, topic: str = "added", *, user: str = "", partition: int = 0
+) -> PendingEffects:
+    """The key is the partition, as `FakeTarget` has it."""
+    key = str(partition)
+    effect = EventEffect(id=f"effect-{number}", topic=topic, key=key, value="{}", time=NOW)
     return record(number, [effect], user=user)
 
 
@@ -55,6 +60,7 @@ class FakeOutbox:
         self.records = list(records)
         self.done: list[str] = []
         self.deferred: dict[str, str] = {}
+        self.sick: dict[str, Exception] = {}  # users whose records cannot be read
 
     @property
     def carts(self) -> list[CartKey]:
@@ -63,6 +69,8 @@ class FakeOutbox:
     async def of_cart(
         self, kind: EffectKind, cart: CartKey, *, before: datetime | None = None
     ) -> list[PendingEffects]:
+        if cart.user_id in self.sick:
+            raise self.sick[cart.user_id]
         return [
             record
             for record in self.records
@@ -84,7 +92,7 @@ class FakeOutbox:
 
 
 class FakeTarget:
-    """The inventory and Kafka in one; `sick` are products, stores and topics that fail."""
+    """The inventory and Kafka in one; `sick` are products, stores, topics and keys that fail."""
 
     def __init__(self, *sick: str, error: Exception | None = None, seconds: float = 0) -> None:
         self._sick = sick
@@ -97,7 +105,10 @@ class FakeTarget:
         await self._call(effect.id, store, effect.product_id)
 
     async def publish(self, events: Sequence[EventEffect], **_: Any) -> None:
-        await self._call(events[0].id, events[0].topic)
+        await self._call(events[0].id, events[0].topic, events[0].key)
+
+    def partition(self, _: str, key: bytes) -> int:
+        return int(key)
 
     async def drop(self, *_: Any) -> None: ...
 
@@ -150,6 +161,22 @@ async def test_a_sick_topic_does_not_hold_up_another_one() -> None:
     assert 20 + FAILURES <= len(target.calls) <= 20 + MOST_TRIES
 
 
+async def test_a_sick_partition_does_not_hold_up_another_one() -> None:
+    records = [event(number, partition=7) for number in range(50)]
+    records += [event(number, partition=8) for number in range(50, 60)]
+    target = FakeTarget("7")
+    delivery, _ = await delivered(EffectKind.EVENT, records, target)
+    assert delivery.done == 10
+    assert 10 + FAILURES <= len(target.calls) <= 10 + MOST_TRIES
+
+
+async def test_a_topic_whose_partitions_fail_is_tried_a_few_times() -> None:
+    records = [event(number, "sick", partition=number) for number in range(20)]
+    target = FakeTarget("sick")
+    await delivered(EffectKind.EVENT, records, target)
+    assert FAILURES <= len(target.calls) <= MOST_TRIES
+
+
 async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
     records = [
         release(number, f"product-{number}", store=f"store-{number}") for number in range(200)
@@ -158,6 +185,23 @@ async def test_a_dependency_that_is_down_is_called_a_few_times_only() -> None:
     delivery, _ = await delivered(EffectKind.RELEASE, records, target)
     assert (delivery.done, delivery.unavailable) == (0, True)
     assert FAILURES <= len(target.calls) <= MOST_TRIES
+
+
+@pytest.mark.parametrize("kind", EffectKind)
+@pytest.mark.parametrize("error", [DependencyUnavailable("mongodb"), RuntimeError("a defect")])
+async def test_a_cart_whose_records_cannot_be_read_holds_up_no_other(
+    kind: EffectKind, error: Exception
+) -> None:
+    make = event if kind is EffectKind.EVENT else partial(release, product_id="lamp")
+    target, outbox = FakeTarget(), FakeOutbox([make(number) for number in range(10)])
+    outbox.sick = {"user-0": error}
+    adapter = cast(Any, target)
+    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter)
+    await delivery.deliver(outbox.carts, before=datetime.now(UTC), deadline=time.monotonic() + 60)
+    assert len(target.calls) == delivery.done == 9
+    assert delivery.unavailable
+    assert delivery.problem is not None
+    assert delivery.problem.startswith(f"{STORE}/user-0: ")
 
 
 async def test_the_later_events_of_a_cart_wait_for_the_one_that_failed() -> None:

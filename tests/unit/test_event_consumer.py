@@ -11,6 +11,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
+    TopicAuthorizationFailedError,
     UnsupportedCodecError,
 )
 from structlog.testing import capture_logs
@@ -78,6 +79,62 @@ async def test_a_failure_that_alternates_with_an_outage_is_not_counted(
         monkeypatch, KafkaConnectionError(), KafkaError("odd"), stop_after=100
     )
     await consumer.run(stopping)
+
+
+class FakeConsumer:
+    """The partitions of a consumer."""
+
+    def __init__(self, partitions: list[TopicPartition]) -> None:
+        self._partitions = partitions
+        self._paused: set[TopicPartition] = set()
+        self.resumed: set[TopicPartition] = set()
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._partitions
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self._paused)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self._paused |= {*partitions}
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self._paused -= {*partitions}
+        self.resumed |= {*partitions}
+
+
+@pytest.mark.parametrize("refused", [{"a"}, {"a", "b"}])
+async def test_a_topic_that_must_not_be_read_stops_no_other_topic(
+    monkeypatch: pytest.MonkeyPatch, refused: set[str]
+) -> None:
+    answers: list[Any] = [TopicAuthorizationFailedError(topic) for topic in sorted(refused)] * 3
+    answers.append({TopicPartition("b", 0): ["a message"]})
+
+    async def next_answer(*_: Any, **__: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(event_consumer, "messages", next_answer)
+    monkeypatch.setattr(event_consumer, "REFUSED_SECONDS", 0.0)
+    fake = FakeConsumer([TopicPartition(topic, 0) for topic in "ab"])
+    member: Any = object.__new__(_Member)
+    member._consumer, member._tasks = fake, {}
+    member._topics, member._refused = frozenset("ab"), {}
+    received: dict[TopicPartition, Any] = {}
+    with capture_logs() as logs:
+        try:
+            while not received:
+                member._throttle()
+                received = await member._received()
+                assert {one.topic for one in fake.paused()} <= refused
+        except TopicAuthorizationFailedError:
+            assert refused == {"a", "b"}
+        else:
+            assert list(received) == [TopicPartition("b", 0)]
+            assert fake.resumed == {TopicPartition("a", 0)}
+    assert [line["topic"] for line in logs] == sorted(refused)
 
 
 async def test_a_lag_that_is_not_known_has_no_sample() -> None:

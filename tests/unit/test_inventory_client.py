@@ -213,6 +213,18 @@ async def test_failed_releases_do_not_block_reserves(
     assert (await client.reserve(HOLD)).granted
 
 
+async def test_the_circuit_of_a_subject_can_open_earlier_than_that_of_all() -> None:
+    breaker = CircuitBreaker("x", call="y", failures=3, cooldown_seconds=60, subject_failures=1)
+    with pytest.raises(DependencyUnavailable):
+        async with breaker.guard("sick"):
+            raise DependencyUnavailable("x")
+    with pytest.raises(NotSent):
+        async with breaker.guard("sick"):
+            pass
+    async with breaker.guard("well"):
+        assert not breaker.is_open
+
+
 @pytest.mark.parametrize("failures", [1, 2, 3])
 async def test_without_subjects_consecutive_failures_open_the_circuit(failures: int) -> None:
     breaker = CircuitBreaker("x", call="y", failures=failures, cooldown_seconds=60)

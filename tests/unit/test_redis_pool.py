@@ -6,9 +6,10 @@ import pytest
 import uvloop
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
-from adapters.redis.pool import RedisPool
-from models.errors import DependencyUnavailable
+from adapters.redis.pool import FAILING_SUBJECTS, RedisPool
+from models.errors import DependencyUnavailable, NotSent
 
 NOWHERE = SecretStr("redis://127.0.0.1:1/0")
 
@@ -19,6 +20,35 @@ async def test_an_error_of_the_client_names_the_dependency(error: Exception) -> 
     with pytest.raises(DependencyUnavailable, match="redis is unavailable"):
         async with pool.client("cart"):
             raise error
+    await pool.close()
+
+
+async def fails(pool: RedisPool, subject: str) -> None:
+    with pytest.raises(DependencyUnavailable):
+        async with pool.client("cart", subject):
+            raise ResponseError("WRONGTYPE")
+
+
+async def test_a_cart_that_keeps_failing_does_not_stop_the_use_of_others() -> None:
+    pool = RedisPool(NOWHERE)
+    for _ in range(FAILING_SUBJECTS + 1):
+        await fails(pool, "store/sick")
+    with pytest.raises(NotSent):
+        async with pool.client("cart", "store/sick"):
+            pass
+    for use in ("store/well", None):
+        async with pool.client("cart", use):
+            pass
+    await pool.close()
+
+
+async def test_different_carts_that_fail_open_the_circuit() -> None:
+    pool = RedisPool(NOWHERE)
+    for number in range(FAILING_SUBJECTS):
+        await fails(pool, f"store/{number}")
+    with pytest.raises(NotSent):
+        async with pool.client("stock"):
+            pass
     await pool.close()
 
 

@@ -143,6 +143,13 @@ async def test_faults_can_be_cleared_and_are_bounded(warehouse: Warehouse) -> No
         "POST", "/faults", json={"action": "reserve", "fault": "error"}
     )
     assert (status, list(problem)) == (409, ["message"])
+    of_a_store = {"action": "reserve", "fault": "error", "storeId": "store-1"}
+    await warehouse.call("DELETE", "/faults")
+    await warehouse.call("POST", "/faults", json=of_a_store | {"storeId": "store-2"})
+    _, queued = await warehouse.call("POST", "/faults", json=of_a_store)
+    assert [fault["storeId"] for fault in queued["faults"]] == ["store-2", "store-1"]
+    _, left = await warehouse.call("DELETE", "/faults", params={"storeId": "store-2"})
+    assert [fault["storeId"] for fault in left["faults"]] == ["store-1"]
     assert await warehouse.call("DELETE", "/faults") == (200, {"faults": []})
     assert await warehouse.reserve("s1") == (409, {"success": False, "available": 0})
 
