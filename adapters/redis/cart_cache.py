@@ -3,6 +3,8 @@
 Keys of a cart: `Cart:{storeId}:{userId}:v{n}` (its JSON) and `…:latest_version` (`"3"`). A reader
 gets the current version from MongoDB and takes only that one from Redis. So a Redis that missed or
 lost writes never shows an older cart.
+
+Each command names one key, so that the keys can be in different slots of a cluster.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,7 +14,7 @@ from typing import cast
 from redis.asyncio.client import Pipeline
 
 from adapters.redis.answers import ReplyMessage
-from adapters.redis.pool import RedisPool
+from adapters.redis.pool import RedisPool, get_all
 from adapters.redis.stock_cache import stock_key
 from models.cart import CartKey, CartVersion
 
@@ -62,10 +64,9 @@ class CartCache:
             pipeline = redis.pipeline(transaction=False)
             pipeline.set(_versioned(key, version), body, ex=self._ttl)
             pipeline.set(_latest(key), version, ex=self._ttl)
-            pipeline.delete(
-                _versioned(key, version - 1),
-                *(stock_key(key.store_id, product) for product in stale_products),
-            )
+            pipeline.delete(_versioned(key, version - 1))
+            for product in stale_products:
+                pipeline.delete(stock_key(key.store_id, product))
             _send(pipeline, reply)
             await pipeline.execute()
 
@@ -81,7 +82,8 @@ class CartCache:
         """Deletes a deleted cart, whose last version was `version`, and sends the reply."""
         async with self._redis.client("cart", _subject(key)) as redis:
             pipeline = redis.pipeline(transaction=False)
-            pipeline.delete(_latest(key), _versioned(key, version))
+            pipeline.delete(_latest(key))
+            pipeline.delete(_versioned(key, version))
             _send(pipeline, reply)
             await pipeline.execute()
 
@@ -89,7 +91,8 @@ class CartCache:
         """Deletes the latest version of a cart from the cache."""
         async with self._redis.client("cart", _subject(key)) as redis:
             latest = await redis.get(_latest(key))
-            await redis.delete(_latest(key), _versioned(key, int(latest or 0)))
+            await redis.delete(_latest(key))
+            await redis.delete(_versioned(key, int(latest or 0)))
 
     async def peek(self, store_id: str, user_ids: Sequence[str]) -> list[CachedCart | None]:
         """The latest cached version of each user's cart, in the order of `user_ids`."""
@@ -97,12 +100,11 @@ class CartCache:
             return []
         keys = [CartKey(store_id, user_id) for user_id in user_ids]
         async with self._redis.client("cart") as redis:
-            versions = await redis.mget([_latest(key) for key in keys])
-            bodies = await redis.mget(
-                [_versioned(key, int(v or 0)) for key, v in zip(keys, versions, strict=True)]
-            )
+            versions = await get_all(redis, map(_latest, keys))
+            found = zip(keys, versions, strict=True)
+            bodies = await get_all(redis, (_versioned(key, int(v or 0)) for key, v in found))
         return [
-            None if version is None else CachedCart(int(version), cast("bytes | None", body))
+            None if version is None else CachedCart(int(version), body)
             for version, body in zip(versions, bodies, strict=True)
         ]
 

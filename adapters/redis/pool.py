@@ -1,6 +1,6 @@
 """Redis: a process's connections, with their limits and errors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -100,6 +100,17 @@ class RedisPool:
         except DependencyUnavailable:
             REDIS_AWAY.add(1, {"use": use})
             raise
+
+
+async def get_all(redis: Redis, keys: Iterable[str]) -> list[bytes | None]:
+    """The values of keys, in one round trip.
+
+    Not by MGET, whose keys must be in one slot of a cluster.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key)
+    return await pipeline.execute()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from adapters.inventory import Stock
-from adapters.redis.pool import RedisPool
+from adapters.redis.pool import RedisPool, get_all
 from models.errors import DependencyUnavailable
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -28,7 +28,8 @@ class StockCache:
         """The cached stock by product, without the products that are not cached."""
         try:
             async with self._redis.client("stock") as redis:
-                found = await redis.mget([stock_key(store_id, product) for product in products])
+                keys = (stock_key(store_id, product) for product in products)
+                found = await get_all(redis, keys)
         except DependencyUnavailable as error:  # the circuit breaker logs a warning, once
             _log_unavailable("stock_unread", "Could not read the stock cache", error)
             return {}
@@ -51,7 +52,10 @@ class StockCache:
         """Deletes products whose stock has changed."""
         try:
             async with self._redis.client("stock") as redis:
-                await redis.delete(*(stock_key(store_id, product) for product in products))
+                pipeline = redis.pipeline(transaction=False)
+                for product in products:
+                    pipeline.delete(stock_key(store_id, product))
+                await pipeline.execute()
         except DependencyUnavailable as error:
             _log_unavailable("stock_kept", "Could not delete stale stock", error)
 
