@@ -43,12 +43,13 @@ class ExitCode(IntEnum):
     """0 to 2 are those of all commands, the others of `cart ops`."""
 
     OK = 0
-    PROBLEM = 1  # a server does not answer, or (`stuck`) something needs attention
+    PROBLEM = 1  # nothing could be done without a server, or (`stuck`) something needs attention
     USAGE = 2  # the arguments or the settings cannot be used
     NOT_FOUND = 3  # there is no such saga, effect or hold
     NOT_YET = 4  # the timeout passed before the saga ended; it continues
     OTHERWISE = 5  # the saga ended differently: `wait` saw no commit, or `abort` was too late
     NOT_CONFIRMED = 6  # nothing was changed, because the count was not confirmed
+    INCOMPLETE = 7  # something is shown, but a server could not be asked
 
 
 class CliError(Exception):

@@ -1,5 +1,6 @@
 """`cart reconcile`: compares what the systems know of each cart, and repairs it with `--fix`."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -31,9 +32,9 @@ async def reconcile(
     """
     pages = connections.pages
     try:
-        started = await connections.gateway.reconcile(
-            ReconcileInput(store_id=store, fix=fix, limit=limit)
-        )
+        request = ReconcileInput(store_id=store, fix=fix, limit=limit)
+        starting = partial(connections.gateway.reconcile, request)
+        started = await connections.need("temporal", starting)
         page = pages.workflow(started.id, started.first_execution_run_id)
         warn(f"it continues when this command is stopped: {page}")
         report = await started.result()

@@ -116,6 +116,28 @@ class CartLine(BaseModel):
         return cents(self.product_price * self.product_quantity)
 
 
+class LineChange(BaseModel):
+    """What an operation did to the line of a product.
+
+    `before` are its units, 0 without a line, and `moved` how many came in or (negative) left.
+    `price` is that of one unit, after the change or, of a line that is gone, before it.
+    `availability` is set when it has changed.
+    """
+
+    model_config = CAMEL_CASE
+
+    product_id: str
+    before: int
+    moved: int
+    price: Money
+    availability: AvailabilityStatus | None = None
+
+    @property
+    def after(self) -> int:
+        """Its units after the change."""
+        return self.before + self.moved
+
+
 class CartContent(BaseModel):
     """A cart without its id. `quantity` counts units, `version` counts changes from 1."""
 
@@ -224,6 +246,32 @@ class CartView(CartContent):
 
     id: PydanticObjectId = Field(alias="_id")
     email: str | None = Field(default=None, exclude=True)
+
+
+def line_changes(before: CartContent | None, after: CartContent | None) -> list[LineChange]:
+    """How the lines of two versions of a cart differ; None is no cart."""
+    old, new = (
+        {line.product_id: line for line in cart.cart_items} if cart else {}
+        for cart in (before, after)
+    )
+    changes = []
+    for product_id in {**old, **new}:
+        was, now = old.get(product_id), new.get(product_id)
+        line = now or was
+        if line is None or was == now:
+            continue
+        units = was.product_quantity if was else 0
+        marked = was and now and was.availability_status != now.availability_status
+        changes.append(
+            LineChange(
+                product_id=product_id,
+                before=units,
+                moved=(now.product_quantity if now else 0) - units,
+                price=line.product_price,
+                availability=line.availability_status if marked else None,
+            )
+        )
+    return changes
 
 
 def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) -> CartFacts:

@@ -9,7 +9,7 @@ from beanie import Document, PydanticObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 
-from models.cart import CartContent, CartKey
+from models.cart import CartContent, CartKey, LineChange
 from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.outcomes import (
     AbortReason,
@@ -177,9 +177,8 @@ class OperationRecord(PendingEffects, Document):
     The first write of a record decides its saga; a saga has at most one. `committed` records are
     unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
-    cleared. `pending` is true while an effect has no `done_at`. `moved` is how many units of each
-    product came into the cart, or (negative) left it. `short` is how many units of each product an
-    order lacks. `due` has an entry for each kind of effect that is pending.
+    cleared. `pending` is true while an effect has no `done_at`. `lines` are the lines
+    that a committed operation has changed. `short` is how many units of each product an order lacks. `due` has an entry for each kind of effect that is pending.
     """
 
     model_config = CAMEL_CASE  # type: ignore[misc]
@@ -196,7 +195,7 @@ class OperationRecord(PendingEffects, Document):
     answer: StoredAnswer | None = None
     refusal: Refusal | None = None
     reason: str | None = None
-    moved: dict[str, int] = {}
+    lines: list[LineChange] = []
     short: dict[str, int] | None = None
     pending: bool
 

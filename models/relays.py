@@ -28,6 +28,7 @@ class RelayInput(Message):
     shards: int
     paused: bool = False
     paused_by: str = ""
+    paused_since: datetime | None = None
     failing_since: datetime | None = None
     failures: int = 0
     retry_now: bool = False
@@ -60,6 +61,17 @@ class RelayProgress(Message):
     problem: str | None = None
     down: bool = False
     refused: tuple[str, ...] = ()
+
+
+class RelayStatus(Message):
+    """What a relay does, in words, as the Web UI shows it.
+
+    While it is paused: since when, and by whom and why.
+    """
+
+    says: str = ""
+    paused_since: datetime | None = None
+    paused_by: str = ""
 
 
 class SkipEffect(Message):

@@ -35,7 +35,7 @@ PAUSE = "pause"
 RESUME = "resume"
 SKIP = "skip"
 
-PENDING = "pending"  # query to a relay
+STATUS = "status"  # query to a relay
 
 STORE_ID = "CartStoreId"
 USER_ID = "CartUserId"

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         RelayBatch,
         RelayInput,
         RelayProgress,
+        RelayStatus,
         SkipEffect,
         doubling_pause,
     )
@@ -35,6 +36,8 @@ class RelayWorkflow:
         self._relay = relay
         self._paused = relay.paused
         self._paused_by = relay.paused_by
+        self._paused_since = relay.paused_since or (workflow.now() if relay.paused else None)
+        self._says = ""
         self._failures = relay.failures
         self._failing_since: datetime | None = relay.failing_since
         self._last = RelayProgress(done=0, left=0)
@@ -57,6 +60,7 @@ class RelayWorkflow:
                         update={
                             "paused": self._paused,
                             "paused_by": self._paused_by,
+                            "paused_since": self._paused_since,
                             "failures": self._failures,
                             "failing_since": self._failing_since,
                             "retry_now": self._retry_now,
@@ -66,7 +70,10 @@ class RelayWorkflow:
                 )
             if self._paused:
                 self._attend(True)  # so that a forgotten pause is found
-                self._show(f"paused by {self._paused_by}; `{ids.RESUME}` resumes it")
+                self._show(
+                    f"paused since {self._paused_since:%Y-%m-%d %H:%M:%S} UTC by "
+                    f"{self._paused_by}; `{ids.RESUME}` resumes it"
+                )
                 await workflow.wait_condition(lambda: self._steered or _should_continue_as_new())
             elif await self._deliver():
                 return self._delivered
@@ -162,9 +169,10 @@ class RelayWorkflow:
             self._skips.pop(0)
 
     def _show(self, text: str) -> None:
-        workflow.set_current_details(
+        self._says = (
             f"{self._relay.kind}s of shard {self._relay.shard}/{self._relay.shards}: {text}"
         )
+        workflow.set_current_details(self._says)
 
     def _attend(self, needed: bool) -> None:
         if bool(workflow.info().typed_search_attributes.get(_ATTENTION)) is not needed:
@@ -185,13 +193,14 @@ class RelayWorkflow:
     def pause(self, reason: str = "", by: str = "") -> None:
         """Stops delivering, until `resume`."""
         self._paused_by = note(ids.PAUSE, reason, by)
+        self._paused_since = self._paused_since or workflow.now()
         self._paused = self._steered = True
 
     @workflow.signal(name=ids.RESUME)
     def resume(self, reason: str = "", by: str = "") -> None:
         """Resumes delivering."""
         note(ids.RESUME, reason, by)
-        self._paused, self._steered = False, True
+        self._paused, self._paused_since, self._steered = False, None, True
 
     @workflow.signal(name=ids.SKIP)
     def skip(self, effect_id: str, reason: str, by: str = "") -> None:
@@ -200,10 +209,14 @@ class RelayWorkflow:
         self._skips.append(SkipEffect(effect_id=effect_id, reason=why, at=workflow.now()))
         self._steered = True
 
-    @workflow.query(name=ids.PENDING)
-    def pending(self) -> RelayProgress:
-        """The result of the latest batch."""
-        return self._last
+    @workflow.query(name=ids.STATUS)
+    def status(self) -> RelayStatus:
+        """What it does, and since when it is paused."""
+        return RelayStatus(
+            says=self._says,
+            paused_since=self._paused_since,
+            paused_by=self._paused_by if self._paused else "",
+        )
 
 
 def _should_continue_as_new() -> bool:

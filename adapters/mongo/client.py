@@ -17,6 +17,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
+from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
 from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
@@ -27,7 +28,8 @@ from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
-DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold)  # the documents with indexes
+# The documents with indexes.
+DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0

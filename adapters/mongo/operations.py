@@ -26,7 +26,7 @@ from adapters.mongo.client import (
     in_cart,
 )
 from adapters.mongo.orders import find_ordered
-from models.cart import CartFacts, CartKey, facts_of
+from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
@@ -128,7 +128,8 @@ class OperationStore:
         is_large = len(change.body) > LARGE_ANSWER_BYTES
         if is_large:
             kept = answer.model_copy(update={"body": None})
-        record = self._committed(saga, recorded_id, change, kept)
+        lines = line_changes(before, change.cart)
+        record = self._committed(saga, recorded_id, change, kept, lines)
         after = _document(cart_id, change)
         await record.insert(session=session)
         if is_large:
@@ -144,7 +145,12 @@ class OperationStore:
         return record.result(), Decision(record, after, answer)
 
     def _committed(
-        self, saga: SagaRun, cart_id: str, change: CartChange, answer: StoredAnswer
+        self,
+        saga: SagaRun,
+        cart_id: str,
+        change: CartChange,
+        answer: StoredAnswer,
+        lines: list[LineChange],
     ) -> OperationRecord:
         return OperationRecord.of(
             saga,
@@ -153,7 +159,7 @@ class OperationStore:
             version=change.version,
             answer=answer,
             reason=change.reason,
-            moved=dict(change.moved or {}),
+            lines=lines,
             short=dict(change.short) if change.short else None,
             effects=change.effects,
             grace=self._grace,
@@ -273,6 +279,21 @@ class OperationStore:
         async with bounded(READ_SECONDS):
             where = in_cart(cart) if cart else {}
             return await OperationRecord.find_one({"_id": record_id} | where)
+
+    async def records(self, wanted: Mapping[str, CartKey]) -> dict[str, OperationRecord]:
+        """The records with these ids, each with its cart, by id."""
+        if not wanted:
+            return {}
+        each = [{"_id": record_id} | in_cart(cart) for record_id, cart in wanted.items()]
+        async with bounded(READ_SECONDS):
+            found = await OperationRecord.find({"$or": each}).to_list()
+        return {record.id: record for record in found}
+
+    async def latest_commits(self, cart: CartKey, *, limit: int) -> list[OperationRecord]:
+        """The latest committed records of a user in a store, the latest first."""
+        async with bounded(READ_SECONDS):
+            found = OperationRecord.find(in_cart(cart) | {"state": "committed"})
+            return await found.sort("-at").to_list(limit)
 
     async def committed_record(self, operation_id: str, cart: CartKey) -> OperationRecord | None:
         """The record of the saga that committed an operation, or None."""

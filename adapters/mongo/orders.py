@@ -57,11 +57,11 @@ async def _changes(order: OrderRequest, ours: Record) -> list[Units]:
         return []
     since = OperationRecord.get_pymongo_collection().find(
         ours | {"version": {"$gt": order.cart_version}, "operation": {"$ne": ApplyOrder.name}},
-        {"moved": 1},
+        {"lines.productId": 1, "lines.moved": 1},
         sort=[("version", DESCENDING)],
         limit=MOST_CHANGES,
     )
-    return [record.get("moved", {}) async for record in since][::-1]
+    return [_moved(record) async for record in since][::-1]
 
 
 async def _gone(order: OrderRequest, ours: Record, now: Units, latest: Record | None) -> Units:
@@ -74,7 +74,9 @@ async def _gone(order: OrderRequest, ours: Record, now: Units, latest: Record | 
     found = await asyncio.gather(
         *(
             records.find_one(
-                ours | {f"moved.{product_id}": {"$lt": 0}}, sort=[("version", DESCENDING)]
+                ours
+                | {"lines": {"$elemMatch": {"productId": product_id, "moved": {"$lt": 0}}}},
+                sort=[("version", DESCENDING)],
             )
             for product_id in missing
         )
@@ -87,7 +89,12 @@ def _removed(record: Record | None) -> Units:
     """The units that a change took out of the cart and gave back to the shop."""
     if record is None or record["operation"] == ApplyOrder.name:
         return {}
-    return {product: -units for product, units in record.get("moved", {}).items() if units < 0}
+    return {product: -units for product, units in _moved(record).items() if units < 0}
+
+
+def _moved(record: Record) -> Units:
+    """How many units of each product came into the cart, or (negative) left it."""
+    return {line["productId"]: line["moved"] for line in record.get("lines", [])}
 
 
 async def _releasing(key: CartKey) -> tuple[str, ...]:

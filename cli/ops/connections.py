@@ -1,23 +1,30 @@
-"""Connections to Temporal and MongoDB, opened for one command."""
+"""Connections to Temporal and MongoDB, opened for one command.
+
+A command asks each server by `ask` or `need`. Both wait for a bounded time. A question that is
+needed ends the command when the server is away; another one is left open, and the command says at
+its end which servers it could not ask.
+"""
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.mongo import client as mongo
+from adapters.mongo.acknowledgements import Acknowledgements
 from adapters.mongo.carts import CartStore
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
-from cli.console import CliError, ExitCode, reason, unavailable
+from cli import loop
+from cli.console import CliError, ExitCode, reason, warn
 from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
 from workflows.connection import connect
@@ -25,11 +32,25 @@ from workflows.gateway import CartGateway
 from workflows.pages import Pages
 
 WATCH_SECONDS = 2.0
+SERVER_SECONDS = 4.0
+"""How long a server has for its answers to one question."""
+NAMES = {"temporal": "Temporal", "mongodb": "MongoDB", "inventory": "the inventory"}
+
+T = TypeVar("T")
+Question = Callable[[], Coroutine[Any, Any, T]]
+
+# Temporal has answered, and says that something is wrong with the question.
+_ANSWERS = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.ALREADY_EXISTS,
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.FAILED_PRECONDITION,
+)
 
 
 @dataclass(frozen=True)
 class Connections:
-    """What a command works with."""
+    """What a command works with. `unasked` has the servers that do not answer, and why."""
 
     settings: Settings
     temporal: Client
@@ -39,18 +60,62 @@ class Connections:
     operations: OperationStore
     outbox: Outbox
     intake: IntakeHolds
+    acknowledgements: Acknowledgements
+    unasked: dict[str, str] = field(default_factory=dict)
+
+    async def ask(self, server: str, question: Question[T], default: T) -> T:
+        """The answer to a question, or `default` when the server does not answer.
+
+        It is not asked again then.
+        """
+        if server in self.unasked:
+            return default
+        try:
+            return await _answer(question)
+        except (DependencyUnavailable, RPCError, RuntimeError, TimeoutError) as error:
+            if not _is_away(error):
+                raise
+            self.unasked.setdefault(server, reason(error))
+            return default
+
+    async def need(self, server: str, question: Question[T]) -> T:
+        """The answer to a question; raises `CliError` when the server does not answer."""
+        try:
+            return await _answer(question)
+        except (DependencyUnavailable, RPCError, RuntimeError, TimeoutError) as error:
+            if not _is_away(error):
+                raise
+            raise away(server, reason(error)) from None
+
+    def need_all(self) -> None:
+        """Raises `CliError` when a server could not be asked."""
+        for server, why in self.unasked.items():
+            raise away(server, why)
+
+
+def away(server: str, why: str) -> CliError:
+    """The error of a command that can do nothing without a server."""
+    return CliError(f"{NAMES[server]} does not answer ({why}): see `cart doctor`")
+
+
+async def _answer(question: Question[T]) -> T:
+    """Waits for `SERVER_SECONDS`. A call that has not ended by then is left behind: PyMongo may
+    never end a call that is cancelled."""
+    asking = asyncio.ensure_future(question())
+    await asyncio.wait({asking}, timeout=SERVER_SECONDS)
+    if not asking.done():
+        raise TimeoutError
+    return asking.result()
+
+
+def _is_away(error: Exception) -> bool:
+    return not (isinstance(error, RPCError) and error.status in _ANSWERS)
 
 
 @asynccontextmanager
 async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
-    """Connects to Temporal, and to MongoDB with its first use.
-
-    Raises `CliError` when Temporal does not answer.
-    """
-    try:
-        temporal = await connect(settings)
-    except RuntimeError as error:
-        raise CliError(f"Temporal does not answer ({reason(error)}): see `cart doctor`") from None
+    """Connects to each server with its first use."""
+    temporal = await connect(settings, lazy=True)
     client = await mongo.connect(settings.mongodb, app_name="cart-ops")
     try:
         yield Connections(
@@ -66,45 +131,67 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
             operations=OperationStore(client),
             outbox=Outbox(),
             intake=IntakeHolds(),
+            acknowledgements=Acknowledgements(),
         )
     finally:
         await mongo.close(client)
 
 
-def connected(command: Callable[..., Awaitable[ExitCode | None]]) -> Callable[..., None]:
+Command = Callable[..., Coroutine[Any, Any, ExitCode | None]]
+
+
+def connected(command: Command) -> Callable[..., None]:
     """Gives a command connections as its first argument, and repeats it with `--watch`."""
     signature = inspect.signature(command)
     _, *options = signature.parameters.values()
 
     @wraps(command)
     def run(**values: Any) -> None:
-        with_connections(partial(command, **values), watch=values.get("watch", False))
+        with_connections(
+            partial(command, **values),
+            watch=values.get("watch", False),
+            as_json=values.get("as_json", False),
+        )
 
     run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
     return run
 
 
 def with_connections(
-    work: Callable[[Connections], Awaitable[ExitCode | None]], *, watch: bool = False
+    work: Callable[[Connections], Coroutine[Any, Any, ExitCode | None]],
+    *,
+    watch: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Ends the command with the exit code of the work (None: success), which `watch` repeats until
-    Ctrl-C."""
+    Ctrl-C. Says which servers could not be asked, unless the JSON does."""
     settings = load_settings()
 
     async def run() -> ExitCode | None:
         async with open_connections(settings) as connections:
             while True:
                 code = await work(connections)
+                if connections.unasked:
+                    code = ExitCode.INCOMPLETE
+                if not as_json:
+                    _say_unasked(connections.unasked)
                 if not watch:
                     return code
                 await asyncio.sleep(WATCH_SECONDS)
+                connections.unasked.clear()
 
     try:
-        code = asyncio.run(run())
+        code = loop.run(run())
     except KeyboardInterrupt:
         code = None
     except DependencyUnavailable as error:
-        raise CliError(f"{unavailable(error)}: see `cart doctor`") from None
+        raise away(error.dependency, reason(error)) from None
     except RPCError as error:
         raise CliError(f"Temporal: {reason(error)}: see `cart doctor`") from None
     raise typer.Exit(code or ExitCode.OK)
+
+
+def _say_unasked(unasked: dict[str, str]) -> None:
+    if unasked:
+        servers = " and ".join(f"{NAMES[name]} ({why})" for name, why in unasked.items())
+        warn(f"Incomplete: {servers} could not be asked; see `cart doctor`")

@@ -21,7 +21,9 @@ class RunState(StrEnum):
 
     RUNNING = "running"
     FAILED = "failed"
+    TIMED_OUT = "timed_out"
     TERMINATED = "terminated"
+    CANCELED = "canceled"
 
 
 SagaState = Outcome | RunState
@@ -31,9 +33,18 @@ STATES: tuple[SagaState, ...] = (*Outcome, *RunState)
 _QUERIES: dict[str, str] = {
     Outcome.COMMITTED: f"ExecutionStatus = 'Completed' AND {ids.OUTCOME} IS NULL",
     RunState.RUNNING: "ExecutionStatus = 'Running'",
-    RunState.FAILED: "ExecutionStatus IN ('Failed', 'TimedOut')",
+    RunState.FAILED: "ExecutionStatus = 'Failed'",
+    RunState.TIMED_OUT: "ExecutionStatus = 'TimedOut'",
     RunState.TERMINATED: "ExecutionStatus = 'Terminated'",
+    RunState.CANCELED: "ExecutionStatus = 'Canceled'",
 }
+
+_WAITING = f"({ids.ATTENTION} = true AND ExecutionStatus = 'Running')"
+
+STOPPED = (RunState.FAILED, RunState.TIMED_OUT, RunState.TERMINATED)
+"""States that need attention until they are acknowledged: a defect, or a run without an undo."""
+ENDED_FROM_OUTSIDE = (*STOPPED, RunState.CANCELED)
+"""States of runs that have not ended by themselves."""
 
 
 def saga_state(text: str) -> SagaState:
@@ -95,7 +106,8 @@ class SagaQuery(SagaFilter):
             default = f"{ids.OUTCOME} = {quoted(self.outcome)}"
             parts.append(_QUERIES.get(self.outcome, default))
         if self.attention:
-            parts.append(f"{ids.ATTENTION} = true")
+            stopped = " OR ".join(_QUERIES[state] for state in STOPPED)
+            parts.append(f"({_WAITING} OR {stopped})")
         if self.older_than is not None:
             parts.append(f"StartTime < '{timestamp(now - self.older_than)}'")
         if self.newer_than is not None:

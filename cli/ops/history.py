@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowHistory
@@ -15,13 +16,17 @@ from temporalio.client import WorkflowHistory
 from models.wire import to_milliseconds
 
 TERMINATED = "terminated"
+RESET = "reset of run "
+CANCEL_REQUESTED = "cancellation requested"
+
+_RESET_CAUSE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
 
 # Events by the name of their attributes, as they are shown.
 _STEP_ENDS = ("activity_task_completed", "activity_task_failed", "activity_task_timed_out")
 _EVENTS = {
     "workflow_execution_started": "started",
     "workflow_execution_signaled": "signal",
-    "workflow_execution_cancel_requested": "cancellation requested",
+    "workflow_execution_cancel_requested": CANCEL_REQUESTED,
     "workflow_task_timed_out": "worker lost",
     "workflow_task_failed": "workflow task failed",
     "workflow_execution_completed": "completed",
@@ -71,6 +76,13 @@ def started_at(history: WorkflowHistory) -> datetime:
     return to_milliseconds(_time(history.events[0].event_time))
 
 
+def result_of(history: WorkflowHistory) -> dict[str, Any]:
+    """The result of a run that has completed, as JSON; empty when there is none."""
+    completed = history.events[-1].workflow_execution_completed_event_attributes
+    results = _decoded(completed.result)
+    return results[0] if results and isinstance(results[0], dict) else {}
+
+
 def pending_steps(activities: Iterable[PendingActivityInfo]) -> list[HistoryEntry]:
     """Steps that are being tried, which are not in the history yet."""
     return [
@@ -93,10 +105,19 @@ def _described(kind: str, attributes: Any) -> tuple[str, str]:
         words = ", ".join(str(word) for word in _decoded(attributes.input) if word)
         return f"{what} {attributes.signal_name}", words
     if kind == "workflow_execution_terminated":
-        return what, f"by {attributes.identity or 'unknown'}: {attributes.reason or 'no reason'}"
+        return what, _by(attributes.identity, attributes.reason)
+    if kind == "workflow_execution_cancel_requested":
+        return what, _by(attributes.identity, attributes.cause)
+    if kind == "workflow_task_failed" and attributes.cause == _RESET_CAUSE:
+        # The server does not keep who it was; `temporal workflow reset` begins the reason with it.
+        return f"{RESET}{attributes.base_run_id}", _failure(attributes) or "no reason"
     if kind == "workflow_task_timed_out":
         return what, "its workflow task timed out and is tried again"
     return what, _failure(attributes)
+
+
+def _by(identity: str, reason: str) -> str:
+    return f"by {identity or 'unknown'}: {reason or 'no reason'}"
 
 
 def _failure(attributes: Any) -> str:

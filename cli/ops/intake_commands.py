@@ -1,6 +1,7 @@
 """`cart ops hold-intake` and `release-intake`: refuse a store's changes, and accept them again."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -39,7 +40,8 @@ async def hold_intake(
         at=datetime.now(UTC),
         retry_after_seconds=retry_after,
     )
-    _show(await connections.intake.hold(hold), "held", as_json=as_json)
+    held = await connections.need("mongodb", partial(connections.intake.hold, hold))
+    _show(held, "held", as_json=as_json)
 
 
 @commands.command()
@@ -53,9 +55,8 @@ async def release_intake(
     as_json: AsJson = False,
 ) -> None:
     """Accept a store's writes again; exits 3 when they were not held."""
-    hold = await connections.intake.release(
-        store, by=operator(by), reason=reason, at=datetime.now(UTC)
-    )
+    release = partial(connections.intake.release, store, by=operator(by), reason=reason)
+    hold = await connections.need("mongodb", partial(release, at=datetime.now(UTC)))
     if hold is None:
         raise CliError(f"store {store} is not held", exit_code=ExitCode.NOT_FOUND)
     _show(hold, "released", as_json=as_json)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from cli.console import CliError, ExitCode, show, unavailable
+from cli.console import ExitCode, show
 from cli.ops.connections import Connections, connected
 from cli.ops.relays import (
     choose_relays,
@@ -18,6 +19,7 @@ from cli.ops.relays import (
 from cli.ops.stuck import stuck_items
 from cli.ops.views import effect_table, relay_table, stuck_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
+from models.documents import OperationRecord
 from workflows import ids
 
 commands = typer.Typer()
@@ -42,29 +44,31 @@ async def pending(
     """Show pending effects: their number by relay, or each one of a store or a user."""
     now = datetime.now(UTC)
     if store or user:
-        records = await connections.outbox.pending_of(
-            store_id=store, user_id=user, limit=RECORDS_MAX
+        records: list[OperationRecord] = await connections.ask(
+            "mongodb",
+            partial(connections.outbox.pending_of, store_id=store, user_id=user, limit=RECORDS_MAX),
+            [],
         )
         found = pending_effects(connections, records)
+        known = "mongodb" not in connections.unasked
         show(
-            {"effects": [effect.as_dict() for effect in found]},
-            effect_table(found, now),
-            f"pending effects: {len(found)}",
+            {"effects": [effect.as_dict() for effect in found], "unasked": connections.unasked},
+            *([effect_table(found, now)] if found else []),
+            f"pending effects: {len(found) if known else 'unknown'}",
             as_json=as_json,
             clear=watch,
         )
         return
-    relays, away = await overview(connections)
+    relays = await overview(connections)
+    known = "mongodb" not in connections.unasked
     total = sum(relay.effects or 0 for relay in relays)
     show(
-        {"relays": [relay.as_dict() for relay in relays]},
-        *([relay_table(relays, now)] if relays or not away else []),
-        *([] if away else [f"pending effects: {total}"]),
+        {"relays": [relay.as_dict() for relay in relays], "unasked": connections.unasked},
+        *([relay_table(relays, now)] if relays else []),
+        f"pending effects: {total if known else 'unknown'}",
         as_json=as_json,
         clear=watch,
     )
-    if away:
-        raise CliError(f"{unavailable(away)}: see `cart doctor`")
 
 
 @commands.command()
@@ -75,9 +79,17 @@ async def stuck(
     """List what needs attention and what to do about it; exits 1 when there is anything."""
     found = await stuck_items(connections)
     show(
-        {"ok": not found, "problems": found},
+        {
+            "ok": not (found or connections.unasked),
+            "problems": found,
+            "unasked": connections.unasked,
+        },
         *([stuck_table(found, datetime.now(UTC))] if found else []),
-        f"{len(found)} stuck" if found else "Nothing is stuck",
+        f"{len(found)} stuck"
+        if found
+        else "Nothing is known to be stuck"
+        if connections.unasked
+        else "Nothing is stuck",
         as_json=as_json,
         clear=watch,
     )
@@ -106,7 +118,9 @@ def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
                 return ExitCode.NOT_CONFIRMED
             shards = connections.settings.relay_shards
             for relay in chosen:
-                await connections.gateway.signal_relay(*relay, signal, reason, who, shards=shards)
+                words = (*relay, signal, reason, who)
+                sent = partial(connections.gateway.signal_relay, *words, shards=shards)
+                await connections.need("temporal", sent)
         names = [str(relay) for relay in chosen]
         show(
             {

@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
@@ -14,7 +15,7 @@ from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
 from models.documents import OperationRecord, bucket_of
 from models.effects import EffectKind, EventEffect
-from models.errors import DependencyUnavailable
+from models.relays import RelayStatus
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
@@ -37,22 +38,26 @@ class RelayId(NamedTuple):
 
 @dataclass(frozen=True)
 class RelayState:
-    """A relay and its pending effects; `effects` is None while MongoDB does not answer.
+    """A relay and its pending effects; None is unknown, because a server could not be asked.
 
-    `says` are the current details of its workflow.
+    `says` is what it does, in words. `paused_since` and `paused_by` (who and why) are set while it
+    is paused.
     """
 
     relay: RelayId
     effects: int | None
     oldest: datetime | None
-    running: bool
+    running: bool | None
     attention: bool
     says: str
+    paused_since: datetime | None
+    paused_by: str
     url: str
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return vars(self) | {"relay": str(self.relay)}
+        shown = vars(self) | {"relay": str(self.relay)}
+        return {to_camel(name): value for name, value in shown.items()}
 
 
 @dataclass(frozen=True)
@@ -75,41 +80,57 @@ class PendingEffect:
         return {to_camel(name): value for name, value in shown.items()}
 
 
-async def overview(
-    connections: Connections,
-) -> tuple[list[RelayState], DependencyUnavailable | None]:
-    """All relays that run or have something pending, those that have waited longest first.
-
-    With the error of MongoDB, when it does not answer; then only the running ones are known.
-    """
-    away: DependencyUnavailable | None = None
-    try:
-        pending = await connections.outbox.waiting_shards(connections.settings.relay_shards)
-    except DependencyUnavailable as error:
-        away, pending = error, []
-    waiting = {RelayId(one.kind, one.shard): one for one in pending}
-    attention = SearchAttributeKey.for_bool(ids.ATTENTION)
-    running: dict[RelayId, bool] = {}  # whether it needs attention
-    runs = connections.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
-    async for run in runs:
-        if relay := parse_relay(run.id):
-            running[relay] = bool(run.typed_search_attributes.get(attention))
+async def overview(connections: Connections) -> list[RelayState]:
+    """All relays that run or have something pending, those that have waited longest first."""
+    shards = connections.settings.relay_shards
+    pending = await connections.ask(
+        "mongodb", partial(connections.outbox.waiting_shards, shards), None
+    )
+    running = await connections.ask("temporal", partial(_running, connections), None)
+    waiting = {RelayId(one.kind, one.shard): one for one in pending or ()}
     relays = []
-    for relay in waiting | running:
+    for relay in waiting | (running or {}):
         found = waiting.get(relay)
         workflow_id = ids.relay_workflow_id(*relay)
+        runs = None if running is None else relay in running
+        status = await _status(connections, workflow_id) if runs else RelayStatus()
         relays.append(
             RelayState(
                 relay=relay,
-                effects=found.records if found else None if away else 0,
+                effects=found.records if found else None if pending is None else 0,
                 oldest=found.oldest if found else None,
-                running=relay in running,
-                attention=running.get(relay, False),
-                says=await details(connections, workflow_id) if relay in running else "",
+                running=runs,
+                attention=(running or {}).get(relay, False),
+                says=_plain(status.says),
+                paused_since=status.paused_since,
+                paused_by=status.paused_by,
                 url=connections.pages.workflow(workflow_id),
             )
         )
-    return relays, away
+    return relays
+
+
+async def _running(connections: Connections) -> dict[RelayId, bool]:
+    """The relays that run, and whether they need attention."""
+    attention = SearchAttributeKey.for_bool(ids.ATTENTION)
+    runs = connections.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
+    return {
+        relay: bool(run.typed_search_attributes.get(attention))
+        async for run in runs
+        if (relay := parse_relay(run.id))
+    }
+
+
+async def _status(connections: Connections, workflow_id: str) -> RelayStatus:
+    """What a relay says; nothing when no worker answers."""
+    handle = connections.temporal.get_workflow_handle(workflow_id)
+    try:
+        status: RelayStatus = await handle.query(
+            ids.STATUS, result_type=RelayStatus, rpc_timeout=RPC_TIMEOUT
+        )
+    except Exception:  # whatever the worker's failure is, there is nothing to show
+        return RelayStatus()
+    return status
 
 
 async def details(connections: Connections, workflow_id: str, run_id: str | None = None) -> str:
@@ -121,7 +142,11 @@ async def details(connections: Connections, workflow_id: str, run_id: str | None
         )
     except Exception:  # whatever the worker's failure is, there are no details to show
         return ""
-    return metadata.current_details.replace("**", "").replace("`", "")
+    return _plain(metadata.current_details)
+
+
+def _plain(details: str) -> str:
+    return details.replace("**", "").replace("`", "")
 
 
 def parse_relay(text: str) -> RelayId | None:
@@ -135,8 +160,7 @@ async def choose_relays(
 ) -> list[RelayId]:
     """The named relays, or with `every` all that run or have something pending.
 
-    Raises `CliError` for a name that is no relay, and `DependencyUnavailable` when not every relay
-    is known.
+    Raises `CliError` for a name that is no relay, and when not every relay is known.
     """
     if every == bool(names):
         raise CliError(
@@ -144,9 +168,8 @@ async def choose_relays(
             exit_code=ExitCode.USAGE,
         )
     if every:
-        states, away = await overview(connections)
-        if away:
-            raise away
+        states = await overview(connections)
+        connections.need_all()
         return [state.relay for state in states]
     chosen = []
     shards = connections.settings.relay_shards
@@ -189,7 +212,7 @@ def pending_effects(
 
 async def find_effect(connections: Connections, effect_id: str) -> PendingEffect:
     """The pending effect with this id; raises `CliError` when there is none."""
-    record = await connections.outbox.holder(effect_id)
+    record = await connections.need("mongodb", partial(connections.outbox.holder, effect_id))
     for effect in pending_effects(connections, [record] if record else []):
         if effect.effect_id == effect_id:
             return effect
@@ -202,7 +225,8 @@ async def skip_effect(
     """Signals the relay to skip the effect; returns whether its record notes that in time."""
     shards = connections.settings.relay_shards
     words = (ids.SKIP, effect.effect_id, reason, by)
-    await connections.gateway.signal_relay(*effect.relay, *words, shards=shards)
+    signal = partial(connections.gateway.signal_relay, *effect.relay, *words, shards=shards)
+    await connections.need("temporal", signal)
     try:
         async with asyncio.timeout(NOTED_SECONDS):
             while await connections.outbox.holder(effect.effect_id):  # noqa: ASYNC110 (polls)

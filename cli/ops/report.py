@@ -1,29 +1,43 @@
-"""Everything known of one saga, its cart, reservations and pending effects, and what to do next."""
+"""Everything known of a cart and one saga of it: steps, lines, reservations, pending effects."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from temporalio.client import WorkflowHistory
+
 from adapters.inventory import InventoryClient
+from cli.console import CliError, ExitCode
+from cli.ops.advice import advice
+from cli.ops.changes import (
+    LATEST,
+    LatestChange,
+    LineOfChange,
+    latest_changes,
+    lines_of,
+    repairs_of,
+)
 from cli.ops.connections import Connections
-from cli.ops.filters import RunState
-from cli.ops.history import TERMINATED, HistoryEntry, entries, pending_steps, started_at
+from cli.ops.endings import explain, record_of
+from cli.ops.filters import ENDED_FROM_OUTSIDE, SagaQuery
+from cli.ops.history import HistoryEntry, entries, pending_steps, started_at
 from cli.ops.relays import PendingEffect, details, pending_effects
-from cli.ops.sagas import SagaSummary
+from cli.ops.sagas import SagaSummary, cart_key, find_saga, find_sagas, latest_saga, listed
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
+from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
-from models.outcomes import Outcome
+from models.operations import RepairCart
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
 INVENTORY_SECONDS = 2.0
 PAGES_MAX = 20
 EFFECTS_MAX = 100
-PATIENCE_SECONDS = 15.0
-"""A saga that runs this much longer than its deadline waits for something."""
 
 Units = dict[str, int]
 """Product -> units."""
@@ -31,38 +45,62 @@ Units = dict[str, int]
 
 @dataclass
 class SagaReport:
-    """`unknown` names the systems that did not answer; what they know is then None or empty.
+    """What is known of a cart and one saga of it; `saga` is None when Temporal has none.
 
-    `holds` are the units that the inventory has reserved for the user.
+    `unasked` has the systems that could not be asked; what they know is then None or empty. `holds`
+    are the units that the inventory has reserved for the user, `latest` the cart's latest
+    operations when the report was asked for by the cart's name.
     """
 
-    saga: SagaSummary
+    key: CartKey | None
     at: datetime
+    saga: SagaSummary | None = None
     record: OperationRecord | None = None
     says: str = ""
     steps: list[HistoryEntry] = field(default_factory=list)
     cart: Cart | None = None
     holds: Units | None = None
     effects: list[PendingEffect] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    latest: list[LatestChange] = field(default_factory=list)
+    unasked: Mapping[str, str] = field(default_factory=dict)
     next: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> Units:
         """The units in the cart."""
-        if self.cart is None:
-            return {}
-        return {line.product_id: line.product_quantity for line in self.cart.cart_items}
+        return {} if self.cart is None else self.cart.units
+
+    @property
+    def changes(self) -> list[LineOfChange]:
+        """What the saga did to each line."""
+        if self.record is None:
+            return []
+        reserved = not self.steps or any(step.what == "reserve_inventory" for step in self.steps)
+        return lines_of(self.record, reserved=reserved)
+
+    @property
+    def repairs(self) -> list[str]:
+        """What a repair found and did."""
+        return repairs_of(self.record) if self.record else []
+
+    @property
+    def order_id(self) -> str | None:
+        """The order that took units."""
+        effects = self.record.effects if self.record else []
+        orders = (effect.order_id for effect in effects if isinstance(effect, ReleaseEffect))
+        return next(filter(None, orders), self.saga.order_id if self.saga else None)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         cart, record = self.cart, self.record
         return {
-            **self.saga.as_dict(self.at),
+            **(self.saga.as_dict(self.at) if self.saga else {}),
             "sagaId": record.saga_id if record else None,
-            "reason": record.reason if record else None,
+            "recordedReason": record.reason if record else None,
             "recorded": record.state if record else None,
             "says": self.says,
+            "lines": [line.as_dict() for line in self.changes],
+            "repairs": self.repairs,
             "steps": self.steps,
             "cart": None
             if cart is None
@@ -74,66 +112,112 @@ class SagaReport:
             },
             "holds": self.holds,
             "pending": [effect.as_dict() for effect in self.effects],
-            "unknown": self.unknown,
+            "latest": [change.as_dict() for change in self.latest],
+            "unasked": self.unasked,
             "next": self.next,
         }
 
 
-async def collect(connections: Connections, saga: SagaSummary) -> SagaReport:
-    """Asks every system; one that does not answer is named in `unknown`."""
-    report = SagaReport(saga, at=datetime.now(UTC))
-    started = await _from_temporal(connections, report)
-    if saga.store_id is not None and saga.user_id is not None:
-        cart = CartKey(saga.store_id, saga.user_id)
+async def collect(connections: Connections, name: str) -> SagaReport:
+    """Asks every system about a saga, or about a cart (`STORE/USER`) and its latest change.
+
+    Raises `CliError` when nothing is known by this name.
+    """
+    key = cart_key(name)
+    report = SagaReport(key, at=datetime.now(UTC), unasked=connections.unasked)
+    if key is None:
+        report.saga = await find_saga(connections, name)
+        if report.saga.store_id is not None and report.saga.user_id is not None:
+            report.key = CartKey(report.saga.store_id, report.saga.user_id)
+    else:
+        report.saga = await connections.ask("temporal", partial(_latest, connections, key), None)
+    started = await _from_temporal(connections, report) if report.saga else None
+    if report.key is not None:
         await asyncio.gather(
-            _from_mongodb(connections, report, cart, started),
-            _from_inventory(connections, report, cart),
+            _from_mongodb(connections, report, report.key, started),
+            _from_inventory(connections, report, report.key),
         )
+    if key is not None:
+        await _latest_of_cart(connections, report, key)
+    if not (report.saga or report.cart or report.record or report.holds or report.unasked):
+        raise CliError(f"nothing is known of the cart {name!r}", exit_code=ExitCode.NOT_FOUND)
     report.next = advice(report, deadline=connections.settings.lock_ttl)
     return report
 
 
-async def _from_temporal(connections: Connections, report: SagaReport) -> datetime:
+async def _latest(connections: Connections, key: CartKey) -> SagaSummary | None:
+    """The cart's latest run; not one that has only looked for drift, if there is another."""
+    saga = await latest_saga(connections, ids.cart_workflow_id(*key))
+    if saga is None or saga.running or saga.operation != RepairCart.name:
+        return saga
+    others = await find_sagas(connections, _changes_of(key), limit=1)
+    return others[0] if others else saga
+
+
+def _changes_of(key: CartKey) -> str:
+    """The query for the runs of a cart, without those that look for drift."""
+    where = SagaQuery(store=key.store_id, user=key.user_id).query(datetime.now(UTC))
+    return f"{where} AND {ids.OPERATION} != '{RepairCart.name}'"
+
+
+async def _latest_of_cart(connections: Connections, report: SagaReport, key: CartKey) -> None:
+    sagas = await listed(connections, _changes_of(key), limit=LATEST)
+    commits: list[OperationRecord] = await connections.ask(
+        "mongodb", partial(connections.operations.latest_commits, key, limit=LATEST), []
+    )
+    report.latest = latest_changes(await explain(connections, sagas), commits)
+    if report.saga is None and commits:
+        report.record = commits[0]
+
+
+async def _from_temporal(connections: Connections, report: SagaReport) -> datetime | None:
     """Reads the run; returns when the saga started."""
     saga = report.saga
+    assert saga is not None  # noqa: S101 (the caller has looked)
     handle = connections.temporal.get_workflow_handle(saga.workflow_id, run_id=saga.run_id)
-    history = await handle.fetch_history(rpc_timeout=RPC_TIMEOUT)
+    history: WorkflowHistory | None = await connections.ask(
+        "temporal", partial(handle.fetch_history, rpc_timeout=RPC_TIMEOUT), None
+    )
+    if history is None:
+        return None
     report.steps = entries(history)
     if saga.running:
-        raw = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).raw_description
-        report.steps += pending_steps(raw.pending_activities)
-    if saga.state is RunState.TERMINATED:
-        notes = [step.note for step in report.steps if step.what == TERMINATED]
-        report.says = " ".join([TERMINATED, *notes])
+        described = await connections.ask(
+            "temporal", partial(handle.describe, rpc_timeout=RPC_TIMEOUT), None
+        )
+        if described is not None:
+            report.steps += pending_steps(described.raw_description.pending_activities)
+    [report.saga] = await explain(connections, [saga])
+    if saga.state in ENDED_FROM_OUTSIDE:
+        report.says = " ".join(filter(None, [saga.state, report.saga.reason]))
     else:
         report.says = await details(connections, saga.workflow_id, saga.run_id)
     return started_at(history)
 
 
 async def _from_mongodb(
-    connections: Connections, report: SagaReport, cart: CartKey, started: datetime
+    connections: Connections, report: SagaReport, cart: CartKey, started: datetime | None
 ) -> None:
-    record_id = ids.record_id(report.saga.operation_id or "", started)
-    try:
-        report.record, report.cart, pending = await asyncio.gather(
-            connections.operations.record(record_id, cart),
-            connections.carts.cart(cart),
-            connections.outbox.pending_of(
-                store_id=cart.store_id, user_id=cart.user_id, limit=EFFECTS_MAX
-            ),
+    async def read() -> None:
+        if report.saga is not None and started is not None:
+            record_id = record_of(report.saga, started)
+            report.record = await connections.operations.record(record_id, cart)
+        report.cart = await connections.carts.cart(cart)
+        pending = await connections.outbox.pending_of(
+            store_id=cart.store_id, user_id=cart.user_id, limit=EFFECTS_MAX
         )
-    except DependencyUnavailable:
-        report.unknown.append("mongodb")
-    else:
         report.effects = pending_effects(connections, pending)
+
+    await connections.ask("mongodb", read, None)
 
 
 async def _from_inventory(connections: Connections, report: SagaReport, cart: CartKey) -> None:
     """Reads the user's reservations; an inventory that ignores `userId` lists the whole store."""
     inventory = InventoryClient.of(connections.settings, timeout_seconds=INVENTORY_SECONDS)
-    holds: Units = Counter()
-    cursor: str | None = None
-    try:
+
+    async def read() -> Units:
+        holds: Units = Counter()
+        cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await inventory.reservations(cart.store_id, user_id=cart.user_id, cursor=cursor)
             for row in page.reservations:
@@ -141,76 +225,10 @@ async def _from_inventory(connections: Connections, report: SagaReport, cart: Ca
                     holds[row.product_id] += row.quantity
             cursor = page.cursor
             if cursor is None:
-                report.holds = holds
-                return
-    except DependencyUnavailable:
-        pass
+                return holds
+        raise DependencyUnavailable("inventory", "it has more reservations than are read here")
+
+    try:
+        report.holds = await connections.ask("inventory", read, None)
     finally:
         await inventory.close()
-    report.unknown.append("inventory")  # no answer, or more reservations than are read here
-
-
-def advice(report: SagaReport, *, deadline: float) -> list[str]:
-    """What to do next, the most urgent first; `deadline` is the time that a saga has."""
-    saga = report.saga
-    lines = [f"{system} does not answer: see `cart doctor`" for system in report.unknown]
-    if saga.running:
-        return [*lines, _running(report, deadline)]
-    lines += [
-        f"Effects are pending at relay {relay}: see `cart ops pending --store "
-        f"{saga.store_id} --user {saga.user_id}`; `cart ops retry {relay}` tries now"
-        for relay in dict.fromkeys(effect.relay for effect in report.effects)
-    ]
-    if report.holds is not None and "mongodb" not in report.unknown and not report.effects:
-        lines += _mismatches(report)
-    if saga.state is Outcome.ABORTED:
-        lines.append("It was undone and changed nothing; the same key may try again")
-    elif saga.state is RunState.TERMINATED:
-        lines.append(_terminated(report))
-    elif saga.state is RunState.FAILED:
-        lines.append(
-            "It failed unexpectedly, and the client was asked to try again: see the failure in "
-            "the Web UI, and the cart and its reservations above"
-        )
-    return lines or ["Nothing: it has ended, and the cart and its reservations agree"]
-
-
-def _running(report: SagaReport, deadline: float) -> str:
-    saga = report.saga
-    if saga.attention:
-        return (
-            "It waits for MongoDB to say whether its change was stored: see `cart doctor`. It "
-            "continues by itself; nothing needs to be aborted"
-        )
-    if saga.seconds(report.at) < deadline + PATIENCE_SECONDS:
-        return f"It is running: `cart ops wait {saga.cart}`; it is undone after {deadline:g} s"
-    return (
-        "It is late: `cart doctor` shows whether a worker runs; "
-        f"`cart ops abort {saga.cart} --reason WHY` undoes it"
-    )
-
-
-def _terminated(report: SagaReport) -> str:
-    """A terminated run is not undone; its record says what it has stored."""
-    if "mongodb" in report.unknown:
-        return "It was terminated; only MongoDB knows whether its change was stored"
-    if report.record is None:
-        return (
-            "It was terminated and has no record: its change is not stored, unless a worker is "
-            "still carrying it out; "
-            f"`cart reconcile --store {report.saga.store_id} --fix` releases what it had reserved"
-        )
-    if report.record.state == "committed":
-        return "It was terminated after it had committed: its change is stored and stays"
-    return "It was terminated after it was settled as aborted: it changed nothing"
-
-
-def _mismatches(report: SagaReport) -> list[str]:
-    holds, lines = report.holds or {}, report.lines
-    return [
-        f"The inventory holds {holds.get(product, 0)} x {product} for this user, the cart has "
-        f"{lines.get(product, 0)}: unless another saga of the cart is running, "
-        f"`cart reconcile --store {report.saga.store_id} --fix` repairs it"
-        for product in sorted({*holds, *lines})
-        if holds.get(product, 0) != lines.get(product, 0)
-    ]

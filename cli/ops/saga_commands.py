@@ -4,15 +4,24 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from cli.console import CliError, ExitCode, show
 from cli.ops.connections import Connections, connected, with_connections
+from cli.ops.endings import explain
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
 from cli.ops.report import collect
-from cli.ops.sagas import SagaEnd, SagaSummary, find_saga, find_sagas, wait_for_end
+from cli.ops.sagas import (
+    SagaEnd,
+    SagaSummary,
+    find_saga,
+    find_sagas,
+    listed,
+    wait_for_end,
+)
 from cli.ops.views import end_table, report_page, saga_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
 from models.outcomes import Outcome
@@ -25,6 +34,7 @@ ABORT_SECONDS = 30.0
 MANY_MAX = 500
 # The cart is as the operation wanted it.
 AS_ASKED = {Outcome.COMMITTED, Outcome.REPLAYED, Outcome.UNCHANGED}
+UNDONE = {Outcome.ABORTED, RunState.CANCELED}
 
 SagaName = Annotated[
     str,
@@ -50,11 +60,16 @@ async def list_sagas(
     """List sagas, the latest first."""
     now = datetime.now(UTC)
     query = which.query(now)
-    sagas = await find_sagas(connections, query, limit=limit)
+    sagas = await explain(connections, await listed(connections, query, limit=limit))
     count = len(sagas)
     if count == limit:
-        counted = await connections.temporal.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
-        count = counted.count
+        counting = partial(connections.temporal.count_workflows, query, rpc_timeout=RPC_TIMEOUT)
+        counted = await connections.ask("temporal", counting, None)
+        count = counted.count if counted else count
+    if which.attention:
+        open_ones = [saga for saga in sagas if saga.acknowledged is None]
+        count, sagas = count - len(sagas) + len(open_ones), open_ones
+    known = "temporal" not in connections.unasked
     url = connections.pages.query(query)
     show(
         {
@@ -62,9 +77,10 @@ async def list_sagas(
             "query": query,
             "url": url,
             "sagas": [saga.as_dict(now) for saga in sagas],
+            "unasked": connections.unasked,
         },
-        saga_table(sagas, now),
-        f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
+        *([saga_table(sagas, now)] if sagas else []),
+        f"{len(sagas)} of {count if known else '?'} sagas; in the Web UI: {url}",
         as_json=as_json,
         clear=watch,
     )
@@ -75,8 +91,9 @@ async def list_sagas(
 async def show_saga(
     connections: Connections, saga: SagaName, *, as_json: AsJson = False, watch: Watch = False
 ) -> None:
-    """Show a saga: its steps, cart, reservations and pending effects, and what to do next."""
-    report = await collect(connections, await find_saga(connections, saga))
+    """Show a saga: what it did to each line, its steps, cart, reservations and pending effects, and
+    what to do next. Of a cart also its latest changes."""
+    report = await collect(connections, saga)
     show(report.as_dict(), *report_page(report), as_json=as_json, clear=watch)
 
 
@@ -126,9 +143,8 @@ def abort(
 
     async def one(connections: Connections, target: SagaSummary) -> SagaEnd:
         with suppress(KeyError):  # it has ended meanwhile, which the wait reports
-            await connections.gateway.abort(
-                target.workflow_id, target.run_id, reason=reason, by=who
-            )
+            asking = partial(connections.gateway.abort, target.workflow_id, target.run_id)
+            await connections.need("temporal", partial(asking, reason=reason, by=who))
         return await wait_for_end(connections, target, seconds=timeout)
 
     async def work(connections: Connections) -> ExitCode:
@@ -137,7 +153,8 @@ def abort(
             targets = [await find_saga(connections, saga)]
         else:
             query = SagaQuery(**vars(which), outcome=RunState.RUNNING).query(now)
-            targets = await find_sagas(connections, query, limit=MANY_MAX)
+            finding = partial(find_sagas, connections, query, limit=MANY_MAX)
+            targets = await connections.need("temporal", finding)
         if not targets or dry_run or (saga is None and confirm is None):
             show(
                 {"count": len(targets), "sagas": [target.as_dict(now) for target in targets]},
@@ -155,7 +172,7 @@ def abort(
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
         if any(end.state is RunState.RUNNING for end in ends):
             return ExitCode.NOT_YET
-        aborted = all(end.state is Outcome.ABORTED for end in ends)
+        aborted = all(end.state in UNDONE for end in ends)
         return ExitCode.OK if aborted else ExitCode.OTHERWISE
 
     with_connections(work)

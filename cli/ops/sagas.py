@@ -5,16 +5,21 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import TerminatedError
+from temporalio.exceptions import CancelledError, TerminatedError
+from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaState, quoted
+from models.acknowledgement import Acknowledgement
+from models.cart import CartKey
 from models.outcomes import OperationResult, Outcome
 from models.wire import timestamp
 from workflows import ids
@@ -27,9 +32,24 @@ _SAGA_ID = re.compile(r"cart-(\d{13})-(.+)")
 _SAGA_ID_SLACK = timedelta(milliseconds=2)
 
 
+class Stored(StrEnum):
+    """Whether the change of a run that was stopped is stored."""
+
+    YES = "stored"
+    NO = "not stored"
+    UNDECIDED = "undecided"
+    """There is no record yet: a worker may still write it, or else the watch will."""
+    UNKNOWN = "unknown"
+    """MongoDB could not be asked."""
+
+
 @dataclass(frozen=True)
 class SagaSummary:
-    """One run of an operation, as visibility describes it."""
+    """One run of an operation, as visibility describes it.
+
+    `explain` adds the rest: why it ended so (`reason`), the run of which it is a reset (`reset`),
+    and, of a run that was stopped, whether its change is `stored`, and who has acknowledged it.
+    """
 
     workflow_id: str
     run_id: str
@@ -44,6 +64,10 @@ class SagaSummary:
     started_at: datetime
     closed_at: datetime | None
     url: str
+    reason: str | None = None
+    reset: bool = False
+    stored: Stored | None = None
+    acknowledged: Acknowledgement | None = None
 
     @property
     def running(self) -> bool:
@@ -53,6 +77,16 @@ class SagaSummary:
     def cart(self) -> str:
         """The cart as commands take it."""
         return f"{self.store_id}/{self.user_id}"
+
+    @property
+    def outcome(self) -> str:
+        """How it stands, in words; of a run that was stopped also whether its change is stored."""
+        words = self.state.replace("_", " ")
+        if self.stored is not None:
+            words += f", {self.stored}"
+        if self.attention and self.running:
+            words += ", needs attention"
+        return f"{words} (reset)" if self.reset else words
 
     def seconds(self, now: datetime) -> float:
         """How long it took, or has been running."""
@@ -70,6 +104,10 @@ class SagaSummary:
             "productId": self.product_id,
             "orderId": self.order_id,
             "outcome": self.state.value,
+            "reason": self.reason,
+            "reset": self.reset,
+            "stored": self.stored,
+            "acknowledged": acknowledged_as_dict(self.acknowledged),
             "attention": self.attention,
             "startedAt": self.started_at,
             "closedAt": self.closed_at,
@@ -99,6 +137,13 @@ class SagaEnd:
         }
 
 
+def acknowledged_as_dict(acknowledged: Acknowledgement | None) -> dict[str, Any] | None:
+    """For `--json`."""
+    if acknowledged is None:
+        return None
+    return {"by": acknowledged.by, "reason": acknowledged.reason, "at": acknowledged.at}
+
+
 def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
     """A run from visibility, or from a description."""
 
@@ -123,17 +168,22 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
     )
 
 
+_STATES = {
+    WorkflowExecutionStatus.TERMINATED: RunState.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT: RunState.TIMED_OUT,
+    WorkflowExecutionStatus.CANCELED: RunState.CANCELED,
+}
+
+
 def _state(status: WorkflowExecutionStatus | None, outcome: str | None) -> SagaState:
     if status is WorkflowExecutionStatus.RUNNING:
         return RunState.RUNNING
-    if status is WorkflowExecutionStatus.TERMINATED:
-        return RunState.TERMINATED
+    if status in _STATES:
+        return _STATES[status]
     if outcome is not None and outcome in {*Outcome}:
         return Outcome(outcome)
     if status is WorkflowExecutionStatus.COMPLETED:
         return Outcome.COMMITTED
-    if status is WorkflowExecutionStatus.CANCELED:
-        return Outcome.ABORTED
     return RunState.FAILED
 
 
@@ -143,25 +193,21 @@ async def find_sagas(connections: Connections, query: str, *, limit: int) -> lis
     return [summary_of(connections, run) async for run in runs]
 
 
+async def listed(connections: Connections, query: str, *, limit: int) -> list[SagaSummary]:
+    """The sagas of a query; none when Temporal cannot be asked."""
+    sagas: list[SagaSummary] = []
+    return await connections.ask(
+        "temporal", partial(find_sagas, connections, query, limit=limit), sagas
+    )
+
+
 async def find_saga(connections: Connections, name: str) -> SagaSummary:
-    """The saga with this name; raises `CliError` when there is none.
+    """The saga with this name; raises `CliError` when there is none, or Temporal is away.
 
     `STORE/USER` and `cart/STORE/USER` name the latest run of a cart. The id of a run, an operation
     or a saga names its run.
     """
-    if workflow_id := cart_of(name):
-        saga = await _latest(connections, workflow_id)
-    elif _RUN_ID.fullmatch(name):
-        saga = await _first(connections, f"RunId = {quoted(name)}")
-    elif _OPERATION_ID.fullmatch(name):
-        saga = await _first(connections, f"{ids.OPERATION_ID} = {quoted(name)}")
-    elif matched := _SAGA_ID.fullmatch(name):
-        saga = await _by_saga_id(connections, int(matched[1]), matched[2])
-    else:
-        raise CliError(
-            f"{name!r} names no saga: give STORE/USER, or the id of a run, operation or saga",
-            exit_code=ExitCode.USAGE,
-        )
+    saga = await connections.need("temporal", partial(_find, connections, name))
     if saga is None:
         raise CliError(
             f"Temporal has no saga {name!r}; it keeps closed ones only for its retention time",
@@ -170,13 +216,28 @@ async def find_saga(connections: Connections, name: str) -> SagaSummary:
     return saga
 
 
-def cart_of(name: str) -> str | None:
-    """The workflow id of the cart with this name; None for another kind of name."""
+async def _find(connections: Connections, name: str) -> SagaSummary | None:
+    if cart := cart_key(name):
+        return await latest_saga(connections, ids.cart_workflow_id(*cart))
+    if _RUN_ID.fullmatch(name):
+        return await _first(connections, f"RunId = {quoted(name)}")
+    if _OPERATION_ID.fullmatch(name):
+        return await _first(connections, f"{ids.OPERATION_ID} = {quoted(name)}")
+    if matched := _SAGA_ID.fullmatch(name):
+        return await _by_saga_id(connections, int(matched[1]), matched[2])
+    raise CliError(
+        f"{name!r} names no saga: give STORE/USER, or the id of a run, operation or saga",
+        exit_code=ExitCode.USAGE,
+    )
+
+
+def cart_key(name: str) -> CartKey | None:
+    """The cart with this name; None for another kind of name."""
     store, _, user = name.removeprefix("cart/").partition("/")
-    return ids.cart_workflow_id(store, user) if store and user and "/" not in user else None
+    return CartKey(store, user) if store and user and "/" not in user else None
 
 
-async def _latest(connections: Connections, workflow_id: str) -> SagaSummary | None:
+async def latest_saga(connections: Connections, workflow_id: str) -> SagaSummary | None:
     """By describing the workflow: visibility lags behind."""
     try:
         handle = connections.temporal.get_workflow_handle(workflow_id)
@@ -203,6 +264,18 @@ async def _by_saga_id(connections: Connections, epoch_ms: int, rest: str) -> Sag
     return None
 
 
+def _stopped_by(cause: BaseException | None) -> RunState:
+    match cause:
+        case TerminatedError():
+            return RunState.TERMINATED
+        case CancelledError():
+            return RunState.CANCELED
+        case WorkflowTimeoutError():
+            return RunState.TIMED_OUT
+        case _:
+            return RunState.FAILED
+
+
 async def wait_for_end(connections: Connections, saga: SagaSummary, *, seconds: float) -> SagaEnd:
     """How the saga ended; it is `running` when it has not within the time."""
     handle: CartHandle = connections.temporal.get_workflow_handle(
@@ -218,8 +291,7 @@ async def wait_for_end(connections: Connections, saga: SagaSummary, *, seconds: 
     except TimeoutError:
         pass
     except WorkflowFailureError as error:
-        terminated = isinstance(error.cause, TerminatedError)
-        state = RunState.TERMINATED if terminated else RunState.FAILED
+        state = _stopped_by(error.cause)
         reason = str(error.cause)
     closed_at: datetime | None = None
     with suppress(RPCError):

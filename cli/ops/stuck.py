@@ -3,17 +3,23 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cli.console import unavailable
 from cli.ops.connections import Connections
-from cli.ops.filters import RunState, SagaQuery
+from cli.ops.endings import explain
+from cli.ops.filters import RunState, SagaQuery, SagaState
 from cli.ops.relays import RelayState, overview
-from cli.ops.sagas import SagaSummary, find_sagas
+from cli.ops.sagas import SagaSummary, listed
 from cli.texts import brief
-from models.errors import DependencyUnavailable
+from cli.times import stamp
+from models.intake import IntakeHold
 
 LONG = timedelta(seconds=60)
 LATELY = timedelta(days=1)
 SAGAS_MAX = 100
+_ENDED: dict[SagaState, str] = {
+    RunState.FAILED: "failed",
+    RunState.TIMED_OUT: "timed out",
+    RunState.TERMINATED: "was terminated",
+}
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,18 @@ class StuckItem:
     since: datetime | None = None
     url: str | None = None
 
+    @property
+    def run(self) -> str | None:
+        """The run, of a saga."""
+        return self.name if self.kind == "saga" else None
+
 
 async def stuck_items(connections: Connections) -> list[StuckItem]:
-    """All of them; empty when everything works. A MongoDB that does not answer is one too."""
+    """All of them; empty when everything works, as far as the servers could be asked."""
     now = datetime.now(UTC)
-    found = await _sagas(connections, now)
-    relays, away = await overview(connections)
-    found += [item for relay in relays if (item := _relay(relay, now))]
-    try:
-        holds = [] if away else await connections.intake.active()
-    except DependencyUnavailable as error:
-        away, holds = error, []
+    found = [_saga(saga) for saga in await stuck_sagas(connections, now)]
+    found += [item for relay in await overview(connections) if (item := _relay(relay, now))]
+    holds: list[IntakeHold] = await connections.ask("mongodb", connections.intake.active, [])
     found += [
         StuckItem(
             "intake",
@@ -48,54 +55,61 @@ async def stuck_items(connections: Connections) -> list[StuckItem]:
         )
         for hold in holds
     ]
-    if away is not None:
-        what = f"{unavailable(away)}; pending effects and paused stores are unknown"
-        found.insert(0, StuckItem("dependency", away.dependency, what, "`cart doctor`"))
     return found
 
 
-async def _sagas(connections: Connections, now: datetime) -> list[StuckItem]:
+async def stuck_sagas(connections: Connections, now: datetime) -> list[SagaSummary]:
+    """Sagas that wait or are late, and those that were stopped lately and are not acknowledged."""
     late = timedelta(seconds=connections.settings.lock_ttl) + LONG
     found = {
         saga.run_id: saga
         for where in (
             SagaQuery(outcome=RunState.RUNNING, attention=True),
             SagaQuery(outcome=RunState.RUNNING, older_than=late),
-            SagaQuery(outcome=RunState.FAILED, newer_than=LATELY),
-            SagaQuery(outcome=RunState.TERMINATED, newer_than=LATELY),
+            SagaQuery(attention=True, newer_than=LATELY),
         )
-        for saga in await find_sagas(connections, where.query(now), limit=SAGAS_MAX)
+        for saga in await listed(connections, where.query(now), limit=SAGAS_MAX)
     }
-    return [_saga(saga) for saga in found.values()]
+    explained = await explain(connections, [*found.values()])
+    return [saga for saga in explained if saga.acknowledged is None]
 
 
 def _saga(saga: SagaSummary) -> StuckItem:
     advice = f"`cart doctor`; `cart ops show {saga.cart}`"
+    why = ""
     if saga.attention and saga.running:
         what = "waits for MongoDB to settle it"
     elif saga.running:
         what = "has not ended"
         advice += f"; `cart ops abort {saga.cart} --reason WHY`"
     else:
-        what = "failed" if saga.state is RunState.FAILED else "was terminated"
-        advice = f"`cart ops show {saga.run_id}`"
-    what = f"{saga.operation} on {saga.cart} {what}"
+        what = f"{_ENDED[saga.state]} (its change: {saga.stored})"
+        why = f": {saga.reason}" if saga.reason else ""
+        advice = "`cart ops show RUN`; once you have looked: `cart ops ack RUN --reason WHY`"
+    what = f"{saga.operation} on {saga.cart} {what}{why}"
     return StuckItem("saga", saga.run_id, what, advice, saga.started_at, saga.url)
 
 
 def _relay(relay: RelayState, now: datetime) -> StuckItem | None:
-    if relay.running and relay.attention:
-        pending = "an unknown number" if relay.effects is None else relay.effects
+    pending = "an unknown number" if relay.effects is None else relay.effects
+    since = relay.oldest
+    if relay.paused_since is not None:
+        since = relay.paused_since
+        what = (
+            f"relay {relay.relay} is paused since {stamp(since)} UTC by {relay.paused_by}; "
+            f"{pending} pending"
+        )
+        advice = f"`cart ops resume {relay.relay}`"
+    elif relay.running and relay.attention:
         what = f"relay {relay.relay} is not progressing, {pending} pending: {brief(relay.says)}"
         advice = (
-            f"`cart ops resume {relay.relay}`"
-            if "paused by" in relay.says
-            else f"`cart doctor`; then `cart ops retry {relay.relay}`; a refused effect: "
+            f"`cart doctor`; then `cart ops retry {relay.relay}`; a refused effect: "
             "`cart ops skip EFFECT --reason WHY`"
         )
     elif not relay.running and relay.oldest is not None and relay.oldest < now - LONG:
-        what = f"{relay.effects} {relay.relay} effects are pending, and no relay runs"
+        runs = "whether a relay runs is unknown" if relay.running is None else "no relay runs"
+        what = f"{relay.effects} {relay.relay} effects are pending, and {runs}"
         advice = f"`cart doctor` (is a worker running?); `cart ops retry {relay.relay}` starts it"
     else:
         return None
-    return StuckItem("relay", str(relay.relay), what, advice, relay.oldest, relay.url)
+    return StuckItem("relay", str(relay.relay), what, advice, since, relay.url)

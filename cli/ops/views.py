@@ -1,10 +1,11 @@
 """Tables of sagas, relays and effects, and the page of one saga."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.text import Text
 
+from cli.ops.changes import LatestChange, LineOfChange
 from cli.ops.filters import RunState, SagaState
 from cli.ops.history import HistoryEntry
 from cli.ops.relays import PendingEffect, RelayState
@@ -21,6 +22,8 @@ STYLES: dict[SagaState, str] = {
     Outcome.ABORTED: "yellow",
     RunState.RUNNING: "cyan",
     RunState.FAILED: "bold red",
+    RunState.TIMED_OUT: "bold red",
+    RunState.CANCELED: "yellow",
     RunState.TERMINATED: "bold red",
 }
 
@@ -30,18 +33,18 @@ def saga_table(sagas: Iterable[SagaSummary], now: datetime) -> Table:
         sagas,
         (Column("started", spare=2), lambda saga: stamp(saga.started_at)),
         (Column("took", spare=4), lambda saga: span(saga.seconds(now))),
-        (Column("operation", spare=1), lambda saga: saga.operation),
+        (Column("operation", spare=3), lambda saga: saga.operation),
         ("store", lambda saga: saga.store_id),
         ("user", lambda saga: saga.user_id),
-        (Column("product", spare=3), lambda saga: saga.product_id),
-        ("outcome", _state),
+        (Column("product", spare=1), lambda saga: saga.product_id),
+        ("outcome", _outcome),
+        (Column("reason", prose=True), lambda saga: saga.reason),
         ("run", lambda saga: saga.run_id),
     )
 
 
-def _state(saga: SagaSummary) -> Text:
-    attention = ", needs attention" if saga.attention and saga.running else ""
-    return Text(f"{saga.state}{attention}", STYLES.get(saga.state, ""))
+def _outcome(saga: SagaSummary) -> Text:
+    return Text(saga.outcome, STYLES.get(saga.state, ""))
 
 
 def end_table(ends: Iterable[SagaEnd]) -> Table:
@@ -49,7 +52,7 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
         ends,
         ("cart", lambda end: end.saga.cart),
         (Column("operation", spare=2), lambda end: end.saga.operation),
-        ("outcome", lambda end: Text(end.state, STYLES.get(end.state, ""))),
+        ("outcome", lambda end: Text(end.state.replace("_", " "), STYLES.get(end.state, ""))),
         (Column("reason", prose=True), lambda end: brief(end.reason or "")),
         (Column("took", spare=1), lambda end: span(end.seconds)),
     )
@@ -67,8 +70,12 @@ def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
 
 
 def _relay_state(relay: RelayState) -> Text:
+    if relay.running is None:
+        return Text("unknown", "yellow")
     if not relay.running:
         return Text("not running", "yellow")
+    if relay.paused_since is not None:
+        return Text("paused", "bold red")
     if relay.attention:
         return Text("needs attention", "bold red")
     return Text("running", "green")
@@ -97,46 +104,84 @@ def step_table(steps: Iterable[HistoryEntry], started: datetime) -> Table:
     )
 
 
-def stuck_table(items: Iterable[StuckItem], now: datetime) -> Table:
+def stuck_table(items: Sequence[StuckItem], now: datetime) -> Table:
     return Table(
         items,
         ("since", lambda item: ago(item.since, now)),
         (Column("what", prose=True), lambda item: Text(item.what, "bold red")),
         (Column("what to do", prose=True), lambda item: item.advice),
+        *([("run", lambda item: item.run)] if any(item.run for item in items) else []),
+    )
+
+
+def line_table(lines: Iterable[LineOfChange]) -> Table:
+    return Table(
+        lines,
+        ("product", lambda line: line.product_id),
+        ("units", lambda line: line.units),
+        (Column("price", right=True), lambda line: line.price),
+        ("inventory", lambda line: line.inventory),
+        ("availability", lambda line: line.availability),
+    )
+
+
+def latest_table(changes: Iterable[LatestChange]) -> Table:
+    return Table(
+        changes,
+        ("at", lambda change: stamp(change.at)),
+        ("operation", lambda change: change.operation),
+        ("outcome", lambda change: change.outcome),
+        (Column("what", prose=True), lambda change: change.what),
+        (Column("run", spare=1), lambda change: change.run_id),
     )
 
 
 def report_page(report: SagaReport) -> list[Table | Text | str]:
-    """A saga on one page."""
-    saga, record = report.saga, report.record
-    facts = {
-        "cart": saga.cart,
-        "product": saga.product_id,
-        "order": saga.order_id,
-        "started": stamp(saga.started_at),
-        "saga": record.saga_id if record else None,
-        "run": saga.run_id,
-        "record": record.state if record else None,
-        "reason": record.reason if record else None,
-        "details": brief(report.says),
-        "page": saga.url,
-    }
-    return [
-        Text(f"{saga.operation} ", "bold")
-        + _state(saga)
-        + Text(f" after {span(saga.seconds(report.at))}", ""),
-        *(f"  {name:<9}{value}" for name, value in facts.items() if value),
-        step_table(report.steps, saga.started_at),
+    """A cart and one saga of it on one page."""
+    saga = report.saga
+    parts: list[Table | Text | str] = [
+        *_saga_facts(report),
+        *([line_table(report.changes)] if report.changes else []),
+        *(f"Found: {repair}" for repair in report.repairs),
+        *([step_table(report.steps, saga.started_at)] if saga and report.steps else []),
         f"Cart: {_cart(report)}",
         f"Reserved in the inventory: {_units(report.holds)}",
         *([effect_table(report.effects, report.at)] if report.effects else []),
-        Text("What to do next", "bold"),
-        *(f"  {line}" for line in report.next),
     ]
+    if report.latest:
+        parts += [Text("Latest changes", "bold"), latest_table(report.latest)]
+    parts += [Text("What to do next", "bold"), *(f"  {line}" for line in report.next)]
+    return parts
+
+
+def _saga_facts(report: SagaReport) -> list[Text | str]:
+    saga, record = report.saga, report.record
+    if saga is not None:
+        title = Text(f"{saga.operation} ", "bold") + _outcome(saga)
+        title += Text(f" after {span(saga.seconds(report.at))}", "")
+    elif record is not None:
+        title = Text(f"{record.operation} {record.state}, by its record")
+    else:
+        title = Text("No change is known")
+    reasons = filter(None, [saga and saga.reason, record and record.reason])
+    started = saga.started_at if saga else record.at if record else None
+    facts = {
+        "cart": "/".join(report.key) if report.key else None,
+        "product": saga.product_id if saga else None,
+        "order": report.order_id,
+        "started": stamp(started) if started else None,
+        "saga": record.saga_id if record else None,
+        "run": saga.run_id if saga else record and record.run_id,
+        "record": record.state if record else None,
+        "reason": next(reasons, None),
+        "details": brief(report.says),
+        "page": saga.url if saga else None,
+    }
+    return [title, *(f"  {name:<9}{value}" for name, value in facts.items() if value)]
 
 
 def _cart(report: SagaReport) -> str:
-    if "mongodb" in report.unknown:
+    if "mongodb" in report.unasked:
         return "unknown"
     cart = report.cart
     return f"{cart.id}, version {cart.version}, {_units(report.lines)}" if cart else "none"

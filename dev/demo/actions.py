@@ -60,5 +60,5 @@ async def _connections(settings: Settings) -> AsyncIterator[Connections]:
     try:
         async with open_connections(settings) as desk:
             yield desk
-    except (CliError, DependencyUnavailable, RPCError) as error:
+    except (CliError, DependencyUnavailable, RPCError, RuntimeError) as error:
         raise NoAnswer(reason(error)) from error

@@ -80,5 +80,4 @@ class AddItem(CartOperation):
             product_price=line.product_price,
             total_price=after.total_price,
         )
-        moved = {self.product_id: self.quantity}
-        return context.changed(after, HTTPStatus.CREATED, event, moved)
+        return context.changed(after, HTTPStatus.CREATED, event)

@@ -75,7 +75,6 @@ class ApplyOrder(CartOperation):
                 *events,
                 *self._applied(found, version or found.cart_version, cart, context),
             ),
-            {product: -quantity for product, quantity in taken.items()},
             REASON if taken and after is None else None,
             short={one.product_id: one.short for one in found.units if one.short},
         )

@@ -32,9 +32,8 @@ class CartChange:
 
     `cart` is the next version, or None when the cart is deleted. `version` counts on in both cases,
     and is None when the cart stays as it is. `effects` are in the order in which they must happen.
-    `body` is the answer's JSON text. `moved` is how many units of each product came in, or
-    (negative) left. `reason` is set by operations that have several reasons. `short` is how many
-    units of each product an order lacks.
+    `body` is the answer's JSON text. `reason` is set by operations that have several reasons.
+    `short` is how many units of each product an order lacks.
     """
 
     cart: CartContent | None
@@ -42,7 +41,6 @@ class CartChange:
     status: HTTPStatus
     body: bytes
     effects: tuple[AnyEffect, ...] = ()
-    moved: Mapping[str, int] | None = None
     reason: str | None = None
     short: Mapping[str, int] | None = None
 
@@ -190,11 +188,10 @@ class ChangeContext:
         cart: CartContent,
         status: HTTPStatus,
         effects: tuple[AnyEffect, ...] = (),
-        moved: Mapping[str, int] | None = None,
     ) -> CartChange:
         """A change that is answered with the cart."""
         body = cart_json(self.cart_id, cart)
-        return CartChange(cart, cart.version, status, body, effects, moved)
+        return CartChange(cart, cart.version, status, body, effects)
 
     def confirmed(
         self,
@@ -202,14 +199,13 @@ class ChangeContext:
         version: int,
         message: str,
         effects: tuple[AnyEffect, ...] = (),
-        moved: Mapping[str, int] | None = None,
         *,
         reason: str | None = None,
         **fields: Any,
     ) -> CartChange:
         """A change that is answered with a message."""
         body = to_json({"message": message, **fields})
-        return CartChange(cart, version, HTTPStatus.OK, body, effects, moved, reason)
+        return CartChange(cart, version, HTTPStatus.OK, body, effects, reason)
 
 
 def releases_of(

@@ -46,7 +46,6 @@ class ClearCart(CartOperation):
                 *context.releases(before.units, self.reason),
                 *cart_cleared(before, context, self.reason),
             ),
-            {product: -units for product, units in before.units.items()},
             reason=self.reason,
         )
 

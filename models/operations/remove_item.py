@@ -34,5 +34,4 @@ class RemoveItem(LineOperation):
             after.version,
             "Item removed from cart",
             (*context.releases(units, "item_removed"), *event),
-            {product: -quantity for product, quantity in units.items()},
         )

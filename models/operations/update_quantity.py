@@ -60,4 +60,4 @@ class UpdateQuantity(LineOperation):
         freed = line.product_quantity - self.quantity
         units = {self.product_id: freed} if freed > 0 else {}
         releases = context.releases(units, "quantity_reduced")
-        return context.changed(after, HTTPStatus.OK, (*releases, *event), {self.product_id: -freed})
+        return context.changed(after, HTTPStatus.OK, (*releases, *event))
