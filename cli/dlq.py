@@ -7,7 +7,8 @@ shows the letter.
 import asyncio
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -16,7 +17,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from adapters.kafka.dead_letters import DeadLetters, Letter, letters
-from adapters.kafka.publisher import EventPublisher
+from adapters.kafka.publisher import EventPublisher, ping
 from cli.console import CliError, reason, show
 from cli.options import AsJson, DryRun, Why, grouped, parsed_by
 from cli.tables import Column, Table
@@ -27,6 +28,8 @@ from models.wire import timestamp
 from settings import Settings, load_settings
 
 dlq = typer.Typer()
+ANSWER_SECONDS = 4.0
+"""How long a broker has for its first answer, before a topic is read."""
 TIMEOUT_SECONDS = 60.0
 VALUE_CHARACTERS = 2000
 
@@ -239,9 +242,15 @@ async def _for_each(settings: Settings, chosen: Iterable[Letter], act: Act) -> N
         await publisher.close()
 
 
-def _bounded(work: Awaitable[T]) -> T:
+def _bounded(work: Coroutine[Any, Any, T]) -> T:
     """Runs work with Kafka; raises `CliError` when Kafka does not answer."""
+
+    async def run() -> T:
+        with closing(work):  # without an answer it is never begun
+            await ping(load_settings(), timeout=ANSWER_SECONDS)
+            return await asyncio.wait_for(work, TIMEOUT_SECONDS)
+
     try:
-        return asyncio.run(asyncio.wait_for(work, TIMEOUT_SECONDS))
+        return asyncio.run(run())
     except (KafkaError, OSError, TimeoutError, DependencyUnavailable, EffectRefused) as error:
-        raise CliError(f"Kafka: {reason(error)}; see cart doctor") from None
+        raise CliError(f"Kafka does not answer ({reason(error)}): see `cart doctor`") from None

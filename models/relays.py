@@ -64,7 +64,7 @@ class RelayProgress(Message):
 
 
 class RelayStatus(Message):
-    """What a relay does, in words, as the Web UI shows it.
+    """What a relay does, in words, as the Web UI shows it, and the result of its latest batch.
 
     While it is paused: since when, and by whom and why.
     """
@@ -72,6 +72,7 @@ class RelayStatus(Message):
     says: str = ""
     paused_since: datetime | None = None
     paused_by: str = ""
+    last: RelayProgress = RelayProgress(done=0, left=0)
 
 
 class SkipEffect(Message):

@@ -216,6 +216,7 @@ class RelayWorkflow:
             says=self._says,
             paused_since=self._paused_since,
             paused_by=self._paused_by if self._paused else "",
+            last=self._last,
         )
 
 

@@ -19,7 +19,6 @@ from cli.ops.relays import (
 from cli.ops.stuck import stuck_items
 from cli.ops.views import effect_table, relay_table, stuck_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
-from models.documents import OperationRecord
 from workflows import ids
 
 commands = typer.Typer()
@@ -44,17 +43,14 @@ async def pending(
     """Show pending effects: their number by relay, or each one of a store or a user."""
     now = datetime.now(UTC)
     if store or user:
-        records: list[OperationRecord] = await connections.ask(
-            "mongodb",
-            partial(connections.outbox.pending_of, store_id=store, user_id=user, limit=RECORDS_MAX),
-            [],
+        wanted = partial(
+            connections.outbox.pending_of, store_id=store, user_id=user, limit=RECORDS_MAX
         )
-        found = pending_effects(connections, records)
-        known = "mongodb" not in connections.unasked
+        found = pending_effects(connections, await connections.need("mongodb", wanted))
         show(
-            {"effects": [effect.as_dict() for effect in found], "unasked": connections.unasked},
+            {"effects": [effect.as_dict() for effect in found]},
             *([effect_table(found, now)] if found else []),
-            f"pending effects: {len(found) if known else 'unknown'}",
+            f"pending effects: {len(found)}",
             as_json=as_json,
             clear=watch,
         )

@@ -19,7 +19,6 @@ from cli.ops.sagas import (
     SagaSummary,
     find_saga,
     find_sagas,
-    listed,
     wait_for_end,
 )
 from cli.ops.views import end_table, report_page, saga_table
@@ -60,7 +59,8 @@ async def list_sagas(
     """List sagas, the latest first."""
     now = datetime.now(UTC)
     query = which.query(now)
-    sagas = await explain(connections, await listed(connections, query, limit=limit))
+    finding = partial(find_sagas, connections, query, limit=limit)
+    sagas = await explain(connections, await connections.need("temporal", finding))
     count = len(sagas)
     if count == limit:
         counting = partial(connections.temporal.count_workflows, query, rpc_timeout=RPC_TIMEOUT)
@@ -69,7 +69,6 @@ async def list_sagas(
     if which.attention:
         open_ones = [saga for saga in sagas if saga.acknowledged is None]
         count, sagas = count - len(sagas) + len(open_ones), open_ones
-    known = "temporal" not in connections.unasked
     url = connections.pages.query(query)
     show(
         {
@@ -80,7 +79,7 @@ async def list_sagas(
             "unasked": connections.unasked,
         },
         *([saga_table(sagas, now)] if sagas else []),
-        f"{len(sagas)} of {count if known else '?'} sagas; in the Web UI: {url}",
+        f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
         as_json=as_json,
         clear=watch,
     )

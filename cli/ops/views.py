@@ -114,14 +114,18 @@ def stuck_table(items: Sequence[StuckItem], now: datetime) -> Table:
     )
 
 
-def line_table(lines: Iterable[LineOfChange]) -> Table:
+def line_table(lines: Sequence[LineOfChange]) -> Table:
     return Table(
         lines,
         ("product", lambda line: line.product_id),
         ("units", lambda line: line.units),
         (Column("price", right=True), lambda line: line.price),
         ("inventory", lambda line: line.inventory),
-        ("availability", lambda line: line.availability),
+        *(
+            [("availability", lambda line: line.availability)]
+            if any(line.availability for line in lines)
+            else []
+        ),
     )
 
 

@@ -1,17 +1,23 @@
 """`cart ops` against the running service: sagas, relays, and a paused store."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
+
+from temporalio.client import WorkflowHandle
 
 from models.cart import CartKey
 from models.documents import OperationRecord, bucket_of, due_at
 from models.effects import ReleaseEffect
 from models.intake import IntakeHold
-from models.operations import AddItem
+from models.operations import AddItem, RepairCart
+from models.outcomes import OperationResult, Outcome
 from tests.support.commands import cart
+from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
+from workflows.requests import policy_of, search_attributes_of
 
 BY = ("--by", "alice", "--reason", "for a test")
 
@@ -75,6 +81,99 @@ async def test_rejected_and_aborted_sagas_are_listed_separately(shop: Shop) -> N
         assert ended["sagas"][0]["outcome"] == outcome
 
 
+async def test_show_says_what_each_operation_did_to_each_line(
+    shop: Shop, others: OtherServices
+) -> None:
+    for product in ("headphones", "cable"):
+        await shop.stock(product, 20)
+    buyer = shop.buyer()
+    http, headers = shop.world.http, buyer.headers
+    added = await buyer.add(quantity=2)
+    await buyer.add("cable", quantity=5)
+    path = f"/api/v1/cart/{added.json()['_id']}"
+    for quantity in (6, 4):
+        body = {"productId": "headphones", "quantity": quantity}
+        assert (await http.put(path, json=body, headers=headers)).status_code == 200
+    items = [{"productId": "cable", "quantity": 3}]
+    order = await others.order(buyer, added.json()["_id"], items=items)
+
+    async def ordered() -> None:
+        found = await buyer.cart()
+        assert found is not None
+        assert found.units == {"headphones": 4, "cable": 2}
+        assert not any(record.pending for record in await shop.records())
+
+    await eventually(ordered)
+    assert (await buyer.clear()).status_code == 200
+    records = await eventually(partial(settled, shop))
+    did = []
+    for record in records:
+        lines = (await ran("show", record.run_id))["lines"]
+        did.append(
+            [
+                (line["productId"], line["before"], line["after"], line["price"], line["inventory"])
+                for line in lines
+            ]
+        )
+    assert did == [
+        [("headphones", 0, 2, "79.99", "reserved 2")],
+        [("cable", 0, 5, "79.99", "reserved 5")],
+        [("headphones", 2, 6, "79.99", "reserved 4")],
+        [("headphones", 6, 4, "79.99", "released 2: quantity_reduced")],
+        [("cable", 5, 2, "79.99", f"released 3: order_completed {order}")],
+        [
+            ("headphones", 4, 0, "79.99", "released 4: user"),
+            ("cable", 2, 0, "79.99", "released 2: user"),
+        ],
+    ]
+    assert await look_for_drift(buyer) is Outcome.UNCHANGED
+
+    async def shown() -> None:
+        cart_page = await ran("show", f"{shop.store_id}/{buyer.user_id}")
+        assert cart_page["operation"] == "ClearCart", "not the look for drift after it"
+        assert [change["what"] for change in cart_page["latest"]] == [
+            "user, headphones 4 -> 0, cable 2 -> 0",
+            f"order {order}, cable 5 -> 2",
+            "headphones 6 -> 4",
+            "headphones 2 -> 6",
+            "cable 0 -> 5",
+            "headphones 0 -> 2",
+        ]
+
+    await eventually(shown, timeout=60)
+
+
+async def settled(shop: Shop) -> list[OperationRecord]:
+    records = await shop.records()
+    assert not any(record.pending for record in records)
+    return records
+
+
+async def look_for_drift(buyer: Buyer) -> Outcome:
+    """A look at the cart under its lock, which finds and changes nothing."""
+    world = buyer.shop.world
+    look = RepairCart(
+        store_id=buyer.shop.store_id,
+        user_id=buyer.user_id,
+        operation_id=uuid4().hex,
+        attempt_id=uuid4().hex,
+        fingerprint="",
+        policy=policy_of(world.settings),
+        reason="a test",
+        fix=True,
+        stuck_before=datetime.now(UTC) - timedelta(hours=1),
+    )
+    handle: WorkflowHandle[Any, OperationResult] = await world.temporal.start_workflow(
+        RepairCart.name,
+        look,
+        id=buyer.workflow_id,
+        task_queue=world.settings.temporal_task_queue,
+        search_attributes=search_attributes_of(look),
+        result_type=OperationResult,
+    )
+    return (await handle.result()).outcome
+
+
 async def test_a_paused_store_refuses_changes_and_shows_its_carts(shop: Shop) -> None:
     await shop.stock("headphones", 10_000)
     buyer, neighbour = shop.buyer(), Shop(shop.world).buyer()
@@ -113,6 +212,7 @@ async def test_a_paused_relay_is_found_and_delivers_all_but_a_skipped_effect(sho
     user = f"user-{uuid4().hex[:12]}"
     shard = bucket_of(CartKey(shop.store_id, user)) % shop.world.settings.relay_shards
     relay = f"release/{shard}"
+    asked = datetime.now(UTC)
     answered = await ran("pause", relay, *BY)
     assert answered == {
         "action": "pause",
@@ -126,7 +226,9 @@ async def test_a_paused_relay_is_found_and_delivers_all_but_a_skipped_effect(sho
     async def found() -> None:
         problems = (await ran("stuck", code=1))["problems"]
         [problem] = [one for one in problems if one["name"] == relay]
-        assert "paused by alice: for a test" in problem["what"]
+        assert "is paused since 20" in problem["what"]
+        assert "UTC by alice: for a test; 2 pending" in problem["what"]
+        assert problem["since"] >= asked.isoformat(timespec="seconds")
         assert problem["advice"] == f"`cart ops resume {relay}`"
 
     await eventually(found, timeout=60)

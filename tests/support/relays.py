@@ -196,7 +196,7 @@ async def wait_for_failure(relay: RelayHandle, *, times: int = 1) -> RelayProgre
 
     async def waiting() -> RelayProgress:
         assert f"try {times + 1} in " in await details(relay)
-        return await relay.query(RelayWorkflow.pending)
+        return (await relay.query(RelayWorkflow.status)).last
 
     return await eventually(waiting)
 

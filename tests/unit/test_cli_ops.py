@@ -1,7 +1,8 @@
 """`cart ops`: queries, steps from a history, what to do next, tables, and exit codes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -9,18 +10,22 @@ from typing import Any, cast
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.mongo.outbox import Waiting
+from cli import loop
 from cli.console import CliError, show
 from cli.ops import connections as opening
+from cli.ops.advice import advice
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from cli.ops.history import entries
 from cli.ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
-from cli.ops.report import SagaReport, advice
-from cli.ops.sagas import SagaSummary, cart_of, summary_of
+from cli.ops.report import SagaReport
+from cli.ops.sagas import SagaSummary, Stored, cart_key, summary_of
 from cli.ops.views import report_page
 from cli.times import duration, span
+from models.cart import CartKey
 from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable
 from models.outcomes import Outcome
@@ -63,7 +68,10 @@ def test_a_filter_is_the_query_that_the_web_ui_takes() -> None:
     )
     assert where.query(NOW) == (
         "CartOperation IS NOT NULL AND CartStoreId = 'store-1' AND CartUserId = 'user-1' "
-        "AND CartOperation = 'AddItem' AND CartOutcome = 'aborted' AND CartAttention = true "
+        "AND CartOperation = 'AddItem' AND CartOutcome = 'aborted' "
+        "AND ((CartAttention = true AND ExecutionStatus = 'Running') "
+        "OR ExecutionStatus = 'Failed' OR ExecutionStatus = 'TimedOut' "
+        "OR ExecutionStatus = 'Terminated') "
         "AND StartTime < '2026-01-27T10:25:00.000Z'"
     )
 
@@ -95,15 +103,15 @@ def test_an_invalid_duration_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("store-1/user-1", "cart/store-1/user-1"),
-        ("cart/store-1/user-1", "cart/store-1/user-1"),
+        ("store-1/user-1", ("store-1", "user-1")),
+        ("cart/store-1/user-1", ("store-1", "user-1")),
         ("store-1", None),
         ("a/b/c", None),
         ("/user-1", None),
     ],
 )
-def test_carts_by_name(text: str, found: str | None) -> None:
-    assert cart_of(text) == found
+def test_carts_by_name(text: str, found: tuple[str, str] | None) -> None:
+    assert cart_key(text) == found
 
 
 def test_relays_by_name() -> None:
@@ -116,7 +124,7 @@ def test_a_pending_effect_names_the_run_that_left_it() -> None:
         id="r-1", product_id="headphones", quantity=2, saga_id="s", reason="saga_aborted"
     )
     record = record_of(effects=[release], pending=True)
-    [effect] = pending_effects(cast("Connections", FakeConnections()), [record])
+    [effect] = pending_effects(FakeConnections(), [record])
     shown = effect.as_dict()
     assert (shown["effectId"], shown["kind"], shown["runId"]) == ("r-1", "release", RUN_ID)
     assert parse_relay(shown["relay"]) is not None
@@ -128,7 +136,8 @@ def test_a_pending_effect_names_the_run_that_left_it() -> None:
         (WorkflowExecutionStatus.RUNNING, None, RunState.RUNNING),
         (WorkflowExecutionStatus.COMPLETED, None, Outcome.COMMITTED),
         (WorkflowExecutionStatus.COMPLETED, "rejected", Outcome.REJECTED),
-        (WorkflowExecutionStatus.CANCELED, "aborted", Outcome.ABORTED),
+        (WorkflowExecutionStatus.CANCELED, "aborted", RunState.CANCELED),
+        (WorkflowExecutionStatus.TIMED_OUT, None, RunState.TIMED_OUT),
         (WorkflowExecutionStatus.FAILED, None, RunState.FAILED),
         (WorkflowExecutionStatus.TERMINATED, None, RunState.TERMINATED),
     ],
@@ -137,7 +146,7 @@ def test_how_a_saga_stands(
     status: WorkflowExecutionStatus, attribute: str | None, state: SagaState
 ) -> None:
     outcome = {"CartOutcome": attribute} if attribute else {}
-    connections = cast("Connections", FakeConnections())
+    connections = FakeConnections()
     assert summary_of(connections, cast("Any", execution(status, outcome))).state is state
 
 
@@ -183,14 +192,10 @@ def test_a_failed_step_says_why() -> None:
 
 
 def next_steps(of: SagaSummary, **changed: Any) -> str:
-    report = SagaReport(of, at=NOW, holds={})
+    report = SagaReport(CartKey("store-1", "user-1"), at=NOW, saga=of, holds={})
     for name, value in changed.items():
         setattr(report, name, value)
     return "\n".join(advice(report, deadline=30))
-
-
-def record(state: str) -> Any:
-    return SimpleNamespace(state=state, saga_id="cart-1-user-1-headphones", reason=None)
 
 
 EFFECT = PendingEffect(
@@ -218,14 +223,17 @@ EFFECT = PendingEffect(
             "cart ops abort store-1/user-1",
         ),
         (saga(RunState.RUNNING, attention=True), {}, "waits for MongoDB"),
-        (saga(RunState.FAILED), {}, "failed unexpectedly"),
-        (saga(RunState.TERMINATED), {}, "terminated and has no record"),
-        (saga(RunState.TERMINATED), {"record": record("committed")}, "stored and stays"),
-        (saga(RunState.TERMINATED), {"record": record("aborted")}, "changed nothing"),
-        (saga(RunState.TERMINATED), {"unknown": ["mongodb"]}, "only MongoDB knows"),
+        (saga(RunState.FAILED), {}, "because of a defect"),
+        (saga(RunState.TIMED_OUT), {}, "longer than Temporal lets it"),
+        (saga(RunState.CANCELED), {}, "cancellation was requested"),
+        (saga(RunState.TERMINATED, stored=Stored.UNDECIDED), {}, "has no record yet"),
+        (saga(RunState.TERMINATED, stored=Stored.YES), {}, "stored and stays"),
+        (saga(RunState.TERMINATED, stored=Stored.NO), {}, "changed nothing"),
+        (saga(RunState.TERMINATED, stored=Stored.UNKNOWN), {}, "Only MongoDB knows"),
+        (saga(RunState.TERMINATED), {}, f"cart ops ack {RUN_ID}"),
         (saga(), {"effects": [EFFECT]}, "cart ops retry event/3"),
         (saga(), {"holds": {"headphones": 2}}, "holds 2 x headphones"),
-        (saga(), {"unknown": ["inventory"], "holds": None}, "inventory does not answer"),
+        (saga(), {"unasked": {"inventory": "?"}, "holds": None}, "inventory could not be asked"),
     ],
 )
 def test_what_to_do_next(of: SagaSummary, known: dict[str, Any], expected: str) -> None:
@@ -244,8 +252,9 @@ def test_who_terminated_and_why() -> None:
 
 def test_a_saga_on_one_page(capsys: pytest.CaptureFixture[str]) -> None:
     report = SagaReport(
-        saga(),
+        CartKey("store-1", "user-1"),
         at=NOW,
+        saga=saga(),
         steps=entries(histories.load("add_committed")),
         holds={"headphones": 2},
         effects=[EFFECT],
@@ -289,7 +298,10 @@ class FakeTemporal:
             yield one
 
     def get_workflow_handle(self, *_: Any, **__: Any) -> SimpleNamespace:
-        return SimpleNamespace()  # no worker answers a query
+        async def deleted(**_: Any) -> None:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+        return SimpleNamespace(fetch_history=deleted)  # no worker answers a query
 
     async def count_workflows(self, *_: Any, **__: Any) -> SimpleNamespace:
         return SimpleNamespace(count=len(self.runs))
@@ -324,14 +336,34 @@ class FakeSignalGateway:
         self.signals.append(words)
 
 
-class FakeConnections:
+class FakeAcknowledgements:
+    async def of(self, _: Any) -> dict[str, Any]:
+        return {}
+
+
+class FakeRecords:
+    async def records(self, _: Any) -> dict[str, Any]:
+        return {}
+
+
+class FakeConnections(Connections):
+    temporal: Any
+    gateway: Any
+    outbox: Any
+
     def __init__(self) -> None:
-        self.settings = Settings()
-        self.temporal = FakeTemporal([])
-        self.gateway = FakeSignalGateway()
-        self.pages = Pages("http://ui", "default")
-        self.outbox = FakeOutbox()
-        self.intake = FakeIntake()
+        others: Any = SimpleNamespace()
+        super().__init__(
+            settings=Settings(),
+            temporal=cast("Any", FakeTemporal([])),
+            gateway=cast("Any", FakeSignalGateway()),
+            pages=Pages("http://ui", "default"),
+            carts=others,
+            operations=cast("Any", FakeRecords()),
+            outbox=cast("Any", FakeOutbox()),
+            intake=cast("Any", FakeIntake()),
+            acknowledgements=cast("Any", FakeAcknowledgements()),
+        )
 
 
 @pytest.fixture
@@ -369,6 +401,10 @@ def test_the_list_as_a_table_and_as_json(
         "productId": None,
         "orderId": None,
         "outcome": "committed",
+        "reason": None,
+        "reset": False,
+        "stored": None,
+        "acknowledged": None,
         "attention": False,
         "startedAt": "2026-01-27T10:29:57+00:00",
         "closedAt": "2026-01-27T10:30:00+00:00",
@@ -473,18 +509,6 @@ def test_exit_codes(
     assert systems.gateway.signals == []
 
 
-def test_a_server_that_is_away_is_one_line(
-    systems: FakeConnections, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def away(_: int) -> list[Waiting]:
-        raise DependencyUnavailable("mongodb", "connection refused")
-
-    monkeypatch.setattr(systems.outbox, "waiting_shards", away)
-    ended = run(capsys, "ops", "pending")
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "mongodb is unavailable: connection refused: see `cart doctor`\n"
-
-
 def test_what_temporal_knows_is_shown_while_mongodb_is_away(
     systems: FakeConnections, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -499,18 +523,23 @@ def test_what_temporal_knows_is_shown_while_mongodb_is_away(
     systems.temporal.relays = [relay]
 
     ended = run(capsys, "ops", "stuck", "--json")
-    assert (ended.code, ended.json["ok"]) == (1, False)
+    assert (ended.code, ended.json["ok"]) == (7, False)
+    assert ended.json["unasked"] == {"mongodb": "connection refused"}
     kinds = {problem["kind"]: problem for problem in ended.json["problems"]}
-    assert kinds.keys() == {"dependency", "saga", "relay"}
-    assert "mongodb is unavailable: connection refused" in kinds["dependency"]["what"]
+    assert kinds.keys() == {"saga", "relay"}
     assert "an unknown number pending" in kinds["relay"]["what"]
 
+    systems.unasked.clear()
     ended = run(capsys, "ops", "pending")
-    assert (ended.code, "event/3" in ended.out) == (1, True)
-    assert ended.err == "mongodb is unavailable: connection refused: see `cart doctor`\n"
-    assert "pending effects:" not in ended.out
+    assert (ended.code, "event/3" in ended.out) == (7, True)
+    assert ended.err == (
+        "Incomplete: MongoDB (connection refused) could not be asked; see `cart doctor`\n"
+    )
+    assert "pending effects: unknown" in ended.out
+    systems.unasked.clear()
     ended = run(capsys, "ops", "pending", "--json")
-    assert (ended.code, ended.json["relays"][0]["effects"]) == (1, None)
+    assert (ended.code, ended.json["relays"][0]["effects"]) == (7, None)
+    systems.unasked.clear()
     assert run(capsys, "ops", "retry", "--all").code == 1
     assert systems.gateway.signals == []
 
@@ -538,6 +567,42 @@ def test_no_temporal_is_one_line(
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("Temporal does not answer")
     assert ended.err.count("\n") == 1
+
+
+def test_a_server_that_never_answers_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clear_environment(monkeypatch)
+    monkeypatch.setattr(opening, "SERVER_SECONDS", 0.05)
+    connections, asked = FakeConnections(), []
+
+    async def never() -> int:
+        asked.append(1)
+        while True:  # as a call to MongoDB, which does not end when it is cancelled
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    assert loop.run(connections.ask("mongodb", never, 7)) == 7
+    assert loop.run(connections.ask("mongodb", never, 8)) == 8
+    assert len(asked) == 1
+    assert connections.unasked == {"mongodb": "no answer in time"}
+    with pytest.raises(CliError, match="MongoDB does not answer"):
+        loop.run(connections.need("mongodb", never))
+
+
+def test_a_command_does_not_wait_for_calls_that_it_has_left_behind() -> None:
+    async def never() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async def work() -> str:
+        behind.append(asyncio.create_task(never()))
+        await asyncio.sleep(0)
+        return "done"
+
+    behind: list[Any] = []
+    assert loop.run(work()) == "done"
 
 
 Complete = Callable[[str], list[str]]

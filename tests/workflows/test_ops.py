@@ -1,18 +1,21 @@
 """`cart ops` on open sagas: show, wait, abort."""
 
 import asyncio
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.common import SearchAttributeKey
 
+from models.acknowledgement import KEPT_SECONDS, Acknowledgement
 from models.errors import DependencyUnavailable
 from models.operations import AddItem
 from models.outcomes import Outcome
 from tests.support.commands import cart
+from tests.support.resets import reset_to_first_task
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -102,12 +105,87 @@ async def test_a_terminated_saga_says_who_and_why_and_what_is_stored(bench: Benc
 
     shown = (await cart("ops", "show", cart_name(buyer), "--json")).json
     assert (shown["outcome"], shown["recorded"]) == ("terminated", "committed")
-    assert shown["says"].startswith("terminated by ")
-    assert shown["says"].endswith(": a test says so")
-    assert "stored and stays" in shown["next"][-1]
+    assert (shown["stored"], shown["lines"][0]["after"]) == ("stored", 2)
+    assert re.fullmatch(r"by \S+: a test says so", shown["reason"])
+    assert shown["says"] == f"terminated {shown['reason']}"
+    assert "Its change is stored and stays" in shown["next"]
     ended = await cart("ops", "wait", cart_name(buyer), "--json")
     [saga] = ended.json["sagas"]
     assert (ended.code, saga["outcome"], saga["reason"]) == (5, "terminated", "a test says so")
+
+
+async def test_a_stopped_saga_is_stuck_until_somebody_acknowledges_it(bench: Bench) -> None:
+    buyer = bench.shop.buyer()
+    bench.faults.fail("persist", "before", RuntimeError("a defect"), times=FOR_EVER)
+    started = await start(bench, buyer)
+    with pytest.raises(WorkflowFailureError):
+        await started.handle.result()
+    bench.faults.heal()
+    run = started.handle.first_execution_run_id or ""
+    [listed_one] = (await listed(bench, 1, "--attention"))["sagas"]
+    assert (listed_one["outcome"], listed_one["stored"]) == ("failed", "not stored")
+    assert "a defect" in listed_one["reason"]
+
+    async def problems() -> list[Any]:
+        stuck = (await cart("ops", "stuck", "--json")).json["problems"]
+        return [problem for problem in stuck if problem["name"] == run]
+
+    [problem] = await problems()
+    assert "failed (its change: not stored)" in problem["what"]
+    assert (await cart("ops", "ack", run, *BY, "--dry-run")).code == 0
+    assert await problems()
+    done = await cart("ops", "ack", run, *BY, "--json")
+    assert (done.code, done.json["done"]) == (0, True), done.output
+    assert await problems() == []
+    await listed(bench, 0, "--attention")
+    shown = (await cart("ops", "show", run, "--json")).json
+    acknowledged = shown["acknowledged"]
+    assert (acknowledged["by"], acknowledged["reason"]) == ("alice", "for a test")
+    assert shown["next"][-1].startswith("Acknowledged by alice at 20")
+
+
+async def test_only_a_stopped_saga_is_acknowledged(bench: Bench) -> None:
+    buyer = bench.shop.buyer()
+    await (await start(bench, buyer)).handle.result()
+    refused = await cart("ops", "ack", cart_name(buyer), *BY)
+    assert (refused.code, "is committed" in refused.output) == (5, True), refused.output
+    assert (await cart("ops", "ack", *BY)).code == 2
+    assert (await cart("ops", "ack", cart_name(buyer), "--reason", "x" * 501)).code == 2
+
+
+async def test_acknowledgements_are_kept_for_a_bounded_time() -> None:
+    indexes = await Acknowledgement.get_pymongo_collection().index_information()
+    assert indexes["by_time"]["expireAfterSeconds"] == KEPT_SECONDS
+
+
+async def test_a_canceled_saga_and_a_reset_one_are_told_apart(bench: Bench) -> None:
+    canceled, again = bench.shop.buyer(), bench.shop.buyer()
+    arrived, go_on = bench.faults.hold("reserve")
+    started = await start(bench, canceled)
+    await asyncio.wait_for(arrived.wait(), 10)
+    await started.handle.cancel()
+    go_on.set()
+    with pytest.raises(WorkflowFailureError):
+        await started.handle.result()
+    bench.faults.heal()
+    first = await start(bench, again)
+    await first.handle.result()
+    run = first.handle.first_execution_run_id or ""
+    temporal = bench.shop.world.temporal
+    reset = await reset_to_first_task(temporal, again.workflow_id, run)
+    await temporal.get_workflow_handle(again.workflow_id, run_id=reset).result()
+
+    found = {saga["runId"]: saga for saga in (await listed(bench, 3))["sagas"]}
+    one = found[started.handle.first_execution_run_id]
+    assert (one["outcome"], one["stored"], one["reset"]) == ("canceled", "not stored", False)
+    assert re.fullmatch(r"by \S+: no reason", one["reason"])
+    assert (found[run]["outcome"], found[run]["reset"]) == ("committed", False)
+    assert (found[reset]["outcome"], found[reset]["reset"]) == ("committed", True)
+    assert found[reset]["reason"] == "reset: a test"
+    steps = (await cart("ops", "show", reset, "--json")).json["steps"]
+    assert f"reset of run {run}" in [step["what"] for step in steps]
+    ended = await cart("ops", "wait", cart_name(canceled), "--json")
+    assert (ended.code, ended.json["sagas"][0]["outcome"]) == (5, "canceled")
 
 
 async def test_many_are_aborted_when_their_number_is_confirmed(bench: Bench) -> None:
