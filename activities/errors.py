@@ -13,7 +13,11 @@ from models.errors import CartServiceError, DependencyUnavailable, VersionConfli
 
 @contextmanager
 def as_application_error(final: tuple[type[CartServiceError], ...] = ()) -> Iterator[None]:
-    """Raises any domain error of the block as an `ApplicationError`. `final` is not retried."""
+    """Raises any domain error of the block as an `ApplicationError`. `final` is not retried.
+
+    Without the error's causes: with a driver's own errors and traces, Temporal shows only "Failure
+    exceeds size limit" of a step that it tries again.
+    """
     try:
         yield
     except CartServiceError as error:
@@ -24,7 +28,7 @@ def as_application_error(final: tuple[type[CartServiceError], ...] = ()) -> Iter
             non_retryable=isinstance(error, (VersionConflict, *final)),
             # The saga handles it. Circuit breakers log unavailable dependencies.
             category=ApplicationErrorCategory.BENIGN,
-        ) from error
+        ) from None
 
 
 def _details(error: CartServiceError) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ COMMIT_SECONDS = 5.0
 SETTLE_SECONDS = 12.0
 INDEX_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
+ERROR_CHARACTERS = 300
 
 _TRANSIENT_LABELS = (
     "TransientTransactionError",
@@ -141,9 +142,14 @@ async def bounded(seconds: float) -> AsyncIterator[None]:
                 yield
         except PyMongoError as error:
             if error.timeout:
-                raise DependencyTimeout("mongodb", str(error)) from error
+                raise DependencyTimeout("mongodb", _brief(error)) from error
             if isinstance(error, ConnectionFailure) or any(
                 error.has_error_label(label) for label in _TRANSIENT_LABELS
             ):
-                raise DependencyUnavailable("mongodb", str(error)) from error
+                raise DependencyUnavailable("mongodb", _brief(error)) from error
             raise
+
+
+def _brief(error: PyMongoError) -> str:
+    """The driver's text without its list of all servers and their errors."""
+    return str(error).partition(", Topology Description: ")[0][:ERROR_CHARACTERS]

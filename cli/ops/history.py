@@ -109,7 +109,7 @@ def _described(kind: str, attributes: Any) -> tuple[str, str]:
     if kind == "workflow_execution_cancel_requested":
         return what, _by(attributes.identity, attributes.cause)
     if kind == "workflow_task_failed" and attributes.cause == _RESET_CAUSE:
-        # The server does not keep who it was; `temporal workflow reset` begins the reason with it.
+        # The server does not keep who it was.
         return f"{RESET}{attributes.base_run_id}", _failure(attributes) or "no reason"
     if kind == "workflow_task_timed_out":
         return what, "its workflow task timed out and is tried again"

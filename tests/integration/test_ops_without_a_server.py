@@ -24,16 +24,22 @@ PORTS = {
     "kafka": "KAFKA_PORT",
     "inventory": "INVENTORY_PORT",
 }
-NAMES = {"temporal": "Temporal", "mongodb": "MongoDB", "kafka": "Kafka", "inventory": "inventory"}
-OK, PROBLEM, NOT_FOUND, INCOMPLETE = 0, 1, 3, 7
+NAMES = {
+    "temporal": "Temporal",
+    "mongodb": "MongoDB",
+    "redis": "Redis",
+    "kafka": "Kafka",
+    "inventory": "the inventory",
+}
+PROBLEM, INCOMPLETE = 1, 7
 SECONDS = 60  # far more than a server has; the start of a process is slow on a busy machine
 AT_ONCE = 2
 
 # Of each command: the servers without which it does nothing, and those that it can do without.
 COMMANDS: dict[str, tuple[set[str], set[str]]] = {
-    "list --store {store}": ({"temporal"}, set()),
-    "list --attention": ({"temporal"}, set()),
-    "list --store {store} --outcome terminated": ({"temporal"}, {"mongodb"}),
+    "list --store {store} --outcome committed": ({"temporal"}, set()),
+    "list --store {store}": ({"temporal"}, {"mongodb"}),
+    "list --attention": ({"temporal"}, {"mongodb"}),
     "stuck": (set(), {"temporal", "mongodb"}),
     "pending": (set(), {"temporal", "mongodb"}),
     "pending --store {store}": ({"mongodb"}, set()),
@@ -110,12 +116,16 @@ async def test_each_command_shows_what_it_can_ask_and_says_what_it_could_not(
             assert f"{NAMES[server]} does not answer (" in ended.output, said
         elif server in asked:
             assert ended.code == INCOMPLETE, said
-            [line] = [one for one in ended.output.splitlines() if one.startswith("Incomplete: ")]
+            [line] = not_asked(ended)
             assert NAMES[server] in line, said
         else:
-            assert "Incomplete" not in ended.output, said
-            assert "does not answer" not in ended.output, said
-            assert ended.code != INCOMPLETE, said
+            assert NAMES[server] not in " ".join(not_asked(ended)), said
+
+
+def not_asked(ended: Ran) -> list[str]:
+    """The lines about servers that do not answer; on a busy machine others may be slow too."""
+    lines = ended.output.splitlines()
+    return [one for one in lines if one.startswith("Incomplete: ") or "does not answer (" in one]
 
 
 def assert_readable(ended: Ran, said: str) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pymongo.errors import ServerSelectionTimeoutError
 from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.common import SearchAttributeKey
 
@@ -230,7 +231,9 @@ def signals_of(history: WorkflowHistory) -> list[str]:
 def without_mongodb(bench: Bench) -> None:
     """Sagas fail at their first step, and cannot settle their undo."""
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=FOR_EVER)
-    bench.faults.fail("settle", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
+    away = DependencyUnavailable("mongodb", "connection refused")
+    away.__cause__ = ServerSelectionTimeoutError("all that the driver knows " * 1000)
+    bench.faults.fail("settle", "before", away, times=FOR_EVER)
 
 
 async def test_a_saga_that_cannot_settle_shows_the_dependency_it_waits_for(bench: Bench) -> None:
@@ -250,7 +253,8 @@ async def test_a_saga_that_cannot_settle_shows_the_dependency_it_waits_for(bench
     assert "waiting for MongoDB since" in saga["says"]
     assert "nothing needs to be aborted" in saga["next"][0]
     assert any(
-        step["what"] == "settle_operation" and step["note"].startswith("being tried")
+        step["what"] == "settle_operation"
+        and step["note"] == "being tried: mongodb is unavailable: connection refused"
         for step in saga["steps"]
     )
     late = await cart("ops", "wait", cart_name(buyer), "--timeout", "0.1", "--json")
