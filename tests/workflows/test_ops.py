@@ -10,6 +10,7 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 
 from models.acknowledgement import KEPT_SECONDS, Acknowledgement
 from models.errors import DependencyUnavailable
@@ -117,7 +118,8 @@ async def test_a_terminated_saga_says_who_and_why_and_what_is_stored(bench: Benc
 
 async def test_a_stopped_saga_is_stuck_until_somebody_acknowledges_it(bench: Bench) -> None:
     buyer = bench.shop.buyer()
-    bench.faults.fail("persist", "before", RuntimeError("a defect"), times=FOR_EVER)
+    defect = ApplicationError("a defect", non_retryable=True)
+    bench.faults.fail("persist", "before", defect)
     started = await start(bench, buyer)
     with pytest.raises(WorkflowFailureError):
         await started.handle.result()
