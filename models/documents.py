@@ -177,8 +177,9 @@ class OperationRecord(PendingEffects, Document):
     The first write of a record decides its saga; a saga has at most one. `committed` records are
     unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
-    cleared. `pending` is true while an effect has no `done_at`. `lines` are the lines
-    that a committed operation has changed. `short` is how many units of each product an order lacks. `due` has an entry for each kind of effect that is pending.
+    cleared. `pending` is true while an effect has no `done_at`. `lines` are the lines that a
+    committed operation has changed. `short` is how many units of each product an order lacks. `due`
+    has an entry for each kind of effect that is pending.
     """
 
     model_config = CAMEL_CASE  # type: ignore[misc]

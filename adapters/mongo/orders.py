@@ -74,8 +74,7 @@ async def _gone(order: OrderRequest, ours: Record, now: Units, latest: Record | 
     found = await asyncio.gather(
         *(
             records.find_one(
-                ours
-                | {"lines": {"$elemMatch": {"productId": product_id, "moved": {"$lt": 0}}}},
+                ours | {"lines": {"$elemMatch": {"productId": product_id, "moved": {"$lt": 0}}}},
                 sort=[("version", DESCENDING)],
             )
             for product_id in missing

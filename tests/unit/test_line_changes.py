@@ -61,7 +61,7 @@ def release(product: str, quantity: int, **more: object) -> ReleaseEffect:
 
 def test_what_the_inventory_was_told_of_each_line() -> None:
     lines = [
-        LineChange(product_id=name, before=before, after=after, price=Decimal(1))
+        LineChange(product_id=name, before=before, moved=after - before, price=Decimal(1))
         for name, before, after in (("a", 0, 2), ("b", 3, 1), ("c", 1, 0), ("d", 1, 0))
     ]
     effects = [
@@ -79,6 +79,18 @@ def test_what_the_inventory_was_told_of_each_line() -> None:
     assert lines_of(record, reserved=False)[0].inventory == ""
 
 
+def test_what_an_order_took_booked_and_did_not_get_is_one_line() -> None:
+    lines = [LineChange(product_id="a", before=1, moved=-1, price=Decimal(1))]
+    sold = {"done_at": NOW, "reason": "order_completed", "order_id": "o-1"}
+    effects = [release("a", 1, **sold), release("a", 2, **sold)]
+    [one] = lines_of(record_of(lines=lines, effects=effects, short={"a": 3}))
+    assert (one.units, one.inventory) == (
+        "1 -> 0",
+        "released 1: order_completed o-1; released 2: order_completed o-1; "
+        "3 ordered and not to be had",
+    )
+
+
 def test_the_undo_of_a_saga_that_did_not_commit_is_shown() -> None:
     record = record_of(state="aborted", effects=[release("a", 2, done_at=NOW)])
     [one] = lines_of(record)
@@ -86,6 +98,6 @@ def test_the_undo_of_a_saga_that_did_not_commit_is_shown() -> None:
 
 
 def test_commits_that_temporal_keeps_no_more_are_among_the_latest() -> None:
-    lines = [LineChange(product_id="a", before=0, after=2, price=Decimal(1))]
+    lines = [LineChange(product_id="a", before=0, moved=2, price=Decimal(1))]
     [latest] = latest_changes([], [record_of(lines=lines)])
     assert (latest.outcome, latest.what) == ("committed", "a 0 -> 2")
