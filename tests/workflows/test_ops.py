@@ -124,7 +124,7 @@ async def test_a_stopped_saga_is_stuck_until_somebody_acknowledges_it(bench: Ben
     with pytest.raises(WorkflowFailureError):
         await started.handle.result()
     bench.faults.heal()
-    run = started.handle.first_execution_run_id or ""
+    run = started.handle.run_id or ""
     [listed_one] = (await listed(bench, 1, "--attention"))["sagas"]
     assert (listed_one["outcome"], listed_one["stored"]) == ("failed", "not stored")
     assert "a defect" in listed_one["reason"]
@@ -173,13 +173,13 @@ async def test_a_canceled_saga_and_a_reset_one_are_told_apart(bench: Bench) -> N
     bench.faults.heal()
     first = await start(bench, again)
     await first.handle.result()
-    run = first.handle.first_execution_run_id or ""
+    run = first.handle.run_id or ""
     temporal = bench.shop.world.temporal
     reset = await reset_to_first_task(temporal, again.workflow_id, run)
     await temporal.get_workflow_handle(again.workflow_id, run_id=reset).result()
 
     found = {saga["runId"]: saga for saga in (await listed(bench, 3))["sagas"]}
-    one = found[started.handle.first_execution_run_id]
+    one = found[started.handle.run_id or ""]
     assert (one["outcome"], one["stored"], one["reset"]) == ("canceled", "not stored", False)
     assert re.fullmatch(r"by \S+: no reason", one["reason"])
     assert (found[run]["outcome"], found[run]["reset"]) == ("committed", False)
