@@ -23,16 +23,14 @@ from cli.ops.changes import (
 )
 from cli.ops.connections import Connections
 from cli.ops.endings import explain, record_of
-from cli.ops.filters import ENDED_FROM_OUTSIDE, SagaQuery
+from cli.ops.filters import ENDED_FROM_OUTSIDE
 from cli.ops.history import HistoryEntry, entries, pending_steps, started_at
 from cli.ops.relays import PendingEffect, details, pending_effects
-from cli.ops.sagas import SagaSummary, cart_key, find_saga, find_sagas, latest_saga, listed
+from cli.ops.sagas import SagaSummary, cart_key, changes_of, find_saga, latest_saga, listed
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
-from models.operations import RepairCart
-from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 
 INVENTORY_SECONDS = 2.0
@@ -130,7 +128,9 @@ async def collect(connections: Connections, name: str) -> SagaReport:
         if report.saga.store_id is not None and report.saga.user_id is not None:
             report.key = CartKey(report.saga.store_id, report.saga.user_id)
     else:
-        report.saga = await connections.ask("temporal", partial(_latest, connections, key), None)
+        report.saga = await connections.ask(
+            "temporal", partial(latest_saga, connections, key), None
+        )
     started = await _from_temporal(connections, report) if report.saga else None
     if report.key is not None:
         await asyncio.gather(
@@ -145,23 +145,8 @@ async def collect(connections: Connections, name: str) -> SagaReport:
     return report
 
 
-async def _latest(connections: Connections, key: CartKey) -> SagaSummary | None:
-    """The cart's latest run; not one that has only looked for drift, if there is another."""
-    saga = await latest_saga(connections, ids.cart_workflow_id(*key))
-    if saga is None or saga.running or saga.operation != RepairCart.name:
-        return saga
-    others = await find_sagas(connections, _changes_of(key), limit=1)
-    return others[0] if others else saga
-
-
-def _changes_of(key: CartKey) -> str:
-    """The query for the runs of a cart, without those that look for drift."""
-    where = SagaQuery(store=key.store_id, user=key.user_id).query(datetime.now(UTC))
-    return f"{where} AND {ids.OPERATION} != '{RepairCart.name}'"
-
-
 async def _latest_of_cart(connections: Connections, report: SagaReport, key: CartKey) -> None:
-    sagas = await listed(connections, _changes_of(key), limit=LATEST)
+    sagas = await listed(connections, changes_of(key), limit=LATEST)
     commits: list[OperationRecord] = await connections.ask(
         "mongodb", partial(connections.operations.latest_commits, key, limit=LATEST), []
     )

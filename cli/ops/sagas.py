@@ -17,9 +17,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
-from cli.ops.filters import RunState, SagaState, quoted
+from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
 from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
+from models.operations import RepairCart
 from models.outcomes import OperationResult, Outcome
 from models.wire import timestamp
 from workflows import ids
@@ -204,7 +205,7 @@ async def listed(connections: Connections, query: str, *, limit: int) -> list[Sa
 async def find_saga(connections: Connections, name: str) -> SagaSummary:
     """The saga with this name; raises `CliError` when there is none, or Temporal is away.
 
-    `STORE/USER` and `cart/STORE/USER` name the latest run of a cart. The id of a run, an operation
+    `STORE/USER` and `cart/STORE/USER` name the latest change of a cart. The id of a run, an operation
     or a saga names its run.
     """
     saga = await connections.need("temporal", partial(_find, connections, name))
@@ -218,7 +219,7 @@ async def find_saga(connections: Connections, name: str) -> SagaSummary:
 
 async def _find(connections: Connections, name: str) -> SagaSummary | None:
     if cart := cart_key(name):
-        return await latest_saga(connections, ids.cart_workflow_id(*cart))
+        return await latest_saga(connections, cart)
     if _RUN_ID.fullmatch(name):
         return await _first(connections, f"RunId = {quoted(name)}")
     if _OPERATION_ID.fullmatch(name):
@@ -237,15 +238,27 @@ def cart_key(name: str) -> CartKey | None:
     return CartKey(store, user) if store and user and "/" not in user else None
 
 
-async def latest_saga(connections: Connections, workflow_id: str) -> SagaSummary | None:
-    """By describing the workflow: visibility lags behind."""
+async def latest_saga(connections: Connections, cart: CartKey) -> SagaSummary | None:
+    """A cart's latest run; not one that has only looked for drift, if there is another.
+
+    By describing the workflow: visibility lags behind.
+    """
+    handle = connections.temporal.get_workflow_handle(ids.cart_workflow_id(*cart))
     try:
-        handle = connections.temporal.get_workflow_handle(workflow_id)
-        return summary_of(connections, await handle.describe(rpc_timeout=RPC_TIMEOUT))
+        saga = summary_of(connections, await handle.describe(rpc_timeout=RPC_TIMEOUT))
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
+    if saga.running or saga.operation != RepairCart.name:
+        return saga
+    return await _first(connections, changes_of(cart)) or saga
+
+
+def changes_of(cart: CartKey) -> str:
+    """The query for the runs of a cart, without those that look for drift."""
+    where = SagaQuery(store=cart.store_id, user=cart.user_id).query(datetime.now(UTC))
+    return f"{where} AND {ids.OPERATION} != '{RepairCart.name}'"
 
 
 async def _first(connections: Connections, query: str) -> SagaSummary | None:

@@ -163,14 +163,15 @@ async def test_acknowledgements_are_kept_for_a_bounded_time() -> None:
 
 async def test_a_canceled_saga_and_a_reset_one_are_told_apart(bench: Bench) -> None:
     canceled, again = bench.shop.buyer(), bench.shop.buyer()
-    arrived, go_on = bench.faults.hold("reserve")
+    arrived, _ = bench.faults.hold("reserve")
+    undoing, _ = bench.faults.hold("settle")
     started = await start(bench, canceled)
     await asyncio.wait_for(arrived.wait(), 10)
     await started.handle.cancel()
-    go_on.set()
+    await asyncio.wait_for(undoing.wait(), 10)  # the cancellation has arrived
+    bench.faults.heal()
     with pytest.raises(WorkflowFailureError):
         await started.handle.result()
-    bench.faults.heal()
     first = await start(bench, again)
     await first.handle.result()
     run = first.handle.run_id or ""

@@ -135,10 +135,10 @@ async def test_a_reset_order_gives_back_what_its_first_run_has_reserved(bench: B
     assert run.run_id is not None
     again = await reset_to_first_task(temporal, buyer.workflow_id, run.run_id)
     go_on.set()
-    handle = temporal.get_workflow_handle_for(
-        ApplyOrderWorkflow.run, buyer.workflow_id, run_id=again
-    )
-    assert (await handle.result()).reason is AbortReason.RESET
+    result: OperationResult = await temporal.get_workflow_handle(
+        buyer.workflow_id, run_id=again, result_type=OperationResult
+    ).result()
+    assert result.reason is AbortReason.RESET
     await asyncio.gather(ordering, return_exceptions=True)
     await eventually(partial(sold, bench, 0, 0, held=IN_CART))
 
