@@ -205,8 +205,8 @@ async def listed(connections: Connections, query: str, *, limit: int) -> list[Sa
 async def find_saga(connections: Connections, name: str) -> SagaSummary:
     """The saga with this name; raises `CliError` when there is none, or Temporal is away.
 
-    `STORE/USER` and `cart/STORE/USER` name the latest change of a cart. The id of a run, an operation
-    or a saga names its run.
+    `STORE/USER` and `cart/STORE/USER` name the latest change of a cart. The id of a run, operation
+    or saga names its run.
     """
     saga = await connections.need("temporal", partial(_find, connections, name))
     if saga is None:
