@@ -28,8 +28,8 @@ from tests.faults.shoppers import Ledger
 from tests.support.waiting import eventually
 
 SICK_PRODUCT, WELL_PRODUCT = "desk", "lamp"
-WELL_SHOPPERS = 4
-EVERY_SECONDS, SICK_EVERY_SECONDS = 0.5, 0.8
+WELL_SHOPPERS, SICK_SHOPPERS = 4, 3
+EVERY_SECONDS, SICK_EVERY_SECONDS, AGAIN_SECONDS = 0.5, 0.8, 0.1
 """The pace of a shopper, so that the machine is not busy with the requests alone."""
 WINDOW_SECONDS, WINDOW_REQUESTS = 3.0, 10
 """The least of a window: a slow machine has a longer one."""
@@ -117,7 +117,8 @@ class Mix:
         await self._find_well_carts()
         async with asyncio.TaskGroup() as shoppers:
             for number, fault in enumerate(self.faults):
-                shoppers.create_task(self._sick_shopper(f"sick-{number}", fault))
+                for user_id in self._sick_users(number, fault):
+                    shoppers.create_task(self._sick_shopper(user_id, fault))
             for user_id in self.well:
                 shoppers.create_task(self._well_shopper(user_id))
             await self._compare()
@@ -177,6 +178,11 @@ class Mix:
             yield
             self._faulty = False
 
+    def _sick_users(self, number: int, fault: PartialFault) -> list[str]:
+        """The shoppers that meet a fault: the one whose cart is sick, or some of a sick product."""
+        others = SICK_SHOPPERS if fault.system is System.INVENTORY else 1
+        return [f"sick-{number}", *(f"sick-{number}-{other}" for other in range(1, others))]
+
     def _is_in_sick_store(self, fault: PartialFault) -> bool:
         return fault.system is System.INVENTORY and self.sick_store is not None
 
@@ -204,13 +210,17 @@ class Mix:
                 await _pause(began, EVERY_SECONDS)
 
     async def _sick_shopper(self, user_id: str, fault: PartialFault) -> None:
+        """Adds, changes and clears; asks again at once while it is refused."""
         product = SICK_PRODUCT if fault.system is System.INVENTORY else WELL_PRODUCT
         ledger = (self.sick_store if self._is_in_sick_store(fault) else None) or self.ledger
         while not self._stopping.is_set():
             for action in (CartAction.ADD, CartAction.DECREASE, CartAction.CLEAR):
                 began = time.monotonic()
                 wanted = 2 if action is CartAction.ADD else 1
-                await self._send(ledger, user_id, product, action, wanted)
+                request = await self._send(ledger, user_id, product, action, wanted)
+                if not request.replies[0].committed:
+                    await asyncio.sleep(AGAIN_SECONDS)
+                    break
                 await _pause(began, SICK_EVERY_SECONDS)
 
     async def _send(
