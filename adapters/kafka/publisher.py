@@ -131,6 +131,7 @@ class EventPublisher:
         }
         self._timeout = settings.publish_timeout_seconds
         self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, list[int]] = {}  # by topic, also while there is no producer
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         # A failing partition costs one timeout a second; the relay has its events.
@@ -198,13 +199,16 @@ class EventPublisher:
                 raise DependencyUnavailable("kafka", repr(error)) from error
 
     def partition(self, topic: str, key: bytes | None) -> int | None:
-        """The partition of messages with this key; None while that is not known."""
-        producer = self._producer
-        partitions = producer.client.cluster.partitions_for_topic(topic) if producer else None
-        if key is None or not partitions:
+        """The partition of messages with this key; None before the first one of the topic."""
+        if self._producer is not None:
+            found = self._producer.client.cluster.partitions_for_topic(topic)
+            if found:
+                self._partitions[topic] = sorted(found)
+        partitions = self._partitions.get(topic)
+        if key is None or partitions is None:
             return None
-        number: int = sorted(partitions)[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
-        return number
+        index: int = (murmur2(key) & 0x7FFFFFFF) % len(partitions)
+        return partitions[index]
 
     async def _refuse_without_topic(self, messages: Sequence[Outgoing]) -> None:
         """Raises `EffectRefused` for the first message whose topic does not exist.
