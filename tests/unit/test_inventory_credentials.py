@@ -94,7 +94,7 @@ async def test_token_and_headers_are_sent_with_each_call() -> None:
         await client.close()
         report = CheckReport()
         await check_inventory(settings, report)
-        assert len(server.requests) == 3
+        assert len(server.requests) == 3 + TRIES
         for request in server.requests:
             fields = request.lower().split("\r\n")
             assert "authorization: bearer a-token" in fields
