@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import kafka, mongodb, places, redis, services, settings_check, temporal
+from cli.doctor import kafka, machine, mongodb, places, redis, services, settings_check, temporal
 from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 5.0
 # For a cancelled check to end; one that does not is abandoned.
 GRACE_SECONDS = 0.5
 ADVICE = "check that it runs and can be reached from here"
@@ -19,6 +19,7 @@ ADVICE = "check that it runs and can be reached from here"
 Checks = Mapping[Part, Callable[[Settings, CheckReport], Awaitable[None]]]
 CHECKS: Checks = {
     Part.SETTINGS: settings_check.check_settings,
+    Part.MACHINE: machine.check_machine,
     Part.API: services.check_api,
     Part.TEMPORAL: temporal.check_temporal,
     Part.MONGODB: mongodb.check_mongodb,
@@ -69,6 +70,8 @@ async def _examine(settings: Settings, checks: Checks) -> list[CheckResult]:
 
 
 def _late(settings: Settings, part: Part, report: CheckReport) -> None:
+    if report.has(part):
+        return  # it had only to close its connections
     if part in PLACES:
         report.unreachable(part, PLACES[part](settings), TimeoutError())
     else:

@@ -19,9 +19,9 @@ from models.errors import DependencyUnavailable
 from models.events import TOPICS
 from settings import Settings
 
-TIMEOUT_SECONDS = 1.5
+TIMEOUT_SECONDS = 2.0
 SLOW_SECONDS = 0.25
-OFFSET_SECONDS = 0.7
+OFFSET_SECONDS = 1.0
 SHOWN = 5
 
 

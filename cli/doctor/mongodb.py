@@ -26,8 +26,8 @@ from settings import Settings
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a
 # `pymongo.timeout` around it would replace that option.
-SELECTION_MS = 1_000
-COMMANDS_SECONDS = 0.8
+SELECTION_MS = 2_000
+COMMANDS_SECONDS = 2.5
 # A process that is killed inside a transaction blocks its cart for this long.
 TRANSACTION_SECONDS = 5
 SLOW_SECONDS = 0.1

@@ -19,7 +19,7 @@ from cli.doctor import places
 from cli.doctor.results import CheckReport, Part, fastest
 from settings import Settings
 
-TIMEOUT_SECONDS = 1.5
+TIMEOUT_SECONDS = 3.0
 SLOW_SECONDS = 0.05
 EXPIRES_SECONDS = 10
 _ADVICE: tuple[tuple[type[ResponseError], str], ...] = (

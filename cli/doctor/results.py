@@ -17,6 +17,7 @@ class Part(StrEnum):
     """What is checked, in the order in which it is shown."""
 
     SETTINGS = "settings"
+    MACHINE = "this machine"
     API = "API"
     WORKER = "worker"
     VERSION = "version of the worker"
@@ -61,6 +62,10 @@ class CheckReport:
     """Collects the results of one check; those of a check that is cut short are kept."""
 
     results: list[CheckResult] = field(default_factory=list)
+
+    def has(self, part: str) -> bool:
+        """Whether the part has a result."""
+        return any(one.part == part for one in self.results)
 
     def ok(self, part: str, what: str) -> None:
         """The part works."""

@@ -10,7 +10,7 @@ from cli.doctor.listeners import listener_at
 from cli.doctor.results import CheckReport, Part, fastest
 from settings import Settings
 
-HTTP_TIMEOUT_SECONDS = 1.7
+HTTP_TIMEOUT_SECONDS = 4.0
 SLOW_SECONDS = 0.25
 _WELL = ("connected", "reachable", "healthy", "ok")
 

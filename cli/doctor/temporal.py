@@ -17,7 +17,7 @@ from cli.temporal import RPC_TIMEOUT, TemporalPlace
 from settings import Settings
 from workflows.ids import SEARCH_ATTRIBUTES
 
-CONNECT_SECONDS = 1.2
+CONNECT_SECONDS = 2.0
 SLOW_SECONDS = 0.25
 _REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
 

@@ -23,7 +23,7 @@ from settings import Settings
 from workflows.ids import PING
 
 # What remains of a check's time after connecting; a healthy worker needs some milliseconds.
-PING_SECONDS = 0.7
+PING_SECONDS = 1.5
 # An idle worker polls again after a minute, when its long poll ends.
 POLLED_WITHIN = timedelta(seconds=70)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from adapters.inventory import InventoryClient
 from adapters.inventory_http import InventoryHttp
-from cli.doctor.results import CheckReport, Status
+from cli.doctor.results import TRIES, CheckReport, Status
 from cli.doctor.services import check_inventory
 from models.errors import DependencyUnavailable
 from settings import Settings
