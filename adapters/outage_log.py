@@ -12,7 +12,9 @@ STEADY_SECONDS = 10.0
 """How long an outage must be over before the log says so: one that ends and begins again every
 second is one outage."""
 REPEATED_AFTER_SECONDS = 60.0
-MAX_LINES = 1000
+"""A line about the same subject, or a refusal, is written again after this time."""
+MOST_LINES = 20
+"""So many of these lines in that time, whatever they are about."""
 
 
 class OutageLog:
@@ -22,7 +24,7 @@ class OutageLog:
         self._about = {"dependency": dependency, "call": call}
         self._is_down = False
         self._over_since = 0.0
-        self._written: BoundedCache[str, float] = BoundedCache(max_size=MAX_LINES)
+        self._written: BoundedCache[str, float] = BoundedCache(max_size=MOST_LINES)
 
     def down(self, reason: str) -> None:
         """An outage begins, or begins again."""
@@ -60,7 +62,8 @@ class OutageLog:
 
     def _may_write(self, line: str) -> bool:
         now = time.monotonic()
-        last = self._written.get(line)
+        is_full = len(self._written) == MOST_LINES
+        last = self._written.get(line, min(self._written.values()) if is_full else None)
         if last is not None and now - last < REPEATED_AFTER_SECONDS:
             return False
         self._written.keep(line, now)
