@@ -62,7 +62,7 @@ async def run(settings: Settings) -> None:
             DeadLetters(publisher),
             policy=policy_of(settings),
         )
-        watched = (handler, publisher.breaker, redis.breaker, gateway.breaker)
+        watched = (handler.waiting, publisher.breaker, redis.breaker, gateway.breaker)
         await stack.enter_async_context(reporting("consumer", watched))
         consumer = EventConsumer(settings, CONSUMED, handler)
         consuming = asyncio.create_task(consumer.run(stopping))

@@ -17,6 +17,16 @@ MOST_LINES = 20
 """So many of these lines in that time, whatever they are about."""
 
 
+_refusals: dict[tuple[str, str], tuple[float, str]] = {}
+"""By dependency and call, of which there are few: when it refused last, and why."""
+
+
+def latest_refusal(dependency: str, call: str) -> str | None:
+    """Why a dependency refused a call in the last `REPEATED_AFTER_SECONDS`; None if it did not."""
+    at, reason = _refusals.get((dependency, call), (-REPEATED_AFTER_SECONDS, ""))
+    return reason if time.monotonic() - at < REPEATED_AFTER_SECONDS else None
+
+
 class OutageLog:
     """The lines about one kind of call to one dependency."""
 
@@ -53,6 +63,7 @@ class OutageLog:
 
     def refuses(self, reason: str) -> None:
         """The dependency answers with an error."""
+        _refusals[self._about["dependency"], self._about["call"]] = time.monotonic(), reason
         if self._may_write("a refusal"):
             message = "Dependency answers, and refuses commands"
             self._warn("dependency_refuses", message, reason)

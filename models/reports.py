@@ -31,7 +31,8 @@ class CallReport(BaseModel):
     """One kind of call of a process.
 
     `now_seconds` is its mean duration in the last minute or two, `usual_seconds` in the hour before
-    that; None when it is not known. `down` is why its circuit is open. `failing` names at most
+    that; None when it is not known. `down` is why its circuit is open, `refused` why the system has
+    lately refused it. `failing` names at most
     `MOST_NAMED` of the `failing_subjects`, those that have failed the longest first.
     """
 
@@ -42,6 +43,7 @@ class CallReport(BaseModel):
     now_seconds: float | None = None
     usual_seconds: float | None = None
     down: str | None = None
+    refused: str | None = None
     failing: list[FailingSubject] = []
     failing_subjects: int = 0
 

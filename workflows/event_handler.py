@@ -9,14 +9,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Protocol, assert_never
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from adapters.bounded_cache import BoundedCache
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.carts import Owner
 from models.cart import CartKey, ProductAvailability
@@ -42,10 +40,10 @@ from models.limits import Policy
 from models.mark_product import MarkProductInput
 from models.operations import ApplyOrder, CartOperation
 from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
-from models.reports import FailingSubject
 from telemetry import tracing
 from telemetry.metrics import CONSUMED, ORDER_UNITS_SHORT, PARKED, RETRIED
 from workflows.event_operations import apply_order, book_short, mark_lines
+from workflows.waiting_events import WaitingEvents
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -59,7 +57,6 @@ WAIT_SECONDS = 600.0
 An operation holds its cart for seconds, or for as long as a failover or a release takes; after
 that, only an operator can free it. Until the message is done or parked, each restart reads the
 partition again from it on."""
-MOST_WAITING = 1000
 PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
@@ -93,11 +90,8 @@ class Parking(Protocol):
 class EventHandler:
     """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`.
 
-    And an `adapters.mongo.reports.Watched`: the messages that it keeps trying in vain.
+    `waiting` are the messages that it keeps trying in vain.
     """
-
-    dependency, call = "kafka", "consume"
-    reason = None
 
     def __init__(
         self,
@@ -115,19 +109,7 @@ class EventHandler:
         self._dead_letters = dead_letters
         self._policy = policy
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._waiting: BoundedCache[_Position, _Waiting] = BoundedCache(max_size=MOST_WAITING)
-
-    def failing(self) -> list[FailingSubject]:
-        """The messages that wait for another try after several, the longest first."""
-        return [
-            FailingSubject(
-                subject=one.subject,
-                reason=one.problem,
-                failures=one.tries,
-                for_seconds=time.monotonic() - one.since,
-            )
-            for one in self._waiting.values()
-        ]
+        self.waiting = WaitingEvents()
 
     def lane(self, message: ConsumedMessage) -> str:
         """The cart or product of a message; messages of one lane are handled in order."""
@@ -154,7 +136,7 @@ class EventHandler:
             try:
                 await self._take(message)
             finally:
-                self._waiting.pop(_position(message), None)
+                self.waiting.done(message)
 
     async def _take(self, message: ConsumedMessage) -> None:
         unusable: EventUnusable | None = None
@@ -171,7 +153,7 @@ class EventHandler:
                 continue
             except PASSING as problem:
                 RETRIED.add(1, {"topic": message.topic})
-                self._note_passing(message, tries, problem)
+                self.waiting.note(message, self.lane(message), tries, problem)
                 why_not = failures.passing(problem)
             except Exception as error:
                 logger.exception("event_failed", message="Event cannot be handled")
@@ -311,37 +293,6 @@ class EventHandler:
             message=f"Event parked as a dead letter: {why.detail}",
             error=why.code,
         )
-
-    def _note_passing(self, message: ConsumedMessage, tries: int, problem: Exception) -> None:
-        """Logs once for a message; the adapter has logged which dependency is down."""
-        if tries == 1:
-            logger.debug("event_retried", message=f"Event is tried again: {problem}")
-        if tries < UNFORESEEN_TRIES:
-            return
-        waiting = self._waiting.get(_position(message))
-        if waiting is None:
-            logger.warning("event_waits", message=f"Event waits: {problem}")
-            place = f"{message.topic}/{message.partition}, offset {message.offset}"
-            waiting = _Waiting(f"{place}, {self.lane(message)}", time.monotonic())
-            self._waiting.keep(_position(message), waiting)
-        waiting.tries, waiting.problem = tries, str(problem)
-
-
-_Position = tuple[str, int, int]
-
-
-def _position(message: ConsumedMessage) -> _Position:
-    return message.topic, message.partition, message.offset
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A message that was tried several times in vain."""
-
-    subject: str
-    since: float
-    tries: int = 0
-    problem: str = ""
 
 
 def _log_order(request: ApplyOrder, result: OperationResult) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from adapters.background import repeating
 from adapters.mongo.client import READ_SECONDS, bounded
+from adapters.outage_log import latest_refusal
 from models.errors import DependencyUnavailable
 from models.reports import MOST_NAMED, CallReport, FailingSubject, ProcessReport
 from telemetry.call_times import CALL_TIMES
@@ -68,4 +69,5 @@ def calls_of(watched: Sequence[Watched]) -> list[CallReport]:
         )
     for key, times in CALL_TIMES.items():
         calls[key].now_seconds, calls[key].usual_seconds = times.now(), times.usual()
+        calls[key].refused = latest_refusal(*key)
     return [*calls.values()]

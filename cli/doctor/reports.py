@@ -43,8 +43,12 @@ async def check_reports(database: Database, report: CheckReport) -> None:
 def _report_calls(calls: list[CallReport], report: CheckReport) -> None:
     down = {f"{one.dependency} {one.call}": one for one in calls if one.down}
     slow = {f"{one.dependency} {one.call}": one for one in calls if _is_slow(one)}
-    for name, one in down.items():
-        what = f"{name} fails: {brief(one.down or '')}"
+    refused = {f"{one.dependency} {one.call}": one for one in calls if one.refused}
+    problems = [(one, f"{name} fails: {brief(one.down or '')}") for name, one in down.items()]
+    problems += [
+        (one, f"{name} is refused: {brief(one.refused or '')}") for name, one in refused.items()
+    ]
+    for one, what in problems:
         if one.dependency in _IN_AN_ADD or one.call in _IN_AN_ADD:
             report.failed(Part.CALLS, what, "see that system; docs/runbook.md")
         else:
@@ -53,7 +57,7 @@ def _report_calls(calls: list[CallReport], report: CheckReport) -> None:
         if name not in down:
             what = f"{name} takes {span(one.now_seconds or 0)}, {_usually(one)}"
             report.warn(Part.CALLS, what, "see the load, the log and the disk of that system")
-    if not down and not slow:
+    if not problems and not slow:
         slowest = max(calls, key=lambda one: one.now_seconds or 0)
         what = "none is slow or down"
         if slowest.now_seconds is not None:

@@ -260,6 +260,7 @@ def call(
     now: float | None = None,
     usual: float | None = None,
     down: str | None = None,
+    refused: str | None = None,
     failing: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     return {
@@ -268,6 +269,7 @@ def call(
         "nowSeconds": now,
         "usualSeconds": usual,
         "down": down,
+        "refused": refused,
         "failing": [
             {"subject": subject, "reason": why, "failures": 9, "forSeconds": 40.0}
             for subject, why in failing
@@ -307,6 +309,20 @@ async def test_a_call_that_fails_for_all_is_a_failure_only_where_carts_need_it(
         mongo.reports = [calls_report(call("inventory", name, down="answered 500"))]
         finding = (await examine_mongodb())["calls"]
         assert (finding.state, finding.what) == (state, f"inventory {name} fails: answered 500")
+
+
+@pytest.mark.parametrize(
+    ("dependency", "state"), [("mongodb", Status.FAILED), ("redis", Status.WARN)]
+)
+async def test_what_a_system_has_refused_lately_is_named(
+    mongo: FakeMongoClient, dependency: str, state: Status
+) -> None:
+    mongo.reports = [calls_report(call(dependency, "command", refused="failed validation"))]
+
+    finding = (await examine_mongodb())["calls"]
+
+    assert finding.state is state
+    assert finding.what == f"{dependency} command is refused: failed validation"
 
 
 async def test_a_product_that_keeps_failing_is_named(mongo: FakeMongoClient) -> None:

@@ -259,7 +259,7 @@ async def test_a_message_that_waits_is_named_with_its_cart_until_it_is_done(
 
     class Busy(list[Exception]):
         def pop(self, *_: Any) -> Exception:
-            reported.append(handler.failing())
+            reported.append(handler.waiting.failing())
             return super().pop(0)
 
     world.fails = Busy([OperationInProgress("the cart is busy")] * 7)
@@ -268,4 +268,4 @@ async def test_a_message_that_waits_is_named_with_its_cart_until_it_is_done(
     [failing] = reported[-1]
     assert failing.subject == f"order.completed/0, offset 17, cart/{AN_ORDER['cartId']}"
     assert (failing.reason, failing.failures) == ("the cart is busy", 6)
-    assert handler.failing() == []
+    assert handler.waiting.failing() == []

@@ -238,6 +238,23 @@ def test_a_report_has_each_kind_of_call_and_names_a_bounded_number_of_subjects(
     assert (call.failing_subjects, len(call.failing)) == (500, 20)
 
 
+async def test_a_report_has_the_refusal_of_the_last_minute(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = CircuitBreaker("r", call="command", failures=1, cooldown_seconds=60)
+
+    def refused() -> str | None:
+        [call] = [one for one in calls_of([guarded]) if one.dependency == "r"]
+        return call.refused
+
+    await attempt(guarded, None, None)
+    assert refused() is None
+    await attempt(guarded, None, DependencyRefuses("r", "OOM"))
+    assert refused() == "OOM"
+    clock.now += REPEATED_AFTER_SECONDS
+    assert refused() is None
+
+
 # Gauges whose value is not known
 
 
