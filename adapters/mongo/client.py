@@ -40,6 +40,7 @@ COMMIT_SECONDS = 5.0
 SETTLE_SECONDS = 12.0
 INDEX_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
+REFUSAL_CHARACTERS = 120
 
 _log = OutageLog("mongodb", "command")
 
@@ -159,5 +160,8 @@ async def bounded(seconds: float) -> AsyncIterator[None]:
 
 
 def _refusal(error: OperationFailure) -> str:
-    """The server's words, without the rest of its answer."""
-    return f"{(error.details or {}).get('errmsg', error)} (code {error.code})"
+    """The server's words. Of a long text, with a whole query, the beginning and the end."""
+    words = str((error.details or {}).get("errmsg", error))
+    if len(words) > 2 * REFUSAL_CHARACTERS:
+        words = f"{words[:REFUSAL_CHARACTERS]} … {words[-REFUSAL_CHARACTERS:]}"
+    return f"{words} (code {error.code})"

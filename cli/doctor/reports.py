@@ -1,14 +1,16 @@
-"""What the running processes report: calls that are slow or down, and what keeps failing."""
+"""What the processes report: that they run, which calls are slow or down, what keeps failing."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from cli.doctor.listeners import process
 from cli.doctor.results import CheckReport, Part
 from cli.texts import brief
-from cli.times import span
+from cli.times import ago, span
 from models.documents import Cart
 from models.reports import CallReport, FailingSubject, ProcessReport
 
@@ -18,6 +20,7 @@ SLOWER_THAN_USUAL = 4
 SLOW_SECONDS = 0.1
 """Nothing faster is slow, whatever is usual."""
 SLOW_WITHOUT_USUAL_SECONDS = 0.5
+_OURS = {"$in": ["api", "worker", "consumer"]}
 _IN_AN_ADD = ("mongodb", "temporal", "reserve")
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -25,19 +28,36 @@ Database = AsyncDatabase[dict[str, Any]]
 
 async def check_reports(database: Database, report: CheckReport) -> None:
     """The latest reports of all processes, each kind of call at its worst."""
-    collection = database[ProcessReport.Settings.name]
-    recent = {"at": {"$gt": datetime.now(UTC) - YOUNG}}
-    calls = [
-        CallReport.model_validate(call)
-        async for process in collection.find(recent)
-        for call in process.get("calls", ())
-    ]
-    if not calls:
-        what = "no process has reported in the last 20 s"
-        report.warn(Part.CALLS, what, "see the worker, the consumer and the API")
-        return
-    _report_calls(calls, report)
-    await _report_failing(database, calls, report)
+    found = [one async for one in database[ProcessReport.Settings.name].find({"process": _OURS})]
+    now = datetime.now(UTC)
+    recent = [one for one in found if now - one["at"] < YOUNG]
+    _report_processes(found, recent, now, report)
+    calls = [CallReport.model_validate(call) for one in recent for call in one["calls"]]
+    if calls:
+        _report_calls(calls, report)
+        await _report_failing(database, calls, report)
+
+
+def _report_processes(
+    found: list[dict[str, Any]], recent: list[dict[str, Any]], now: datetime, report: CheckReport
+) -> None:
+    """Whether each kind of process that has reported at all still does: one that hangs does not."""
+    silent = {one["process"]: one for one in sorted(found, key=lambda one: one["at"])}
+    for one in recent:
+        silent.pop(one["process"], None)
+    for kind, last in silent.items():
+        host, _, pid = last["_id"].removeprefix(f"{kind} ").rpartition(" ")
+        what = f"no {kind} has reported for {ago(last['at'], now)}; the last was {pid} on {host}"
+        here = process(int(pid)) if host == socket.gethostname() else None
+        if here is not None:
+            report.failed(Part.PROCESSES, f"{what}; {here}", here.advice)
+        else:
+            report.failed(Part.PROCESSES, what, "see its log; is it scaled to 0?")
+    if not found:
+        report.warn(Part.PROCESSES, "none has reported yet", "start them: `make run`")
+    elif not silent:
+        kinds = sorted({one["process"] for one in recent})
+        report.ok(Part.PROCESSES, f"{len(recent)} report ({', '.join(kinds)})")
 
 
 def _report_calls(calls: list[CallReport], report: CheckReport) -> None:

@@ -31,6 +31,7 @@ class Part(StrEnum):
     PENDING = "pending effects"
     HOLDS = "holds"
     PAUSED = "paused stores"
+    PROCESSES = "processes"
     CALLS = "calls"
     FAILING = "failing now"
     REDIS = "Redis"

@@ -1,5 +1,7 @@
 """The findings of `cart doctor` about MongoDB, with a fake client."""
 
+import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,7 +142,7 @@ async def test_mongodb_as_it_should_be(mongo: FakeMongoClient) -> None:
     found = await examine_mongodb()
 
     assert {finding.state for finding in found.values()} == {Status.OK}
-    assert len(found) == 9
+    assert len(found) == 10
     assert found["holds"].what.startswith("all 12 carts and their holds agreed 8")
 
 
@@ -250,7 +252,12 @@ async def test_paused_stores_are_named_with_the_time(mongo: FakeMongoClient) -> 
 
 
 def calls_report(*calls: dict[str, Any]) -> dict[str, Any]:
-    return {"_id": "worker here 1", "at": datetime.now(UTC), "calls": [*calls]}
+    return {
+        "_id": "worker elsewhere 1",
+        "process": "worker",
+        "at": datetime.now(UTC),
+        "calls": [*calls],
+    }
 
 
 def call(
@@ -360,7 +367,33 @@ async def test_an_event_that_waits_for_its_cart_is_named_with_the_cart(
 async def test_without_reports_nothing_is_known_of_calls(mongo: FakeMongoClient) -> None:
     mongo.reports = []
 
-    assert (await examine_mongodb())["calls"].state is Status.WARN
+    found = await examine_mongodb()
+
+    assert found["processes"].state is Status.WARN
+    assert "calls" not in found
+
+
+async def test_a_process_that_reports_no_more_is_named(mongo: FakeMongoClient) -> None:
+    """As one that hangs: Kafka may still show it as a member of its group."""
+    old = datetime.now(UTC) - timedelta(seconds=45)
+    name = f"consumer {socket.gethostname()} {os.getpid()}"
+    mongo.reports += [{"_id": name, "process": "consumer", "at": old, "calls": []}]
+
+    finding = (await examine_mongodb())["processes"]
+
+    assert finding.state is Status.FAILED
+    assert finding.what.startswith("no consumer has reported for 45.")
+    assert f"process {os.getpid()} (" in finding.what
+    assert f"kill -9 {os.getpid()}" in finding.advice
+
+    mongo.reports[-1]["_id"] = "consumer elsewhere 1"
+    finding = (await examine_mongodb())["processes"]
+    assert finding.what.endswith("the last was 1 on elsewhere")
+
+    newer = {"_id": "consumer elsewhere 2", "process": "consumer", "calls": []}
+    mongo.reports += [newer | {"at": datetime.now(UTC)}]
+    finding = (await examine_mongodb())["processes"]
+    assert (finding.state, finding.what) == (Status.OK, "2 report (consumer, worker)")
 
 
 def drift(user: str, kind: str = "orphaned_hold", store: str = "store-1") -> dict[str, Any]:

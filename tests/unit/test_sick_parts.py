@@ -194,6 +194,16 @@ async def test_what_mongodb_refuses_is_no_outage_and_a_duplicate_is_an_answer(
     )
 
 
+async def test_a_long_refusal_keeps_its_beginning_and_its_end(lines: list[Any]) -> None:
+    words = f"error processing query: {'$in ' * 500} hint provided does not correspond to an index"
+    with pytest.raises(DependencyRefuses) as raised:
+        async with bounded(1):
+            raise OperationFailure("a long dump", 2, {"errmsg": words})
+    assert len(raised.value.detail) < 300
+    assert raised.value.detail.startswith("error processing query")
+    assert raised.value.detail.endswith("does not correspond to an index (code 2)")
+
+
 # How long calls take
 
 
