@@ -30,7 +30,7 @@ from telemetry.metrics import CIRCUIT_OPEN
 OPENING_RATE = 0.5
 """The part of the subjects that must fail for the circuit to open."""
 MAX_SICK_SUBJECTS = 1000
-FORGOTTEN_SECONDS = 300.0
+FORGOTTEN_SECONDS = 60.0
 """After so long without a call of a subject, it is not known whether it still fails."""
 
 

@@ -309,8 +309,8 @@ CIRCUIT_OPEN = _gauge(
 FAILING_SUBJECTS = _gauge(
     "cart.dependency.failing",
     "{subject}",
-    "Products, or consumed events (kafka, consume), that keep failing, as one process sees them; "
-    "`cart doctor` names them",
+    "Products, partitions (kafka, publish) or consumed events (kafka, consume) that keep failing, "
+    "as one process sees them; `cart doctor` names them",
     dependency=(),
     call=(),
 )

@@ -112,9 +112,9 @@ async def _report_failing(database: Database, calls: list[CallReport], report: C
             subjects.setdefault(key, {}).update({each.subject: each for each in one.failing})
             total[key] = max(total.get(key, 0), one.failing_subjects)
     for key, named in subjects.items():
-        report.failed(Part.FAILING, *await _failing(database, key, [*named.values()], total[key]))
+        report.warn(Part.FAILING, *await _failing(database, key, [*named.values()], total[key]))
     if not subjects:
-        report.ok(Part.FAILING, "no product and no event")
+        report.ok(Part.FAILING, "no product, partition or event")
 
 
 async def _failing(
@@ -131,10 +131,13 @@ async def _failing(
     shown = "; ".join(lines)
     if call == "consume":
         return f"events wait: {shown}", await _about_cart(database, named[0].subject)
+    what = f"{dependency} {call} fails for {shown}"
+    if dependency != "inventory":
+        return what, f"see {dependency}: its log has more about it; others are not affected"
     store, _, product = named[0].subject.partition("/")
     return (
-        f"{dependency} {call} fails for {shown}",
-        f"correct that product or store at the {dependency}; "
+        what,
+        "correct that product or store at the inventory; "
         f"`cart doctor --inventory {store} {product}` tries it",
     )
 

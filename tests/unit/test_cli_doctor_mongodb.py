@@ -341,12 +341,22 @@ async def test_a_product_that_keeps_failing_is_named(mongo: FakeMongoClient) -> 
 
     finding = (await examine_mongodb())["failing now"]
 
-    assert finding.state is Status.FAILED
+    assert finding.state is Status.WARN
     assert finding.what.startswith(
         "inventory reserve fails for shop/lamp-0 (9 times in 40.0 s: /reserve answered 500); "
     )
     assert finding.what.endswith("; and 2 more")
     assert "`cart doctor --inventory shop lamp-0`" in finding.advice
+
+
+async def test_a_partition_that_keeps_failing_is_named(mongo: FakeMongoClient) -> None:
+    failing = [("cart.item.added/2", "NotEnoughReplicasError()")]
+    mongo.reports = [calls_report(call("kafka", "publish", failing=failing))]
+
+    finding = (await examine_mongodb())["failing now"]
+
+    assert finding.what.startswith("kafka publish fails for cart.item.added/2 (9 times")
+    assert "--inventory" not in finding.advice
 
 
 async def test_an_event_that_waits_for_its_cart_is_named_with_the_cart(
