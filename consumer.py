@@ -15,6 +15,7 @@ from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import OperationStore
+from adapters.mongo.reports import reporting
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
@@ -47,19 +48,22 @@ async def run(settings: Settings) -> None:
         inbox = AnswerInbox(settings.redis)
         inbox.open()
         stack.push_async_callback(inbox.close)
+        gateway = CartGateway(
+            await connect(settings, lazy=True),
+            task_queue=settings.temporal_task_queue,
+            lock_wait_seconds=settings.cart_lock_wait_seconds,
+            inbox=inbox,
+            fallback_seconds=settings.answer_fallback_ms / 1000,
+        )
         handler = EventHandler(
-            CartGateway(
-                await connect(settings, lazy=True),
-                task_queue=settings.temporal_task_queue,
-                lock_wait_seconds=settings.cart_lock_wait_seconds,
-                inbox=inbox,
-                fallback_seconds=settings.answer_fallback_ms / 1000,
-            ),
+            gateway,
             OperationStore(carts.client),
             carts,
             DeadLetters(publisher),
             policy=policy_of(settings),
         )
+        watched = (handler.waiting, publisher.breaker, redis.breaker, gateway.breaker)
+        await stack.enter_async_context(reporting("consumer", watched))
         consumer = EventConsumer(settings, CONSUMED, handler)
         consuming = asyncio.create_task(consumer.run(stopping))
         joining = asyncio.create_task(consumer.joined.wait())

@@ -42,12 +42,14 @@ from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.reconcile import CartBooks
+from adapters.mongo.reports import reporting
 from adapters.mongo.stores import StoreRegistry
 from adapters.mongo.watch import WatchStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
 from adapters.redis.stock_cache import StockCache
+from adapters.setup_gauges import showing_setup
 from heartbeat import beating
 from process import run_process, stop_event
 from settings import Settings
@@ -252,6 +254,11 @@ async def run(settings: Settings) -> None:
         client = await _connect(settings, stopping)
         if client is None:
             return
+        gateway = CartGateway(
+            client,
+            task_queue=settings.temporal_task_queue,
+            lock_wait_seconds=settings.cart_lock_wait_seconds,
+        )
         worker = build_worker(
             client,
             settings,
@@ -262,11 +269,7 @@ async def run(settings: Settings) -> None:
             stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
-            gateway=CartGateway(
-                client,
-                task_queue=settings.temporal_task_queue,
-                lock_wait_seconds=settings.cart_lock_wait_seconds,
-            ),
+            gateway=gateway,
         )
         async with worker:
             await warming
@@ -279,6 +282,9 @@ async def run(settings: Settings) -> None:
             if settings.enable_metrics:
                 showing = showing_stored(FigureStore(), Outbox(), WatchStore())
                 await stack.enter_async_context(showing)
+                await stack.enter_async_context(showing_setup(settings, carts.client))
+            watched = (*inventory.breakers, events.breaker, redis.breaker, gateway.breaker)
+            await stack.enter_async_context(reporting("worker", watched))
             async with beating(settings.heartbeat_file):
                 await stopping.wait()
             logger.info("worker_draining", message="Worker is draining")

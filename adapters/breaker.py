@@ -5,6 +5,8 @@ for `cooldown_seconds`. Then it is half-open: one trial call passes, and all oth
 trial closes the circuit or opens it again.
 (M. Nygard, Release It!, 2nd ed., chapter 5.)
 
+A system that answers and refuses (`DependencyRefuses`) is no failure either: it costs no time.
+
 A call may have a subject, such as a product. The latest call of each subject counts, so that one
 subject that keeps failing never opens the circuit for the others: it has a circuit of its own.
 
@@ -18,18 +20,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from adapters.bounded_cache import BoundedCache
 from adapters.calls import measured_call
-from models.errors import DependencyUnavailable, NotSent
+from adapters.outage_log import OutageLog
+from models.errors import DependencyRefuses, DependencyUnavailable, NotSent
+from models.reports import FailingSubject
 from telemetry.metrics import CIRCUIT_OPEN
-
-logger = structlog.stdlib.get_logger(__name__)
 
 OPENING_RATE = 0.5
 """The part of the subjects that must fail for the circuit to open."""
 MAX_SICK_SUBJECTS = 1000
+FORGOTTEN_SECONDS = 60.0
+"""After so long without a call of a subject, it is not known whether it still fails."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class _Circuit:
     """Closed without `open_until`; from then on half-open."""
 
     failures: int = 0
+    since: float = 0.0
+    latest: float = 0.0
     reason: str = ""
     open_until: float | None = None
     on_trial: bool = False
@@ -71,7 +75,7 @@ class CircuitBreaker:
         subject_failures: int | None = None,
     ) -> None:
         self.dependency = dependency
-        self._call = call
+        self.call = call
         self._limit = failures
         self._subject_limit = subject_failures or failures
         self._cooldown = cooldown_seconds
@@ -80,12 +84,35 @@ class CircuitBreaker:
         # The subject of each of the last calls, and whether it failed.
         self._calls: deque[tuple[object, bool]] = deque(maxlen=window or failures)
         self._attributes = {"dependency": dependency, "call": call}
+        self._log = OutageLog(dependency, call)
         CIRCUIT_OPEN.set(0, self._attributes)
 
     @property
     def is_open(self) -> bool:
         """Whether a call of any subject would fail at once now."""
         return self._circuit.refuses
+
+    @property
+    def reason(self) -> str | None:
+        """Why the circuit is open or half-open; None while it is closed."""
+        return self._circuit.reason if self._circuit.open_until is not None else None
+
+    def failing(self) -> list[FailingSubject]:
+        """The subjects that keep failing, those that have failed the longest first."""
+        now = time.monotonic()
+        return sorted(
+            (
+                FailingSubject(
+                    subject=subject,
+                    reason=one.reason,
+                    failures=one.failures,
+                    for_seconds=now - one.since,
+                )
+                for subject, one in self._sick.items()
+                if one.failures >= self._limit and now - one.latest < FORGOTTEN_SECONDS
+            ),
+            key=lambda one: -one.for_seconds,
+        )
 
     @asynccontextmanager
     async def guard(
@@ -106,8 +133,12 @@ class CircuitBreaker:
         for circuit in trials:
             circuit.on_trial = True
         try:
-            with measured_call(self.dependency, self._call):
+            with measured_call(self.dependency, self.call):
                 yield
+        except DependencyRefuses as error:
+            self._log.refuses(error.detail)
+            self._on_success(subject)
+            raise
         except DependencyUnavailable as error:
             self._on_failure(subject, error)
             raise
@@ -129,32 +160,22 @@ class CircuitBreaker:
         if self._circuit.open_until is None:
             if not self._too_many_fail():
                 return
-            logger.warning(
-                "dependency_unavailable",
-                message="Dependency is unavailable",
-                dependency=self.dependency,
-                reason=error.detail,
-            )
+            self._log.down(reason)
             CIRCUIT_OPEN.set(1, self._attributes)
         self._circuit.open_until = time.monotonic() + self._cooldown
 
     def _on_failure_of(self, subject: str, reason: str) -> None:
         circuit = self._sick.get(subject) or _Circuit()
         self._sick.keep(subject, circuit)
+        circuit.latest = time.monotonic()
+        circuit.since = circuit.since or circuit.latest
         circuit.failures += 1
         circuit.reason = reason
         if circuit.failures < self._subject_limit:
             return
         # While it fails for all, one line says so.
         if circuit.open_until is None and self._circuit.open_until is None:
-            logger.warning(
-                "dependency_fails_for_one",
-                message="Dependency keeps failing for one subject",
-                dependency=self.dependency,
-                call=self._call,
-                subject=subject,
-                reason=reason,
-            )
+            self._log.fails_for(subject, reason)
         circuit.open_until = time.monotonic() + self._cooldown
 
     def _too_many_fail(self) -> bool:
@@ -164,14 +185,10 @@ class CircuitBreaker:
 
     def _on_success(self, subject: str | None) -> None:
         if self._circuit.open_until is not None:
-            logger.info(
-                "dependency_available",
-                message="Dependency is available again",
-                dependency=self.dependency,
-            )
             CIRCUIT_OPEN.set(0, self._attributes)
             self._circuit.open_until = None
             self._calls.clear()
+        self._log.works()
         self._calls.append((object() if subject is None else subject, False))
         if subject is not None:
             self._sick.pop(subject, None)

@@ -4,16 +4,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.errors import DependencyTimeout, DependencyUnavailable
+from models.errors import DependencyRefuses, DependencyTimeout, DependencyUnavailable
+from telemetry.call_times import CALL_TIMES, CallTimes
 from telemetry.metrics import CALL_DURATION
+
+_SAYS_HOW_LONG = ("ok", "refused", "timeout")
 
 
 @contextmanager
-def measured_call(dependency: str, call: str) -> Iterator[None]:
+def measured_call(
+    dependency: str, call: str, *, answers: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Records the duration of the block and its outcome.
 
     The outcome is `ok`, `timeout`, `unavailable`, `refused` (the system answered with an error) or
-    `cancelled` (the caller stopped waiting).
+    `cancelled` (the caller stopped waiting). `answers` are the exceptions after which it is `ok`,
+    because the system has answered as it should.
     """
     started = time.perf_counter()
     outcome = "cancelled"
@@ -22,8 +28,14 @@ def measured_call(dependency: str, call: str) -> Iterator[None]:
     except DependencyTimeout:
         outcome = "timeout"
         raise
+    except DependencyRefuses:
+        outcome = "refused"
+        raise
     except DependencyUnavailable:
         outcome = "unavailable"
+        raise
+    except answers:
+        outcome = "ok"
         raise
     except Exception:
         outcome = "refused"
@@ -31,6 +43,8 @@ def measured_call(dependency: str, call: str) -> Iterator[None]:
     else:
         outcome = "ok"
     finally:
-        milliseconds = (time.perf_counter() - started) * 1000
+        seconds = time.perf_counter() - started
+        if outcome in _SAYS_HOW_LONG:
+            CALL_TIMES.setdefault((dependency, call), CallTimes()).add(seconds)
         attributes = {"dependency": dependency, "call": call, "outcome": outcome}
-        CALL_DURATION.record(milliseconds, attributes)
+        CALL_DURATION.record(seconds * 1000, attributes)

@@ -97,6 +97,10 @@ class InventoryClient:
         self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
         self._releasing = _breaker("release", COOLDOWN_SECONDS)
 
+    @property
+    def breakers(self) -> tuple[CircuitBreaker, ...]:
+        return self._reserving, self._releasing, self._checking
+
     @classmethod
     def of(cls, settings: Settings, *, timeout_seconds: float | None = None) -> "InventoryClient":
         """A client of the configured service, with its credentials."""

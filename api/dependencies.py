@@ -11,6 +11,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from api.auth.tokens import Principal
+from api.errors import ApiError
 from api.limits import limit_headers
 from api.middleware import RequestContext, context_of
 from api.schemas import ID_PATTERN
@@ -59,7 +60,11 @@ async def authenticate(request: Request) -> None:
     state = state_of(request)
     # The address first, so that requests with invalid tokens count too.
     of_address = await state.limits.of_address(request)
-    principal = await state.authenticator.principal(request.headers.get("authorization"))
+    try:
+        principal = await state.authenticator.principal(request.headers.get("authorization"))
+    except ApiError as error:
+        context_of(request).fields["reason"] = error.reason
+        raise
     of_user = await state.limits.of_user(principal.user_id)
     request.scope[_SCOPE_KEY] = principal
     context_of(request).headers += limit_headers(of_address, of_user)

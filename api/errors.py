@@ -47,11 +47,12 @@ class Answer:
 
 class ApiError(HTTPException):
     """An answer that is raised. An HTTPException, because FastAPI lets only those through while
-    it reads a body."""
+    it reads a body. `reason` is for the log alone."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, reason: str | None = None) -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.reason = reason
 
 
 def problem(
@@ -85,10 +86,10 @@ def forbidden(where: str = "this store") -> ApiError:
     return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))
 
 
-def unauthorized(message: str) -> ApiError:
-    """401 (RFC 6750, section 3)."""
+def unauthorized(message: str, *, reason: str) -> ApiError:
+    """401 (RFC 6750, section 3). Its message does not tell a stranger more than it must."""
     headers = {"WWW-Authenticate": "Bearer"}
-    return ApiError(problem(HTTPStatus.UNAUTHORIZED, message, headers=headers))
+    return ApiError(problem(HTTPStatus.UNAUTHORIZED, message, headers=headers), reason=reason)
 
 
 # How a saga ended.

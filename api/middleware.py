@@ -143,7 +143,8 @@ def _log(scope: Scope, context: RequestContext) -> None:
     if context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
         level = logging.ERROR
     else:
-        level = logging.INFO if mutating else logging.DEBUG
+        refused = context.status == HTTPStatus.UNAUTHORIZED
+        level = logging.INFO if mutating or refused else logging.DEBUG
     if not logger.isEnabledFor(level):
         return
     route = scope.get("route")

@@ -20,6 +20,7 @@ from adapters.kafka import publisher
 from adapters.mongo.carts import CartFilter, CartStore, Owner
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
+from adapters.mongo.reports import reporting
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LevelOverride, LogLevels
@@ -155,6 +156,15 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             inventory=inventory.ping,
         )
         stack.push_async_callback(health.close)
+        gateway = CartGateway(
+            temporal,
+            task_queue=settings.temporal_task_queue,
+            lock_wait_seconds=settings.cart_lock_wait_seconds,
+            inbox=inbox,
+            fallback_seconds=settings.answer_fallback_ms / 1000,
+        )
+        watched = (*inventory.breakers, redis.breaker, gateway.breaker)
+        await stack.enter_async_context(reporting("api", watched))
         yield ApiState(
             settings=settings,
             policy=policy_of(settings),
@@ -163,13 +173,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             operations=OperationStore(carts.client),
             cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
             availability=availability,
-            gateway=CartGateway(
-                temporal,
-                task_queue=settings.temporal_task_queue,
-                lock_wait_seconds=settings.cart_lock_wait_seconds,
-                inbox=inbox,
-                fallback_seconds=settings.answer_fallback_ms / 1000,
-            ),
+            gateway=gateway,
             health=health,
             log_levels=log_levels,
             limits=RateLimits(

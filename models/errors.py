@@ -3,6 +3,7 @@
     CartServiceError
     ├── DependencyUnavailable      a system did not answer; the call may have taken effect
     │   ├── DependencyTimeout      it did not answer in time
+    │   ├── DependencyRefuses      it answered with an error, whatever the request was
     │   └── NotSent                the call was not sent, so it had no effect
     ├── EffectRefused              a system refused one effect
     ├── EarlierEventsPending       earlier events of the cart must be published first
@@ -30,6 +31,10 @@ class DependencyUnavailable(CartServiceError):
 
 class DependencyTimeout(DependencyUnavailable):
     """A call did not end in time. It may have taken effect."""
+
+
+class DependencyRefuses(DependencyUnavailable):
+    """The system answers, and refuses: it is full, read-only, or does not allow the command."""
 
 
 class NotSent(DependencyUnavailable):

@@ -202,7 +202,7 @@ NOT_PUBLISHED = _counter(
     topic=events.PUBLISHED,
     error=("refused", "unavailable"),
 )
-OUTBOX_PENDING = _gauge(
+OUTBOX_PENDING = _gauge_of_known(
     "cart.outbox.pending",
     "{record}",
     "Operations with effects that relays have yet to do, counted up to 10,000; each worker shows "
@@ -210,20 +210,37 @@ OUTBOX_PENDING = _gauge(
     WORKER,
     kind=(),
 )
-OUTBOX_OLDEST = _gauge(
+OUTBOX_OLDEST = _gauge_of_known(
     "cart.outbox.oldest.age",
     "s",
     "Age of the oldest pending effect; 0 if there is none",
     WORKER,
     kind=(),
 )
-DRIFTING_HOLDS = _gauge(
+DRIFTING_HOLDS = _gauge_of_known(
     "cart.drift.holds",
     "{hold}",
     "Products of carts with more (orphaned_hold) or fewer (missing_hold) units held than the cart "
     "has; each worker shows the total",
     WORKER,
     kind=(),
+)
+TOPICS_WITHOUT_LEADER = _gauge_of_known(
+    "cart.event.topic.leaderless",
+    "{partition}",
+    "Partitions of a topic that have no leader, so that nothing is published to them or read",
+    WORKER,
+    topic=(),
+)
+SETUP_MISSING = _gauge_of_known(
+    "cart.setup.missing",
+    "{thing}",
+    "Topics and indexes that the service needs and that do not exist; `cart setup` creates them",
+    WORKER,
+    kind=("topic", "index"),
+)
+MONGODB_DISK_USED = _gauge_of_known(
+    "cart.mongodb.disk.used", "%", "Used share of the disk that has MongoDB's data", WORKER
 )
 CONSUMED = _counter(
     "cart.event.consume.handled",
@@ -285,6 +302,15 @@ CIRCUIT_OPEN = _gauge(
     "cart.dependency.circuit.open",
     "1",
     "1 from the opening of a circuit breaker until a call succeeds, else 0",
+    dependency=(),
+    call=(),
+)
+
+FAILING_SUBJECTS = _gauge(
+    "cart.dependency.failing",
+    "{subject}",
+    "Products, partitions (kafka, publish) or consumed events (kafka, consume) that keep failing, "
+    "as one process sees them; `cart doctor` names them",
     dependency=(),
     call=(),
 )

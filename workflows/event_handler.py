@@ -43,6 +43,7 @@ from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
 from telemetry import tracing
 from telemetry.metrics import CONSUMED, ORDER_UNITS_SHORT, PARKED, RETRIED
 from workflows.event_operations import apply_order, book_short, mark_lines
+from workflows.waiting_events import WaitingEvents
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -87,7 +88,10 @@ class Parking(Protocol):
 
 
 class EventHandler:
-    """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`."""
+    """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`.
+
+    `waiting` are the messages that it keeps trying in vain.
+    """
 
     def __init__(
         self,
@@ -105,6 +109,7 @@ class EventHandler:
         self._dead_letters = dead_letters
         self._policy = policy
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self.waiting = WaitingEvents()
 
     def lane(self, message: ConsumedMessage) -> str:
         """The cart or product of a message; messages of one lane are handled in order."""
@@ -128,7 +133,10 @@ class EventHandler:
             tracing.receiving(message.topic, message.header(tracing.HEADER)),
             bound_contextvars(**_about(message)),
         ):
-            await self._take(message)
+            try:
+                await self._take(message)
+            finally:
+                self.waiting.done(message)
 
     async def _take(self, message: ConsumedMessage) -> None:
         unusable: EventUnusable | None = None
@@ -145,7 +153,7 @@ class EventHandler:
                 continue
             except PASSING as problem:
                 RETRIED.add(1, {"topic": message.topic})
-                self._say_passing(tries, problem)
+                self.waiting.note(message, self.lane(message), tries, problem)
                 why_not = failures.passing(problem)
             except Exception as error:
                 logger.exception("event_failed", message="Event cannot be handled")
@@ -285,14 +293,6 @@ class EventHandler:
             message=f"Event parked as a dead letter: {why.detail}",
             error=why.code,
         )
-
-    @staticmethod
-    def _say_passing(tries: int, problem: Exception) -> None:
-        """Logs once for a message; the adapter has logged which dependency is down."""
-        if tries == 1:
-            logger.debug("event_retried", message=f"Event is tried again: {problem}")
-        elif tries == UNFORESEEN_TRIES:
-            logger.warning("event_waits", message=f"Event waits: {problem}")
 
 
 def _log_order(request: ApplyOrder, result: OperationResult) -> None:

@@ -87,7 +87,7 @@ class CartGateway:
         self._inbox = inbox
         self._fallback = fallback_seconds
         self._queues = Queues()
-        self._breaker = CircuitBreaker("temporal", call="start", failures=2, cooldown_seconds=1.0)
+        self.breaker = CircuitBreaker("temporal", call="start", failures=2, cooldown_seconds=1.0)
 
     async def start(self, request: CartOperation) -> Started:
         """Starts an operation; returns as soon as it is accepted."""
@@ -283,7 +283,7 @@ class CartGateway:
         async with turn:
             while True:
                 try:
-                    async with self._breaker.guard():
+                    async with self.breaker.guard():
                         started = await self._start_once(workflow_id, request, start)
                 except WorkflowAlreadyStartedError as error:
                     log.debug("cart_lock_awaited", message="Cart is busy")

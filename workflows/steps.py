@@ -51,7 +51,9 @@ async def step(dependency: str, call: Awaitable[T]) -> T:
                 raise VersionConflict(cause.message) from error
             case ApplicationError(type="NotSent"):
                 raise NotSent(dependency, cause.message) from error
-            case ApplicationError(type="DependencyUnavailable" | "DependencyTimeout"):
+            case ApplicationError(
+                type="DependencyUnavailable" | "DependencyTimeout" | "DependencyRefuses"
+            ):
                 raise DependencyUnavailable(dependency, cause.message) from error
             case _:
                 raise

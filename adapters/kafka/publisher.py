@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidTimestampError,
@@ -31,6 +30,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 
 from adapters.breaker import CircuitBreaker
+from adapters.kafka.cluster import leaderless_partitions
 from models.effects import EventEffect
 from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
@@ -100,21 +100,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 async def ping(settings: Settings, *, timeout: float = CONNECT_SECONDS) -> None:
     """Raises `DependencyUnavailable` unless a broker answers with its metadata."""
-    await _topics(connection_options(settings), timeout)
-
-
-async def _topics(connection: dict[str, Any], timeout: float) -> set[str]:
-    """The names of the existing topics."""
-    client = AIOKafkaClient(**connection, request_timeout_ms=round(timeout * 1000))
-    try:
-        async with asyncio.timeout(timeout):
-            await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
-            return set(cluster.topics())
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise DependencyUnavailable("kafka", repr(error)) from error
-    finally:
-        await client.close()
+    await leaderless_partitions(connection_options(settings), timeout)
 
 
 class EventPublisher:
@@ -135,7 +121,7 @@ class EventPublisher:
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         # A failing partition costs one timeout a second; the relay has its events.
-        self._breaker = CircuitBreaker(
+        self.breaker = CircuitBreaker(
             "kafka",
             call="publish",
             failures=FAILING_PARTITIONS,
@@ -147,7 +133,7 @@ class EventPublisher:
     async def warm_up(self) -> None:
         """Connects before the first event. Does not raise when Kafka is unavailable."""
         try:
-            async with self._breaker.guard():
+            async with self.breaker.guard():
                 await self._started()
         except DependencyUnavailable:
             return  # the circuit breaker has logged it; the next event tries again
@@ -188,7 +174,7 @@ class EventPublisher:
         """
         topic, key = messages[0].topic, messages[0].key
         subject = f"{topic}/{self.partition(topic, key)}"
-        async with self._breaker.guard(subject, bypass_breaker=bypass_breaker):
+        async with self.breaker.guard(subject, bypass_breaker=bypass_breaker):
             try:
                 async with asyncio.timeout(self._timeout):
                     while not await self._send(messages):
@@ -216,7 +202,7 @@ class EventPublisher:
         The producer only times out, as it does without Kafka, so this reads the topics.
         """
         try:
-            topics = await _topics(self._connection, ASK_SECONDS)
+            topics = await leaderless_partitions(self._connection, ASK_SECONDS)
         except DependencyUnavailable:
             return
         for message in messages:

@@ -33,8 +33,8 @@ async def records(
         auto_offset_reset="earliest",
         fetch_max_wait_ms=20,  # do not wait for new records
     )
-    await consumer.start()
     try:
+        await consumer.start()
         partitions = consumer.assignment()  # all partitions: the consumer has no group
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions) | dict(since or {})

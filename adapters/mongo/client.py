@@ -13,15 +13,17 @@ from bson.codec_options import TypeEncoder, TypeRegistry
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 
 from adapters.calls import measured_call
 from adapters.mongo.spans import MongoSpans
+from adapters.outage_log import OutageLog
 from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
 from models.documents import Cart, LargeAnswer, OperationRecord, Store
-from models.errors import DependencyTimeout, DependencyUnavailable
+from models.errors import DependencyRefuses, DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
+from models.reports import ProcessReport
 from models.upkeep.figures import BusinessFigures
 from models.upkeep.watch import HoldWatch
 from telemetry import tracing
@@ -29,7 +31,7 @@ from telemetry import tracing
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
 # The documents with indexes.
-DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement)
+DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement, ProcessReport)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
@@ -41,6 +43,9 @@ SETTLE_SECONDS = 12.0
 INDEX_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
 ERROR_CHARACTERS = 300
+REFUSAL_CHARACTERS = 120
+
+_log = OutageLog("mongodb", "command")
 
 _TRANSIENT_LABELS = (
     "TransientTransactionError",
@@ -98,13 +103,14 @@ async def connect(uri: SecretStr, *, app_name: str) -> MongoClient:
 async def bind(client: MongoClient) -> None:
     """Binds this process's documents to a client, in place of the one before."""
     await _Binding(
-        database=_database(client),
+        database=database_of(client),
         document_models=[*DOCUMENTS, Store, BusinessFigures, HoldWatch],
         skip_indexes=True,
     )
 
 
-def _database(client: MongoClient) -> AsyncDatabase[dict[str, Any]]:
+def database_of(client: MongoClient) -> AsyncDatabase[dict[str, Any]]:
+    """The database that the URI names, or the default one."""
     return client.get_default_database(DEFAULT_DATABASE)
 
 
@@ -121,7 +127,7 @@ async def create_indexes(client: MongoClient) -> None:
     """Creates all indexes that do not exist yet."""
     async with bounded(INDEX_SECONDS):
         for document in DOCUMENTS:
-            collection = _database(client)[document.Settings.name]
+            collection = database_of(client)[document.Settings.name]
             await collection.create_indexes(document.Settings.indexes)
 
 
@@ -134,9 +140,11 @@ def in_cart(key: CartKey) -> dict[str, Any]:
 async def bounded(seconds: float) -> AsyncIterator[None]:
     """Limits the block to `seconds` in all.
 
-    Raises `DependencyTimeout` or `DependencyUnavailable` when MongoDB does not answer.
+    Raises `DependencyTimeout` or `DependencyUnavailable` when MongoDB does not answer, and
+    `DependencyRefuses` when it refuses the command: its disk is full, an index is missing, or the
+    user may not do this. A duplicate key is an answer.
     """
-    with measured_call("mongodb", "command"):
+    with measured_call("mongodb", "command", answers=(Exception,)):
         try:
             with pymongo.timeout(seconds):
                 yield
@@ -147,9 +155,21 @@ async def bounded(seconds: float) -> AsyncIterator[None]:
                 error.has_error_label(label) for label in _TRANSIENT_LABELS
             ):
                 raise DependencyUnavailable("mongodb", _brief(error)) from error
+            if isinstance(error, OperationFailure) and not isinstance(error, DuplicateKeyError):
+                refusal = _refusal(error)
+                _log.refuses(refusal)
+                raise DependencyRefuses("mongodb", refusal) from error
             raise
 
 
 def _brief(error: PyMongoError) -> str:
     """The driver's text without its list of all servers and their errors."""
     return str(error).partition(", Topology Description: ")[0][:ERROR_CHARACTERS]
+
+
+def _refusal(error: OperationFailure) -> str:
+    """The server's words. Of a long text, with a whole query, the beginning and the end."""
+    words = str((error.details or {}).get("errmsg", error))
+    if len(words) > 2 * REFUSAL_CHARACTERS:
+        words = f"{words[:REFUSAL_CHARACTERS]} … {words[-REFUSAL_CHARACTERS:]}"
+    return f"{words} (code {error.code})"

@@ -5,6 +5,7 @@ A worker reads the data every `EVERY_SECONDS`, not on each scrape. All workers s
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -36,21 +37,32 @@ def showing_stored(
     """Keeps the gauges up to date while a block runs."""
 
     async def show() -> None:
-        try:
-            await show_pending(outbox)
-            await show_figures(figures)
-            await show_drifts(watches)
-        except DependencyUnavailable as error:
-            logger.debug("gauges_stale", message="Gauges are not up to date", reason=str(error))
+        for part in (
+            partial(show_pending, outbox),
+            partial(show_figures, figures),
+            partial(show_drifts, watches),
+        ):
+            try:
+                await part()
+            except DependencyUnavailable as error:
+                logger.debug("gauges_stale", message="A gauge is not known", reason=str(error))
 
     return repeating("gauges", show, every_seconds=EVERY_SECONDS)
 
 
 async def show_pending(outbox: Outbox) -> None:
-    """Sets the gauges of records with pending effects, and the age of the oldest."""
+    """Sets the gauges of records with pending effects, and the age of the oldest.
+
+    They have no sample while that is not known: 0 would say that all is done.
+    """
     now = datetime.now(UTC)
     for kind in EffectKind:
-        waiting = await outbox.waiting(kind)
+        try:
+            waiting = await outbox.waiting(kind)
+        except DependencyUnavailable:
+            OUTBOX_PENDING.forget({"kind": kind.value})
+            OUTBOX_OLDEST.forget({"kind": kind.value})
+            raise
         age = (now - waiting.oldest).total_seconds() if waiting.oldest else 0.0
         OUTBOX_PENDING.set(waiting.records, {"kind": kind.value})
         OUTBOX_OLDEST.set(max(0.0, age), {"kind": kind.value})

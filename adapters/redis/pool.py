@@ -10,10 +10,10 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from adapters.breaker import CircuitBreaker
-from models.errors import DependencyUnavailable
+from models.errors import DependencyRefuses, DependencyUnavailable
 from telemetry import tracing
 from telemetry.metrics import REDIS_AWAY
 
@@ -67,7 +67,7 @@ class RedisPool:
             health_check_interval=0,
         )
         self._redis = _Redis.from_pool(pool)
-        self._breaker = CircuitBreaker(
+        self.breaker = CircuitBreaker(
             "redis",
             call="command",
             failures=FAILING_SUBJECTS,
@@ -91,13 +91,17 @@ class RedisPool:
     async def client(self, use: Use, subject: str | None = None) -> AsyncIterator[Redis]:
         """The client. Raises `DependencyUnavailable` when Redis does not answer in the block.
 
-        Counts each such failure by `use`. `subject` is the cart or product that the block is about:
-        one whose keys cannot be read or written does not stop the use of others.
+        And `DependencyRefuses` when it answers with an error: it is full or read-only. Counts each
+        such failure by `use`. `subject` is the cart or product that the block is about: one whose
+        keys cannot be read or written does not stop the use of others.
         """
         try:
-            async with self._breaker.guard(subject), _as_unavailable():
+            async with self.breaker.guard(subject), _as_unavailable():
                 yield self._redis
-        except DependencyUnavailable:
+        except DependencyUnavailable as error:
+            if isinstance(error.__cause__, ReadOnlyError):
+                # A primary that was demoted: the address may lead to another server by now.
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
             REDIS_AWAY.add(1, {"use": use})
             raise
 
@@ -117,6 +121,8 @@ async def get_all(redis: Redis, keys: Iterable[str]) -> list[bytes | None]:
 async def _as_unavailable() -> AsyncIterator[None]:
     try:
         yield
+    except ResponseError as error:
+        raise DependencyRefuses("redis", str(error)) from error
     # uvloop raises RuntimeError for a write to a connection that was closed meanwhile.
     except (RedisError, OSError, TimeoutError, RuntimeError) as error:
         raise DependencyUnavailable("redis", repr(error)) from error

@@ -89,14 +89,14 @@ class Authenticator:
             )
             return _Claims.model_validate(payload)
         except jwt.ExpiredSignatureError:
-            raise unauthorized("Token has expired") from None
+            raise unauthorized("Token has expired", reason="expired") from None
         except KeysUnavailableError:
             message = "Tokens cannot be checked now; try again"
             raise ApiError(
                 problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers=RETRY_AFTER)
             ) from None
-        except (jwt.PyJWTError, UnknownKeyError, ValidationError, *_GARBAGE):
-            raise unauthorized("Token is invalid") from None
+        except (jwt.PyJWTError, UnknownKeyError, ValidationError, *_GARBAGE) as error:
+            raise unauthorized("Token is invalid", reason=_why(error)) from None
 
     async def _key(self, token: str) -> Any:
         if self._keys is None:
@@ -111,10 +111,32 @@ class Authenticator:
 _GARBAGE = (ValueError, TypeError, AttributeError, RecursionError)
 
 
+def _why(error: Exception) -> str:
+    """Why a token is not accepted, for the log, without anything from the token."""
+    for kind, why in _REASONS.items():
+        if isinstance(error, kind):
+            return why
+    return "malformed"
+
+
+_REASONS: dict[type[Exception], str] = {
+    jwt.InvalidSignatureError: "signed with another key",
+    jwt.InvalidIssuerError: "another issuer than JWT_ISSUER",
+    jwt.InvalidAudienceError: "another audience than JWT_AUDIENCE",
+    jwt.ImmatureSignatureError: "not valid yet",
+    jwt.InvalidAlgorithmError: "another algorithm than JWT_ALGORITHM",
+    jwt.MissingRequiredClaimError: "a required claim is missing",
+    UnknownKeyError: "signed with a key that the issuer does not have",
+    ValidationError: "a claim has the wrong form",
+}
+
+
 def _token(authorization: str | None) -> str:
     if not authorization:
-        raise unauthorized("Authentication required: no bearer token was sent")
+        message = "Authentication required: no bearer token was sent"
+        raise unauthorized(message, reason="no token")
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("Authentication required: the scheme must be Bearer")
+        message = "Authentication required: the scheme must be Bearer"
+        raise unauthorized(message, reason="another scheme than Bearer")
     return token.strip()

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import mongodb, services, settings_check, temporal
+from cli.doctor import kafka, machine, mongodb, places, redis, services, settings_check, temporal
+from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 5.0
 # For a cancelled check to end; one that does not is abandoned.
 GRACE_SECONDS = 0.5
 ADVICE = "check that it runs and can be reached from here"
@@ -18,12 +19,23 @@ ADVICE = "check that it runs and can be reached from here"
 Checks = Mapping[Part, Callable[[Settings, CheckReport], Awaitable[None]]]
 CHECKS: Checks = {
     Part.SETTINGS: settings_check.check_settings,
+    Part.MACHINE: machine.check_machine,
     Part.API: services.check_api,
     Part.TEMPORAL: temporal.check_temporal,
     Part.MONGODB: mongodb.check_mongodb,
-    Part.REDIS: services.check_redis,
-    Part.KAFKA: services.check_kafka,
+    Part.REDIS: redis.check_redis,
+    Part.KAFKA: kafka.check_kafka,
+    Part.LETTERS: kafka.check_letters,
     Part.INVENTORY: services.check_inventory,
+}
+# The servers that the checks are about.
+PLACES: Mapping[Part, Callable[[Settings], Place]] = {
+    Part.API: places.api,
+    Part.TEMPORAL: places.temporal,
+    Part.MONGODB: places.mongodb,
+    Part.REDIS: places.redis,
+    Part.KAFKA: places.kafka,
+    Part.INVENTORY: places.inventory,
 }
 
 
@@ -51,10 +63,19 @@ async def _examine(settings: Settings, checks: Checks) -> list[CheckResult]:
     await _end(asyncio.all_tasks() - {asyncio.current_task()})  # left by clients
     for part, task in tasks.items():
         if task in late:
-            reports[part].failed(part, f"no answer within {CHECK_SECONDS:g} s", ADVICE)
+            _late(settings, part, reports[part])
         elif (error := task.exception()) is not None:
             reports[part].failed(part, f"{type(error).__name__}: {reason(error)}", ADVICE)
     return [result for report in reports.values() for result in report.results]
+
+
+def _late(settings: Settings, part: Part, report: CheckReport) -> None:
+    if report.has(part):
+        return  # it had only to close its connections
+    if part in PLACES:
+        report.unreachable(part, PLACES[part](settings), TimeoutError())
+    else:
+        report.warn(part, f"not known within {CHECK_SECONDS:g} s", ADVICE)
 
 
 async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:

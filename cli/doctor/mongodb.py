@@ -1,34 +1,38 @@
-"""MongoDB: a primary of a replica set, its time limit for transactions, our indexes, pending
-effects, and the latest comparison of reservations."""
+"""MongoDB: a primary of a replica set that takes writes, its time limit for transactions, our
+indexes, its disk, and what the service keeps there about its own state."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pymongo
-from pymongo import AsyncMongoClient, IndexModel
+from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.client import DOCUMENTS, MongoClient
-from adapters.mongo.outbox import MOST_COUNTED
-from cli.console import reason, without_login
+from adapters.mongo.client import MongoClient
+from adapters.mongo.indexes import compare_indexes
+from cli.console import reason
+from cli.doctor import places
+from cli.doctor.pending import check_paused, check_pending
+from cli.doctor.reports import check_reports
 from cli.doctor.reservations import check_reservations
-from cli.doctor.results import CheckReport, Part, start_or_check
-from cli.times import stamp
-from models.documents import BUCKETS, OperationRecord
-from models.effects import EffectKind
+from cli.doctor.results import CheckReport, Part, fastest
+from models.reports import ProcessReport
 from settings import Settings
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a
 # `pymongo.timeout` around it would replace that option.
-SELECTION_MS = 1_000
-COMMANDS_SECONDS = 0.8
+SELECTION_MS = 2_000
+COMMANDS_SECONDS = 2.5
 # A process that is killed inside a transaction blocks its cart for this long.
 TRANSACTION_SECONDS = 5
-PENDING_AFTER = timedelta(seconds=60)
+SLOW_SECONDS = 0.1
+DISK_USED = 0.9
 _NO_REPLICA_SET = "start mongod with --replSet and run rs.initiate() once: transactions need it"
-_UNSET = object()
 _NOT_ALLOWED = 13  # MongoDB's error code `Unauthorized`
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -37,7 +41,8 @@ Database = AsyncDatabase[dict[str, Any]]
 async def check_mongodb(settings: Settings, report: CheckReport) -> None:
     """All checks of MongoDB, over one client with the service's own URI."""
     uri = settings.mongodb.get_secret_value()
-    where = without_login(uri)
+    place = places.mongodb(settings)
+    where = place.address
     client: MongoClient = AsyncMongoClient(
         uri,
         appname="cart-doctor",
@@ -46,44 +51,53 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
         tz_aware=True,
     )
     try:
-        if problem := await _problem(client, settings, where, report):
+        if problem := await _problem(client, settings, where):
             report.failed(Part.MONGODB, *problem)
             return
         database = client.get_default_database("cart-service")
+        parts: dict[Part, Awaitable[None]] = {
+            Part.MONGODB: _write(database, where, report),
+            Part.TRANSACTIONS: _transactions(client, report),
+            Part.INDEXES: _indexes(database, report),
+            Part.DISK: _disk(database, report),
+            Part.PENDING: check_pending(database, report, shards=settings.relay_shards),
+            Part.PAUSED: check_paused(database, report),
+            Part.CALLS: check_reports(database, report),
+            Part.HOLDS: check_reservations(database, report),
+        }
         with pymongo.timeout(COMMANDS_SECONDS):
             await asyncio.gather(
-                _transactions(client, report),
-                _indexes(database, report),
-                _pending(database, report),
-                check_reservations(database, report),
+                *(_unless_refused(part, check, report) for part, check in parts.items())
             )
     except PyMongoError as error:
-        report.failed(Part.MONGODB, f"{where}: {reason(error)}", _advice(settings))
+        report.unreachable(Part.MONGODB, place, error)
     finally:
         await client.close()
 
 
-async def _problem(
-    client: MongoClient, settings: Settings, where: str, report: CheckReport
-) -> tuple[str, str] | None:
-    """What is wrong with the server, and what to do; None when it is a primary."""
+async def _problem(client: MongoClient, settings: Settings, where: str) -> tuple[str, str] | None:
+    """What is wrong with the server, and what to do; None when it is a primary.
+
+    Raises `PyMongoError` when it does not answer.
+    """
     try:
         hello = await client.admin.command("hello")
     except ServerSelectionTimeoutError as error:
-        return _no_primary(client, settings, where, error)
+        if problem := _no_primary(client, settings, where, error):
+            return problem
+        raise
     except OperationFailure as error:
         return f"{where} refuses us: {reason(error)}", "check the user and password in MONGODB_URI"
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         return f"{where} is not a member of a replica set", _NO_REPLICA_SET
     if not hello.get("isWritablePrimary"):
         return f"{where} is not the primary", "take directConnection out of MONGODB_URI"
-    report.ok(Part.MONGODB, f"{where}, replica set {hello.get('setName', 'behind mongos')!r}")
     return None
 
 
 def _no_primary(
     client: MongoClient, settings: Settings, where: str, error: ServerSelectionTimeoutError
-) -> tuple[str, str]:
+) -> tuple[str, str] | None:
     """Why no primary was found, by the driver's view of the servers, and what to do."""
     servers = client.topology_description.server_descriptions().values()
     kinds = {server.server_type_name for server in servers}
@@ -97,11 +111,17 @@ def _no_primary(
             f"{where} is not a member of the replica set {name!r}",
             f"{_NO_REPLICA_SET}; its name is MONGODB_REPLICA_SET",
         )
-    return f"does not answer at {where} ({reason(error)})", _advice(settings)
+    return None
 
 
-def _advice(settings: Settings) -> str:
-    return start_or_check("MONGODB_URI", is_set=settings.mongodb_uri is not None)
+async def _unless_refused(part: Part, check: Awaitable[None], report: CheckReport) -> None:
+    """Runs a check; a command that the server refuses is a problem of its part alone."""
+    try:
+        await check
+    except OperationFailure as error:
+        if error.timeout:
+            raise
+        report.failed(part, f"cannot be read: {reason(error)}", "see MongoDB and its indexes")
 
 
 async def _transactions(client: MongoClient, report: CheckReport) -> None:
@@ -121,53 +141,49 @@ async def _transactions(client: MongoClient, report: CheckReport) -> None:
 
 
 async def _indexes(database: Database, report: CheckReport) -> None:
-    missing, different, count = [], [], 0
-    for document in DOCUMENTS:
-        collection = document.Settings.name
-        there = await database[collection].index_information()
-        for index in document.Settings.indexes:
-            count += 1
-            name = str(index.document["name"])
-            if name not in there:
-                missing.append(f"{collection}.{name}")
-            elif not _is_same(index, there[name]):
-                different.append(f"{collection}.{name}")
-    if missing:
-        report.failed(Part.INDEXES, f"missing: {', '.join(missing)}", "run `cart setup`")
-    if different:
+    found = await compare_indexes(database)
+    if found.missing:
+        report.failed(Part.INDEXES, f"missing: {', '.join(found.missing)}", "run `cart setup`")
+    if found.different:
+        names = ", ".join(found.different)
         advice = "drop it and run `cart setup`"
-        report.failed(Part.INDEXES, f"different from the code: {', '.join(different)}", advice)
-    if not missing and not different:
-        report.ok(Part.INDEXES, f"all {count} exist")
+        report.failed(Part.INDEXES, f"different from the code: {names}", advice)
+    if not found.missing and not found.different:
+        report.ok(Part.INDEXES, f"all {found.wanted} exist")
 
 
-def _is_same(index: IndexModel, there: Any) -> bool:
-    wanted = index.document
-    return list(wanted["key"].items()) == list(there["key"]) and all(
-        wanted.get(option, _UNSET) == there.get(option, _UNSET)
-        for option in ("unique", "expireAfterSeconds", "partialFilterExpression")
-    )
-
-
-async def _pending(database: Database, report: CheckReport) -> None:
-    collection = database[OperationRecord.Settings.name]
-    count, oldest = 0, datetime.now(UTC)
-    for kind in EffectKind:
-        since, index = f"due.{kind}.since", f"{kind}s_by_since"
-        old = {
-            f"due.{kind}.bucket": {"$in": [*range(BUCKETS)]},
-            since: {"$lt": datetime.now(UTC) - PENDING_AFTER},
-        }
-        count += await collection.count_documents(old, limit=MOST_COUNTED, hint=index)
-        first = await collection.find_one(old, {since: 1}, sort=[(since, 1)], hint=index)
-        oldest = min(oldest, first["due"][kind]["since"]) if first else oldest
-    if not count:
-        report.ok(Part.PENDING, f"none older than {PENDING_AFTER.seconds} s")
+async def _disk(database: Database, report: CheckReport) -> None:
+    """The disk that has the data. A server that does not say is left out."""
+    stats = await database.command("dbStats")
+    if not stats.get("fsTotalSize"):
         return
-    report.warn(
-        Part.PENDING,
-        f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
-        f"units to release that are older than {PENDING_AFTER.seconds} s, the oldest since "
-        f"{stamp(oldest)} UTC",
-        "check Kafka, the inventory and the worker; pending effects are then done in order",
+    used = stats["fsUsedSize"] / stats["fsTotalSize"]
+    what = f"{used:.0%} of the disk with its data are used"
+    if used > DISK_USED:
+        report.failed(Part.DISK, what, "free space or enlarge it: a full disk ends MongoDB")
+    else:
+        report.ok(Part.DISK, what)
+
+
+async def _write(database: Database, where: str, report: CheckReport) -> None:
+    """A document can be written by a majority, read and deleted."""
+    collection = database[ProcessReport.Settings.name].with_options(
+        write_concern=WriteConcern("majority"), read_concern=ReadConcern("majority")
     )
+    written = {"_id": f"doctor {uuid4().hex}"}
+    # The reports of processes that are gone are deleted after a while, and so is this.
+    now = {"at": datetime.now(UTC)}
+    try:
+        took = await fastest(lambda: collection.replace_one(written, now, upsert=True))
+        await collection.find_one(written)
+        await collection.delete_one(written)
+    except OperationFailure as error:
+        if error.timeout:
+            raise
+        report.failed(
+            Part.MONGODB,
+            f"{where} answers, and refuses a write: {reason(error)}",
+            "see its log; its disk (`df -h`); the roles of the user in MONGODB_URI (readWrite)",
+        )
+    else:
+        report.answered(Part.MONGODB, where, "a write", took, slow_after=SLOW_SECONDS)

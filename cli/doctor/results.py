@@ -1,15 +1,23 @@
 """Results of the checks."""
 
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cli.console import reason
+from cli.doctor.listeners import listener_at
+from cli.doctor.places import Place
+from cli.times import span
+
+TRIES = 3
 
 
 class Part(StrEnum):
     """What is checked, in the order in which it is shown."""
 
     SETTINGS = "settings"
+    MACHINE = "this machine"
     API = "API"
     WORKER = "worker"
     VERSION = "version of the worker"
@@ -19,12 +27,18 @@ class Part(StrEnum):
     MONGODB = "MongoDB"
     INDEXES = "MongoDB indexes"
     TRANSACTIONS = "MongoDB transactions"
+    DISK = "MongoDB disk"
     PENDING = "pending effects"
     HOLDS = "holds"
+    PAUSED = "paused stores"
+    PROCESSES = "processes"
+    CALLS = "calls"
+    FAILING = "failing now"
     REDIS = "Redis"
     KAFKA = "Kafka"
     TOPICS = "Kafka topics"
     CONSUMER = "consumer"
+    LETTERS = "dead letters"
     INVENTORY = "inventory"
 
 
@@ -50,6 +64,10 @@ class CheckReport:
 
     results: list[CheckResult] = field(default_factory=list)
 
+    def has(self, part: str) -> bool:
+        """Whether the part has a result."""
+        return any(one.part == part for one in self.results)
+
     def ok(self, part: str, what: str) -> None:
         """The part works."""
         self.results.append(CheckResult(part, Status.OK, what))
@@ -62,16 +80,35 @@ class CheckReport:
         """The part does not work."""
         self.results.append(CheckResult(part, Status.FAILED, what, advice))
 
-    def unreachable(
-        self, part: str, where: str, error: Exception, setting: str, *, is_set: bool
+    def unreachable(self, part: str, place: Place, error: BaseException) -> None:
+        """The server does not answer. One that hangs needs no start."""
+        what = f"does not answer at {place.address} ({reason(error)})"
+        process = listener_at(place.address)
+        if process is not None:
+            self.failed(part, f"{what}; {process}", process.advice)
+        else:
+            self.failed(part, what, place.advice)
+
+    def answered(
+        self, part: str, where: str, what: str, seconds: float, *, slow_after: float
     ) -> None:
-        """The server of this setting does not answer."""
-        advice = start_or_check(setting, is_set=is_set)
-        self.failed(part, f"does not answer at {where} ({reason(error)})", advice)
+        """The server did `what` in so many seconds, which is too slow after `slow_after`."""
+        if seconds > slow_after:
+            usual = f"less than {span(slow_after)} is usual"
+            self.warn(
+                part,
+                f"{where} is slow: {what} took {span(seconds)}; {usual}",
+                "see its load, its log and its disk, and the network to it",
+            )
+        else:
+            self.ok(part, f"{where}; {what} took {span(seconds)}")
 
 
-def start_or_check(setting: str, *, is_set: bool) -> str:
-    """Advice for a server that does not answer: a local one can be started."""
-    if is_set:
-        return f"check that it runs and that {setting} is right"
-    return f"start it with `make run` (only the servers: `cart stack`), or set {setting}"
+async def fastest(call: Callable[[], Awaitable[object]]) -> float:
+    """The seconds of the fastest of some calls: the others share this process with all checks."""
+    best = float("inf")
+    for _ in range(TRIES):
+        began = time.monotonic()
+        await call()
+        best = min(best, time.monotonic() - began)
+    return best

@@ -10,13 +10,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import reason, without_login
-from cli.doctor.results import CheckReport, Part, start_or_check
+from cli.doctor import places
+from cli.doctor.results import CheckReport, Part, fastest
 from cli.doctor.worker import check_version, check_worker
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
 from settings import Settings
 from workflows.ids import SEARCH_ATTRIBUTES
 
-CONNECT_SECONDS = 1.2
+CONNECT_SECONDS = 2.0
+SLOW_SECONDS = 0.25
 _REFUSED = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED)
 
 
@@ -35,12 +37,10 @@ async def check_temporal(settings: Settings, report: CheckReport) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await place.connect()
     except (RuntimeError, TimeoutError) as error:
-        report.unreachable(
-            Part.TEMPORAL, place.address, error, "TEMPORAL_ADDRESS", is_set=place.is_set
-        )
+        report.unreachable(Part.TEMPORAL, places.temporal(settings), error)
         report.warn(Part.WORKER, "not checked: Temporal does not answer", "see Temporal")
         return
-    if not await _namespace(client, place, report):
+    if not await _namespace(client, place, settings, report):
         return
     checks = [_search_attributes(client, report), check_worker(client, settings, report)]
     if settings.temporal_worker_build_id is not None:
@@ -50,10 +50,14 @@ async def check_temporal(settings: Settings, report: CheckReport) -> None:
     await asyncio.gather(*checks)
 
 
-async def _namespace(client: Client, place: TemporalPlace, report: CheckReport) -> bool:
+async def _namespace(
+    client: Client, place: TemporalPlace, settings: Settings, report: CheckReport
+) -> bool:
     request = DescribeNamespaceRequest(namespace=place.namespace)
     try:
-        await client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+        took = await fastest(
+            lambda: client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+        )
     except RPCError as error:
         name = place.namespace
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -67,10 +71,11 @@ async def _namespace(client: Client, place: TemporalPlace, report: CheckReport) 
             advice = "check TEMPORAL_API_KEY or the client's certificate, and TEMPORAL_NAMESPACE"
         else:
             what = f"{place.address} answered with an error: {reason(error)}"
-            advice = start_or_check("TEMPORAL_ADDRESS", is_set=place.is_set)
+            advice = places.temporal(settings).advice
         report.failed(Part.TEMPORAL, what, advice)
         return False
-    report.ok(Part.TEMPORAL, f"{place.address}, namespace {place.namespace!r}")
+    where = f"{place.address}, namespace {place.namespace!r}"
+    report.answered(Part.TEMPORAL, where, "a request", took, slow_after=SLOW_SECONDS)
     return True
 
 

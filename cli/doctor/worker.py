@@ -1,6 +1,7 @@
 """Workers: whether one polls our task queue and works, and which version is current."""
 
 import asyncio
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,13 +16,14 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.console import reason
+from cli.doctor.listeners import ProcessState, process
 from cli.doctor.results import CheckReport, Part
 from cli.temporal import RPC_TIMEOUT
 from settings import Settings
 from workflows.ids import PING
 
 # What remains of a check's time after connecting; a healthy worker needs some milliseconds.
-PING_SECONDS = 0.7
+PING_SECONDS = 1.5
 # An idle worker polls again after a minute, when its long poll ends.
 POLLED_WITHIN = timedelta(seconds=70)
 
@@ -57,14 +59,22 @@ async def check_worker(client: Client, settings: Settings, report: CheckReport) 
     names = f"{len(seen)} on task queue {queue!r} ({', '.join(seen[:3])})"
     took = await _ping(client, queue)
     if took is None:
-        report.failed(
-            Part.WORKER,
-            f"no answer to a ping within {PING_SECONDS:g} s from {names}: "
-            "changes of carts are accepted and wait",
-            f"{advice}; if it runs, it is overloaded or hangs: see its log",
-        )
+        what = f"no answer to a ping within {PING_SECONDS:g} s from {names}"
+        here = [found for identity in seen if (found := _here(identity))]
+        if here:
+            what += f"; {'; '.join(map(str, here[:3]))}"
+            advice = here[0].advice
+        else:
+            advice += "; if it runs, it is overloaded or hangs: see its log"
+        report.failed(Part.WORKER, f"{what}: changes of carts are accepted and wait", advice)
     else:
         report.ok(Part.WORKER, f"{names}; answered a ping in {took * 1000:.0f} ms")
+
+
+def _here(identity: str) -> ProcessState | None:
+    """The worker with this identity, by the SDK `pid@host`, if it is a process of this machine."""
+    pid, _, host = identity.partition("@")
+    return process(int(pid)) if pid.isdigit() and host == socket.gethostname() else None
 
 
 async def _ping(client: Client, queue: str) -> float | None:

@@ -18,9 +18,21 @@ NAMED = f"{WELL_STEPS * EVERY_SECONDS + 60}s"
 ADD = 'operation="AddItem"'
 ROUTE = 'http_route="/api/v1/cart/{storeId}/store"'
 CALLS = "cart_dependency_call_duration_milliseconds_count"
+TIMES = "cart_dependency_call_duration_milliseconds_sum"
+FAILING = "cart_dependency_failing"
 DURATION = "cart_operation_duration_milliseconds"
 REQUESTS = "http_server_request_duration_seconds_count"
 TOPIC = 'topic="order.completed"'
+PUBLISHED = 'topic="cart.item.added"'
+KINDS_OF_CALLS = {
+    ("mongodb", "command"),
+    ("temporal", "start"),
+    ("inventory", "reserve"),
+    ("inventory", "release"),
+    ("inventory", "check"),
+    ("redis", "command"),
+    ("kafka", "publish"),
+}
 
 
 def counter(before: float, after: float) -> str:
@@ -66,23 +78,24 @@ WELL: dict[str, str] = {
     },
     **{
         f'cart_dependency_circuit_open{{dependency="{dependency}", call="{call}"}}': gauge(0, 0)
-        for dependency, call in {
-            "temporal": "start",
-            "inventory": "reserve",
-            "redis": "command",
-            "kafka": "publish",
-        }.items()
+        for dependency, call in KINDS_OF_CALLS
+        if dependency != "mongodb"
     },
     **{
-        f'{CALLS}{{dependency="{dependency}", call="{call}", outcome="ok"}}': counter(50, 50)
-        for dependency, call in {
-            "mongodb": "command",
-            "temporal": "start",
-            "inventory": "reserve",
-            "redis": "command",
-            "kafka": "publish",
-        }.items()
+        f'{metric}{{dependency="{dependency}", call="{call}", outcome="ok"}}': counter(step, step)
+        for dependency, call in KINDS_OF_CALLS
+        for metric, step in ((CALLS, 50), (TIMES, 600))  # 12 ms
     },
+    **{
+        f'{FAILING}{{dependency="{dependency}", call="{call}"}}': gauge(0, 0)
+        for dependency, call in {*KINDS_OF_CALLS, ("kafka", "consume")} - {("mongodb", "command")}
+    },
+    'cart_setup_missing{kind="topic"}': gauge(0, 0),
+    'cart_setup_missing{kind="index"}': gauge(0, 0),
+    "cart_mongodb_disk_used_percent": gauge(71, 71),
+    f"cart_event_topic_leaderless{{{PUBLISHED}}}": gauge(0, 0),
+    f"cart_event_publish_success_total{{{PUBLISHED}}}": counter(50, 50),
+    f'cart_event_publish_failure_total{{{PUBLISHED}, error="unavailable"}}': counter(0, 0),
     # A call that fails now and then is none of them.
     f'{CALLS}{{dependency="inventory", call="reserve", outcome="timeout"}}': counter(1, 1),
     'temporal_long_request_failure_total{operation="PollWorkflowTaskQueue"}': counter(0, 0),
@@ -142,14 +155,106 @@ def outage(dependency: str, call: str, alert: str, severity: str) -> Case:
     )
 
 
+def refusals(dependency: str, alert: str, severity: str) -> Case:
+    """A system that answers, and refuses every fifth command."""
+    labels = f'dependency="{dependency}", call="command"'
+    return Case(
+        f"{dependency} refuses writes",
+        alert,
+        {"dependency": dependency},
+        {
+            f'{CALLS}{{{labels}, outcome="ok"}}': counter(50, 40),
+            f'{CALLS}{{{labels}, outcome="refused"}}': new_counter(10),
+        },
+        severity=severity,
+    )
+
+
+def slowness(dependency: str, call: str, milliseconds: int) -> Case:
+    """A kind of call that takes so long from the fault on, and 12 ms before."""
+    labels = f'{{dependency="{dependency}", call="{call}", outcome="ok"}}'
+    return Case(
+        f"{dependency} {call} takes {milliseconds} ms",
+        "CartDependencySlow",
+        {"dependency": dependency, "call": call},
+        {f"{TIMES}{labels}": counter(600, 50 * milliseconds)},
+        severity="warning",
+    )
+
+
+def failing(dependency: str, call: str, alert: str) -> Case:
+    """Three subjects for which a call keeps failing, while others work."""
+    return Case(
+        f"{dependency} {call} fails for three",
+        alert,
+        {"dependency": dependency, "call": call},
+        {f'{FAILING}{{dependency="{dependency}", call="{call}"}}': gauge(0, 3)},
+        severity="warning",
+    )
+
+
+def missing(kind: str) -> Case:
+    return Case(
+        f"one {kind} was deleted",
+        "CartSetupMissing",
+        {"kind": kind},
+        {f'cart_setup_missing{{kind="{kind}"}}': gauge(0, 1)},
+    )
+
+
 MONGODB = 'dependency="mongodb", call="command"'
 WORKER_UP = 'up{job="cart-worker", instance="worker:9464"}'
 
 CASES = (
     outage("temporal", "start", "CartTemporalDown", "critical"),
     outage("inventory", "reserve", "CartInventoryDown", "critical"),
+    outage("inventory", "release", "CartReleasesFail", "warning"),
+    outage("inventory", "check", "CartStockNotShown", "warning"),
     outage("redis", "command", "CartRedisDown", "warning"),
     outage("kafka", "publish", "CartKafkaDown", "warning"),
+    slowness("inventory", "reserve", 1500),
+    slowness("inventory", "reserve", 400),
+    slowness("redis", "command", 300),
+    slowness("mongodb", "command", 500),
+    failing("inventory", "reserve", "CartProductsFail"),
+    failing("inventory", "release", "CartProductsFail"),
+    failing("inventory", "check", "CartProductsFail"),
+    failing("kafka", "consume", "CartEventWaits"),
+    missing("topic"),
+    missing("index"),
+    refusals("mongodb", "CartMongoDBRefuses", "critical"),
+    refusals("redis", "CartRedisRefuses", "warning"),
+    Case(
+        "the disk of mongodb is nearly full",
+        "CartMongoDBDiskFull",
+        {},
+        {"cart_mongodb_disk_used_percent": gauge(71, 94)},
+        severity="warning",
+    ),
+    Case(
+        "a partition has no leader, and no event is for it",
+        "CartTopicFails",
+        {"topic": "cart.item.added"},
+        {f"cart_event_topic_leaderless{{{PUBLISHED}}}": gauge(0, 1)},
+        severity="warning",
+    ),
+    Case(
+        "a partition takes no events, and the others of its topic do",
+        "CartTopicFails",
+        {"topic": "cart.item.added"},
+        {f'cart_event_publish_failure_total{{{PUBLISHED}, error="unavailable"}}': counter(0, 1)},
+        severity="warning",
+    ),
+    Case(
+        "mongodb is frozen, and probes of a health check are cancelled",
+        "CartMongoDBDown",
+        {"dependency": "mongodb"},
+        {
+            f'{CALLS}{{dependency="mongodb", call="command", outcome="ok"}}': counter(50, 0),
+            f'{CALLS}{{dependency="mongodb", call="command", outcome="timeout"}}': new_counter(1),
+            f'{CALLS}{{dependency="mongodb", call="command", outcome="cancelled"}}': new_counter(5),
+        },
+    ),
     Case(
         "mongodb is down, and only the reads for a worker's gauges fail",
         "CartMongoDBDown",

@@ -34,7 +34,11 @@ OTHERS = {
     "process_start_time_seconds",
 }
 # Metrics that rules record, with their labels.
-RECORDED = {"cart:dependency_down": {"dependency"}, "cart:request_errors:ratio": {"window"}}
+RECORDED = {
+    "cart:call_down": {"dependency", "call"},
+    "cart:call_seconds:mean": {"dependency", "call"},
+    "cart:request_errors:ratio": {"window"},
+}
 EVERYWHERE = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 
 

@@ -115,9 +115,19 @@ async def test_a_stuck_consumer_is_reported_until_the_cart_is_free(
     async with other_services(settings) as others:
         await others.order(buyer, str(cart_of_buyer.id))
     await running_prometheus.fires("CartConsumerStuck")
+    await running_prometheus.fires("CartEventWaits")
+    owner = f"{shop.store_id}/{buyer.user_id}"
+
+    async def named() -> None:
+        finding = await doctor_finding("failing now")
+        assert f"cart/{cart_of_buyer.id}" in finding["what"]
+        assert f"`cart ops show {owner}`" in finding["advice"]
+
+    await eventually(named, timeout=SECONDS)
 
     await holder.terminate("for a test")
     await running_prometheus.is_over("CartConsumerStuck")
+    await running_prometheus.is_over("CartEventWaits")
 
     async def done() -> None:
         assert await shop.units("headphones") == (9, 0, 1)

@@ -101,6 +101,30 @@ async def test_a_request_without_a_valid_token_gets_401(
     assert api.mongo.reads == 0
 
 
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        (None, "no token"),
+        ("Basic dXNlcjpwYXNz", "another scheme than Bearer"),
+        ("Bearer garbage", "malformed"),
+        (f"Bearer {signed(CLAIMS, key='x' * 32)}", "signed with another key"),
+        (f"Bearer {signed(CLAIMS, key=SECRET * 2, algorithm='HS512')}", "JWT_ALGORITHM"),
+        (changed(exp=NOW - 1), "expired"),
+        (changed(aud="other"), "JWT_AUDIENCE"),
+        (changed(iss="other"), "JWT_ISSUER"),
+        (f"Bearer {signed(without('aud'))}", "a required claim is missing"),
+        (changed(sub="a b"), "a claim has the wrong form"),
+    ],
+)
+async def test_the_log_says_why_a_token_is_not_accepted(
+    authorization: str | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert (await ask(FakeApi(), authorization)).status_code == 401
+    [line] = [one for one in caplog.records if one.name == "api.requests"]
+    assert reason in vars(line)["reason"]
+
+
 async def test_a_valid_token_is_accepted_with_any_spelling_of_bearer() -> None:
     api = FakeApi()
     for scheme in ("Bearer", "bearer", "BEARER"):

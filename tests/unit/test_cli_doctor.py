@@ -2,20 +2,29 @@
 
 import asyncio
 import gc
+import os
+import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
-from cli.doctor import checks, services
+from cli.doctor import checks, kafka, redis
+from cli.doctor.kafka import check_kafka
+from cli.doctor.listeners import process
+from cli.doctor.redis import check_redis
 from cli.doctor.results import CheckReport, CheckResult, Part, Status
-from cli.doctor.services import check_api, check_inventory, check_kafka, check_redis
+from cli.doctor.services import check_api, check_inventory
 from cli.doctor.settings_check import check_settings
 from models.events import TOPICS
 from settings import Environment, Settings
+from tests.support.waiting import eventually
 from tests.unit.cli_standin import FakeResponse, clear_environment, run, standin
 
 PARTS = ("API", "Temporal", "MongoDB", "Redis", "Kafka", "inventory")
@@ -50,14 +59,17 @@ def test_with_nothing_running_every_part_fails_and_says_what_to_do(
     assert checks["worker"]["state"] == "warn"
 
 
-def test_the_table_shows_state_and_advice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_state_and_advice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0, 0, 0))
     ended = run(capsys, "doctor")
 
     assert ended.code == 1
     for column in ("part", "state", "what", "what to do"):
         assert column in ended.out
     assert "does not answer at 127.0.0.1:1 (connection refused)" in ended.out
-    assert "1 ok, 1 warn, 6 failed" in ended.out
+    assert "2 ok, 1 warn, 6 failed" in ended.out
 
 
 # pymongo does not close a connection when its handshake is cancelled.
@@ -197,20 +209,82 @@ async def test_the_inventorys_health(status: int, state: Status) -> None:
 # Redis
 
 
-async def test_redis_that_wants_a_password() -> None:
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(4096):
-            writer.write(b"-NOAUTH Authentication required.\r\n" * 4)
+async def examine_redis(answer: Callable[[bytes], bytes]) -> CheckResult:
+    """The finding about a server that answers each command."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(4096):
+            for _ in range(received.count(b"*")):
+                writer.write(answer(received))
         writer.close()
 
     report = CheckReport()
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         await check_redis(Settings(redis_port=port), report)
-
     (finding,) = report.results
+    return finding
+
+
+async def test_redis_that_wants_a_password() -> None:
+    finding = await examine_redis(lambda _: b"-NOAUTH Authentication required.\r\n")
+
     assert finding.state is Status.FAILED
     assert "REDIS_PASSWORD" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
+        ("READONLY You can't write against a read only replica.", "primary"),
+        ("MISCONF Errors writing to the AOF file: No space left on device", "disk"),
+    ],
+)
+async def test_redis_that_answers_and_refuses_writes(refusal: str, advice: str) -> None:
+    finding = await examine_redis(
+        lambda received: f"-{refusal}\r\n".encode() if b"SET\r\n$" in received else b"+PONG\r\n"
+    )
+
+    assert finding.state is Status.FAILED
+    assert "answers, and refuses a write" in finding.what
+    assert advice in finding.advice
+
+
+# A server that hangs
+
+
+async def test_a_server_that_hangs_is_not_to_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis, "TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        report = CheckReport()
+        await check_redis(Settings(redis_port=silent.getsockname()[1]), report)
+
+    (finding,) = report.results
+    assert f"process {os.getpid()} (" in finding.what
+    assert "is alive" in finding.what
+    assert f"kill -9 {os.getpid()}" in finding.advice
+    assert "make run` (only the servers" not in finding.advice
+
+
+async def test_a_stopped_process_is_to_be_continued() -> None:
+    sleeper = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        sleeper.send_signal(signal.SIGSTOP)
+
+        async def stopped() -> None:
+            state = process(sleeper.pid)
+            assert state
+            assert (state.name, state.is_stopped) == ("sleep", True)
+            assert state.advice == f"`kill -CONT {sleeper.pid}` lets it go on"
+
+        await eventually(stopped)
+    finally:
+        sleeper.kill()
+        await sleeper.wait()
+    assert process(sleeper.pid) is None
 
 
 # Kafka
@@ -226,45 +300,99 @@ class Groups:
         return {"groups": [{"members": [{}] * self._members}]}
 
 
-def admin(topics: Sequence[str], members: int) -> Any:
-    """Kafka's administrator with these topics, and so many members of our group."""
+class FakeKafka:
+    """A cluster of three partitions a topic, with so many members of our group."""
 
-    class Admin:
-        def __init__(self, **_: Any) -> None: ...
-        async def start(self) -> None: ...
-        async def close(self) -> None: ...
-        async def list_topics(self) -> list[str]:
-            return [*topics]
+    def __init__(self) -> None:
+        self.topics: dict[str, list[int]] = {topic: [] for topic in TOPICS}  # without a leader
+        self.silent: set[str] = set()  # topics whose end cannot be read
+        self.members = 1
 
-        async def describe_consumer_groups(self, _: list[str]) -> list[Groups]:
-            return [Groups(members)]
+    async def leaderless(self, *_: Any) -> dict[str, list[int]]:
+        return self.topics
 
-    return Admin
+    def admin(self, **_: Any) -> Any:
+        async def describe(_: list[str]) -> list[Groups]:
+            return [Groups(self.members)]
+
+        return SimpleNamespace(start=nothing, close=nothing, describe_consumer_groups=describe)
+
+    def consumer(self, **_: Any) -> Any:
+        async def end_offsets(partitions: Sequence[TopicPartition]) -> None:
+            if partitions[0].topic in self.silent:
+                raise KafkaTimeoutError
+
+        return SimpleNamespace(
+            start=nothing,
+            stop=nothing,
+            partitions_for_topic=lambda topic: {0, 1, 2} if topic in self.topics else None,
+            end_offsets=end_offsets,
+        )
+
+
+async def nothing() -> None: ...
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
+    fake = FakeKafka()
+    monkeypatch.setattr(kafka, "leaderless_partitions", fake.leaderless)
+    monkeypatch.setattr(kafka, "AIOKafkaAdminClient", fake.admin)
+    monkeypatch.setattr(kafka, "AIOKafkaConsumer", fake.consumer)
+    return fake
+
+
+async def examine_kafka() -> dict[str, CheckResult]:
+    report = CheckReport()
+    await check_kafka(Settings(consumer_metrics_port=0), report)
+    return by_part(report)
 
 
 @pytest.mark.parametrize(("members", "state"), [(0, Status.FAILED), (2, Status.OK)])
 async def test_events_wait_when_nobody_consumes(
-    monkeypatch: pytest.MonkeyPatch, members: int, state: Status
+    cluster: FakeKafka, members: int, state: Status
 ) -> None:
-    monkeypatch.setattr(services, "AIOKafkaAdminClient", admin(TOPICS, members))
-    report = CheckReport()
+    cluster.members = members
 
-    await check_kafka(Settings(), report)
-
-    finding = by_part(report)["consumer"]
+    finding = (await examine_kafka())["consumer"]
     assert finding.state is state
     assert "cart-service-group" in finding.what
     assert ("consumer.py" in finding.advice) is (members == 0)
 
 
-async def test_missing_topics_send_to_setup(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = [topic for topic in TOPICS if topic != "cart.dlq"]
-    monkeypatch.setattr(services, "AIOKafkaAdminClient", admin(there, 1))
-    report = CheckReport()
+async def test_kafka_as_it_should_be(cluster: FakeKafka) -> None:
+    found = await examine_kafka()
 
-    await check_kafka(Settings(), report)
+    assert {finding.state for finding in found.values()} == {Status.OK}
+    assert found["Kafka topics"].what == "all 8 exist; read the end of 24 partitions"
 
-    finding = by_part(report)["Kafka topics"]
+
+async def test_partitions_without_a_leader_are_named(cluster: FakeKafka) -> None:
+    cluster.topics["cart.cleared"] = [0, 2]
+
+    finding = (await examine_kafka())["Kafka topics"]
+
+    assert finding.state is Status.FAILED
+    assert finding.what == "no leader: cart.cleared/0, cart.cleared/2; its events wait"
+    assert "broker" in finding.advice
+
+
+async def test_partitions_whose_end_cannot_be_read_are_named(cluster: FakeKafka) -> None:
+    cluster.silent = {"cart.dlq"}
+
+    found = await examine_kafka()
+
+    assert found["Kafka topics"].state is Status.FAILED
+    assert found["Kafka topics"].what == (
+        "the end of cart.dlq/0, cart.dlq/1, cart.dlq/2 cannot be read"
+    )
+    assert found["Kafka"].state is Status.OK
+
+
+async def test_missing_topics_send_to_setup(cluster: FakeKafka) -> None:
+    del cluster.topics["cart.dlq"]
+
+    finding = (await examine_kafka())["Kafka topics"]
     assert finding == CheckResult(
         "Kafka topics", Status.FAILED, "missing: cart.dlq", "run `cart setup`"
     )

@@ -1,5 +1,9 @@
 """The findings of `cart doctor` about MongoDB, with a fake client."""
 
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +35,8 @@ class FakeMongoClient:
 
     hello: dict[str, Any] = {"setName": "rs0", "isWritablePrimary": True}
     limit: object = 5
-    pending = 0
+    disk_used = 40
+    write_refusal: OperationFailure | None = None
     watch: dict[str, Any] | None
 
     def __init__(self) -> None:
@@ -46,6 +51,9 @@ class FakeMongoClient:
             for document in DOCUMENTS
         }
         self.admin = SimpleNamespace(command=self._command)
+        self.pending: list[dict[str, Any]] = []
+        self.paused: list[dict[str, Any]] = []
+        self.reports = [calls_report(call("mongodb", "command", now=0.004, usual=0.003))]
         began = datetime.now(UTC) - timedelta(seconds=8)
         pass_ = {"began": began, "carts": 12}
         self.watch = {
@@ -58,11 +66,7 @@ class FakeMongoClient:
         }
 
     def get_default_database(self, _: str) -> Any:
-        async def watch(_: Any) -> Any:
-            return self.watch
-
-        collections = {name: self._collection(name) for name in self.indexes}
-        return collections | {"watches": SimpleNamespace(find_one=watch)}
+        return FakeDatabase(self)
 
     async def close(self) -> None: ...
 
@@ -73,21 +77,52 @@ class FakeMongoClient:
             raise self.limit
         return {"transactionLifetimeLimitSeconds": self.limit}
 
-    def _collection(self, name: str) -> Any:
-        async def index_information() -> Any:
-            return self.indexes[name]
 
-        async def count_documents(_: Any, *, hint: str, **__: Any) -> int:
-            return self.pending if hint == "events_by_since" else 0
+@dataclass
+class FakeDatabase:
+    client: FakeMongoClient
 
-        async def find_one(*_: Any, hint: str, **__: Any) -> Any:
-            if hint != "events_by_since":
-                return None
-            return {"due": {"event": {"since": datetime(2026, 1, 27, 10, 30, tzinfo=UTC)}}}
+    def __getitem__(self, name: str) -> "FakeCollection":
+        return FakeCollection(self.client, name)
 
-        return SimpleNamespace(
-            index_information=index_information, count_documents=count_documents, find_one=find_one
-        )
+    async def command(self, _: str) -> dict[str, Any]:
+        return {"fsUsedSize": self.client.disk_used, "fsTotalSize": 100}
+
+
+@dataclass
+class FakeCollection:
+    client: FakeMongoClient
+    name: str
+
+    def with_options(self, **_: Any) -> "FakeCollection":
+        return self
+
+    async def index_information(self) -> Any:
+        return self.client.indexes[self.name]
+
+    async def count_documents(self, *_: Any, hint: str, **__: Any) -> int:
+        return len(self._pending(hint))
+
+    async def replace_one(self, *_: Any, **__: Any) -> None:
+        if self.client.write_refusal:
+            raise self.client.write_refusal
+
+    async def delete_one(self, *_: Any) -> None: ...
+
+    async def find_one(self, *_: Any) -> Any:
+        return self.client.watch
+
+    async def find(self, *_: Any, hint: str = "", **__: Any) -> AsyncIterator[Any]:
+        found: dict[str, list[Any]] = {
+            "operations": self._pending(hint),
+            "processReports": self.client.reports,
+            "intakeHolds": self.client.paused,
+        }
+        for one in found[self.name]:
+            yield one
+
+    def _pending(self, index: str) -> list[Any]:
+        return self.client.pending if index == "releases_by_since" else []
 
 
 @pytest.fixture
@@ -107,7 +142,7 @@ async def test_mongodb_as_it_should_be(mongo: FakeMongoClient) -> None:
     found = await examine_mongodb()
 
     assert {finding.state for finding in found.values()} == {Status.OK}
-    assert len(found) == 5
+    assert len(found) == 10
     assert found["holds"].what.startswith("all 12 carts and their holds agreed 8")
 
 
@@ -160,14 +195,215 @@ async def test_an_index_that_expires_carts_too_early(mongo: FakeMongoClient) -> 
     assert "carts.expireAt_1" in finding.what
 
 
-async def test_effects_that_stay_pending_are_a_warning(mongo: FakeMongoClient) -> None:
-    mongo.pending = 3
+def pending_release(product: str, problem: str | None, bucket: int = 3) -> dict[str, Any]:
+    since = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
+    return {
+        "storeId": "shop",
+        "due": {"release": {"bucket": bucket, "since": since, "attempts": 7, "problem": problem}},
+        "effects": [{"kind": "release", "productId": product}],
+    }
+
+
+async def test_effects_that_stay_pending_are_named_with_their_relay(mongo: FakeMongoClient) -> None:
+    mongo.pending = [
+        *(pending_release("lamp", "inventory is unavailable: answered 500") for _ in range(2)),
+        pending_release("desk", None, bucket=20),
+    ]
 
     finding = (await examine_mongodb())["pending effects"]
 
     assert finding.state is Status.WARN
     assert finding.what.startswith("3 operations have events to publish or units to release")
     assert "2026-01-27 10:30:00" in finding.what
+    assert "relay release/3, shop/lamp: inventory is unavailable: answered 500" in finding.what
+    assert "relay release/4, shop/desk: not tried: the relay is paused" in finding.what
+
+
+async def test_a_mongodb_that_answers_and_refuses_writes(mongo: FakeMongoClient) -> None:
+    mongo.write_refusal = OperationFailure("No space left on device", 14031)
+
+    finding = (await examine_mongodb())["MongoDB"]
+
+    assert finding.state is Status.FAILED
+    assert "answers, and refuses a write: No space left on device" in finding.what
+    assert "disk" in finding.advice
+
+
+async def test_a_disk_that_is_nearly_full(mongo: FakeMongoClient) -> None:
+    mongo.disk_used = 95
+
+    finding = (await examine_mongodb())["MongoDB disk"]
+
+    assert (finding.state, finding.what[:3]) == (Status.FAILED, "95%")
+
+
+async def test_paused_stores_are_named_with_the_time(mongo: FakeMongoClient) -> None:
+    at = datetime.now(UTC) - timedelta(hours=5)
+    mongo.paused = [{"storeId": "shop", "by": "eve", "reason": "stocktaking", "at": at}]
+
+    finding = (await examine_mongodb())["paused stores"]
+
+    assert finding.state is Status.WARN
+    assert finding.what == "shop for 5 h, by eve: stocktaking"
+    assert "`cart ops release-intake --store shop`" in finding.advice
+
+
+# What the processes report
+
+
+def calls_report(*calls: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_id": "worker elsewhere 1",
+        "process": "worker",
+        "at": datetime.now(UTC),
+        "calls": [*calls],
+    }
+
+
+def call(
+    dependency: str,
+    name: str,
+    *,
+    now: float | None = None,
+    usual: float | None = None,
+    down: str | None = None,
+    refused: str | None = None,
+    failing: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    return {
+        "dependency": dependency,
+        "call": name,
+        "nowSeconds": now,
+        "usualSeconds": usual,
+        "down": down,
+        "refused": refused,
+        "failing": [
+            {"subject": subject, "reason": why, "failures": 9, "forSeconds": 40.0}
+            for subject, why in failing
+        ],
+        "failingSubjects": len(failing),
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "usual", "state"),
+    [
+        (1.5, 0.012, Status.WARN),
+        (0.4, 0.012, Status.WARN),
+        (0.09, 0.002, Status.OK),  # nobody waits for that
+        (0.3, 0.2, Status.OK),  # it always takes so long
+        (1.5, None, Status.WARN),
+        (0.3, None, Status.OK),
+    ],
+)
+async def test_a_slow_call_is_shown_beside_what_is_usual(
+    mongo: FakeMongoClient, now: float, usual: float | None, state: Status
+) -> None:
+    mongo.reports = [calls_report(call("inventory", "reserve", now=now, usual=usual))]
+
+    finding = (await examine_mongodb())["calls"]
+
+    assert finding.state is state
+    if now == 1.5:
+        known = "usually 12 ms" if usual else "what is usual is not known yet"
+        assert finding.what == f"inventory reserve takes 1.5 s, {known}"
+
+
+async def test_a_call_that_fails_for_all_is_a_failure_only_where_carts_need_it(
+    mongo: FakeMongoClient,
+) -> None:
+    for name, state in (("reserve", Status.FAILED), ("check", Status.WARN)):
+        mongo.reports = [calls_report(call("inventory", name, down="answered 500"))]
+        finding = (await examine_mongodb())["calls"]
+        assert (finding.state, finding.what) == (state, f"inventory {name} fails: answered 500")
+
+
+@pytest.mark.parametrize(
+    ("dependency", "state"), [("mongodb", Status.FAILED), ("redis", Status.WARN)]
+)
+async def test_what_a_system_has_refused_lately_is_named(
+    mongo: FakeMongoClient, dependency: str, state: Status
+) -> None:
+    mongo.reports = [calls_report(call(dependency, "command", refused="failed validation"))]
+
+    finding = (await examine_mongodb())["calls"]
+
+    assert finding.state is state
+    assert finding.what == f"{dependency} command is refused: failed validation"
+
+
+async def test_a_product_that_keeps_failing_is_named(mongo: FakeMongoClient) -> None:
+    failing = [(f"shop/lamp-{n}", "/reserve answered 500") for n in range(5)]
+    mongo.reports = [
+        calls_report(call("inventory", "reserve", failing=failing)),
+        calls_report(call("inventory", "reserve")),  # of another process
+    ]
+
+    finding = (await examine_mongodb())["failing now"]
+
+    assert finding.state is Status.WARN
+    assert finding.what.startswith(
+        "inventory reserve fails for shop/lamp-0 (9 times in 40.0 s: /reserve answered 500); "
+    )
+    assert finding.what.endswith("; and 2 more")
+    assert "`cart doctor --inventory shop lamp-0`" in finding.advice
+
+
+async def test_a_partition_that_keeps_failing_is_named(mongo: FakeMongoClient) -> None:
+    failing = [("cart.item.added/2", "NotEnoughReplicasError()")]
+    mongo.reports = [calls_report(call("kafka", "publish", failing=failing))]
+
+    finding = (await examine_mongodb())["failing now"]
+
+    assert finding.what.startswith("kafka publish fails for cart.item.added/2 (9 times")
+    assert "--inventory" not in finding.advice
+
+
+async def test_an_event_that_waits_for_its_cart_is_named_with_the_cart(
+    mongo: FakeMongoClient,
+) -> None:
+    subject = "order.completed/1, offset 7, cart/507f1f77bcf86cd799439011"
+    mongo.reports = [
+        calls_report(call("kafka", "consume", failing=[(subject, "the cart is busy")]))
+    ]
+    mongo.watch = (mongo.watch or {}) | {"storeId": "shop", "userId": "eve"}
+
+    finding = (await examine_mongodb())["failing now"]
+
+    assert subject in finding.what
+    assert "`cart ops show shop/eve`" in finding.advice
+
+
+async def test_without_reports_nothing_is_known_of_calls(mongo: FakeMongoClient) -> None:
+    mongo.reports = []
+
+    found = await examine_mongodb()
+
+    assert found["processes"].state is Status.WARN
+    assert "calls" not in found
+
+
+async def test_a_process_that_reports_no_more_is_named(mongo: FakeMongoClient) -> None:
+    """As one that hangs: Kafka may still show it as a member of its group."""
+    old = datetime.now(UTC) - timedelta(seconds=45)
+    name = f"consumer {socket.gethostname()} {os.getpid()}"
+    mongo.reports += [{"_id": name, "process": "consumer", "at": old, "calls": []}]
+
+    finding = (await examine_mongodb())["processes"]
+
+    assert finding.state is Status.FAILED
+    assert finding.what.startswith("no consumer has reported for 45.")
+    assert f"process {os.getpid()} (" in finding.what
+    assert f"kill -9 {os.getpid()}" in finding.advice
+
+    mongo.reports[-1]["_id"] = "consumer elsewhere 1"
+    finding = (await examine_mongodb())["processes"]
+    assert finding.what.endswith("the last was 1 on elsewhere")
+
+    newer = {"_id": "consumer elsewhere 2", "process": "consumer", "calls": []}
+    mongo.reports += [newer | {"at": datetime.now(UTC)}]
+    finding = (await examine_mongodb())["processes"]
+    assert (finding.state, finding.what) == (Status.OK, "2 report (consumer, worker)")
 
 
 def drift(user: str, kind: str = "orphaned_hold", store: str = "store-1") -> dict[str, Any]:

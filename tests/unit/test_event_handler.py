@@ -21,6 +21,7 @@ from models.limits import Policy
 from models.mark_product import MarkProductInput
 from models.operations import CartOperation
 from models.outcomes import OperationResult, Outcome, Refusal
+from models.reports import FailingSubject
 from tests.fakes.api import record_of
 from tests.unit.test_incoming import AN_ORDER, message
 from workflows import event_handler, ids
@@ -248,3 +249,23 @@ def test_no_clients_key_can_take_an_events_operation_id() -> None:
     event = ids.event_operation_id(ORDER_COMPLETED, "order-1", CartKey("store", "user"))
     keys = ["order-1", f"{ORDER_COMPLETED}|order-1", json.dumps(AN_ORDER)]
     assert event not in {ids.operation_id("store", "user", key) for key in keys}
+
+
+async def test_a_message_that_waits_is_named_with_its_cart_until_it_is_done(
+    world: FakeCollaborators,
+) -> None:
+    handler = world.handler
+    reported: list[list[FailingSubject]] = []
+
+    class Busy(list[Exception]):
+        def pop(self, *_: Any) -> Exception:
+            reported.append(handler.waiting.failing())
+            return super().pop(0)
+
+    world.fails = Busy([OperationInProgress("the cart is busy")] * 7)
+    await handler.take(message(AN_ORDER))
+    assert reported[:5] == [[]] * 5
+    [failing] = reported[-1]
+    assert failing.subject == f"order.completed/0, offset 17, cart/{AN_ORDER['cartId']}"
+    assert (failing.reason, failing.failures) == ("the cart is busy", 6)
+    assert handler.waiting.failing() == []

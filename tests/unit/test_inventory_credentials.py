@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from adapters.inventory import InventoryClient
 from adapters.inventory_http import InventoryHttp
-from cli.doctor.results import CheckReport, Status
+from cli.doctor.results import TRIES, CheckReport, Status
 from cli.doctor.services import check_inventory
 from models.errors import DependencyUnavailable
 from settings import Settings
@@ -94,7 +94,7 @@ async def test_token_and_headers_are_sent_with_each_call() -> None:
         await client.close()
         report = CheckReport()
         await check_inventory(settings, report)
-        assert len(server.requests) == 3
+        assert len(server.requests) == 3 + TRIES
         for request in server.requests:
             fields = request.lower().split("\r\n")
             assert "authorization: bearer a-token" in fields

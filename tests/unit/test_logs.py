@@ -97,8 +97,8 @@ early.warning("third")
 
 def test_adapters_print_no_events_in_a_process_without_log_output(project_root: Path) -> None:
     code = """
-from adapters import breaker
-breaker.logger.warning("dependency_unavailable", message="Dependency is unavailable")
+from adapters import outage_log
+outage_log.logger.warning("dependency_unavailable", message="Dependency is unavailable")
 """
     env = {**os.environ, "PYTHONPATH": str(project_root)}
     done = subprocess.run(

@@ -6,7 +6,6 @@ import pytest
 import uvloop
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from adapters.redis.pool import FAILING_SUBJECTS, RedisPool
 from models.errors import DependencyUnavailable, NotSent
@@ -26,7 +25,7 @@ async def test_an_error_of_the_client_names_the_dependency(error: Exception) -> 
 async def fails(pool: RedisPool, subject: str) -> None:
     with pytest.raises(DependencyUnavailable):
         async with pool.client("cart", subject):
-            raise ResponseError("WRONGTYPE")
+            raise RedisConnectionError("reset")
 
 
 async def test_a_cart_that_keeps_failing_does_not_stop_the_use_of_others() -> None:

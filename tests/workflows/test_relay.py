@@ -276,7 +276,7 @@ async def test_one_try_delivers_all_carts_when_the_dependency_is_back(relays: Re
     """A relay tries although the circuit breaker is still open, and closes it."""
     for number in range(4):
         await relays.plant_event(user=relays.user(number))
-    circuit = relays.events._breaker
+    circuit = relays.events.breaker
     circuit._cooldown = 3600
     while not circuit.is_open:
         with pytest.raises(DependencyUnavailable):
