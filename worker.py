@@ -37,6 +37,7 @@ from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
+from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
@@ -69,7 +70,7 @@ from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
-from workflows.upkeep.operations import expire_cart, repair_cart
+from workflows.upkeep.operations import expiry_of, repair_cart
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -172,7 +173,12 @@ def build_worker(
     )
     scans = CartScans()
     expiry_steps = ExpiryActivities(
-        scans, expire=partial(expire_cart, gateway, policy_of(settings))
+        scans,
+        ExpiredCarts(carts.client),
+        cache,
+        prepare=partial(expiry_of, policy_of(settings)),
+        wake=relay_steps.wake_relay,
+        caching=settings.enable_cache_invalidation,
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
