@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from adapters.calls import measured_call
+from adapters.mongo import waits
 from adapters.mongo.spans import MongoSpans
 from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
@@ -71,6 +72,7 @@ class _DecimalEncoder(TypeEncoder):
 
 def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
     """A client, which connects on its first command."""
+    waits.repair()
     return AsyncMongoClient(
         uri.get_secret_value(),
         appname=app_name,

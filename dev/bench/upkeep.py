@@ -22,6 +22,7 @@ from dev.bench.data import hold, plant, planted_products, user_of
 from dev.bench.rig import local_stack
 from dev.inventory_service.documents import Document
 from dev.stack.stack import Stack
+from models.documents import OperationRecord
 from models.drift import DriftKind
 from models.upkeep.expiry import ExpiryInput
 from models.upkeep.reconcile import ReconcileInput
@@ -76,6 +77,11 @@ async def expire(stack: Stack, client: Client, count: int) -> None:
     with measured(stack, f"expiry of {count} carts"):
         result = await run(stack, client, ExpiryWorkflow.run, ExpiryInput())
     print(f"    {result.cleared} carts cleared, {result.left} left")
+    begin = time.monotonic()
+    pending = {"storeId": "expired", "pending": True}
+    while await OperationRecord.find_one(pending):  # noqa: ASYNC110 (of other processes)
+        await asyncio.sleep(0.5)
+    print(f"    all units released and events published {time.monotonic() - begin:.0f} s later")
 
 
 async def reconcile(stack: Stack, client: Client, count: int, drifts: int) -> None:
