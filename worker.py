@@ -39,6 +39,7 @@ from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
 from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
+from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
@@ -189,6 +190,7 @@ def build_worker(
         books,
         inventory,
         cache,
+        FindingStore(),
         repair=partial(repair_cart, gateway, policy_of(settings)),
         reserving=reserving,
     )
@@ -225,8 +227,7 @@ def build_worker(
             figure_steps.measure,
             repair_steps.examine,
             repair_steps.forget,
-            reconcile_steps.scan,
-            reconcile_steps.look_again,
+            reconcile_steps.reconcile_page,
             watch_steps.watch,
             scan_steps.mark_page,
         ],

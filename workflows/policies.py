@@ -141,7 +141,7 @@ MEASURE = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
 )
 
-RECONCILE_BATCH = 50  # carts that are looked at again by one activity
+RECONCILE_BATCH = 100  # carts that are looked at again by one activity
 
 RUNNERS = 4
 """How many activities of a scheduled workflow page through carts side by side."""

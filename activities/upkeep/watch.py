@@ -16,6 +16,7 @@ from activities.heartbeats import heartbeats
 from activities.upkeep.reconcile import CARTS_AT_ONCE, ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from adapters.mongo.operations import OperationStore
+from adapters.mongo.reconcile import ALL
 from adapters.mongo.watch import WatchStore
 from models.drift import Drift, DriftKind
 from models.saga import SagaRun
@@ -107,10 +108,11 @@ class WatchActivities:
         clock = asyncio.get_running_loop().time
         until = clock() + LOOK_SECONDS
         while True:
-            page = await self._reconcile.compare_holds(watch.position)
-            watch.last.carts += page.carts
-            suspects += page.suspects
-            watch.position = page.next
+            carts, differing, watch.position = await self._reconcile.compare_holds(
+                ALL, watch.position
+            )
+            watch.last.carts += carts
+            suspects += differing
             if watch.position is None:
                 watch.whole = watch.last
                 break

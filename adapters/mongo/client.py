@@ -24,13 +24,14 @@ from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
 from models.upkeep.figures import BusinessFigures
+from models.upkeep.findings import CartFindings
 from models.upkeep.watch import HoldWatch
 from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
 # The documents with indexes.
-DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement)
+DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement, CartFindings)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0

@@ -25,6 +25,7 @@ from dev.stack.stack import Stack
 from models.documents import OperationRecord
 from models.drift import DriftKind
 from models.upkeep.expiry import ExpiryInput
+from models.upkeep.findings import CartFindings
 from models.upkeep.reconcile import ReconcileInput
 from settings import Settings
 from workflows import ids
@@ -90,7 +91,8 @@ async def reconcile(stack: Stack, client: Client, count: int, drifts: int) -> No
     await plant_drifts(stack.settings, "many", count, drifts)
     with measured(stack, f"reconciling of {count} carts"):
         report = await run(stack, client, ReconcileWorkflow.run, ReconcileInput(store_id="many"))
-    kinds = [finding.drift.kind for finding in report.findings]
+    found_in_store = CartFindings.find({"storeId": "many"})
+    kinds = [drift.kind async for cart in found_in_store for drift in cart.drifts]
     found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in DriftKind)
     print(f"    {report.carts} carts compared; {drifts} drifts planted, found: {found}")
 

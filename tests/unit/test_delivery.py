@@ -127,7 +127,9 @@ async def delivered(
 ) -> tuple[Delivery, FakeOutbox]:
     outbox = FakeOutbox(records)
     adapter = cast(Any, target)
-    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter)
+    delivery = Delivery(
+        kind, cast(Any, outbox), adapter, adapter, adapter, slots=asyncio.Semaphore(4)
+    )
     await delivery.deliver(outbox.carts, before=datetime.now(UTC), deadline=time.monotonic() + 60)
     return delivery, outbox
 

@@ -10,6 +10,7 @@ import activities.upkeep.reconcile
 import activities.upkeep.watch
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
+from adapters.mongo.findings import FindingStore
 from adapters.mongo.watch import WatchStore
 from models.documents import Cart
 from models.drift import Drift, DriftKind
@@ -114,13 +115,15 @@ async def test_a_store_without_carts_is_still_watched(store: Bench) -> None:
     await look(store)
     assert await drifts(store.shop) == {("no-cart", "orphaned_hold", "lamp")}
 
-    report = await store.shop.world.temporal.execute_workflow(
+    run = await store.shop.world.temporal.start_workflow(
         ReconcileWorkflow.run,
         ReconcileInput(limit=2000),
         id=f"reconcile-{uuid4()}",
         task_queue=store.task_queue,
     )
-    assert store.shop.store_id in {one.store_id for one in report.findings}
+    await run.result()
+    findings = await FindingStore().of_run(run.first_execution_run_id or "")
+    assert store.shop.store_id in {one.store_id for one in findings}
 
 
 async def test_a_pass_over_several_runs_keeps_its_findings(
