@@ -73,6 +73,8 @@ class Cart(CartContent, Document):
             ),
             # What is due of the carts of some buckets, oldest first.
             IndexModel(["bucket", "expireAt"]),
+            # The business figures of a bucket, from the index alone.
+            IndexModel(["bucket", "currency", "quantity", "totalPrice"], name="figures"),
             # A product's carts in some buckets, of one store or of all, page by page.
             IndexModel(["cartItems.productId", "bucket", "_id"]),
         ]
@@ -289,9 +291,10 @@ class OperationRecord(PendingEffects, Document):
                 partialFilterExpression={"pending": False},
                 expireAfterSeconds=KEPT_SECONDS,
             ),
+            # The carts that ended in an hour, from the index alone.
             IndexModel(
-                ["at"],
-                name="ended_carts_by_time",
+                ["at", "state", "reason"],
+                name="ended_carts",
                 partialFilterExpression=ENDED_CART,
             ),
         ]

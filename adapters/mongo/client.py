@@ -23,7 +23,7 @@ from models.cart import CartKey
 from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
-from models.upkeep.figures import BusinessFigures
+from models.upkeep.figures import BucketFigures, BusinessFigures, EndedInHour
 from models.upkeep.findings import CartFindings
 from models.upkeep.watch import HoldWatch
 from telemetry import tracing
@@ -32,6 +32,7 @@ MongoClient = AsyncMongoClient[dict[str, Any]]
 
 # The documents with indexes.
 DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement, CartFindings)
+FIGURES = (BusinessFigures, BucketFigures, EndedInHour)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
@@ -102,7 +103,7 @@ async def bind(client: MongoClient) -> None:
     """Binds this process's documents to a client, in place of the one before."""
     await _Binding(
         database=_database(client),
-        document_models=[*DOCUMENTS, Store, BusinessFigures, HoldWatch],
+        document_models=[*DOCUMENTS, Store, *FIGURES, HoldWatch],
         skip_indexes=True,
     )
 
