@@ -251,3 +251,32 @@ async def test_a_build_without_the_second_check_reports_traffic_as_drift(
     monkeypatch.setattr(RepairActivities, "hold_drifts", differs)
     with pytest.raises(AssertionError, match="is reported as drift"):
         await no_false_drift(store)
+
+
+async def test_each_runner_continues_where_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several stores, each with more carts than a page; no cart is compared twice in a pass."""
+    monkeypatch.setattr(activities.upkeep.watch, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(activities.upkeep.reconcile, "PAGE", 4)
+    monkeypatch.setattr(activities.upkeep.watch, "LOOK_SECONDS", 0)
+    shops = [bench.shop, *(Shop(bench.shop.world) for _ in range(5))]
+    own = {shop.store_id for shop in shops}
+    limit_to_stores(monkeypatch, own)
+    for shop in shops:
+        await shop.stock("lamp", 10)
+        await Cart.insert_many([cart_of(shop.store_id, f"user-{n:02}", {}) for n in range(10)])
+        await hold(shop, "user-07", "lamp", 1)
+    looks = 0
+    while looks == 0 or (await known()).position is not None:
+        await look(bench)
+        looks += 1
+        assert looks < MOST_LOOKS
+    watch = await known()
+    assert looks > 1
+    assert watch.whole is not None
+    assert watch.whole.carts == 10 * len(shops)
+    assert {(one.store_id, one.user_id) for one in watch.drifts} == {
+        (store_id, "user-07") for store_id in own
+    }
+    await Cart.find({"storeId": {"$in": [*own]}}).delete()
