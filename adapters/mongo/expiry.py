@@ -64,7 +64,9 @@ async def _clear(expiries: Sequence[Expiry], session: AsyncClientSession) -> lis
         if change is None:  # it has been changed, and expires later
             continue
         answer = StoredAnswer(status=change.status, body=change.body.decode())
-        cleared.append((cart, committed_record(saga, str(cart.id), change, answer, line_changes(cart, None))))
+        cleared.append(
+            (cart, committed_record(saga, str(cart.id), change, answer, line_changes(cart, None)))
+        )
     if not cleared:
         return []
     records = [record for _, record in cleared]

@@ -28,7 +28,14 @@ from adapters.mongo.client import (
 )
 from adapters.mongo.orders import find_ordered
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
-from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
+from models.documents import (
+    ENDED_CART,
+    LARGE_ANSWER_BYTES,
+    Cart,
+    LargeAnswer,
+    OperationRecord,
+    due_at,
+)
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
@@ -284,18 +291,14 @@ class OperationStore:
         self, *, since: datetime, store_id: str | None, user_id: str | None, limit: int
     ) -> list[OperationRecord]:
         """The records of carts that expiry has cleared since a time, the latest first."""
-        wanted: dict[str, Any] = {
-            "operation": "ClearCart",
-            "state": "committed",
-            "reason": "expired",
-            "at": {"$gte": since},
-        }
+        wanted: dict[str, Any] = {"reason": "expired", "at": {"$gte": since}}
         if store_id is not None:
             wanted["storeId"] = store_id
         if user_id is not None:
             wanted["userId"] = user_id
         async with bounded(LIST_SECONDS):
-            return await OperationRecord.find(wanted).sort("-at").to_list(limit)
+            found = OperationRecord.find({"$and": [ENDED_CART, wanted]})
+            return await found.sort("-at").to_list(limit)
 
     async def latest_record(self, operation_id: str, store_id: str) -> OperationRecord | None:
         """The committed record of an operation in a store, else its latest record, or None."""
