@@ -178,7 +178,8 @@ def build_worker(
         ExpiredCarts(carts.client),
         cache,
         prepare=partial(expiry_of, policy_of(settings)),
-        wake=relay_steps.wake_relay,
+        wake=partial(gateway.wake_relay, shards=settings.relay_shards),
+        shards=settings.relay_shards,
         caching=settings.enable_cache_invalidation,
     )
     books = CartBooks()

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from temporalio import activity
 
+from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.mongo.cart_scans import CartRef, CartScans
 from adapters.mongo.expiry import ExpiredCarts, Expiry
 from adapters.redis.cart_cache import CartCache
-from models.documents import OperationRecord, buckets_of
+from models.documents import OperationRecord, bucket_of, buckets_of
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
 from models.operations import ClearCart
 from models.outcomes import Outcome
-from models.relays import WakeRelay
 from models.upkeep.expiry import ExpiredPage, ExpiryPage
 from telemetry.metrics import SAGAS
 
@@ -24,10 +24,13 @@ logger = structlog.stdlib.get_logger(__name__)
 BATCH = 50
 """Carts that one transaction clears."""
 
+WAKES_AT_ONCE = 4
+
 Prepare = Callable[[CartRef, ExpiryPage, str], Expiry]
 """The clearing of a cart; the string is the id of the run that does it."""
 
-Wake = Callable[[WakeRelay], Awaitable[None]]
+Wake = Callable[[EffectKind, int], Awaitable[None]]
+"""Starts or wakes the relay of a kind and shard. Raises `DependencyUnavailable`."""
 
 
 class ExpiryActivities:
@@ -41,6 +44,7 @@ class ExpiryActivities:
         *,
         prepare: Prepare,
         wake: Wake,
+        shards: int,
         caching: bool,
     ) -> None:
         self._scans = scans
@@ -48,6 +52,7 @@ class ExpiryActivities:
         self._cache = cache
         self._prepare = prepare
         self._wake = wake
+        self._shards = shards
         self._caching = caching
 
     @activity.defn(name="expire_page")
@@ -69,7 +74,7 @@ class ExpiryActivities:
             limit=page.limit,
         )
         run_id = activity.info().workflow_run_id or ""
-        cleared = 0
+        cleared: list[OperationRecord] = []
         left: list[str] = []
         more = len(carts) == page.limit
         for first in range(0, len(carts), BATCH):
@@ -81,10 +86,11 @@ class ExpiryActivities:
                     raise
                 more = True
                 break
-            cleared += len(records)
+            cleared += records
             left += failed
             await self._follow_up(records)
-        return ExpiredPage(cleared=cleared, left=tuple(left), more=more)
+        await self._wake_relays(cleared)
+        return ExpiredPage(cleared=len(cleared), left=tuple(left), more=more)
 
     async def _clear(self, batch: Sequence[Expiry]) -> tuple[list[OperationRecord], list[str]]:
         """The records of the cleared carts, and the ids of those that cannot be cleared.
@@ -111,10 +117,9 @@ class ExpiryActivities:
         return [*records, *more], [*failed, *others]
 
     async def _follow_up(self, records: Sequence[OperationRecord]) -> None:
-        """Counts the cleared carts, drops them from the cache, and wakes the relays.
+        """Counts the cleared carts, and drops them from the cache.
 
-        The last two are best effort: no read shows a cart that MongoDB does not have, and the sweep
-        wakes relays too.
+        The latter is best effort: no read shows a cart that MongoDB does not have.
         """
         if not records:
             return
@@ -127,9 +132,22 @@ class ExpiryActivities:
                 )
             except DependencyUnavailable as error:
                 logger.debug("cache_not_dropped", message=str(error))
-        for record in records:
-            for kind in EffectKind:
-                if record.pending_of(kind):
-                    await self._wake(
-                        WakeRelay(kind=kind, store_id=record.store_id, user_id=record.user_id)
-                    )
+
+    async def _wake_relays(self, records: Sequence[OperationRecord]) -> None:
+        """Wakes the relays of what is pending; those that it cannot wake, the sweep will."""
+        relays = sorted(
+            {
+                (kind, bucket_of(record.key) % self._shards)
+                for record in records
+                for kind in EffectKind
+                if record.pending_of(kind)
+            }
+        )
+
+        async def wake(relay: tuple[EffectKind, int]) -> None:
+            try:
+                await self._wake(*relay)
+            except DependencyUnavailable as error:
+                logger.debug("relay_not_woken", message=str(error))
+
+        await gather_bounded(wake, relays, WAKES_AT_ONCE)
