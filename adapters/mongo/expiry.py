@@ -6,16 +6,17 @@ this one then conflict, and whichever commits first decides.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from pymongo import DeleteOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.client import COMMIT_SECONDS, MongoClient, bounded, in_cart
+from adapters.mongo.client import COMMIT_SECONDS, LIST_SECONDS, MongoClient, bounded, in_cart
 from adapters.mongo.operations import committed_record
 from models.cart import facts_of, line_changes
-from models.documents import Cart, OperationRecord
+from models.documents import ENDED_CART, Cart, OperationRecord
 from models.errors import VersionConflict
 from models.operations import ChangeContext, ClearCart
 from models.outcomes import StoredAnswer
@@ -79,3 +80,17 @@ async def _clear(expiries: Sequence[Expiry], session: AsyncClientSession) -> lis
     if deleted.deleted_count != len(deletes):
         raise VersionConflict("an expired cart has changed in its transaction")
     return records
+
+
+async def expired_carts(
+    *, since: datetime, store_id: str | None, user_id: str | None, limit: int
+) -> list[OperationRecord]:
+    """The records of carts that expiry has cleared since a time, the latest first."""
+    wanted: dict[str, Any] = {"reason": "expired", "at": {"$gte": since}}
+    if store_id is not None:
+        wanted["storeId"] = store_id
+    if user_id is not None:
+        wanted["userId"] = user_id
+    async with bounded(LIST_SECONDS):
+        found = OperationRecord.find({"$and": [ENDED_CART, wanted]})
+        return await found.sort("-at").to_list(limit)

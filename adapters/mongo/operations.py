@@ -19,7 +19,6 @@ from pymongo.read_concern import ReadConcern
 from adapters.bounded_cache import BoundedCache
 from adapters.mongo.client import (
     COMMIT_SECONDS,
-    LIST_SECONDS,
     READ_SECONDS,
     SETTLE_SECONDS,
     MongoClient,
@@ -29,7 +28,6 @@ from adapters.mongo.client import (
 from adapters.mongo.orders import find_ordered
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import (
-    ENDED_CART,
     LARGE_ANSWER_BYTES,
     Cart,
     LargeAnswer,
@@ -286,19 +284,6 @@ class OperationStore:
         """The record of the saga that committed an operation, or None."""
         async with bounded(READ_SECONDS):
             return await OperationRecord.find_one(_commit_of(operation_id, cart))
-
-    async def expired_carts(
-        self, *, since: datetime, store_id: str | None, user_id: str | None, limit: int
-    ) -> list[OperationRecord]:
-        """The records of carts that expiry has cleared since a time, the latest first."""
-        wanted: dict[str, Any] = {"reason": "expired", "at": {"$gte": since}}
-        if store_id is not None:
-            wanted["storeId"] = store_id
-        if user_id is not None:
-            wanted["userId"] = user_id
-        async with bounded(LIST_SECONDS):
-            found = OperationRecord.find({"$and": [ENDED_CART, wanted]})
-            return await found.sort("-at").to_list(limit)
 
     async def latest_record(self, operation_id: str, store_id: str) -> OperationRecord | None:
         """The committed record of an operation in a store, else its latest record, or None."""

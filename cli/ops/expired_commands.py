@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.mongo.expiry import expired_carts
 from cli.console import show
 from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore
@@ -29,7 +30,7 @@ async def expired(
 ) -> None:
     """List carts that expiry has cleared, the latest first, with what was in them."""
     now = datetime.now(UTC)
-    records = await connections.operations.expired_carts(
+    records = await expired_carts(
         since=now - timedelta(days=days), store_id=store, user_id=user, limit=limit
     )
     table = Table(
