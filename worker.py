@@ -37,7 +37,9 @@ from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
+from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
+from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
@@ -71,7 +73,7 @@ from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
-from workflows.upkeep.operations import expire_cart, repair_cart
+from workflows.upkeep.operations import expiry_of, repair_cart
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -174,7 +176,13 @@ def build_worker(
     )
     scans = CartScans()
     expiry_steps = ExpiryActivities(
-        scans, expire=partial(expire_cart, gateway, policy_of(settings))
+        scans,
+        ExpiredCarts(carts.client),
+        cache,
+        prepare=partial(expiry_of, policy_of(settings)),
+        wake=partial(gateway.wake_relay, shards=settings.relay_shards),
+        shards=settings.relay_shards,
+        caching=settings.enable_cache_invalidation,
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
@@ -185,6 +193,7 @@ def build_worker(
         books,
         inventory,
         cache,
+        FindingStore(),
         repair=partial(repair_cart, gateway, policy_of(settings)),
         reserving=reserving,
     )
@@ -221,8 +230,7 @@ def build_worker(
             figure_steps.measure,
             repair_steps.examine,
             repair_steps.forget,
-            reconcile_steps.scan,
-            reconcile_steps.look_again,
+            reconcile_steps.reconcile_page,
             watch_steps.watch,
             scan_steps.mark_page,
         ],

@@ -1,5 +1,6 @@
 """Does a shard's pending effects: what a relay's batch does."""
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ from models.relays import LONGEST_PAUSE, doubling_pause
 logger = structlog.stdlib.get_logger(__name__)
 
 CARTS_AT_ONCE = 32
+CARTS_AT_ONCE_IN_ALL = 64
+"""Of all batches of a kind in a process. More wait for each other until they time out."""
 LEAST_AT_ONCE = 4
 """So that one slow product alone does not hold up the others of a batch."""
 RELEASES_AT_ONCE = 8  # of one record
@@ -56,8 +59,12 @@ class Delivery:
         events: EventPublisher,
         inventory: InventoryClient,
         stock: StockCache,
+        *,
+        slots: asyncio.Semaphore,
     ) -> None:
+        """`slots` are shared by all batches of a kind."""
         self._kind = kind
+        self._slots = slots
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
@@ -78,16 +85,19 @@ class Delivery:
 
         async def cart(key: CartKey) -> bool | None:
             """None without a call, False when one has failed."""
-            if time.monotonic() >= deadline:
-                return None
-            try:
-                return await one_kind(key, before, deadline)
-            except Exception as error:  # its records cannot be read or written
-                if not isinstance(error, DependencyUnavailable):
-                    logger.exception("effects_failed", message="A cart's effects cannot be done")
-                self.unavailable = True
-                self.problem = self.problem or f"{'/'.join(key)}: {error}"
-                return False
+            async with self._slots:
+                if time.monotonic() >= deadline:
+                    return None
+                try:
+                    return await one_kind(key, before, deadline)
+                except Exception as error:  # its records cannot be read or written
+                    if not isinstance(error, DependencyUnavailable):
+                        logger.exception(
+                            "effects_failed", message="A cart's effects cannot be done"
+                        )
+                    self.unavailable = True
+                    self.problem = self.problem or f"{'/'.join(key)}: {error}"
+                    return False
 
         await gather_ramped(cart, carts, least=LEAST_AT_ONCE, most=CARTS_AT_ONCE)
 

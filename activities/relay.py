@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from temporalio import activity
 
-from activities.delivery import LONGEST_PAUSE_REFUSED, SKIPPED_FOR, Delivery
+from activities.delivery import (
+    CARTS_AT_ONCE_IN_ALL,
+    LONGEST_PAUSE_REFUSED,
+    SKIPPED_FOR,
+    Delivery,
+)
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.inventory import InventoryClient
@@ -51,6 +56,7 @@ class RelayActivities:
         self._stock = stock
         self._wake = wake
         self._shards = shards
+        self._slots = {kind: asyncio.Semaphore(CARTS_AT_ONCE_IN_ALL) for kind in EffectKind}
         self._waking: dict[tuple[EffectKind, int], asyncio.Task[None]] = {}
 
     @activity.defn(name="skip_effect")
@@ -104,7 +110,9 @@ class RelayActivities:
 
     async def _deliver(self, batch: RelayBatch) -> RelayProgress:
         kind, shard = batch.kind, {"shard": batch.shard, "shards": batch.shards}
-        delivery = Delivery(kind, self._outbox, self._events, self._inventory, self._stock)
+        delivery = Delivery(
+            kind, self._outbox, self._events, self._inventory, self._stock, slots=self._slots[kind]
+        )
         now = datetime.now(UTC)
         before = now + LONGEST_PAUSE_REFUSED if batch.retry_now else now
         due = await self._outbox.due(kind, **shard, before=before, limit=batch.limit)

@@ -8,7 +8,8 @@ from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.mongo.cart_scans import CartRef, CartScans
-from models.mark_product import MarkProductInput, ProductMarked
+from models.documents import buckets_of
+from models.mark_product import MarkPage, MarkProductInput, ProductMarked
 from models.outcomes import OperationResult, Outcome
 
 PAGE = 200
@@ -26,15 +27,20 @@ class ScanActivities:
         self._mark = mark
 
     @activity.defn(name="mark_page")
-    async def mark_page(self, request: MarkProductInput) -> ProductMarked:
+    async def mark_page(self, page: MarkPage) -> ProductMarked:
         """Marks the lines of the next `PAGE` carts.
 
         Fails once all carts were tried unless all are marked. A retry skips marked carts.
         """
         async with heartbeats():
             with as_application_error():
+                request = page.request
                 carts = await self._scans.to_mark(
-                    request.news, store_id=request.store_id, after=request.after, limit=PAGE
+                    request.news,
+                    buckets=buckets_of(page.share.runner, page.share.runners),
+                    store_id=request.store_id,
+                    after=page.after,
+                    limit=PAGE,
                 )
 
                 async def mark(cart: CartRef) -> OperationResult | Exception:

@@ -7,12 +7,13 @@ import typer
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from adapters.mongo.findings import FindingStore
 from cli.console import CliError, ExitCode, show, warn
 from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.texts import brief
-from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput, Report
+from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
 
 
 @connected
@@ -38,18 +39,20 @@ async def reconcile(
         page = pages.workflow(started.id, started.first_execution_run_id)
         warn(f"it continues when this command is stopped: {page}")
         report = await started.result()
+        findings = await FindingStore().of_run(started.first_execution_run_id or "")
     except WorkflowAlreadyStartedError as error:
         raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
     except WorkflowFailureError as error:
         raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
-    show(report.model_dump(mode="json"), *_parts(report), as_json=as_json)
-    left = any(finding.drift.done is None for finding in report.findings)
-    return ExitCode.PROBLEM if left else ExitCode.OK
+    as_dict = report.model_dump(mode="json")
+    as_dict["findings"] = [finding.model_dump(mode="json") for finding in findings]
+    show(as_dict, *_parts(report, findings), as_json=as_json)
+    return ExitCode.PROBLEM if report.left else ExitCode.OK
 
 
-def _parts(report: Report) -> list[Table | str]:
+def _parts(report: Report, findings: list[Finding]) -> list[Table | str]:
     table = Table(
-        report.findings,
+        findings,
         ("store", lambda found: found.store_id),
         ("user", lambda found: found.user_id),
         (Column("drift", spare=1), lambda found: found.drift.kind),
@@ -57,13 +60,13 @@ def _parts(report: Report) -> list[Table | str]:
         (Column("what", prose=True), lambda found: brief(found.drift.detail)),
         (Column("done", prose=True), lambda found: found.drift.done or "-"),
     )
-    parts: list[Table | str] = [table] if report.findings else []
+    parts: list[Table | str] = [table] if findings else []
     parts.append(
         f"{report.carts} carts of {report.stores} stores compared, {report.suspected} looked at "
-        f"again under their locks, {report.busy} of them busy: {len(report.findings)} drifts"
+        f"again under their locks, {report.busy} of them busy: {report.drifts} drifts"
     )
     if report.capped:
         parts.append("Stopped at the limit: there may be more.")
-    if not report.fix and report.findings:
+    if not report.fix and report.drifts:
         parts.append("Nothing was changed: `--fix` repairs it.")
     return parts

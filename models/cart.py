@@ -290,7 +290,12 @@ def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) 
     )
 
 
-_NOT_SHOWN: Any = {"id": True, "email": True, "cart_items": {"__all__": {"availability_at"}}}
+_NOT_SHOWN: Any = {
+    "id": True,
+    "email": True,
+    "bucket": True,
+    "cart_items": {"__all__": {"availability_at"}},
+}
 
 
 def cart_fields(cart_id: object, cart: CartContent) -> dict[str, Any]:

@@ -31,13 +31,30 @@ KEPT_SECONDS = 90 * 24 * 3600
 effect is kept until the effect is done."""
 
 
+BUCKETS = 128
+"""MongoDB merges at most 200 index ranges in order (`internalQueryMaxScansToExplode`)."""
+
+
+def bucket_of(key: CartKey) -> int:
+    """A stable hash of a cart, below `BUCKETS`. Relays and scheduled runners share buckets out."""
+    return zlib.crc32(f"{key.store_id}/{key.user_id}".encode()) % BUCKETS
+
+
+def buckets_of(share: int, shares: int) -> list[int]:
+    """The buckets of one of `shares` equal shares: those of a relay, or of a runner."""
+    return list(range(share, BUCKETS, shares))
+
+
 class Cart(CartContent, Document):
-    """A stored cart: one for each user and store."""
+    """A stored cart: one for each user and store. `bucket` is `bucket_of` its key."""
 
     # Repeated, because Beanie's own generator would store snake_case names.
     model_config = CAMEL_CASE  # type: ignore[misc]
 
     id: PydanticObjectId = Field(default_factory=PydanticObjectId, alias="_id")
+    bucket: int = Field(
+        default_factory=lambda cart: bucket_of(CartKey(cart["store_id"], cart["user_id"]))
+    )
 
     class Settings:
         name = "carts"
@@ -54,8 +71,12 @@ class Cart(CartContent, Document):
             IndexModel(
                 ["storeId", "cartItems.productId", ("createdAt", DESCENDING), ("_id", DESCENDING)]
             ),
-            # A product's carts, of one store or of all, page by page.
-            IndexModel(["cartItems.productId", "_id"]),
+            # What is due of the carts of some buckets, oldest first.
+            IndexModel(["bucket", "expireAt"]),
+            # The business figures of a bucket, from the index alone.
+            IndexModel(["bucket", "currency", "quantity", "totalPrice"], name="figures"),
+            # A product's carts in some buckets, of one store or of all, page by page.
+            IndexModel(["cartItems.productId", "bucket", "_id"]),
         ]
 
 
@@ -93,15 +114,6 @@ class LargeAnswer(Document):
         indexes = [
             IndexModel(["at"], name="by_time", expireAfterSeconds=LARGE_ANSWER_KEPT_SECONDS),
         ]
-
-
-BUCKETS = 128
-"""MongoDB merges at most 200 index ranges in order (`internalQueryMaxScansToExplode`)."""
-
-
-def bucket_of(key: CartKey) -> int:
-    """A stable hash of a cart, below `BUCKETS`; one relay does all effects of a bucket."""
-    return zlib.crc32(f"{key.store_id}/{key.user_id}".encode()) % BUCKETS
 
 
 class Due(BaseModel):
@@ -279,9 +291,10 @@ class OperationRecord(PendingEffects, Document):
                 partialFilterExpression={"pending": False},
                 expireAfterSeconds=KEPT_SECONDS,
             ),
+            # The carts that ended in an hour, from the index alone.
             IndexModel(
-                ["at"],
-                name="ended_carts_by_time",
+                ["at", "state", "reason"],
+                name="ended_carts",
                 partialFilterExpression=ENDED_CART,
             ),
         ]

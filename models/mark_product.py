@@ -3,13 +3,21 @@
 from models.cart import ProductAvailability
 from models.limits import Policy
 from models.message import Message
+from models.runners import Runner, Share
+
+
+class MarkRunner(Runner):
+    """The id of a runner's last cart, and its counts so far."""
+
+    after: str | None = None
+    looked_at: int = 0
+    marked: int = 0
 
 
 class MarkProductInput(Message):
     """Mark a product's lines in all carts, of one store or (None) of all.
 
-    `topic` and `event_id` name the event. `after`, `looked_at` and `marked` are carried from one
-    run to the next: the id of the last cart, and the counts so far.
+    `topic` and `event_id` name the event. `runners` are carried from one run to the next.
     """
 
     topic: str
@@ -17,9 +25,15 @@ class MarkProductInput(Message):
     store_id: str | None = None
     news: ProductAvailability
     policy: Policy = Policy()
+    runners: tuple[MarkRunner, ...] = ()
+
+
+class MarkPage(Message):
+    """Mark the product's lines in the next carts of a share of the buckets, after a cart's id."""
+
+    request: MarkProductInput
+    share: Share
     after: str | None = None
-    looked_at: int = 0
-    marked: int = 0
 
 
 class ProductMarked(Message):

@@ -141,10 +141,13 @@ MEASURE = ActivityConfig(
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=5),
 )
 
-RECONCILE_BATCH = 50  # carts that are looked at again by one activity
+RECONCILE_BATCH = 100  # carts that are looked at again by one activity
 
-EXPIRY_PAGE = 200  # carts
-EXPIRY_MOST_LEFT = 1000  # carts that a pass leaves before it ends; the next begins anew
+RUNNERS = 4
+"""How many activities of a scheduled workflow page through carts side by side."""
+
+EXPIRY_PAGE = 500  # carts
+EXPIRY_MOST_LEFT = 100  # carts that a runner leaves before it ends; the next pass begins anew
 
 RELAY_BATCH = 500  # records
 RELAY_WAKE_PAUSE = timedelta(seconds=1)

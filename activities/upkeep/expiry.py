@@ -1,74 +1,153 @@
-"""Steps of expiry: clear expired carts, a page at a time."""
+"""The step of expiry: clear a page of expired carts."""
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from temporalio import activity
-from temporalio.client import WorkflowFailureError
 
 from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.mongo.cart_scans import CartRef, CartScans
-from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
-from models.outcomes import OperationResult, Outcome
+from adapters.mongo.expiry import ExpiredCarts, Expiry
+from adapters.redis.cart_cache import CartCache
+from models.documents import OperationRecord, bucket_of, buckets_of
+from models.effects import EffectKind
+from models.errors import DependencyUnavailable
+from models.operations import ClearCart
+from models.outcomes import Outcome
 from models.upkeep.expiry import ExpiredPage, ExpiryPage
+from telemetry.metrics import SAGAS
 
 logger = structlog.stdlib.get_logger(__name__)
 
-CARTS_AT_ONCE = 8
+BATCH = 50
+"""Carts that one transaction clears."""
 
-Expire = Callable[[CartRef, datetime], Awaitable[OperationResult]]
-"""Clears a cart by a saga of its own, if the cart is still expired at that time."""
+WAKES_AT_ONCE = 4
+
+Prepare = Callable[[CartRef, ExpiryPage, str], Expiry]
+"""The clearing of a cart; the string is the id of the run that does it."""
+
+Wake = Callable[[EffectKind, int], Awaitable[None]]
+"""Starts or wakes the relay of a kind and shard. Raises `DependencyUnavailable`."""
 
 
 class ExpiryActivities:
-    """Activities on `CartScans`. `expire` runs the saga of one cart."""
+    """Clears carts directly in MongoDB, and leaves their releases and events to the relays."""
 
-    def __init__(self, scans: CartScans, *, expire: Expire) -> None:
+    def __init__(
+        self,
+        scans: CartScans,
+        expired: ExpiredCarts,
+        cache: CartCache,
+        *,
+        prepare: Prepare,
+        wake: Wake,
+        shards: int,
+        caching: bool,
+    ) -> None:
         self._scans = scans
-        self._expire = expire
+        self._expired = expired
+        self._cache = cache
+        self._prepare = prepare
+        self._wake = wake
+        self._shards = shards
+        self._caching = caching
 
     @activity.defn(name="expire_page")
     async def expire_page(self, page: ExpiryPage) -> ExpiredPage:
         """Clears the carts of a page. A retry clears only those that are left.
 
-        Fails only if all carts failed because of an unavailable dependency, so that cleared ones
-        are counted.
+        Fails only if no cart was cleared because MongoDB did not answer, so that cleared ones are
+        counted.
         """
         async with heartbeats():
             with as_application_error():
-                carts = await self._scans.expired(
-                    before=page.before, exclude=page.left, limit=page.limit
+                return await self._expire(page)
+
+    async def _expire(self, page: ExpiryPage) -> ExpiredPage:
+        carts = await self._scans.expired(
+            buckets=buckets_of(page.share.runner, page.share.runners),
+            before=page.before,
+            exclude=page.left,
+            limit=page.limit,
+        )
+        run_id = activity.info().workflow_run_id or ""
+        cleared: list[OperationRecord] = []
+        left: list[str] = []
+        more = len(carts) == page.limit
+        for first in range(0, len(carts), BATCH):
+            batch = [self._prepare(cart, page, run_id) for cart in carts[first : first + BATCH]]
+            try:
+                records, failed = await self._clear(batch)
+            except DependencyUnavailable:
+                if not cleared:
+                    raise
+                more = True
+                break
+            cleared += records
+            left += failed
+            await self._follow_up(records)
+        await self._wake_relays(cleared)
+        return ExpiredPage(cleared=len(cleared), left=tuple(left), more=more)
+
+    async def _clear(self, batch: Sequence[Expiry]) -> tuple[list[OperationRecord], list[str]]:
+        """The records of the cleared carts, and the ids of those that cannot be cleared.
+
+        A cart that fails fails its whole transaction, so a batch that fails is tried in halves.
+        """
+        try:
+            return await self._expired.clear(batch), []
+        except DependencyUnavailable:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                cart_id = batch[0].operation.cart_id or ""
+                logger.exception(
+                    "cart_not_cleared",
+                    message="Could not clear an expired cart",
+                    cartId=cart_id,
+                    reason=type(error).__name__,
                 )
-                clear = partial(self._cleared, page.before)
-                ends = await gather_bounded(clear, carts, CARTS_AT_ONCE)
-                errors = [end for end in ends if isinstance(end, DependencyUnavailable)]
-                if errors and len(errors) == len(carts):
-                    raise errors[0]
-        return ExpiredPage(
-            found=len(carts),
-            cleared=ends.count(True),
-            left=tuple(cart.cart_id for cart, end in zip(carts, ends, strict=True) if end is False),
-            undecided=len(errors),
+                return [], [cart_id]
+        half = len(batch) // 2
+        records, failed = await self._clear(batch[:half])
+        more, others = await self._clear(batch[half:])
+        return [*records, *more], [*failed, *others]
+
+    async def _follow_up(self, records: Sequence[OperationRecord]) -> None:
+        """Counts the cleared carts, and drops them from the cache.
+
+        The latter is best effort: no read shows a cart that MongoDB does not have.
+        """
+        if not records:
+            return
+        SAGAS.add(len(records), {"operation": ClearCart.name, "outcome": Outcome.COMMITTED.value})
+        logger.info("carts_expired", message=f"Cleared {len(records)} expired carts")
+        if self._caching:
+            try:
+                await self._cache.drop_all(
+                    [(record.key, (record.version or 1) - 1) for record in records]
+                )
+            except DependencyUnavailable as error:
+                logger.debug("cache_not_dropped", message=str(error))
+
+    async def _wake_relays(self, records: Sequence[OperationRecord]) -> None:
+        """Wakes the relays of what is pending; those that it cannot wake, the sweep will."""
+        relays = sorted(
+            {
+                (kind, bucket_of(record.key) % self._shards)
+                for record in records
+                for kind in EffectKind
+                if record.pending_of(kind)
+            }
         )
 
-    async def _cleared(self, before: datetime, cart: CartRef) -> bool | DependencyUnavailable:
-        """Whether the cart was cleared; False when it is left to the next pass."""
-        try:
-            result = await self._expire(cart, before)
-        except DependencyUnavailable as error:
-            return error
-        except (OperationInProgress, OperationAborted):
-            return False  # it is in use, so it has probably not expired any more
-        except WorkflowFailureError as error:  # must not stop the other carts
-            logger.error(  # noqa: TRY400 (the workflow has logged the traceback)
-                "cart_not_cleared",
-                message="Could not clear an expired cart",
-                cartId=cart.cart_id,
-                reason=str(error.cause),
-            )
-            return False
-        return result.outcome in {Outcome.COMMITTED, Outcome.REPLAYED}
+        async def wake(relay: tuple[EffectKind, int]) -> None:
+            try:
+                await self._wake(*relay)
+            except DependencyUnavailable as error:
+                logger.debug("relay_not_woken", message=str(error))
+
+        await gather_bounded(wake, relays, WAKES_AT_ONCE)

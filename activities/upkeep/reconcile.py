@@ -1,11 +1,12 @@
 """Steps of reconciling: compare carts without locks, then check the suspects under their locks."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
+import structlog
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 
@@ -14,22 +15,25 @@ from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from activities.upkeep.cached_carts import CachedCarts
 from adapters.inventory import InventoryClient
+from adapters.mongo.findings import FindingStore
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reconcile import BriefCart, CartBooks
 from adapters.redis.cart_cache import CartCache
 from models.drift import Drift
 from models.errors import OperationAborted, OperationInProgress
 from models.outcomes import OperationResult, Outcome
+from models.runners import Share
 from models.upkeep.reconcile import (
     Finding,
     LookAgain,
-    LookedAgain,
     Position,
-    Scanned,
-    ScanPage,
+    ReconciledPage,
+    ReconcilePage,
     Suspect,
     hold_drifts,
 )
+
+logger = structlog.stdlib.get_logger(__name__)
 
 PAGE = 1000
 """Most users on a page."""
@@ -53,14 +57,40 @@ class Holding:
 
 
 @dataclass(slots=True)
-class _Page:
-    """What a page has compared so far; `next` is where the next page begins."""
+class ComparedPage:
+    """What a page has compared; `next` is where the next page begins.
 
-    carts: int = 0
+    `carts` are the owners of the compared carts, and `suspects` those of carts that differ, both in
+    order. `stores` are the completed ones. `cached_alone` are suspects of users without a cart
+    whose cart is cached; they are found once for each store.
+    """
+
+    carts: list[Suspect] = field(default_factory=list)
     users: int = 0
-    stores: int = 0
+    stores: list[str] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
+    cached_alone: list[Suspect] = field(default_factory=list)
     next: Position | None = None
+
+    def cut(self, room: int, begin: Position | None) -> None:
+        """Ends the page with its `room`-th suspect, if it has more. It began at `begin`."""
+        if len(self.suspects) <= room:
+            return
+        self.suspects = self.suspects[:room]
+        last = self.suspects[-1] if self.suspects else None
+        if last is None:
+            self.next = begin
+            self.carts, self.stores = [], []
+            return
+        in_first = begin is not None and begin.store_id == last.store_id
+        self.next = Position(
+            store_id=last.store_id,
+            user_id=last.user_id,
+            cursor=begin.cursor if begin is not None and in_first else None,
+        )
+        end = (last.store_id, last.user_id)
+        self.carts = [one for one in self.carts if (one.store_id, one.user_id) <= end]
+        self.stores = [store for store in self.stores if store < last.store_id]
 
 
 class ReconcileActivities:
@@ -72,6 +102,7 @@ class ReconcileActivities:
         books: CartBooks,
         inventory: InventoryClient,
         cache: CartCache,
+        findings: FindingStore,
         *,
         repair: Repair,
         reserving: bool,
@@ -81,44 +112,89 @@ class ReconcileActivities:
         self._books = books
         self._inventory = inventory
         self._cached = CachedCarts(cache, books)
+        self._findings = findings
         self._repair = repair
         self._reserving = reserving
         self._caching = caching
 
-    @activity.defn(name="scan_carts")
-    async def scan(self, page: ScanPage) -> Scanned:
-        """Compares the next carts with reservations, pending effects and the cache.
+    @activity.defn(name="reconcile_page")
+    async def reconcile_page(self, page: ReconcilePage) -> ReconciledPage:
+        """Compares the next carts without locks, looks again at those that differ under their
+        locks, and stores what is found there.
 
-        Takes no locks, so a difference may be an operation in progress.
+        A retry reads earlier repairs from their records.
         """
         async with heartbeats():
             with as_application_error():
-                return await self._scan(page.store_id, page.position, page.stuck_before)
+                return await self._reconcile(page)
 
-    async def compare_holds(self, position: Position | None) -> Scanned:
-        """As `scan` of all stores, but compares only carts and reservations."""
-        return await self._scan(None, position, None)
+    async def _reconcile(self, page: ReconcilePage) -> ReconciledPage:
+        compared = await self._compare_page(
+            page.store_id, page.share, page.position, page.stuck_before
+        )
+        alone = compared.cached_alone[: page.room]
+        compared.cut(page.room - len(alone), page.position)
+        suspects = (*alone, *compared.suspects)
+        looks = await self.look_at(
+            LookAgain(
+                suspects=suspects,
+                name=page.run,
+                reason=page.reason,
+                fix=page.fix,
+                stuck_before=page.stuck_before,
+            )
+        )
+        found = [look for look in looks if look]
+        for findings in found:
+            await self._findings.keep(page.run, findings)
+        drifts = [finding.drift for findings in found for finding in findings]
+        return ReconciledPage(
+            stores=len(compared.stores),
+            carts=len(compared.carts),
+            suspected=len(suspects),
+            busy=looks.count(None),
+            drifting=len(found),
+            drifts=len(drifts),
+            left=sum(drift.done is None for drift in drifts),
+            next=compared.next,
+            capped=len(alone) < len(compared.cached_alone),
+        )
 
-    async def _scan(
-        self, store_id: str | None, position: Position | None, stuck_before: datetime | None
-    ) -> Scanned:
-        """Compares one store after the other until the page is full."""
-        page = _Page()
-        async with aclosing(self._positions(store_id, position)) as positions:
+    async def compare_holds(
+        self, share: Share, position: Position | None
+    ) -> tuple[int, list[Suspect], Position | None]:
+        """Compares the next carts and reservations of a share of all stores, without locks.
+
+        Returns the number of carts, the suspects, and where the next page begins.
+        """
+        page = await self._compare_page(None, share, position, None)
+        return len(page.carts), page.suspects, page.next
+
+    async def _compare_page(
+        self,
+        store_id: str | None,
+        share: Share,
+        position: Position | None,
+        stuck_before: datetime | None,
+    ) -> ComparedPage:
+        """Compares one store after the other until the page is full.
+
+        Takes no locks, so a difference may be an operation in progress.
+        """
+        page = ComparedPage()
+        async with aclosing(self._positions(store_id, share, position)) as positions:
             async for beginning in positions:
-                if page.users >= PAGE or page.stores == STORES:
+                if page.users >= PAGE or len(page.stores) == STORES:
                     page.next = beginning
                     break
                 await self._compare(page, beginning, stuck_before)
                 if page.next is not None:
                     break
-                page.stores += 1
-        return Scanned(
-            carts=page.carts, suspects=tuple(page.suspects), next=page.next, stores=page.stores
-        )
+                page.stores.append(beginning.store_id)
+        return page
 
     async def _positions(
-        self, only_store: str | None, position: Position | None
+        self, only_store: str | None, share: Share, position: Position | None
     ) -> AsyncGenerator[Position, None]:
         """The beginning of the page, then the beginning of each following store."""
         if position is not None:
@@ -126,11 +202,12 @@ class ReconcileActivities:
         elif only_store is not None:
             yield Position(store_id=only_store)
         if only_store is None:
-            async for store_id in self._books.stores(position.store_id if position else ""):
+            after = position.store_id if position else ""
+            async for store_id in self._books.stores(after, share=share):
                 yield Position(store_id=store_id)
 
     async def _compare(
-        self, page: _Page, position: Position, stuck_before: datetime | None
+        self, page: ComparedPage, position: Position, stuck_before: datetime | None
     ) -> None:
         """Compares the next users of a store until the page is full.
 
@@ -140,7 +217,8 @@ class ReconcileActivities:
         carts: list[BriefCart] = []
         suspects: set[str] = set()
         last, cursor = position.user_id, position.cursor
-        async for user_id, cart, holding in self._users(position):
+        users = self._users(position, stuck_before)
+        async for user_id, cart, holding, is_stuck in users:
             if page.users == PAGE:
                 page.next = Position(store_id=store_id, user_id=last, cursor=cursor)
                 break
@@ -151,41 +229,44 @@ class ReconcileActivities:
                 cursor = holding.cursor
             lines = cart.lines if cart else {}
             held = holding.units if holding else {}
-            if hold_drifts(lines, held, unsettled=(), reserving=self._reserving):
+            if is_stuck or hold_drifts(lines, held, unsettled=(), reserving=self._reserving):
                 suspects.add(user_id)
-        if stuck_before is not None:
-            up_to = last if page.next else None
-            suspects.update(
-                await self._books.stuck(
-                    store_id, after=position.user_id, up_to=up_to, before=stuck_before
-                )
-            )
-            if self._caching:
-                suspects |= await self._cached.stale(store_id, carts)
-            if self._caching and not position.user_id:  # once for each store
-                without_cart = await self._cached.without_cart(store_id, limit=PAGE)
-                page.users += len(without_cart)
-                suspects |= without_cart
-        page.carts += len(carts)
-        page.suspects += [Suspect(store_id=store_id, user_id=user) for user in sorted(suspects)]
+        if stuck_before is not None and self._caching:
+            suspects |= await self._cached.stale(store_id, carts)
+            if not position.user_id:  # once for each store
+                alone = await self._cached.without_cart(store_id, limit=PAGE)
+                page.users += len(alone)
+                page.cached_alone += _suspects(store_id, alone - suspects)
+        page.carts += _suspects(store_id, (cart.user_id for cart in carts))
+        page.suspects += _suspects(store_id, suspects)
 
     async def _users(
-        self, position: Position
-    ) -> AsyncIterator[tuple[str, BriefCart | None, Holding | None]]:
-        """All users of a store with a cart or reservations, by user."""
-        carts = self._books.carts(position.store_id, after=position.user_id)
+        self, position: Position, stuck_before: datetime | None
+    ) -> AsyncIterator[tuple[str, BriefCart | None, Holding | None, bool]]:
+        """All users of a store with a cart, reservations or a stuck effect, by user."""
+        store_id, after = position.store_id, position.user_id
+        carts = self._books.carts(store_id, after=after)
         holdings = self._holdings(position)
-        cart = await anext(carts, None)
-        holding = await anext(holdings, None)
-        while cart is not None or holding is not None:
-            user_id = min(one.user_id for one in (cart, holding) if one is not None)
+        stuck = (
+            self._books.stuck(store_id, after=after, before=stuck_before)
+            if stuck_before is not None
+            else _nobody()
+        )
+        cart, holding = await anext(carts, None), await anext(holdings, None)
+        waiting = await anext(stuck, None)
+        while cart is not None or holding is not None or waiting is not None:
+            users = [one.user_id for one in (cart, holding) if one is not None]
+            user_id = min([*users, waiting] if waiting is not None else users)
             its_cart = cart if cart and cart.user_id == user_id else None
             its_holding = holding if holding and holding.user_id == user_id else None
-            yield user_id, its_cart, its_holding
+            is_stuck = waiting == user_id
+            yield user_id, its_cart, its_holding, is_stuck
             if its_cart is not None:
                 cart = await anext(carts, None)
             if its_holding is not None:
                 holding = await anext(holdings, None)
+            if is_stuck:
+                waiting = await anext(stuck, None)
 
     async def _holdings(self, position: Position) -> AsyncIterator[Holding]:
         """The reservations of each user after the position's."""
@@ -207,20 +288,6 @@ class ReconcileActivities:
         if current is not None:
             yield current
 
-    @activity.defn(name="look_again")
-    async def look_again(self, request: LookAgain) -> LookedAgain:
-        """Checks carts under their locks, and repairs them if requested.
-
-        A retry reads earlier repairs from their records.
-        """
-        async with heartbeats():
-            with as_application_error():
-                looks = await self.look_at(request)
-        return LookedAgain(
-            findings=tuple(finding for found in looks if found is not None for finding in found),
-            busy=looks.count(None),
-        )
-
     async def look_at(self, request: LookAgain) -> list[list[Finding] | None]:
         """The drifts of each cart; None where it could not be checked."""
 
@@ -238,6 +305,14 @@ class ReconcileActivities:
         if result.outcome is Outcome.REJECTED:
             return None
         drifts = result.drifts or await self._recorded_drifts(result)
+        for drift in drifts:
+            logger.warning(
+                "drift_found",
+                message=f"Drift: {drift.kind}: {drift.detail}",
+                storeId=suspect.store_id,
+                userId=suspect.user_id,
+                done=drift.done,
+            )
         return [
             Finding(
                 store_id=suspect.store_id,
@@ -258,3 +333,13 @@ class ReconcileActivities:
             return []
         drifts = orjson.loads(answer.body)["drifts"]
         return [Drift.model_validate(drift, strict=False) for drift in drifts]
+
+
+async def _nobody() -> AsyncIterator[str]:
+    nobody: tuple[str, ...] = ()
+    for user_id in nobody:
+        yield user_id
+
+
+def _suspects(store_id: str, user_ids: Iterable[str]) -> list[Suspect]:
+    return [Suspect(store_id=store_id, user_id=user_id) for user_id in sorted(user_ids)]

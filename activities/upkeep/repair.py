@@ -13,6 +13,7 @@ from adapters.redis.cart_cache import CachedCart, CartCache
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.drift import Drift, DriftKind
+from models.errors import VersionConflict
 from models.upkeep.reconcile import ExamineCart, Examined, ForgetCached, hold_drifts
 
 
@@ -32,12 +33,16 @@ class RepairActivities:
     async def examine(self, request: ExamineCart) -> Examined:
         """The drifts of a cart. Correct only while no other operation on the cart runs.
 
+        Expiry takes no lock. Raises `VersionConflict` when it has cleared the cart meanwhile.
         Pending effects are read before reservations: so a release that a relay does in between is
         known to be pending, and its product is skipped.
         """
         key = CartKey(request.store_id, request.user_id)
         with as_application_error():
+            before = await self._carts.version(key)
             pending, cart, drifts = await self._compare(key, request.reserving)
+            if await self._carts.version(key) != before:
+                raise VersionConflict("/".join(key))
             cached = await self._cached.of(key) if request.caching else None
         if cached is not None and not is_current(cached, cart):
             drifts.append(_stale(cached, cart))

@@ -18,12 +18,16 @@ from activities.upkeep.repair import RepairActivities
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.watch import WatchStore
 from models.drift import Drift, DriftKind
+from models.runners import Share
 from models.saga import SagaRun
 from models.upkeep.reconcile import Finding, LookAgain, Suspect
-from models.upkeep.watch import WATCHED, HoldWatch, WatchPass
+from models.upkeep.watch import WATCHED, HoldWatch, WatchPass, WatchRunner
 
 LOOK_SECONDS = 1.0
-"""The time after which a look ends with the current page."""
+"""The time after which a look ends with the current pages."""
+
+RUNNERS = 4
+"""How many pages of different stores a look compares side by side."""
 
 PAUSE_SECONDS = 0.5
 """The pause before suspects are compared again; most operations in progress end in it."""
@@ -103,19 +107,28 @@ class WatchActivities:
             suspects += map(_suspect, before.drifts)
             watch.whole = before.whole
             if before.position is not None:
-                watch.last, watch.position = before.last, before.position
+                watch.last, watch.runners = before.last, before.runners
+        runners = watch.runners or [WatchRunner()] * RUNNERS
         clock = asyncio.get_running_loop().time
         until = clock() + LOOK_SECONDS
-        while True:
-            page = await self._reconcile.compare_holds(watch.position)
-            watch.last.carts += page.carts
-            suspects += page.suspects
-            watch.position = page.next
-            if watch.position is None:
-                watch.whole = watch.last
-                break
-            if clock() >= until:
-                break
+
+        async def compare(number: int) -> None:
+            while not runners[number].ended:
+                carts, differing, position = await self._reconcile.compare_holds(
+                    Share(runner=number, runners=len(runners)), runners[number].position
+                )
+                runners[number] = WatchRunner(position=position, ended=position is None)
+                watch.last.carts += carts
+                suspects.extend(differing)
+                if clock() >= until:
+                    break
+
+        await asyncio.gather(*map(compare, range(len(runners))))
+        left = [runner.position for runner in runners if not runner.ended]
+        watch.runners = runners if left else []
+        watch.position = left[0] if left else None
+        if not left:
+            watch.whole = watch.last
         return watch, list(dict.fromkeys(suspects))
 
     async def _drifting(

@@ -1,6 +1,6 @@
 """MongoDB: reads of more than one cart, for events and expiry."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,9 +24,15 @@ class CartScans:
     """Reads of carts. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     async def to_mark(
-        self, news: ProductAvailability, *, store_id: str | None, after: str | None, limit: int
+        self,
+        news: ProductAvailability,
+        *,
+        buckets: Sequence[int],
+        store_id: str | None,
+        after: str | None,
+        limit: int,
     ) -> list[CartRef]:
-        """The next carts whose line of the product is older than the news, by id.
+        """The next carts of buckets whose line of the product is older than the news, by id.
 
         `store_id` None means all stores, `after` None the first page.
         """
@@ -35,7 +41,10 @@ class CartScans:
             "reservedAt": {"$lt": news.at},
             "$or": [{"availabilityAt": None}, {"availabilityAt": {"$lt": news.at}}],
         }
-        query: dict[str, Any] = {"cartItems": {"$elemMatch": line}}
+        query: dict[str, Any] = {
+            "cartItems": {"$elemMatch": line},
+            "bucket": {"$in": [*buckets]},
+        }
         if store_id is not None:
             query["storeId"] = store_id
         if after is not None:
@@ -43,10 +52,11 @@ class CartScans:
         return await _refs(query, sort="_id", limit=limit)
 
     async def expired(
-        self, *, before: datetime, exclude: Collection[str], limit: int
+        self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
     ) -> list[CartRef]:
-        """Carts that expired by `before`, oldest first, without the ids in `exclude`."""
+        """Carts of buckets that expired by `before`, oldest first, without those in `exclude`."""
         query = {
+            "bucket": {"$in": [*buckets]},
             "expireAt": {"$lte": before},
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }

@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 
 from adapters.calls import measured_call
+from adapters.mongo import waits
 from adapters.mongo.spans import MongoSpans
 from adapters.outage_log import OutageLog
 from models.acknowledgement import Acknowledgement
@@ -24,14 +25,24 @@ from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyRefuses, DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
 from models.reports import ProcessReport
-from models.upkeep.figures import BusinessFigures
+from models.upkeep.figures import BucketFigures, BusinessFigures, EndedInHour
+from models.upkeep.findings import CartFindings
 from models.upkeep.watch import HoldWatch
 from telemetry import tracing
 
 MongoClient = AsyncMongoClient[dict[str, Any]]
 
 # The documents with indexes.
-DOCUMENTS = (Cart, OperationRecord, LargeAnswer, IntakeHold, Acknowledgement, ProcessReport)
+DOCUMENTS = (
+    Cart,
+    OperationRecord,
+    LargeAnswer,
+    IntakeHold,
+    Acknowledgement,
+    ProcessReport,
+    CartFindings,
+)
+FIGURES = (BusinessFigures, BucketFigures, EndedInHour)
 DEFAULT_DATABASE = "cart-service"
 
 READ_SECONDS = 2.0
@@ -76,6 +87,7 @@ class _DecimalEncoder(TypeEncoder):
 
 def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:
     """A client, which connects on its first command."""
+    waits.repair()
     return AsyncMongoClient(
         uri.get_secret_value(),
         appname=app_name,
@@ -104,7 +116,7 @@ async def bind(client: MongoClient) -> None:
     """Binds this process's documents to a client, in place of the one before."""
     await _Binding(
         database=database_of(client),
-        document_models=[*DOCUMENTS, Store, BusinessFigures, HoldWatch],
+        document_models=[*DOCUMENTS, Store, *FIGURES, HoldWatch],
         skip_indexes=True,
     )
 

@@ -27,7 +27,13 @@ from adapters.mongo.client import (
 )
 from adapters.mongo.orders import find_ordered
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
-from models.documents import LARGE_ANSWER_BYTES, Cart, LargeAnswer, OperationRecord, due_at
+from models.documents import (
+    LARGE_ANSWER_BYTES,
+    Cart,
+    LargeAnswer,
+    OperationRecord,
+    due_at,
+)
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
@@ -129,7 +135,7 @@ class OperationStore:
         if is_large:
             kept = answer.model_copy(update={"body": None})
         lines = line_changes(before, change.cart)
-        record = self._committed(saga, recorded_id, change, kept, lines)
+        record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
         after = _document(cart_id, change)
         await record.insert(session=session)
         if is_large:
@@ -143,27 +149,6 @@ class OperationStore:
             await large.insert(session=session)
         await _replace(before, after, session)
         return record.result(), Decision(record, after, answer)
-
-    def _committed(
-        self,
-        saga: SagaRun,
-        cart_id: str,
-        change: CartChange,
-        answer: StoredAnswer,
-        lines: list[LineChange],
-    ) -> OperationRecord:
-        return OperationRecord.of(
-            saga,
-            outcome=Outcome.COMMITTED,
-            cart_id=cart_id,
-            version=change.version,
-            answer=answer,
-            reason=change.reason,
-            lines=lines,
-            short=dict(change.short) if change.short else None,
-            effects=change.effects,
-            grace=self._grace,
-        )
 
     async def _reject(
         self,
@@ -316,6 +301,30 @@ async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
         return facts
     ordered = await find_ordered(request.order, request.saga.key, cart)
     return facts.model_copy(update={"ordered": ordered})
+
+
+def committed_record(
+    saga: SagaRun,
+    cart_id: str,
+    change: CartChange,
+    answer: StoredAnswer,
+    lines: list[LineChange],
+    *,
+    grace: timedelta = timedelta(0),
+) -> OperationRecord:
+    """The record of a change that commits; the saga has `grace` to do its effects itself."""
+    return OperationRecord.of(
+        saga,
+        outcome=Outcome.COMMITTED,
+        cart_id=cart_id,
+        version=change.version,
+        answer=answer,
+        reason=change.reason,
+        lines=lines,
+        short=dict(change.short) if change.short else None,
+        effects=change.effects,
+        grace=grace,
+    )
 
 
 async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart | None:

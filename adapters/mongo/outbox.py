@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
 from models.cart import CartKey
-from models.documents import BUCKETS, OperationRecord, PendingEffects
+from models.documents import OperationRecord, PendingEffects, buckets_of
 from models.effects import EffectKind
 
 CART_RECORDS = 100
@@ -295,8 +295,7 @@ class Outbox:
 
 
 def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:
-    buckets = [bucket for bucket in range(BUCKETS) if bucket % shards == shard]
-    return {f"due.{kind}.bucket": {"$in": buckets}}
+    return {f"due.{kind}.bucket": {"$in": buckets_of(shard, shards)}}
 
 
 def _record(cart: CartKey, record_id: str) -> dict[str, Any]:

@@ -1,13 +1,18 @@
 """MongoDB: reads of carts and records for reconciling."""
 
+import zlib
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
 from models.documents import Cart, OperationRecord, Store
+from models.runners import Share
 
 PAGE = 500
+STORES = 100
+ALL = Share(runner=0, runners=1)
 _BRIEF = {"userId": 1, "cartItems.productId": 1, "cartItems.productQuantity": 1}
 
 
@@ -22,21 +27,41 @@ class BriefCart:
 class CartBooks:
     """Reads for reconciling. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    async def stores(self, after: str = "") -> AsyncIterator[str]:
-        """The stores after `after`, in order: those registered, and those with carts."""
+    async def stores(self, after: str = "", *, share: Share = ALL) -> AsyncIterator[str]:
+        """A share of the stores after `after`, in order: those registered, and those with carts."""
+        async for store_id in self._stores(after):
+            if zlib.crc32(store_id.encode()) % share.runners == share.runner:
+                yield store_id
+
+    async def _stores(self, after: str) -> AsyncIterator[str]:
         while True:
             async with bounded(READ_SECONDS):
-                store = await Store.find({"_id": {"$gt": after}}).sort("+_id").first_or_none()
-                cart = await Cart.get_pymongo_collection().find_one(
-                    {"storeId": {"$gt": after}}, {"storeId": 1}, sort=[("storeId", 1)]
-                )
-            stores = [store.id] if store else []
-            if cart is not None:
-                stores.append(cart["storeId"])
-            if not stores:
+                page = [
+                    store.id
+                    for store in await Store.find({"_id": {"$gt": after}})
+                    .sort("+_id")
+                    .limit(STORES)
+                    .to_list()
+                ]
+            last = page[-1] if len(page) == STORES else None
+            others = await self._unregistered(after, last, page)
+            for store_id in sorted([*page, *others]):
+                yield store_id
+            if last is None:
                 return
-            after = min(stores)
-            yield after
+            after = last
+
+    @staticmethod
+    async def _unregistered(after: str, last: str | None, registered: list[str]) -> list[str]:
+        """The stores with carts after `after`, up to `last`, that are not registered."""
+        between: dict[str, Any] = {"$gt": after, "$nin": registered}
+        if last is not None:
+            between["$lt"] = last
+        async with bounded(LIST_SECONDS):
+            found: list[str] = await Cart.get_pymongo_collection().distinct(
+                "storeId", {"storeId": between}
+            )
+        return found
 
     async def carts(self, store_id: str, *, after: str) -> AsyncIterator[BriefCart]:
         """A store's carts after a user, by user."""
@@ -81,17 +106,28 @@ class CartBooks:
             found = Cart.get_pymongo_collection().find(wanted, {"_id": 0, "userId": 1})
             return {cart["userId"] async for cart in found}
 
-    async def stuck(
-        self, store_id: str, *, after: str, up_to: str | None, before: datetime
-    ) -> list[str]:
-        """The users in a range with an effect that has been pending since before a time."""
-        users = {"$gt": after} if up_to is None else {"$gt": after, "$lte": up_to}
-        wanted = {"storeId": store_id, "pending": True, "userId": users, "at": {"$lt": before}}
-        async with bounded(LIST_SECONDS):
-            found = OperationRecord.get_pymongo_collection().find(
-                wanted, {"userId": 1}, hint="pending_by_cart"
-            )
-            return sorted({record["userId"] async for record in found})
+    async def stuck(self, store_id: str, *, after: str, before: datetime) -> AsyncIterator[str]:
+        """The users after a user with an effect that is pending since before a time, by user."""
+        while True:
+            wanted = {
+                "storeId": store_id,
+                "pending": True,
+                "userId": {"$gt": after},
+                "at": {"$lt": before},
+            }
+            async with bounded(LIST_SECONDS):
+                page = await (
+                    OperationRecord.get_pymongo_collection()
+                    .find(wanted, {"_id": 0, "userId": 1}, hint="pending_by_cart")
+                    .sort("userId", 1)
+                    .limit(PAGE)
+                    .to_list()
+                )
+            for user_id in dict.fromkeys(record["userId"] for record in page):
+                yield user_id
+            if len(page) < PAGE:
+                return
+            after = page[-1]["userId"]
 
     async def pending(self, store_id: str, user_id: str) -> list[OperationRecord]:
         """The records of a cart with a pending effect, oldest first."""

@@ -87,6 +87,15 @@ class CartCache:
             _send(pipeline, reply)
             await pipeline.execute()
 
+    async def drop_all(self, carts: Collection[tuple[CartKey, int]]) -> None:
+        """Deletes deleted carts, each with its last version, in one round trip."""
+        async with self._redis.client("cart") as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for key, version in carts:
+                pipeline.delete(_latest(key))
+                pipeline.delete(_versioned(key, version))
+            await pipeline.execute()
+
     async def forget(self, key: CartKey) -> None:
         """Deletes the latest version of a cart from the cache."""
         async with self._redis.client("cart", _subject(key)) as redis:

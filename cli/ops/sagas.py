@@ -211,7 +211,8 @@ async def find_saga(connections: Connections, name: str) -> SagaSummary:
     saga = await connections.need("temporal", partial(_find, connections, name))
     if saga is None:
         raise CliError(
-            f"Temporal has no saga {name!r}; it keeps closed ones only for its retention time",
+            f"Temporal has no saga {name!r}; it keeps closed ones only for its retention time, and "
+            "`cart ops expired` lists carts that have expired",
             exit_code=ExitCode.NOT_FOUND,
         )
     return saga

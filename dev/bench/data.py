@@ -16,7 +16,7 @@ from dev.bench.client import request
 from dev.inventory_service.documents import Document, new_reservation, product_key
 from dev.inventory_service.schemas import ReserveRequest
 from models.cart import CartContent, CartKey, CartLine
-from models.documents import Cart
+from models.documents import Cart, bucket_of
 from settings import Settings
 
 STORE = "bench-store"
@@ -82,7 +82,12 @@ async def store_carts(
 
     def stored(number: int) -> Document:
         at = now - timedelta(seconds=number)
-        own = {"_id": PydanticObjectId(), "userId": user_of(number)}
+        user = user_of(number)
+        own = {
+            "_id": PydanticObjectId(),
+            "userId": user,
+            "bucket": bucket_of(CartKey(store, user)),
+        }
         return carts[number % len(carts)] | own | {"createdAt": at, "updatedAt": at} | fields
 
     for batch in _batches(number):

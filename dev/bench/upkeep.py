@@ -22,8 +22,10 @@ from dev.bench.data import hold, plant, planted_products, user_of
 from dev.bench.rig import local_stack
 from dev.inventory_service.documents import Document
 from dev.stack.stack import Stack
+from models.documents import OperationRecord
 from models.drift import DriftKind
 from models.upkeep.expiry import ExpiryInput
+from models.upkeep.findings import CartFindings
 from models.upkeep.reconcile import ReconcileInput
 from settings import Settings
 from workflows import ids
@@ -76,6 +78,11 @@ async def expire(stack: Stack, client: Client, count: int) -> None:
     with measured(stack, f"expiry of {count} carts"):
         result = await run(stack, client, ExpiryWorkflow.run, ExpiryInput())
     print(f"    {result.cleared} carts cleared, {result.left} left")
+    begin = time.monotonic()
+    pending = {"storeId": "expired", "pending": True}
+    while await OperationRecord.find_one(pending):  # noqa: ASYNC110 (of other processes)
+        await asyncio.sleep(0.5)
+    print(f"    all units released and events published {time.monotonic() - begin:.0f} s later")
 
 
 async def reconcile(stack: Stack, client: Client, count: int, drifts: int) -> None:
@@ -84,7 +91,8 @@ async def reconcile(stack: Stack, client: Client, count: int, drifts: int) -> No
     await plant_drifts(stack.settings, "many", count, drifts)
     with measured(stack, f"reconciling of {count} carts"):
         report = await run(stack, client, ReconcileWorkflow.run, ReconcileInput(store_id="many"))
-    kinds = [finding.drift.kind for finding in report.findings]
+    found_in_store = CartFindings.find({"storeId": "many"})
+    kinds = [drift.kind async for cart in found_in_store for drift in cart.drifts]
     found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in DriftKind)
     print(f"    {report.carts} carts compared; {drifts} drifts planted, found: {found}")
 

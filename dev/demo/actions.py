@@ -9,6 +9,7 @@ import orjson
 from temporalio.service import RPCError
 
 from adapters.kafka.publisher import EventPublisher, Outgoing
+from adapters.mongo.findings import FindingStore
 from cli.console import CliError, reason
 from cli.ops.connections import Connections, open_connections
 from dev.demo.session import NoAnswer
@@ -46,10 +47,10 @@ async def repair(settings: Settings, store: str) -> tuple[list[dict[str, Any]], 
     """Repairs the carts of a store: (findings, the page of the run)."""
     async with _connections(settings) as desk:
         run = await desk.gateway.reconcile(ReconcileInput(store_id=store, fix=True))
-        report = await run.result()
+        await run.result()
         found = [
             finding.drift.model_dump(mode="json", include={"kind", "product_id", "detail", "done"})
-            for finding in report.findings
+            for finding in await FindingStore().of_run(run.first_execution_run_id or "")
         ]
         return found, desk.pages.workflow(run.id, run.first_execution_run_id)
 

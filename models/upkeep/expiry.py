@@ -3,39 +3,49 @@
 from datetime import datetime
 
 from models.message import Message
+from models.runners import Runner, Share
+
+
+class ExpiryRunner(Runner):
+    """The number of cleared carts, and the ids of those that are left to the next pass because they
+    could not be cleared."""
+
+    cleared: int = 0
+    left: tuple[str, ...] = ()
 
 
 class ExpiryInput(Message):
     """A pass over the carts that expired before the start of the pass.
 
-    The fields are carried from one run to the next: the start of the pass, the ids of the carts
-    left to the next pass, and the number of cleared carts.
+    The fields are carried from one run to the next: the start of the pass, and its runners.
     """
 
     before: datetime | None = None
-    left: tuple[str, ...] = ()
-    cleared: int = 0
+    runners: tuple[ExpiryRunner, ...] = ()
 
 
 class ExpiryPage(Message):
-    """Clear at most `limit` carts that expired before `before`, except those in `left`."""
+    """Clear at most `limit` carts of a share of the buckets that expired before `before`.
+
+    Except those in `left`. `at` is the time of the records, the same in every try of the page.
+    """
 
     before: datetime
+    at: datetime
+    share: Share
     left: tuple[str, ...]
     limit: int
 
 
 class ExpiredPage(Message):
-    """The result of a page: the number of carts `found` and `cleared`.
+    """The result of a page: the number of cleared carts, and the ids of those that could not be.
 
-    `left` has the ids of carts that were changed meanwhile or were busy; they are left to the next
-    pass. `undecided` carts failed because a system did not answer; the next page has them again.
+    `more` says that there may be others: the page was full, or a system did not answer.
     """
 
-    found: int
     cleared: int
     left: tuple[str, ...]
-    undecided: int = 0
+    more: bool
 
 
 class ExpiryResult(Message):

@@ -1,4 +1,7 @@
-"""Business figures: one document, which a schedule replaces."""
+"""Business figures: one document, which a schedule replaces, and the parts that it is added up of.
+
+A run measures only the parts that are due, so its cost does not grow with the number of carts.
+"""
 
 from datetime import datetime
 
@@ -25,19 +28,49 @@ class EndedCarts(BaseModel):
         return self.ordered + self.expired + self.cleared
 
 
+class BucketFigures(Document):
+    """The carts of a bucket (`models.documents.bucket_of`), as they were at `at`."""
+
+    model_config = CAMEL_CASE
+
+    id: int = Field(alias="_id")  # type: ignore[assignment]
+    at: datetime
+    carts: int = 0
+    items: int = 0
+    value: dict[str, Money] = {}
+
+    class Settings:
+        name = "cartFigures"
+
+
+class EndedInHour(Document):
+    """The carts that ended in the hour that began at `id`, as far as was known at `at`."""
+
+    model_config = CAMEL_CASE
+
+    id: datetime = Field(alias="_id")  # type: ignore[assignment]
+    at: datetime
+    ended: EndedCarts
+
+    class Settings:
+        name = "endedCarts"
+
+
 class BusinessFigures(Document):
     """The totals of all carts at `at`, and how the carts of the last `window_days` ended.
 
     `items_total` (`cart.items.total`) counts units. `value_total` (`cart.value.total`) is currency
     -> price of all units. `abandonment_rate` (`cart.abandonment.rate`) and `conversion_rate`
     (`cart.conversion.rate`) are the expired and the ordered carts in percent of the ended ones;
-    None when none ended.
+    None when none ended. `carts_since` is when the carts of the bucket were counted whose turn is
+    next.
     """
 
     model_config = CAMEL_CASE
 
     id: str = Field(default=BUSINESS, alias="_id")  # type: ignore[assignment]
     at: datetime
+    carts_since: datetime
     window_days: int = WINDOW_DAYS
     carts: int
     items_total: int

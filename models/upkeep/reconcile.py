@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.drift import Drift, DriftKind
 from models.message import Message
+from models.runners import Runner, Share
 from models.wire import CAMEL_CASE
 
 DEFAULT_LIMIT = 500
@@ -114,10 +115,11 @@ class Finding(Message):
 
 
 class Report(Message):
-    """The result of a run.
+    """The result of a run: counts. What was found is stored (`models.upkeep.findings`).
 
-    `suspected` carts differed without the lock. `findings` are their drifts under the lock, and
-    `busy` carts could not be checked. `capped` means that the run stopped at its limit.
+    `suspected` carts differed without the lock. `drifting` carts have `drifts` under the lock, of
+    which `left` were not repaired. `busy` carts could not be checked. `capped` means that the run
+    stopped at its limit.
     """
 
     fix: bool
@@ -125,29 +127,63 @@ class Report(Message):
     carts: int = 0
     suspected: int = 0
     busy: int = 0
-    findings: tuple[Finding, ...] = ()
+    drifting: int = 0
+    drifts: int = 0
+    left: int = 0
     capped: bool = False
+
+
+class ReconcileRunner(Runner):
+    """Where a runner continues; None at its beginning."""
+
+    position: Position | None = None
 
 
 class ReconcileInput(Message):
     """Compare the carts of a store or (None) of all stores; with `fix` repair at most `limit`.
 
-    `position` and `report` are carried from one run to the next.
+    `runners` and `report` are carried from one run to the next.
     """
 
     store_id: str | None = None
     fix: bool = False
     limit: int = DEFAULT_LIMIT
-    position: Position | None = None
+    runners: tuple[ReconcileRunner, ...] = ()
     report: Report | None = None
 
 
-class ScanPage(Message):
-    """Compare the next carts of a store or (None) of all; `position` None is the beginning."""
+class ReconcilePage(Message):
+    """Compare the next carts of a store or (None) of a share of the stores, from a position (None:
+    the beginning), and look again at the `room` first that differ.
+
+    `run` identifies the run, and `reason` says what it is.
+    """
 
     store_id: str | None
+    share: Share
     position: Position | None
     stuck_before: datetime
+    run: str
+    reason: str
+    fix: bool
+    room: int
+
+
+class ReconciledPage(Message):
+    """The counts of a page, as in `Report`; `next` is None at the end.
+
+    `capped` says that there are more suspects which no position leads to.
+    """
+
+    stores: int
+    carts: int
+    suspected: int
+    busy: int
+    drifting: int
+    drifts: int
+    left: int
+    next: Position | None
+    capped: bool
 
 
 class Suspect(Message):
@@ -174,10 +210,3 @@ class LookAgain(Message):
     reason: str
     fix: bool
     stuck_before: datetime
-
-
-class LookedAgain(Message):
-    """The drifts, and the number of carts that could not be checked."""
-
-    findings: tuple[Finding, ...]
-    busy: int

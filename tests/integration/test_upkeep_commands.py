@@ -15,6 +15,7 @@ from tests.support.commands import cart
 from tests.support.schedules import paused_schedules
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
+from workflows import ids
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +123,23 @@ async def test_an_invalid_time_is_refused(world: World) -> None:
     ran = await cart("replay-events", "--since", "yesterday")
     assert ran.code == 2
     assert "'yesterday' is no time" in ran.output
+
+
+async def test_an_operator_finds_what_has_expired(shop: Shop, world: World) -> None:
+    await shop.stock("lamp", 10)
+    stored = await plant_cart(shop, "user-1", {"lamp": 2}, expires_in=timedelta(hours=-1))
+    await world.temporal.get_schedule_handle(ids.EXPIRY_SCHEDULE).trigger()
+
+    async def listed() -> None:
+        ran = await cart("ops", "expired", "--store", shop.store_id, "--user", "user-1", "--json")
+        [found] = json.loads(ran.output)["carts"]
+        assert (found["cartId"], found["reason"]) == (str(stored.id), "expired")
+        assert found["units"] == {"lamp": 2}
+
+    await eventually(listed, timeout=60)
+    ran = await cart("ops", "expired", "--store", shop.store_id)
+    assert ran.code == 0, ran.output
+    assert "2 x lamp" in ran.output
+    ran = await cart("ops", "show", f"{shop.store_id}/user-1")
+    assert ran.code == 3, ran.output
+    assert "cart ops expired" in " ".join(ran.output.split())

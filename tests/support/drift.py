@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 
-from adapters.mongo.reconcile import CartBooks
+from adapters.mongo.reconcile import ALL, CartBooks
 from models.documents import Cart
+from models.runners import Share
 from tests.support.commands import cart
 from tests.support.shop import World
 from workflows.ids import WATCH_SCHEDULE
@@ -31,8 +32,10 @@ def limit_to_stores(monkeypatch: pytest.MonkeyPatch, own: Collection[str]) -> No
     """Limits reconciling and the watch, in this process, to these stores."""
     first, last, stores = min(own), max(own), CartBooks.stores
 
-    async def only_own(books: CartBooks, after: str = "") -> AsyncIterator[str]:
-        async for store_id in stores(books, max(after, first[:-1])):
+    async def only_own(
+        books: CartBooks, after: str = "", *, share: Share = ALL
+    ) -> AsyncIterator[str]:
+        async for store_id in stores(books, max(after, first[:-1]), share=share):
             if store_id > last:
                 return
             if store_id in own:

@@ -127,7 +127,9 @@ async def delivered(
 ) -> tuple[Delivery, FakeOutbox]:
     outbox = FakeOutbox(records)
     adapter = cast(Any, target)
-    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter)
+    delivery = Delivery(
+        kind, cast(Any, outbox), adapter, adapter, adapter, slots=asyncio.Semaphore(4)
+    )
     await delivery.deliver(outbox.carts, before=datetime.now(UTC), deadline=time.monotonic() + 60)
     return delivery, outbox
 
@@ -195,8 +197,8 @@ async def test_a_cart_whose_records_cannot_be_read_holds_up_no_other(
     make = event if kind is EffectKind.EVENT else partial(release, product_id="lamp")
     target, outbox = FakeTarget(), FakeOutbox([make(number) for number in range(10)])
     outbox.sick = {"user-0": error}
-    adapter = cast(Any, target)
-    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter)
+    adapter, slots = cast(Any, target), asyncio.Semaphore(4)
+    delivery = Delivery(kind, cast(Any, outbox), adapter, adapter, adapter, slots=slots)
     await delivery.deliver(outbox.carts, before=datetime.now(UTC), deadline=time.monotonic() + 60)
     assert len(target.calls) == delivery.done == 9
     assert delivery.unavailable

@@ -2,22 +2,32 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
+import orjson
 import pytest
 from temporalio.client import WorkflowHandle
 
 import activities.upkeep.reconcile
+from adapters.mongo.findings import FindingStore
 from adapters.redis.pool import RedisPool
 from models.cart import CartKey
 from models.documents import Cart, Due, OperationRecord, bucket_of
 from models.drift import Drift, DriftKind
 from models.effects import EventEffect, ReleaseEffect
 from models.outcomes import OperationResult, Outcome
-from models.upkeep.reconcile import Finding, LookAgain, ReconcileInput, Report, Suspect
+from models.upkeep.reconcile import (
+    Finding,
+    LookAgain,
+    ReconcileInput,
+    Report,
+    ReservationPage,
+    Suspect,
+)
 from tests.support.carts import (
     add_until_committed,
     cache_cart,
@@ -34,6 +44,7 @@ from tests.support.shop import Buyer, Shop, World
 from tests.support.shopping import keep_shopping
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
+from workflows import policies
 from workflows.upkeep.reconcile import ReconcileWorkflow
 
 STOCK = 10_000
@@ -53,6 +64,14 @@ async def store(bench: Bench) -> Bench:
     return bench
 
 
+@dataclass(frozen=True)
+class Found:
+    """The counts of a run, and what it has stored."""
+
+    report: Report
+    findings: list[Finding]
+
+
 async def begin(bench: Bench, **options: Any) -> WorkflowHandle[Any, Report]:
     request = ReconcileInput(**{"store_id": bench.shop.store_id} | options)
     return await bench.shop.world.temporal.start_workflow(
@@ -63,13 +82,22 @@ async def begin(bench: Bench, **options: Any) -> WorkflowHandle[Any, Report]:
     )
 
 
-async def reconcile(bench: Bench, **options: Any) -> Report:
-    return await (await begin(bench, **options)).result()
+async def reconcile(bench: Bench, **options: Any) -> Found:
+    return await ended(await begin(bench, **options))
 
 
-def found(report: Report) -> set[tuple[str, str, str | None]]:
+async def ended(run: WorkflowHandle[Any, Report]) -> Found:
+    report = await run.result()
+    findings = await FindingStore().of_run(run.first_execution_run_id or "")
+    drifts = [finding.drift for finding in findings]
+    assert report.drifts == len(drifts)
+    assert report.left == sum(drift.done is None for drift in drifts)
+    return Found(report, findings)
+
+
+def found(result: Found) -> set[tuple[str, str, str | None]]:
     """(user, kind, product)."""
-    return {(one.user_id, one.drift.kind.value, one.drift.product_id) for one in report.findings}
+    return {(one.user_id, one.drift.kind.value, one.drift.product_id) for one in result.findings}
 
 
 # One drift of each kind: each function makes it and returns the expected findings.
@@ -172,10 +200,11 @@ async def test_each_kind_of_drift_is_found_and_sound_carts_are_not(store: Bench)
         *[await plant(store.shop) for plant in PLANTED]
     )
     before = await store.shop.holds()
-    report = await reconcile(store)
-    assert found(report) == planted
+    result = await reconcile(store)
+    report = result.report
+    assert found(result) == planted
     assert (report.carts, report.busy, report.capped, report.fix) == (18, 0, False, False)
-    assert all(one.drift.done is None for one in report.findings)
+    assert all(one.drift.done is None for one in result.findings)
     assert await store.shop.holds() == before, "a dry run changes nothing"
     assert await repairs(store.shop) == []
 
@@ -202,7 +231,7 @@ async def test_each_kind_of_drift_is_repaired(store: Bench) -> None:
         assert repair.reason.startswith("Reconcile reconcile-")
 
     async def nothing_found() -> None:
-        assert (await reconcile(store)).findings == ()
+        assert (await reconcile(store)).findings == []
 
     # The relay that the repair woke publishes a little later.
     await eventually(nothing_found, timeout=60)
@@ -230,11 +259,11 @@ async def test_a_cached_cart_that_is_not_stored_is_removed_from_the_cache(store:
         DriftKind.STALE_CACHE,
         None,
     )
-    report = await reconcile(store, fix=True)
-    assert {one.drift.done for one in report.findings} == {"removed from the cache"}
-    assert (report.carts, report.suspected, len(report.findings)) == (0, 2, 2)
+    result = await reconcile(store, fix=True)
+    assert {one.drift.done for one in result.findings} == {"removed from the cache"}
+    assert (result.report.carts, result.report.suspected, len(result.findings)) == (0, 2, 2)
     assert await cached_keys(shop) == set()
-    assert (await reconcile(store)).findings == ()
+    assert (await reconcile(store)).findings == []
 
 
 async def cached_keys(shop: Shop) -> set[str]:
@@ -263,17 +292,76 @@ async def nothing_held(shop: Shop) -> None:
     assert await shop.holds() == {}
 
 
+async def test_no_more_are_looked_at_by_a_page_than_it_has_room_for(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users that differ are more than a page looks at again; each is looked at once."""
+    monkeypatch.setattr(policies, "RECONCILE_BATCH", 3)
+    for number in range(10):
+        await plant_cart(store.shop, f"sound-{number}", {"lamp": 1})
+        await hold(store.shop, f"user-{number}", "lamp", 1)
+    result = await reconcile(store)
+    assert found(result) == {(f"user-{n}", "orphaned_hold", "lamp") for n in range(10)}
+    assert (result.report.carts, result.report.suspected) == (10, 10)
+
+
+class WithOrders(ReservationPage):
+    """A page of an inventory that also has orders' reservations: those of mugs."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: Any, **options: Any) -> Self:
+        page = orjson.loads(json_data)
+        for row in page["reservations"]:
+            row["reservationType"] = "order" if row["productId"] == "mug" else "cart"
+        return cls.model_validate(page)
+
+
+async def test_a_reservation_of_another_type_is_never_touched(
+    store: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Units that an order has reserved, of a user with a cart and of one without."""
+    monkeypatch.setattr("adapters.inventory.ReservationPage", WithOrders)
+    shop = store.shop
+    await plant_cart(shop, "with-cart", {"lamp": 2})
+    await hold(shop, "no-cart", "lamp", 1)
+    for user_id in ("with-cart", "only-ordered"):
+        await hold(shop, user_id, "mug", 3, saga_id="order")
+    before = await shop.holds()
+    result = await reconcile(store, fix=True)
+    assert found(result) == {("no-cart", "orphaned_hold", "lamp")}
+    del before["no-cart", "lamp"]
+
+    async def only_the_carts_is_released() -> None:
+        assert await shop.holds() == before
+
+    await eventually(only_the_carts_is_released)
+    assert before["with-cart", "mug"] == before["only-ordered", "mug"] == 3
+
+
+async def test_a_result_of_many_findings_is_small(store: Bench) -> None:
+    """Each cart has many drifts; Temporal gets counts only."""
+    shop = store.shop
+    for number in range(20):
+        await plant_cart(shop, f"user-{number}", {f"product-{n}": 1 for n in range(40)}, held=False)
+    handle = await begin(store)
+    result = await ended(handle)
+    assert (result.report.drifting, result.report.drifts) == (20, 800)
+    history = await handle.fetch_history()
+    assert max(event.ByteSize() for event in history.events) < 4096
+    await Cart.find({"storeId": shop.store_id}).delete()
+
+
 async def test_a_run_repairs_at_most_its_limit(store: Bench) -> None:
     for number in range(5):
         await hold(store.shop, f"user-{number}", "lamp", 1)
     report = await reconcile(store, fix=True, limit=2)
-    assert (len(report.findings), report.capped) == (2, True)
+    assert (len(report.findings), report.report.capped) == (2, True)
 
     async def three_left() -> None:
         assert len(await store.shop.holds()) == 3
 
     await eventually(three_left)
-    assert not (await reconcile(store, fix=True)).capped
+    assert not (await reconcile(store, fix=True)).report.capped
     await eventually(partial(nothing_held, store.shop))
 
 
@@ -285,7 +373,7 @@ async def test_without_a_store_all_stores_are_compared(store: Bench) -> None:
     report = await reconcile(store, store_id=None)
     stores = {one.store_id for one in report.findings if one.user_id == "user"}
     assert {store.shop.store_id, another.store_id} <= stores
-    assert report.stores >= 2
+    assert report.report.stores >= 2
     for shop in (store.shop, another):
         await Cart.find({"storeId": shop.store_id}).delete()
 
@@ -319,10 +407,11 @@ async def test_no_user_is_lost_at_the_end_of_a_page(store: Bench) -> None:
             case _:
                 await plant_cart(shop, user_id, {"mug": 1})
     handle = await begin(store)
-    report = await handle.result()
-    assert found(report) == planted
-    assert (report.carts, report.suspected) == (32, 16)
-    assert "32 carts compared, 16 looked at again, 24 drifts" in await details(handle)
+    result = await ended(handle)
+    assert found(result) == planted
+    assert (result.report.carts, result.report.suspected) == (32, 16)
+    shown = "32 carts of 1 stores compared, 16 looked at again, 24 drifts"
+    assert shown in await details(handle)
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -341,7 +430,7 @@ async def test_no_store_is_lost_at_the_end_of_a_page(
             planted.append((shop.store_id, f"user-{number}"))
     report = await reconcile(store, store_id=None)
     assert [(one.store_id, one.user_id) for one in report.findings] == planted
-    assert (report.stores, report.carts) == (7, 13)
+    assert (report.report.stores, report.report.carts) == (7, 13)
     await Cart.find({"storeId": {"$in": [*own]}}).delete()
 
 
@@ -351,11 +440,11 @@ async def test_a_long_run_continues_as_new(store: Bench) -> None:
     await Cart.insert_many(carts)
     await hold(store.shop, "user-149", "lamp", 1)
     handle = await begin(store)
-    report = await handle.result()
+    result = await ended(handle)
     latest = await store.shop.world.temporal.get_workflow_handle(handle.id).describe()
     assert latest.run_id != handle.first_execution_run_id
-    assert report.carts == 150
-    assert found(report) == {("user-149", "orphaned_hold", "lamp")}
+    assert result.report.carts == 150
+    assert found(result) == {("user-149", "orphaned_hold", "lamp")}
     await Cart.find({"storeId": store.shop.store_id}).delete()
 
 
@@ -371,7 +460,7 @@ async def assert_no_false_finding(bench: Bench, runs: int, most: int) -> int:
     try:
         for number in range(1, most + 1):
             report = await reconcile(bench)
-            suspected += report.suspected
+            suspected += report.report.suspected
             findings += report.findings
             if findings or (suspected and number >= runs):
                 break
@@ -414,14 +503,14 @@ async def test_a_cart_in_the_middle_of_an_add_is_compared_after_it(store: Bench)
 
     async def waiting_for_the_lock() -> None:
         pending = (await run.describe()).raw_description.pending_activities
-        assert [one.activity_type.name for one in pending] == ["look_again"]
+        assert [one.activity_type.name for one in pending] == ["reconcile_page"]
 
     await eventually(waiting_for_the_lock)
     go_on.set()
     result: OperationResult = await add.result()
-    report = await run.result()
+    compared = await ended(run)
     assert result.outcome is Outcome.COMMITTED
-    assert (report.suspected, report.findings) == (1, ())
+    assert (compared.report.suspected, compared.findings) == (1, [])
     await eventually(store.shop.assert_consistent)
 
 
@@ -437,7 +526,7 @@ async def test_units_with_a_pending_release_are_no_drift(store: Bench) -> None:
     )
     await pending.insert()
     report = await reconcile(store, fix=True)
-    assert (report.suspected, report.findings) == (1, ())
+    assert (report.report.suspected, report.findings) == (1, [])
     assert await shop.holds() == {("undone", "lamp"): 2}
     await pending.delete()
 
@@ -446,5 +535,5 @@ async def test_a_young_pending_event_is_not_stuck(store: Bench) -> None:
     event = EventEffect(id="new", topic="cart.cleared", key="k", value="{}", time=datetime.now(UTC))
     pending = operation_record(store.shop, pending=True, effects=[event])
     await pending.insert()
-    assert (await reconcile(store)).findings == ()
+    assert (await reconcile(store)).findings == []
     await pending.delete()

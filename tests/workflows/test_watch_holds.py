@@ -10,6 +10,7 @@ import activities.upkeep.reconcile
 import activities.upkeep.watch
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
+from adapters.mongo.findings import FindingStore
 from adapters.mongo.watch import WatchStore
 from models.documents import Cart
 from models.drift import Drift, DriftKind
@@ -114,13 +115,15 @@ async def test_a_store_without_carts_is_still_watched(store: Bench) -> None:
     await look(store)
     assert await drifts(store.shop) == {("no-cart", "orphaned_hold", "lamp")}
 
-    report = await store.shop.world.temporal.execute_workflow(
+    run = await store.shop.world.temporal.start_workflow(
         ReconcileWorkflow.run,
         ReconcileInput(limit=2000),
         id=f"reconcile-{uuid4()}",
         task_queue=store.task_queue,
     )
-    assert store.shop.store_id in {one.store_id for one in report.findings}
+    await run.result()
+    findings = await FindingStore().of_run(run.first_execution_run_id or "")
+    assert store.shop.store_id in {one.store_id for one in findings}
 
 
 async def test_a_pass_over_several_runs_keeps_its_findings(
@@ -248,3 +251,32 @@ async def test_a_build_without_the_second_check_reports_traffic_as_drift(
     monkeypatch.setattr(RepairActivities, "hold_drifts", differs)
     with pytest.raises(AssertionError, match="is reported as drift"):
         await no_false_drift(store)
+
+
+async def test_each_runner_continues_where_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several stores, each with more carts than a page; no cart is compared twice in a pass."""
+    monkeypatch.setattr(activities.upkeep.watch, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(activities.upkeep.reconcile, "PAGE", 4)
+    monkeypatch.setattr(activities.upkeep.watch, "LOOK_SECONDS", 0)
+    shops = [bench.shop, *(Shop(bench.shop.world) for _ in range(5))]
+    own = {shop.store_id for shop in shops}
+    limit_to_stores(monkeypatch, own)
+    for shop in shops:
+        await shop.stock("lamp", 10)
+        await Cart.insert_many([cart_of(shop.store_id, f"user-{n:02}", {}) for n in range(10)])
+        await hold(shop, "user-07", "lamp", 1)
+    looks = 0
+    while looks == 0 or (await known()).position is not None:
+        await look(bench)
+        looks += 1
+        assert looks < MOST_LOOKS
+    watch = await known()
+    assert looks > 1
+    assert watch.whole is not None
+    assert watch.whole.carts == 10 * len(shops)
+    assert {(one.store_id, one.user_id) for one in watch.drifts} == {
+        (store_id, "user-07") for store_id in own
+    }
+    await Cart.find({"storeId": {"$in": [*own]}}).delete()

@@ -1,24 +1,22 @@
 """Builds and carries out the operations that schedules start."""
 
-from datetime import datetime
-
 from adapters.mongo.cart_scans import CartRef
+from adapters.mongo.expiry import Expiry
 from models.cart import CartKey
 from models.events import CART_CLEARED
 from models.limits import Policy
 from models.operations import ClearCart, RepairCart
 from models.outcomes import OperationResult
+from models.upkeep.expiry import ExpiryPage
 from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.requests import operation_fields
 
 
-async def expire_cart(
-    gateway: CartGateway, policy: Policy, cart: CartRef, before: datetime
-) -> OperationResult:
-    """Clears a cart that has expired by `before`, and waits for the result; once for each cart."""
-    request = ClearCart(
+def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> Expiry:
+    """The clearing of a cart that has expired by `page.before`; once for each cart."""
+    operation = ClearCart(
         **operation_fields(
             ClearCart,
             cart.key,
@@ -28,9 +26,19 @@ async def expire_cart(
         ),
         cart_id=cart.cart_id,
         reason="expired",
-        expired_by=before,
+        expired_by=page.before,
     )
-    return await gateway.carry_out(request)
+    saga = ids.saga_run(
+        run_id=run_id,
+        started_at=page.at,
+        operation=operation.name,
+        operation_id=operation.operation_id,
+        subject=operation.subject,
+        fingerprint=operation.fingerprint,
+        store_id=operation.store_id,
+        user_id=operation.user_id,
+    )
+    return Expiry(saga, operation)
 
 
 async def repair_cart(
