@@ -23,7 +23,6 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
-from cli import loop
 from cli.console import CliError, ExitCode, reason, warn
 from models.errors import DependencyUnavailable
 from settings import Settings, load_settings
@@ -181,7 +180,7 @@ def with_connections(
                 connections.unasked.clear()
 
     try:
-        code = loop.run(run())
+        code = asyncio.run(run())
     except KeyboardInterrupt:
         code = None
     except DependencyUnavailable as error:

@@ -11,7 +11,7 @@ import pytest
 from adapters.mongo.figures import FigureStore
 from dev.stack.stack import Stack
 from models.events import CART_CLEARED, CART_ITEM_ADDED, ORDER_COMPLETED
-from models.operations import AddItem, ClearCart
+from models.operations import AddItem, ApplyOrder
 from settings import Settings
 from telemetry.metrics import CATALOG
 from tests.support.carts import forget_cached
@@ -21,7 +21,7 @@ from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 
 ADD = {"operation": AddItem.name}
-CLEAR = {"operation": ClearCart.name}
+ORDER = {"operation": ApplyOrder.name}
 CONTRACT = (
     "cart_operation_duration_milliseconds_bucket",
     "cart_operation_count_total",
@@ -133,7 +133,7 @@ async def test_sagas_and_their_calls_are_counted_once(traffic: CountedTraffic) -
         # A request may arrive between the reply of another and its record.
         assert sagas.pop("replayed", 0) <= traffic.repeated
         assert sagas == {"committed": 2, "rejected": 1, "aborted": 1}
-        assert now("cart_saga_count_total", outcome="committed", **CLEAR) == 1
+        assert now("cart_saga_count_total", outcome="committed", **ORDER) == 1
         undone = now.by("reason", "cart_saga_undo_count_total", **ADD)
         assert undone == {"inventory_unavailable": 1, "rejected": 1}
 
@@ -157,7 +157,7 @@ async def test_sagas_and_their_calls_are_counted_once(traffic: CountedTraffic) -
 async def test_consumed_events_are_counted_after_their_effect(traffic: CountedTraffic) -> None:
     async def counted() -> None:
         now = (await traffic.numbers()).consumer
-        assert now("cart_operation_count_total", outcome="committed", **CLEAR) == 1
+        assert now("cart_operation_count_total", outcome="committed", **ORDER) == 1
         topic = {"topic": ORDER_COMPLETED}
         assert now("cart_event_consume_handled_total", **topic) == 1
         assert now("cart_event_consume_parked_total", error="malformed", **topic) == 1
