@@ -53,6 +53,7 @@ _EVENTS = Lane(
         "tests/integration/test_metrics.py",
         "tests/integration/test_model.py",
         "tests/integration/test_orders.py",
+        "tests/integration/test_outages.py",
         "tests/integration/test_routes.py",
         "tests/integration/test_stack.py",
         "tests/integration/test_undecodable_messages.py",
@@ -61,7 +62,14 @@ _EVENTS = Lane(
 _SAGAS = Lane("sagas", ("tests/workflows", "tests/replay", "tests/telemetry"))
 _FAULTS = (
     Lane("faults", ("tests/faults",)),
-    Lane("kafka", ("tests/kafka", "tests/contract/test_fuzz.py")),
+    Lane(
+        "kafka",
+        (
+            "tests/kafka",
+            "tests/contract/test_fuzz.py",
+            "tests/integration/test_ops_without_a_server.py",
+        ),
+    ),
     Lane("deployment", ("tests/deploy",)),
 )
 _REST = Lane("service", ("tests",), with_coverage=True)
