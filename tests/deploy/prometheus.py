@@ -21,7 +21,12 @@ from tests.support.waiting import eventually
 FOLDER = ROOT / "deploy/prometheus"
 EVERY = "1s"
 # The range of each rule -> its range in these tests.
-SHORTER = {"[30s]": "[5s]", "[1m]": "[10s]", "[2m]": "[15s]"}
+SHORTER = {
+    "[30s]": "[5s]",
+    "[1m]": "[10s]",
+    "[2m]": "[15s]",
+    "[1h] offset 2m": "[45s] offset 20s",
+}
 
 
 @dataclass(frozen=True)
