@@ -20,7 +20,7 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -110,6 +110,8 @@ class CartGateway:
                 ids.MEMO_ATTEMPT_ID: request.attempt_id,
             },
             search_attributes=search_attributes_of(request),
+            # Where the server has fairness, one store's backlog does not hold up the others.
+            priority=Priority(fairness_key=request.store_id),
         )
         try:
             with lock_acquisition():

@@ -111,6 +111,7 @@ async def test_a_saga_is_one_workflow_task_under_the_carts_id(shop: Shop) -> Non
         assert run.status is WorkflowExecutionStatus.COMPLETED
         info = run.raw_description.workflow_execution_info
         assert info.state_transition_count == 3
+        assert info.priority.fairness_key == shop.store_id
         assert run.workflow_type == "AddItem"
         [record] = await shop.records()
         epoch = round(run.start_time.timestamp() * 1000)
