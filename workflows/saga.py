@@ -166,8 +166,7 @@ class Saga:
         return reservation
 
     def _register(self, *undo: ReleaseEffect) -> None:
-        """Registers the undo of reservations, before they are tried: a call that failed may have
-        been done."""
+        """Registers the undo before the call is made: a call that failed may have been done."""
         self.phase = Phase.UNDECIDED
         self._reserved = (*self.reserved_except({one.saga_id for one in undo}), *undo)
 
