@@ -13,7 +13,7 @@ REASON_CHARACTERS = 500
 
 
 class Acknowledgement(Document):
-    """Somebody has looked at a run, and it needs no more attention. Kept for 90 days."""
+    """An operator has looked at a run: it needs no more attention. Kept for 90 days."""
 
     model_config = CAMEL_CASE
 

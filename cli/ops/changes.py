@@ -20,7 +20,7 @@ LATEST = 10
 
 @dataclass(frozen=True)
 class LineOfChange:
-    """A product, its units before and after, its price, and what the inventory was told of it.
+    """A product, its units before and after, its price, and the calls to the inventory.
 
     None is unknown: of an operation that did not commit, the record has no lines.
     """
@@ -44,12 +44,12 @@ class LineOfChange:
 
 def lines_of(record: OperationRecord, *, reserved: bool = True) -> list[LineOfChange]:
     """What an operation did, by its record; `reserved` is whether it reserved what it added."""
-    told: dict[str, list[str]] = {}
+    calls: dict[str, list[str]] = {}
     for effect in record.effects:
         if isinstance(effect, ReleaseEffect):
-            told.setdefault(effect.product_id, []).append(_released(effect))
+            calls.setdefault(effect.product_id, []).append(_released(effect))
     for product_id, units in (record.short or {}).items():
-        told.setdefault(product_id, []).append(f"{units} ordered and not to be had")
+        calls.setdefault(product_id, []).append(f"{units} ordered, not available")
     lines = [
         LineOfChange(
             product_id=line.product_id,
@@ -59,7 +59,7 @@ def lines_of(record: OperationRecord, *, reserved: bool = True) -> list[LineOfCh
             inventory="; ".join(
                 [
                     *([f"reserved {line.moved}"] if line.moved > 0 and reserved else []),
-                    *told.pop(line.product_id, []),
+                    *calls.pop(line.product_id, []),
                 ]
             ),
             availability=line.availability,
@@ -68,7 +68,7 @@ def lines_of(record: OperationRecord, *, reserved: bool = True) -> list[LineOfCh
     ]
     return lines + [
         LineOfChange(product_id, None, None, None, "; ".join(words))
-        for product_id, words in told.items()
+        for product_id, words in calls.items()
     ]
 
 

@@ -87,7 +87,7 @@ def test_what_an_order_took_booked_and_did_not_get_is_one_line() -> None:
     assert (one.units, one.inventory) == (
         "1 -> 0",
         "released 1: order_completed o-1; released 2: order_completed o-1; "
-        "3 ordered and not to be had",
+        "3 ordered, not available",
     )
 
 
