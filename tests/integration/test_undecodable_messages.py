@@ -106,7 +106,8 @@ async def test_what_cannot_be_decoded_is_a_dead_letter_and_the_next_event_has_it
         assert await parked(stack) > before
         log = (stack.local_dir / "logs/consumer.log").read_text().splitlines()
         ours = [line for line in log if line.startswith("{")]  # others are the SDK's
-        [line] = [
+        # A broker that came back empty has had the same offset before.
+        *_, line = [
             line
             for line in map(json.loads, ours)
             if line.get("event") == "dead_letter"
