@@ -7,6 +7,7 @@ import hashlib
 from datetime import datetime
 
 from models.cart import CartKey
+from models.operations import CartOperation
 from models.saga import SagaRun
 from models.wire import to_milliseconds
 
@@ -89,6 +90,20 @@ def reconcile_workflow_id(store_id: str | None) -> str:
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
     """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
     return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"
+
+
+def saga_of(operation: CartOperation, *, run_id: str, started_at: datetime) -> SagaRun:
+    """The identity of the saga that carries out an operation; see `saga_run`."""
+    return saga_run(
+        run_id=run_id,
+        started_at=started_at,
+        operation=operation.name,
+        operation_id=operation.operation_id,
+        subject=operation.subject,
+        fingerprint=operation.fingerprint,
+        store_id=operation.store_id,
+        user_id=operation.user_id,
+    )
 
 
 def saga_run(

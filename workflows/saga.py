@@ -79,17 +79,9 @@ class Saga:
     def __init__(self, operation: AnyOperation) -> None:
         info = workflow.info()
         self.operation = operation
-        self.run = ids.saga_run(
-            run_id=info.run_id,
-            # Of the clocks, only this one is the same in every try.
-            started_at=info.workflow_start_time,
-            operation=operation.name,
-            operation_id=operation.operation_id,
-            subject=operation.subject,
-            fingerprint=operation.fingerprint,
-            store_id=operation.store_id,
-            user_id=operation.user_id,
-        )
+        # Of the clocks, only this one is the same in every try.
+        started_at = info.workflow_start_time
+        self.run = ids.saga_of(operation, run_id=info.run_id, started_at=started_at)
         # An earlier try, whose worker died or which was reset, may have done any step.
         first_try = is_first_try()
         # A run that is reset has an id of its own, and the first run's history.

@@ -250,7 +250,7 @@ class ReconcileActivities:
         stuck = (
             self._books.stuck(store_id, after=after, before=stuck_before)
             if stuck_before is not None
-            else _nobody()
+            else _no_users()
         )
         cart, holding = await anext(carts, None), await anext(holdings, None)
         waiting = await anext(stuck, None)
@@ -335,9 +335,9 @@ class ReconcileActivities:
         return [Drift.model_validate(drift, strict=False) for drift in drifts]
 
 
-async def _nobody() -> AsyncIterator[str]:
-    nobody: tuple[str, ...] = ()
-    for user_id in nobody:
+async def _no_users() -> AsyncIterator[str]:
+    users: tuple[str, ...] = ()
+    for user_id in users:
         yield user_id
 
 

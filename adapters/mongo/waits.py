@@ -2,7 +2,7 @@
 
 The driver waits with `asyncio.wait_for`. Up to Python 3.11 that runs the wait as a task of its own.
 When the wait has timed out and its caller is cancelled at the same time, that task still takes the
-lock of the connection pool, and nobody releases it: every later command of the process waits for
+lock of the connection pool, and never releases it: every later command of the process waits for
 ever. It happens when many commands time out together, for instance under a load that is too high.
 From Python 3.12 on `wait_for` is what this module does.
 """

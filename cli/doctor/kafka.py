@@ -131,7 +131,7 @@ async def _check_group(settings: Settings, report: CheckReport) -> None:
 
 
 async def check_letters(settings: Settings, report: CheckReport) -> None:
-    """The dead letters that nobody has replayed or dropped."""
+    """The dead letters that are neither replayed nor dropped."""
     try:
         found = await letters(settings)
     except (KafkaError, OSError, TimeoutError):

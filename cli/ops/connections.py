@@ -98,8 +98,8 @@ def away(server: str, why: str) -> CliError:
 
 
 async def _answer(question: Question[T]) -> T:
-    """Waits for `SERVER_SECONDS`. A call that has not ended by then is left behind: PyMongo may
-    never end a call that is cancelled."""
+    """Waits for `SERVER_SECONDS`. A call that has not ended by then is left to end by itself, and
+    cancelled at the end of the command at the latest."""
     asking = asyncio.ensure_future(question())
     await asyncio.wait({asking}, timeout=SERVER_SECONDS)
     if not asking.done():

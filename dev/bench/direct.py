@@ -53,16 +53,7 @@ class DirectAdd:
             return await self._steps(request)
 
     async def _steps(self, request: AddItem) -> Decision:
-        saga = ids.saga_run(
-            run_id=str(uuid4()),
-            started_at=datetime.now(UTC),
-            operation=request.name,
-            operation_id=request.operation_id,
-            subject=request.subject,
-            fingerprint=request.fingerprint,
-            store_id=request.store_id,
-            user_id=request.user_id,
-        )
+        saga = ids.saga_of(request, run_id=str(uuid4()), started_at=datetime.now(UTC))
         hold = await self._inventory.reserve(
             ReserveInventory(
                 store_id=request.store_id,

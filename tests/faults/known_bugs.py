@@ -278,7 +278,7 @@ def _forgotten_runs() -> None:
 def _circuit_by_answers(inventory: Any) -> None:
     """A circuit of its own, so that it does not open for the correct build.
 
-    An answer about one request is a failure of the inventory, and no product is told from another.
+    An answer about one request is a failure of the inventory, and all products share one circuit.
     """
     reserve = inventory.reserve
     circuit = CircuitBreaker("inventory", call="bug", failures=3, cooldown_seconds=10)

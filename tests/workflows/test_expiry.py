@@ -285,16 +285,7 @@ async def test_an_update_whose_worker_died_is_undone_after_the_cart_has_expired(
     update = UpdateQuantity(
         **bench.common(buyer, "5"), cart_id=str(cart.id), product_id="headphones", quantity=5
     )
-    saga = ids.saga_run(
-        run_id="first-try",
-        started_at=datetime.now(UTC),
-        operation=update.name,
-        operation_id=update.operation_id,
-        subject=update.subject,
-        fingerprint=update.fingerprint,
-        store_id=update.store_id,
-        user_id=update.user_id,
-    )
+    saga = ids.saga_of(update, run_id="first-try", started_at=datetime.now(UTC))
     await shop.world.inventory.post(
         "/api/v1/inventories/reserve",
         json={

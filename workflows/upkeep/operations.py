@@ -28,16 +28,7 @@ def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> E
         reason="expired",
         expired_by=page.before,
     )
-    saga = ids.saga_run(
-        run_id=run_id,
-        started_at=page.at,
-        operation=operation.name,
-        operation_id=operation.operation_id,
-        subject=operation.subject,
-        fingerprint=operation.fingerprint,
-        store_id=operation.store_id,
-        user_id=operation.user_id,
-    )
+    saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
     return Expiry(saga, operation)
 
 
