@@ -1,0 +1,38 @@
+"""Settings of carts and their sagas: times, limits, feature flags."""
+
+from pydantic import Field
+
+from settings.base import Seconds, SettingsGroup
+
+
+class CartSettings(SettingsGroup):
+    """What a cart may hold, how long its sagas wait, and which effects are on."""
+
+    # Cache
+    cart_cache_ttl: int = Field(60, ge=1, le=86_400)
+    inventory_cache_ttl: int = Field(60, ge=1, le=86_400)
+
+    # Sagas
+    lock_ttl: Seconds = 30
+    cart_lock_wait_seconds: Seconds = 5
+    operation_wait_seconds: Seconds = 10
+    answer_fallback_ms: int = Field(150, ge=0, le=60_000)
+    publish_timeout_seconds: Seconds = 1
+    relay_shards: int = Field(16, ge=1, le=128)  # at most `models.documents.BUCKETS`
+    relay_grace_seconds: float = Field(3, ge=0, le=60)
+    orphan_release_seconds: float = Field(30, ge=1, le=86_400)
+    reconcile_repairs: bool = False
+
+    # Cart
+    cart_expiry_days: int = Field(30, ge=1, le=3650)
+    cart_max_lines: int = Field(100, ge=1, le=100)
+    cart_max_bytes: int = Field(262_144, ge=4096, le=4_194_304)
+    cart_max_quantity: int = Field(100, ge=1, le=100)
+    cart_max_units: int = Field(0, ge=0, le=10_000)
+    cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+
+    # Feature flags
+    enable_inventory_reservation: bool = True
+    enable_event_publishing: bool = True
+    enable_cache_invalidation: bool = True

@@ -1,0 +1,79 @@
+"""Settings of the processes themselves: addresses, logs, metrics, traces, rate limits."""
+
+import re
+from enum import StrEnum
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyHttpUrl, Field, field_validator
+from pydantic_settings import NoDecode
+
+from settings.base import LOCALHOST, Port, SettingsGroup, comma_separated
+
+_ALL_INTERFACES = {"": LOCALHOST, "0.0.0.0": LOCALHOST, "::": "[::1]"}
+# As browsers send it: lower case, without a path or a trailing slash.
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class ServerSettings(SettingsGroup):
+    """How the API serves requests, and what each process reports."""
+
+    host: str = LOCALHOST
+    port: Port = 4007
+    max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # Rate limits, in requests per minute; 0 turns a limit off
+    rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
+    rate_limit_per_address: int = Field(0, ge=0, le=1_000_000)
+
+    # Logs
+    log_level: LogLevel = LogLevel.INFO
+    log_format: Literal["json", "console"] | None = None
+    heartbeat_file: Path | None = None
+
+    # Metrics; port 0 turns the listener off (the API serves its metrics on PORT)
+    enable_metrics: bool = True
+    worker_metrics_port: int = Field(9464, ge=0, le=65535)
+    consumer_metrics_port: int = Field(9465, ge=0, le=65535)
+
+    # Traces (the OpenTelemetry SDK reads the other OTEL_… variables)
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        origins = comma_separated(value)
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("must be * or origins like https://shop.example.com, by commas")
+        return origins
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _has_exporter(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        try:
+            find_spec("opentelemetry.exporter.otlp.proto.http")
+        except ModuleNotFoundError:
+            if value is not None:
+                raise ValueError("needs the extra otlp: pip install 'cart-service[otlp]'") from None
+        return value
+
+    @cached_property
+    def api_url(self) -> str:
+        """Where this machine reaches the API."""
+        host = _ALL_INTERFACES.get(self.host, self.host)
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"http://{host}:{self.port}"

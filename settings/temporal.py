@@ -1,0 +1,24 @@
+"""Settings of Temporal; the SDK reads the variables of its connection."""
+
+from functools import cached_property
+
+from pydantic import AnyHttpUrl, Field
+
+from settings.base import LOCALHOST, Port, SettingsGroup
+
+
+class TemporalSettings(SettingsGroup):
+    """Where workflows run, and how links to the Web UI are made."""
+
+    temporal_task_queue: str = "cart"
+    temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    temporal_worker_build_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    temporal_port: Port = 7233
+    temporal_ui_port: Port = 8233
+    temporal_ui_url: AnyHttpUrl | None = None
+
+    @cached_property
+    def temporal_ui(self) -> str:
+        """Base URL of the Temporal Web UI, for links."""
+        url = self.temporal_ui_url or f"http://{LOCALHOST}:{self.temporal_ui_port}"
+        return str(url).rstrip("/")
