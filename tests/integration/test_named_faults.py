@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 from bson import ObjectId
-from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from cli.console import CliError
@@ -70,11 +69,11 @@ async def test_a_missing_index_is_reported_until_setup_creates_it(world: World) 
 
 
 @pytest.fixture
-async def shared_database(world: World) -> AsyncIterator[Settings]:
+async def shared_database(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Settings]:
     """Settings that name another database, which is empty at first and dropped at the end."""
     port, name = world.settings.mongodb_port, f"shared-{uuid4().hex[:8]}"
-    uri = f"mongodb://127.0.0.1:{port}/{name}?replicaSet=rs0"
-    yield world.settings.model_copy(update={"mongodb_uri": SecretStr(uri)})
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://127.0.0.1:{port}/{name}?replicaSet=rs0")
+    yield load_settings()
     await world.carts.client.drop_database(name)
 
 
