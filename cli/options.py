@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from typing import Annotated, Any
@@ -69,7 +70,8 @@ def confirmed(action: str, count: int, what: str, confirm: int | None) -> bool:
         return True
     given = confirm
     if given is None and sys.stdin.isatty():
-        given = typer.prompt(f"Type the number of {what} to {action}", type=int, err=True)
+        with suppress(typer.Abort):  # the end of the input
+            given = typer.prompt(f"Type the number of {what} to {action}", type=int, err=True)
     if given == count:
         return True
     expected = "" if given is None else f", not {given}"

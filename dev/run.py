@@ -13,6 +13,7 @@ import httpx
 import orjson
 import typer
 
+from cli.console import CliError, say_whole, warn
 from cli.token import mint_token
 from dev.stack.apps import APPS, SERVERS
 from dev.stack.process import StackError
@@ -47,7 +48,7 @@ def _run(parts: Collection[str], *, reset: bool) -> int:
     try:
         asyncio.run(_serve(load_settings(), parts, reset=reset))
     except StackError as error:
-        typer.echo(f"\ncart: {error}", err=True)
+        warn("", *f"cart: {error}".split("\n"))
         return error.exit_code
     return 0
 
@@ -71,8 +72,8 @@ async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> 
 
 def _say(line: str) -> None:
     """Prints; a closed terminal must not prevent the stop of the processes."""
-    with contextlib.suppress(OSError):
-        typer.echo(line)
+    with contextlib.suppress(OSError, CliError, SystemExit):
+        say_whole(*line.split("\n"))
 
 
 def _stop_on_signals(local: Stack, running: asyncio.Task[None]) -> None:
