@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from cli.texts import fold, in_one_line
+from cli.texts import fold, in_one_line, longest_part
 
 UNFOLDED = 1_000_000
 """The width of a pipe."""
@@ -85,7 +85,9 @@ def _widths(columns: list[Column], rows: list[Row], limit: int) -> dict[Column, 
         for column in columns
     }
     widths = {
-        column: min(width, max(NARROWEST, _longest_word(column, rows))) if column.prose else width
+        column: min(width, max(NARROWEST, *(longest_part(row[column]) for row in rows)))
+        if column.prose
+        else width
         for column, width in full.items()
     }
     while len(widths) > 1 and _total(widths) > limit:
@@ -96,12 +98,6 @@ def _widths(columns: list[Column], rows: list[Row], limit: int) -> dict[Column, 
         share = (limit - _total(widths)) // (len(prose) - number)
         widths[column] += min(max(share, 0), full[column] - widths[column])
     return {column: min(width, limit) for column, width in widths.items()}
-
-
-def _longest_word(column: Column, rows: list[Row]) -> int:
-    return max(
-        (Text(word).cell_len for row in rows for word in row[column].plain.split()), default=0
-    )
 
 
 def _total(widths: dict[Column, int]) -> int:
@@ -135,8 +131,7 @@ def _lines_below(cells: Row, limit: int) -> Iterator[Text]:
         line = Text(_INDENT) + pair
         if line.cell_len > limit:
             room = limit - len(_INDENT)
-            longest = max(Text(word).cell_len for word in pair.plain.split())
-            indent, room = (_INDENT, room) if longest <= room else ("", limit)
+            indent, room = (_INDENT, room) if longest_part(pair) <= room else ("", limit)
             for folded in fold(pair, room, break_words=True):
                 yield Text(indent) + folded
             line = Text()

@@ -14,7 +14,7 @@ BRIEF_CHARACTERS = 160
 # What drivers add to an error: their settings, and every server they know.
 _DUMP = re.compile(r" \(configured timeouts: [^)]*\)|,? Timeout: [\d.]+s, Topology Description: .*")
 _NO_BROKER = re.compile(r"\w*Error\((['\"])Unable to bootstrap.*?\1\)")
-_COMMAND = re.compile(r"`[^`]+`")
+_COMMAND_OR_TIME = re.compile(r"`[^`]+`|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:Z| UTC)?")
 _WORD = re.compile(r"(\s*)(\S+)")
 _GLUE = "\ue000"
 """Stands for a space at which no line ends; not printable, so it is in no text."""
@@ -35,18 +35,15 @@ def in_one_line(console: Console, value: object) -> Text:
 
 
 def fold(text: Text, width: int, *, hang: int = 0, break_words: bool = False) -> list[Text]:
-    """The text in lines that end at spaces, and within no command that fits a line.
+    """The text in lines that end at spaces, and within no command and no time that fits a line.
 
     All but the first are indented by `hang`. A word that is longer than a line stays whole, or is
     broken with `break_words`, unless it is a URL: it can still be copied.
     """
 
-    def glued(found: re.Match[str]) -> str:
-        return found[0].replace(" ", _GLUE) if cell_len(found[0]) <= width - hang else found[0]
-
     ends: list[int] = []
     room = width
-    for found in _WORD.finditer(_COMMAND.sub(glued, text.plain)):
+    for found in _WORD.finditer(_glued(text.plain, width - hang)):
         spaces, word = found.groups()
         if found.start() and cell_len(found[0]) > room:
             ends.append(found.start(2))
@@ -66,6 +63,21 @@ def fold(text: Text, width: int, *, hang: int = 0, break_words: bool = False) ->
     for line in lines:
         line.rstrip()
     return lines
+
+
+def longest_part(text: Text) -> int:
+    """The cells of the longest word, command or time."""
+    return max((cell_len(part) for part in _glued(text.plain).split()), default=0)
+
+
+def _glued(text: str, width: int | None = None) -> str:
+    """The text with commands and times as one word, if they fit the width."""
+
+    def glued(found: re.Match[str]) -> str:
+        fits = width is None or cell_len(found[0]) <= width
+        return found[0].replace(" ", _GLUE) if fits else found[0]
+
+    return _COMMAND_OR_TIME.sub(glued, text)
 
 
 def fold_line(text: Text, width: int) -> Text:

@@ -134,8 +134,8 @@ async def test_an_invalid_field_is_named_with_its_rule(
     "title",
     [
         "👩\u200d👩\u200d👧 hoodie",
-        "کتاب\u200cها",
-        "\u200fעברית\u200e (XL)",
+        "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
+        "\u200f\u05e2\u05d1\u05e8\u200e (XL)",
         "日本\u3000語",
         "Zoë\xa0①",
     ],
