@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
 from cli.console import CliError, say, warn
 from cli.streams import arguments_of, prepare
@@ -65,6 +66,18 @@ def build_app(command: str | None = None) -> typer.Typer:
     return app
 
 
+def _runnable(command: str | None) -> Any:
+    """The application; a list of commands has the first sentences of each help, not only what fits
+    a line."""
+    runnable = get_command(build_app(command))
+    groups = [runnable]
+    for group in groups:
+        for one in getattr(group, "commands", {}).values():
+            one.short_help = " ".join((one.help or "").split("\n\n")[0].split())
+            groups.append(one)
+    return runnable
+
+
 def module_of(command: str) -> str:
     """The name of a command's module."""
     return DEVELOPMENT.get(command, f"cli.{command.replace('-', '_')}")
@@ -112,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         words = arguments_of(sys.argv[1:] if arguments is None else arguments)
         command = next((word for word in words or typed[1:] if not word.startswith("-")), None)
-        build_app(command)(args=words, prog_name="cart")
+        _runnable(command)(args=words, prog_name="cart")
     except CliError as error:
         warn(*error.lines)
         sys.exit(error.exit_code)

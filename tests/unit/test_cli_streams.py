@@ -152,7 +152,7 @@ from cli import main
 async def wait():
     print("waiting", flush=True)
     await asyncio.sleep(60)
-main.build_app = lambda _: lambda **_: asyncio.run(wait())
+main._runnable = lambda _: lambda **_: asyncio.run(wait())
 main.console()
 """
     with subprocess.Popen(
@@ -168,3 +168,61 @@ main.console()
         _, errors = running.communicate(timeout=30)
     assert (running.returncode, errors) == (130, b"")
     assert time.monotonic() - begun < 20
+
+
+def as_nobody(root: Path, code: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """Code of a user whose id has no name, as in a container with a random user."""
+    begin = """
+import getpass, os, pwd
+def unknown(uid): raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = unknown
+os.getuid = lambda: 12345
+from cli import main
+"""
+    return ended((sys.executable, "-c", begin + code), root, **env)
+
+
+@pytest.mark.parametrize(
+    ("folder", "problem"),
+    [
+        ("~/data", "LOCAL_DIR='~/data': has ~, and this user has no home"),
+        ("/proc/data", "cannot write to /proc/data: No such file or directory."),
+        ("/dev/null/data", "cannot write to /dev/null/data: Not a directory."),
+    ],
+)
+def test_a_local_folder_that_cannot_be_used_is_named(
+    folder: str, problem: str, project_root: Path
+) -> None:
+    done = as_nobody(project_root, "main.main(['stack'])", LOCAL_DIR=folder)
+    assert done.returncode == 2
+    assert problem in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{}, {"HOME": "/nonexistent"}, {"TMPDIR": "/nonexistent"}, {"TZ": "Nowhere/Bad"}, {"TZ": ":/"}],
+)
+def test_a_user_without_a_name_or_home_can_use_commands(
+    env: dict[str, str], project_root: Path
+) -> None:
+    for words in (["--help"], ["token", "--user", "u"], ["ops", "list"]):
+        done = as_nobody(project_root, f"main.main({words!r})", **env)
+        assert done.returncode == (1 if words[0] == "ops" else 0), done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("path", ["unreadable", "binary"])
+def test_an_env_file_that_cannot_be_read_is_named(
+    path: str, tmp_path: Path, project_root: Path
+) -> None:
+    file = tmp_path / path
+    file.write_bytes(b"PORT=1\xff\n")
+    if path == "unreadable":
+        file.unlink()
+        file.symlink_to("/proc/1/mem" if os.getuid() else "/proc/self/mem")
+    done = ended((*CART, "token", "--user", "u"), project_root, CART_ENV_FILE=str(file))
+    assert done.returncode == 2
+    assert (
+        done.stderr.decode().splitlines()[1].startswith(f"CART_ENV_FILE='{file}': cannot be read")
+    )
