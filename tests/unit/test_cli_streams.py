@@ -170,16 +170,17 @@ main.console()
     assert time.monotonic() - begun < 20
 
 
-def as_nobody(root: Path, code: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-    """Code of a user whose id has no name, as in a container with a random user."""
-    begin = """
-import getpass, os, pwd
+def as_nobody(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """A command of a user whose id has no name, as in a container with a random user."""
+    code = """
+import getpass, os, pwd, sys
 def unknown(uid): raise KeyError(f"getpwuid(): uid not found: {uid}")
 pwd.getpwuid = unknown
 os.getuid = lambda: 12345
 from cli import main
+main.console()
 """
-    return ended((sys.executable, "-c", begin + code), root, **env)
+    return ended((sys.executable, "-c", code, *words), root, **env)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ from cli import main
 def test_a_local_folder_that_cannot_be_used_is_named(
     folder: str, problem: str, project_root: Path
 ) -> None:
-    done = as_nobody(project_root, "main.main(['stack'])", LOCAL_DIR=folder)
+    done = as_nobody(project_root, "stack", LOCAL_DIR=folder)
     assert done.returncode == 2
     assert problem in done.stderr.decode()
     assert b"Traceback" not in done.stderr
@@ -206,8 +207,8 @@ def test_a_local_folder_that_cannot_be_used_is_named(
 def test_a_user_without_a_name_or_home_can_use_commands(
     env: dict[str, str], project_root: Path
 ) -> None:
-    for words in (["--help"], ["token", "--user", "u"], ["ops", "list"]):
-        done = as_nobody(project_root, f"main.main({words!r})", **env)
+    for words in (("token", "--user", "u"), ("ops", "list")):
+        done = as_nobody(project_root, *words, **env)
         assert done.returncode == (1 if words[0] == "ops" else 0), done.stderr
         assert b"Traceback" not in done.stderr
 
