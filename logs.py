@@ -11,9 +11,11 @@ added, and the trace (docs/observability.md describes all fields).
 
 structlog passes its events to the standard library's loggers. Uvicorn, Temporal, the client
 libraries and workflow code (`workflow.logger`, with `extra={"event": …}`) use those directly, so
-all lines have the same format.
+all lines have the same format. Control characters in data are escaped in both formats.
 """
 
+import io
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -24,10 +26,12 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from telemetry import tracing
+from telemetry.printable import printable, printable_json
 
 audit = structlog.stdlib.get_logger("audit")
 """Actions of administrators; its lines are logged at every level."""
 
+_TRACEBACKS = ("exception", "stack")
 _ARGUMENTS = ("exc_info", "stack_info", "stacklevel")  # of a call; everything else is a field
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
 # Libraries that log every request, some with its content. Only their warnings are shown, and those
@@ -78,7 +82,23 @@ def _contract_names(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _dump(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+    try:
+        text = orjson.dumps(value, default=str).decode()
+    except TypeError:  # a lone surrogate, or a number of more than 64 bits
+        text = json.dumps(value, default=str, separators=(",", ":"))
+    return printable_json(text, sys.stdout.encoding)
+
+
+def _without_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escapes what a terminal would obey; only tracebacks have several lines."""
+    return {printable(name): _shown(name, value) for name, value in event.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, bool | int | float | None):
+        return value
+    lines = str(value).split("\n") if name in _TRACEBACKS else [str(value)]
+    return "\n".join(map(printable, lines))
 
 
 def set_level(level: str) -> None:
@@ -93,9 +113,12 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
     terminal, else `json`.
     """
     terminal = sys.stdout.isatty()
-    renderer: Processor = structlog.processors.JSONRenderer(serializer=_dump)
+    renderers: list[Processor] = [structlog.processors.JSONRenderer(serializer=_dump)]
     if format == "console" or (format is None and terminal):
-        renderer = structlog.dev.ConsoleRenderer(event_key="message", colors=terminal)
+        renderers = [
+            _without_controls,
+            structlog.dev.ConsoleRenderer(event_key="message", colors=terminal),
+        ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -107,9 +130,11 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
         processors=[
             _contract_names,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            renderer,
+            *renderers,
         ],
     )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -26,6 +26,13 @@ KEY_PATTERN = r"^[!-~]{1,255}$"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL_PATTERN = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
+# No control character and no noncharacter (Unicode 23.7). The marks of Cf stay: emoji, Persian and
+# right-to-left titles need them.
+_NO_TEXT = r"\x7F-\x9F\uFDD0-\uFDEF\uFFFE\uFFFF"
+_NO_TITLE = rf"\x00-\x1F{_NO_TEXT}"
+# Not blank, for the white space of every regular expression dialect.
+TITLE_PATTERN = rf"^[^{_NO_TITLE}]*[^{_NO_TITLE}\s\uFEFF][^{_NO_TITLE}]*$"
+DESCRIPTION_PATTERN = rf"^[^\x00-\x08\x0B\x0C\x0E-\x1F{_NO_TEXT}]*$"
 MAX_IMAGES = 20
 MAX_URL = 2048
 MAX_TITLE = 500
@@ -47,13 +54,18 @@ RULES = {
     "updatedTo": "must be a time such as 2026-01-27T10:30:00Z",
     "productId": _ID_RULE,
     "sellerId": _ID_RULE,
-    "productTitle": f"must be a string of 1 to {MAX_TITLE} characters and not blank",
+    "productTitle": (
+        f"must be a string of 1 to {MAX_TITLE} characters and not blank, without control characters"
+    ),
     "productImage": (
         f"must be an http or https URL of at most {MAX_URL} characters, "
         f"or a list of at most {MAX_IMAGES} of them"
     ),
     "productPrice": f"must be a number from 0 to {MAX_PRICE} with at most two decimals",
-    "productDescription": f"must be a string of at most {MAX_DESCRIPTION} characters",
+    "productDescription": (
+        f"must be a string of at most {MAX_DESCRIPTION} characters, without control characters "
+        "other than tabs and newlines"
+    ),
     "quantity": f"must be between 1 and {MAX_QUANTITY}",
     "email": f"must be a valid address of at most {MAX_EMAIL} characters",
     "level": "must be debug, info, warn or error",
@@ -107,8 +119,8 @@ _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
-# Not blank, for the white space of every regular expression dialect.
-Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=r"[^\s\x85\uFEFF]")]
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=TITLE_PATTERN)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=DESCRIPTION_PATTERN)]
 Price = Annotated[
     Decimal,
     BeforeValidator(_price),
@@ -169,7 +181,7 @@ class AddItemBody(RequestBody):
         None, description="One URL, or a list of URLs. Stored as a list, never fetched."
     )
     product_price: Price = Field(description="Price of one unit in the cart's currency.")
-    product_description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] | None = None
+    product_description: Description | None = None
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
         description="Units to add. An existing line grows by them; the limit applies to the sum."
     )

@@ -1,33 +1,30 @@
 """Output of all commands: texts, tables, JSON and errors.
 
-No command writes to standard output by other means. Control characters in data are shown escaped.
-A character that the encoding of the terminal lacks becomes `?`. When the reader of a pipe closes it
-(`| head`), the command ends with exit code 0.
+No command writes to standard output by other means. What a terminal would obey or cannot show is
+escaped (`telemetry.printable`); `cli.streams` has what happens to the streams themselves.
 """
 
 import errno
-import io
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import is_dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import orjson
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-from cli.tables import Table
-from cli.texts import CONTROL, brief, harmless, printable
+from cli.tables import UNFOLDED, Table
+from cli.texts import brief, fold_line, in_one_line
 from models.errors import DependencyUnavailable
-
-PIPED_WIDTH = 140
-
-_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+from telemetry.printable import printable, printable_json
 
 # Texts of drivers, and what they mean. The first pattern that matches is used.
 _MEANINGS = (
@@ -40,7 +37,7 @@ _MEANINGS = (
 
 
 class ExitCode(IntEnum):
-    """0 to 2 are those of all commands, the others of `cart ops`."""
+    """0 to 2 are those of all commands, the others of `cart ops`; Ctrl-C ends with 130."""
 
     OK = 0
     PROBLEM = 1  # nothing could be done without a server, or (`stuck`) something needs attention
@@ -53,42 +50,62 @@ class ExitCode(IntEnum):
 
 
 class CliError(Exception):
-    """Ends the command: its text goes to standard error, without a traceback."""
+    """Ends the command: its lines go to standard error, without a traceback."""
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, exit_code: int = 1) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
         self.exit_code = exit_code
 
 
 class _Terminal(Console):
-    """Shows texts as they are, without markup, but no control characters of theirs."""
+    """Shows texts as they are, without markup. No control character of a text reaches the stream,
+    whatever has the text: a line, a cell, or another renderable."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*map(harmless, objects), **options)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text), **options)
-
-    def on_broken_pipe(self) -> NoReturn:
-        _end_without_reader()
-
-
-def prepare() -> None:
-    """Lets standard output replace what its encoding lacks; by default it would raise."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                lines = (printable(line, self.encoding) for line in segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
 
 
-def output() -> Console:
-    """Standard output, as wide as the terminal or `COLUMNS`; `PIPED_WIDTH` in a pipe."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return _Terminal(highlight=False, markup=False, emoji=False, width=width)
+def output(*, errors: bool = False) -> Console:
+    """Standard output, or standard error.
+
+    As wide as the terminal or `COLUMNS`; in a pipe without `COLUMNS` no line is folded. Colored on
+    a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb say otherwise; elsewhere with FORCE_COLOR
+    or CLICOLOR_FORCE.
+    """
+    stream = sys.stderr if errors else sys.stdout
+    terminal = stream.isatty()
+    return _Terminal(
+        stderr=errors,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if terminal or "COLUMNS" in os.environ else UNFOLDED,
+        force_terminal=terminal,
+        color_system=_color_system(terminal=terminal),
+    )
+
+
+def _color_system(*, terminal: bool) -> Literal["auto", "standard"] | None:
+    given = os.environ.get
+    if given("NO_COLOR") or given("TERM") in {"dumb", "unknown"}:
+        return None
+    if any(given(name, "0") not in {"", "0"} for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return "standard"
+    return "auto" if terminal and given("CLICOLOR") != "0" else None
 
 
 def show(
     document: Any, *parts: Table | Text | str, as_json: bool = False, clear: bool = False
 ) -> None:
-    """Prints the document as JSON, or the parts: tables, and texts whose lines are never broken.
+    """Prints the document as JSON, or the parts: tables and lines of text.
 
     With `clear` the terminal is cleared first, unless it is JSON.
     """
@@ -98,8 +115,17 @@ def show(
     console = output()
     if clear:
         console.clear()
+    print_parts(console, *parts)
+
+
+def print_parts(console: Console, *parts: Table | Text | str) -> None:
+    """Prints tables, and lines of text, which are folded at words. A newline in a line is data."""
     for part in parts:
-        console.print(part, soft_wrap=not isinstance(part, Table))
+        if isinstance(part, Table):
+            console.print(part, soft_wrap=True)
+        else:
+            line = in_one_line(console, part)
+            console.print(fold_line(line, console.width), soft_wrap=True)
 
 
 def say(*lines: str) -> None:
@@ -107,29 +133,37 @@ def say(*lines: str) -> None:
     show(None, *lines)
 
 
-def warn(message: str) -> None:
-    """Prints a line on standard error."""
+def say_whole(*lines: str) -> None:
+    """Prints lines that are never folded: a token, or a command to copy."""
+    console = output()
+    for line in lines:
+        console.print(in_one_line(console, line), soft_wrap=True)
+
+
+def warn(*lines: str) -> None:
+    """Prints lines on standard error."""
     with suppress(OSError):
-        print(printable(message), file=sys.stderr)
+        print_parts(output(errors=True), *lines)
 
 
 def print_json(value: Any) -> None:
     """One JSON document, indented."""
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    escaped = CONTROL if can_show(output(), text) else _NOT_ASCII
-    try:
-        print(escaped.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
-    except BrokenPipeError:
-        _end_without_reader()
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_encodable)
+    print(printable_json(text, output().encoding), flush=True)
+
+
+def _encodable(value: Any) -> Any:
+    """What JSON has no form for; times are UTC."""
+    if is_dataclass(value):
+        return vars(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def can_show(console: Console, text: str) -> bool:
     """Whether the terminal's encoding has these characters."""
-    try:
-        text.encode(console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    return printable(text, console.encoding) == text
 
 
 def without_login(address: str) -> str:
@@ -178,9 +212,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [inner for inner in (current.__cause__, current.__context__) if inner]
         waiting += getattr(current, "exceptions", ())
     yield from reversed(chain)
-
-
-def _end_without_reader() -> NoReturn:
-    """Ends the command; what is still buffered goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)

@@ -199,11 +199,11 @@ def _table(letters: Iterable[dict[str, Any]]) -> Table:
     return Table(
         letters,
         ("id", lambda letter: letter["id"]),
-        (Column("parked", spare=2), lambda letter: letter["parkedAt"]),
-        (Column("topic", spare=1), lambda letter: letter["topic"]),
-        ("key", lambda letter: letter["key"]),
+        ("parked", lambda letter: letter["parkedAt"]),
         ("error", _error),
-        (Column("detail", prose=True), lambda letter: brief(letter["detail"])),
+        (Column("topic", spare=1), lambda letter: letter["topic"]),
+        (Column("key", spare=2), lambda letter: letter["key"]),
+        (Column("detail", prose=True, spare=3), lambda letter: brief(letter["detail"])),
     )
 
 

@@ -2,7 +2,7 @@
 
 A command's module is imported only when that command is used, so `cart --help` stays fast. Exit
 codes: 0 success, 1 a failure or a problem that was found, 2 settings or arguments that cannot be
-used.
+used, 130 Ctrl-C.
 """
 
 import logging
@@ -15,10 +15,13 @@ from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
-from cli.console import CliError, prepare, say, warn
+from cli.console import CliError, say, warn
+from cli.streams import arguments_of, prepare
 
 DISTRIBUTION = "cart-service"
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 # The help of each command, in the order of `cart --help`. The module of a command has a function
 # or a `Typer` with the command's name.
@@ -48,7 +51,8 @@ DEVELOPMENT = {
 
 def build_app(command: str | None = None) -> typer.Typer:
     """The application with one command, or with the names and help of all."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+    # Without Rich's markup: the texts of errors have words of the user.
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_options)
     if command not in COMMANDS:
         for name, text in COMMANDS.items():
@@ -60,6 +64,18 @@ def build_app(command: str | None = None) -> typer.Typer:
     else:
         app.command(command)(loaded)
     return app
+
+
+def _runnable(command: str | None) -> Any:
+    """The application; a list of commands has the first sentences of each help, not only what fits
+    a line."""
+    runnable = get_command(build_app(command))
+    groups = [runnable]
+    for group in groups:
+        for one in getattr(group, "commands", {}).values():
+            one.short_help = " ".join((one.help or "").split("\n\n")[0].split())
+            groups.append(one)
+    return runnable
 
 
 def module_of(command: str) -> str:
@@ -101,23 +117,25 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits. Expected errors are printed without a traceback."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
     prepare()
     # The commands report failed connections themselves; the libraries' logs would repeat them.
     logging.getLogger().addHandler(logging.NullHandler())
     # For a completion, the words on the command line are in the environment instead.
     typed = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
-    command = next((word for word in words or typed[1:] if not word.startswith("-")), None)
     try:
-        build_app(command)(args=words, prog_name="cart")
+        words = arguments_of(sys.argv[1:] if arguments is None else arguments)
+        command = next((word for word in words or typed[1:] if not word.startswith("-")), None)
+        _runnable(command)(args=words, prog_name="cart")
     except CliError as error:
-        warn(str(error))
+        warn(*error.lines)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except Exception as error:
         # Imported by then: only a command reads settings. `cart --help` does without it.
         if not isinstance(error, import_module("settings").SettingsError):
             raise
-        warn(f"The settings cannot be used:\n{error}")
+        warn("The settings cannot be used:", *str(error).split("\n"))
         sys.exit(2)
 
 
@@ -130,10 +148,13 @@ def console() -> NoReturn:
     code: object = 0
     try:
         main()
+        sys.stdout.flush()
     except SystemExit as ended:
         code = ended.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the reader of a pipe has closed it
+        with suppress(OSError, CliError):
             stream.flush()
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 

@@ -69,13 +69,22 @@ def confirmed(action: str, count: int, what: str, confirm: int | None) -> bool:
         return True
     given = confirm
     if given is None and sys.stdin.isatty():
-        given = typer.prompt(f"Type the number of {what} to {action}", type=int, err=True)
+        given = _typed(f"Type the number of {what} to {action}: ")
     if given == count:
         return True
     expected = "" if given is None else f", not {given}"
     again = f"; confirm with --confirm {count}" if count else ""
     warn(f"Aborted: {count} {what} matched{expected}{again}")
     return False
+
+
+def _typed(question: str) -> int | None:
+    """The number that is typed on the terminal; None for anything else. Not `input`, which writes
+    to standard output."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    text = sys.stdin.readline().strip()
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

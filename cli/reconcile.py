@@ -55,10 +55,10 @@ def _parts(report: Report, findings: list[Finding]) -> list[Table | str]:
         findings,
         ("store", lambda found: found.store_id),
         ("user", lambda found: found.user_id),
-        (Column("drift", spare=1), lambda found: found.drift.kind),
+        ("drift", lambda found: found.drift.kind),
         ("product or effect", lambda found: found.drift.product_id or found.drift.effect_id),
-        (Column("what", prose=True), lambda found: brief(found.drift.detail)),
-        (Column("done", prose=True), lambda found: found.drift.done or "-"),
+        (Column("what", prose=True, spare=2), lambda found: brief(found.drift.detail)),
+        (Column("done", prose=True, spare=1), lambda found: found.drift.done),
     )
     parts: list[Table | str] = [table] if findings else []
     parts.append(

@@ -51,8 +51,8 @@ def replay_events(
     except (DependencyUnavailable, EffectRefused) as error:
         again = timestamp(replayed.up_to or since)
         raise CliError(
-            f"{brief(str(error))}\n{replayed.events} events published; "
-            f"continue with --since {again}"
+            brief(str(error)),
+            f"{replayed.events} events published; continue with --since {again}",
         ) from None
     verb = "would be published" if dry_run else "published"
     show(

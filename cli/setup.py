@@ -73,7 +73,7 @@ def _check_servers(settings: Settings) -> None:
         if result.part in SERVERS and result.state is Status.FAILED
     ]
     if problems:
-        raise CliError("\n".join(problems))
+        raise CliError(*problems)
 
 
 async def set_up(settings: Settings) -> None:

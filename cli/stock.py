@@ -47,7 +47,12 @@ def _call(
     url = f"{settings.inventory}{BASE}/{action}/{quote(product, safe='')}"
     try:
         response = httpx.request(
-            method, url, params={"storeId": store}, json=body, timeout=TIMEOUT_SECONDS
+            method,
+            url,
+            params={"storeId": store},
+            json=body,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
         )
     except httpx.HTTPError as error:
         is_set = settings.inventory_service_url

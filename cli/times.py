@@ -33,8 +33,8 @@ def moment(text: str) -> datetime:
 
 
 def stamp(at: datetime) -> str:
-    """A time to the second; all times are UTC."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    """A time to the second, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def span(seconds: float) -> str:

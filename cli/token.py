@@ -7,7 +7,7 @@ import jwt
 import typer
 
 from api.auth.roles import ADMIN, ALL_STORES
-from cli.console import CliError, say
+from cli.console import CliError, say_whole
 from settings import JwtAlgorithm, Settings, load_settings
 
 DEFAULT_TTL_SECONDS = 3600
@@ -30,7 +30,7 @@ def token(
 ) -> None:
     """Print a token for development."""
     optional = {"store": store, "role": role, "name": name, "email": email}
-    say(mint_token(load_settings(), user=user, ttl_seconds=ttl, **optional))
+    say_whole(mint_token(load_settings(), user=user, ttl_seconds=ttl, **optional))
 
 
 def mint_token(

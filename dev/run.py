@@ -14,6 +14,7 @@ import httpx
 import orjson
 import typer
 
+from cli.console import CliError, say_whole, warn
 from cli.token import mint_token
 from dev.stack.apps import APPS, ROOT, SERVERS
 from dev.stack.process import StackError
@@ -62,7 +63,7 @@ def _run(parts: Collection[str], *, reset: bool, reload: bool = False) -> int:
     try:
         asyncio.run(_serve(load_settings(), parts, reset=reset, reload=reload))
     except StackError as error:
-        typer.echo(f"\ncart: {error}", err=True)
+        warn("", *f"cart: {error}".split("\n"))
         return error.exit_code
     return 0
 
@@ -86,8 +87,8 @@ async def _serve(settings: Settings, parts: Collection[str], *, reset: bool, rel
 
 def _say(line: str) -> None:
     """Prints; a closed terminal must not prevent the stop of the processes."""
-    with contextlib.suppress(OSError):
-        typer.echo(line)
+    with contextlib.suppress(OSError, CliError, SystemExit):
+        say_whole(*line.split("\n"))
 
 
 def _stop_on_signals(local: Stack, running: asyncio.Task[None]) -> None:

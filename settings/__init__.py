@@ -11,9 +11,10 @@ They pass settings to everything else. Imports nothing of ours.
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from dotenv import load_dotenv
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from settings.auth import SAMPLE_JWT_SECRET, AuthSettings, JwtAlgorithm
 from settings.base import ENVIRONMENT_NAMES, LOCALHOST, Environment
@@ -41,6 +42,13 @@ class SettingsError(Exception):
     """One or more environment variables are invalid; the text has one line for each."""
 
 
+def _with_home(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError("has ~, and this user has no home") from None
+
+
 class Settings(
     ServerSettings,
     AuthSettings,
@@ -54,7 +62,7 @@ class Settings(
     """All settings of the service."""
 
     # Local stack
-    local_dir: Path = Path(".local")
+    local_dir: Annotated[Path, AfterValidator(_with_home)] = Path(".local")
 
 
 def load_settings() -> Settings:
@@ -65,7 +73,10 @@ def load_settings() -> Settings:
     env_file = os.environ.get("CART_ENV_FILE", ".env")
     if env_file:
         # Loaded into the environment because Temporal's SDK reads its variables from there.
-        load_dotenv(env_file, override=False)
+        try:
+            load_dotenv(env_file, override=False)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"CART_ENV_FILE={env_file!r}: cannot be read: {error}") from None
     try:
         return Settings()
     except ValidationError as error:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Literal
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -26,6 +26,7 @@ from telemetry.metrics import CATALOG, Process
 logger = structlog.stdlib.get_logger(__name__)
 
 READ_SECONDS = 1.0
+_NO_PROXY = build_opener(ProxyHandler({}))
 PORT_TRIES = 3
 
 
@@ -66,7 +67,7 @@ class _TemporalMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            with urlopen(self._url, timeout=READ_SECONDS) as answer:  # noqa: S310 (our own)
+            with _NO_PROXY.open(self._url, timeout=READ_SECONDS) as answer:
                 text = answer.read().decode()
         except (URLError, OSError) as error:
             logger.warning(

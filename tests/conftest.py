@@ -31,6 +31,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    """The tests' own clients connect to this machine, without the user's proxies."""
+    local = ("127.0.0.1", "localhost", "::1")
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *local)))
+    for name in ("ALL_PROXY", "all_proxy"):  # a SOCKS proxy needs a package that is not installed
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def production(request: pytest.FixtureRequest) -> bool:
     """Whether the servers are those of production."""

@@ -52,7 +52,7 @@ async def check_pending(database: Database, report: CheckReport, *, shards: int)
         Part.PENDING,
         f"{count} {'operation has' if count == 1 else 'operations have'} events to publish or "
         f"units to release that are older than {OLD_AFTER.seconds} s, the oldest since "
-        f"{stamp(oldest)} UTC: {'; '.join(lines)}",
+        f"{stamp(oldest)}: {'; '.join(lines)}",
         "`cart ops pending`; correct what fails, then `cart ops retry RELAY --reason WHY`; a "
         "paused relay: `cart ops resume RELAY`",
     )

@@ -78,7 +78,7 @@ def _stopped(saga: SagaSummary) -> list[str]:
     ]
     if saga.acknowledged is not None:
         one = saga.acknowledged
-        lines.append(f"Acknowledged by {one.by} at {stamp(one.at)} UTC: {one.reason}")
+        lines.append(f"Acknowledged by {one.by} at {stamp(one.at)}: {one.reason}")
     elif saga.state is not RunState.CANCELED:
         lines.append(
             f"Once you have looked: `cart ops ack {saga.run_id} --reason WHY` takes it off "

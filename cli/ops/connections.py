@@ -181,8 +181,6 @@ def with_connections(
 
     try:
         code = asyncio.run(run())
-    except KeyboardInterrupt:
-        code = None
     except DependencyUnavailable as error:
         raise away(error.dependency, reason(error)) from None
     except RPCError as error:

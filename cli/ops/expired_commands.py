@@ -33,15 +33,16 @@ async def expired(
     records = await expired_carts(
         since=now - timedelta(days=days), store_id=store, user_id=user, limit=limit
     )
+    pages = connections.pages
     table = Table(
         records,
         ("cleared", lambda record: ago(record.at, now)),
         ("store", lambda record: record.store_id),
         ("user", lambda record: record.user_id),
         ("cart", lambda record: record.cart_id),
-        (Column("units", prose=True), _units),
-        ("pending", lambda record: ", ".join(sorted(record.due)) or "-"),
-        ("pass", lambda record: connections.pages.query(f"RunId = '{record.run_id}'")),
+        ("pending", lambda record: ", ".join(sorted(record.due))),
+        (Column("units", prose=True, spare=1), _units),
+        (Column("pass", spare=2), lambda record: pages.query(f"RunId = '{record.run_id}'")),
     )
     show(
         {"carts": [_as_dict(record) for record in records]},

@@ -63,7 +63,7 @@ async def release_intake(
 
 
 def _show(hold: IntakeHold, state: str, *, as_json: bool) -> None:
-    paused = f"paused since {stamp(hold.at)} UTC by {hold.by}: {hold.reason}"
+    paused = f"paused since {stamp(hold.at)} by {hold.by}: {hold.reason}"
     show(
         {"state": state} | hold.model_dump(by_alias=True, exclude=_NOT_SHOWN),
         f"Changes of store {hold.store_id} are "

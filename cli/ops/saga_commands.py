@@ -8,8 +8,9 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from cli.console import CliError, ExitCode, show
+from cli.console import CliError, ExitCode, output, print_parts, show
 from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.endings import explain
 from cli.ops.filters import RunState, SagaFilter, SagaQuery
@@ -23,6 +24,7 @@ from cli.ops.sagas import (
 )
 from cli.ops.views import end_table, report_page, saga_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
+from cli.tables import Table
 from models.outcomes import Outcome
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
@@ -140,12 +142,6 @@ def abort(
     if (saga is None) is (which == SagaFilter()):
         raise CliError("name one saga, or give a filter, not both", exit_code=ExitCode.USAGE)
 
-    async def one(connections: Connections, target: SagaSummary) -> SagaEnd:
-        with suppress(KeyError):  # it has ended meanwhile, which the wait reports
-            asking = partial(connections.gateway.abort, target.workflow_id, target.run_id)
-            await connections.need("temporal", partial(asking, reason=reason, by=who))
-        return await wait_for_end(connections, target, seconds=timeout)
-
     async def work(connections: Connections) -> ExitCode:
         now = datetime.now(UTC)
         if saga:
@@ -154,27 +150,46 @@ def abort(
             query = SagaQuery(**vars(which), outcome=RunState.RUNNING).query(now)
             finding = partial(find_sagas, connections, query, limit=MANY_MAX)
             targets = await connections.need("temporal", finding)
-        if not targets or dry_run or (saga is None and confirm is None):
-            show(
-                {"count": len(targets), "sagas": [target.as_dict(now) for target in targets]},
-                saga_table(targets, now),
-                f"{len(targets)} sagas",
-                as_json=as_json and (dry_run or not targets),
-            )
+        if dry_run or not targets:
+            shown = {"count": len(targets), "sagas": [target.as_dict(now) for target in targets]}
+            show(shown, *_found(targets, now), as_json=as_json)
         if dry_run:
             return ExitCode.OK
-        if saga is None and not confirmed("abort", len(targets), "sagas", confirm):
-            return ExitCode.NOT_CONFIRMED
+        if saga is None:
+            if targets and confirm is None:
+                print_parts(output(errors=as_json), *_found(targets, now))
+            if not confirmed("abort", len(targets), "sagas", confirm):
+                return ExitCode.NOT_CONFIRMED
         if not targets:
             return ExitCode.OK
-        ends = await asyncio.gather(*(one(connections, target) for target in targets))
+        ends = await asyncio.gather(
+            *(_abort(connections, target, reason, who, timeout) for target in targets)
+        )
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
-        if any(end.state is RunState.RUNNING for end in ends):
-            return ExitCode.NOT_YET
-        aborted = all(end.state in UNDONE for end in ends)
-        return ExitCode.OK if aborted else ExitCode.OTHERWISE
+        return _exit_code_of(ends)
 
     with_connections(work)
+
+
+async def _abort(
+    connections: Connections, target: SagaSummary, reason: str, by: str, timeout: float
+) -> SagaEnd:
+    """Asks for the undo, and waits for the end."""
+    with suppress(KeyError):  # it has ended meanwhile, which the wait reports
+        asking = partial(connections.gateway.abort, target.workflow_id, target.run_id)
+        await connections.need("temporal", partial(asking, reason=reason, by=by))
+    return await wait_for_end(connections, target, seconds=timeout)
+
+
+def _exit_code_of(ends: Sequence[SagaEnd]) -> ExitCode:
+    if any(end.state is RunState.RUNNING for end in ends):
+        return ExitCode.NOT_YET
+    aborted = all(end.state in UNDONE for end in ends)
+    return ExitCode.OK if aborted else ExitCode.OTHERWISE
+
+
+def _found(targets: Sequence[SagaSummary], now: datetime) -> list[Table | Text | str]:
+    return [saga_table(targets, now), f"{len(targets)} sagas"]
 
 
 def _show_ends(ends: Sequence[SagaEnd], *, as_json: bool, **action: str) -> None:

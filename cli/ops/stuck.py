@@ -96,7 +96,7 @@ def _relay(relay: RelayState, now: datetime) -> StuckItem | None:
     if relay.paused_since is not None:
         since = relay.paused_since
         what = (
-            f"relay {relay.relay} is paused since {stamp(since)} UTC by {relay.paused_by}; "
+            f"relay {relay.relay} is paused since {stamp(since)} by {relay.paused_by}; "
             f"{pending} pending"
         )
         advice = f"`cart ops resume {relay.relay}`"

@@ -31,15 +31,15 @@ STYLES: dict[SagaState, str] = {
 def saga_table(sagas: Iterable[SagaSummary], now: datetime) -> Table:
     return Table(
         sagas,
-        (Column("started", spare=2), lambda saga: stamp(saga.started_at)),
-        (Column("took", spare=4), lambda saga: span(saga.seconds(now))),
-        (Column("operation", spare=3), lambda saga: saga.operation),
+        ("started", lambda saga: stamp(saga.started_at)),
+        (Column("operation", spare=1), lambda saga: saga.operation),
+        ("outcome", _outcome),
         ("store", lambda saga: saga.store_id),
         ("user", lambda saga: saga.user_id),
-        (Column("product", spare=1), lambda saga: saga.product_id),
-        ("outcome", _outcome),
-        (Column("reason", prose=True), lambda saga: saga.reason),
-        ("run", lambda saga: saga.run_id),
+        (Column("product", spare=2), lambda saga: saga.product_id),
+        (Column("run", spare=4), lambda saga: saga.run_id),
+        (Column("took", spare=3), lambda saga: span(saga.seconds(now))),
+        (Column("reason", prose=True, spare=5), lambda saga: saga.reason),
     )
 
 
@@ -51,10 +51,10 @@ def end_table(ends: Iterable[SagaEnd]) -> Table:
     return Table(
         ends,
         ("cart", lambda end: end.saga.cart),
-        (Column("operation", spare=2), lambda end: end.saga.operation),
+        ("operation", lambda end: end.saga.operation),
         ("outcome", lambda end: Text(end.state.replace("_", " "), STYLES.get(end.state, ""))),
-        (Column("reason", prose=True), lambda end: brief(end.reason or "")),
-        (Column("took", spare=1), lambda end: span(end.seconds)),
+        ("took", lambda end: span(end.seconds)),
+        (Column("reason", prose=True, spare=1), lambda end: brief(end.reason or "")),
     )
 
 
@@ -65,7 +65,7 @@ def relay_table(relays: Iterable[RelayState], now: datetime) -> Table:
         ("pending", lambda relay: "?" if relay.effects is None else relay.effects),
         ("oldest", lambda relay: ago(relay.oldest, now)),
         ("state", _relay_state),
-        (Column("details", prose=True), lambda relay: brief(relay.says)),
+        (Column("details", prose=True, spare=1), lambda relay: brief(relay.says)),
     )
 
 
@@ -84,12 +84,12 @@ def _relay_state(relay: RelayState) -> Text:
 def effect_table(effects: Iterable[PendingEffect], now: datetime) -> Table:
     return Table(
         effects,
-        (Column("since", spare=2), lambda effect: ago(effect.since, now)),
+        ("since", lambda effect: ago(effect.since, now)),
         ("effect", lambda effect: effect.effect_id),
         (Column("what", prose=True), lambda effect: f"{effect.kind} {effect.what}"),
-        (Column("store", spare=3), lambda effect: effect.store_id),
-        (Column("user", spare=4), lambda effect: effect.user_id),
-        (Column("relay", spare=1), lambda effect: effect.relay),
+        ("relay", lambda effect: effect.relay),
+        (Column("store", spare=1), lambda effect: effect.store_id),
+        (Column("user", spare=1), lambda effect: effect.user_id),
     )
 
 
@@ -100,7 +100,7 @@ def step_table(steps: Iterable[HistoryEntry], started: datetime) -> Table:
         ("step", lambda step: step.what),
         ("took", lambda step: None if step.seconds is None else span(step.seconds)),
         ("tries", lambda step: step.tries),
-        (Column("note", prose=True), lambda step: brief(step.note)),
+        (Column("note", prose=True, spare=1), lambda step: brief(step.note)),
     )
 
 
@@ -110,7 +110,7 @@ def stuck_table(items: Sequence[StuckItem], now: datetime) -> Table:
         ("since", lambda item: ago(item.since, now)),
         (Column("what", prose=True), lambda item: Text(item.what, "bold red")),
         (Column("what to do", prose=True), lambda item: item.advice),
-        *([("run", lambda item: item.run)] if any(item.run for item in items) else []),
+        (Column("run", spare=1), lambda item: item.run),
     )
 
 
@@ -120,12 +120,8 @@ def line_table(lines: Sequence[LineOfChange]) -> Table:
         ("product", lambda line: line.product_id),
         ("units", lambda line: line.units),
         (Column("price", right=True), lambda line: line.price),
-        ("inventory", lambda line: line.inventory),
-        *(
-            [("availability", lambda line: line.availability)]
-            if any(line.availability for line in lines)
-            else []
-        ),
+        ("availability", lambda line: line.availability),
+        (Column("inventory", prose=True, spare=1), lambda line: line.inventory),
     )
 
 
@@ -135,8 +131,8 @@ def latest_table(changes: Iterable[LatestChange]) -> Table:
         ("at", lambda change: stamp(change.at)),
         ("operation", lambda change: change.operation),
         ("outcome", lambda change: change.outcome),
-        (Column("what", prose=True), lambda change: change.what),
         (Column("run", spare=1), lambda change: change.run_id),
+        (Column("what", prose=True, spare=2), lambda change: change.what),
     )
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.console import CliError, can_show, output, print_json
+from cli.console import CliError, can_show, output, print_json, print_parts
 from dev.demo.script import run_script
 from dev.demo.session import REPLAYED, Answer, DemoSession, Step, open_session
 from settings import Environment, load_settings
@@ -41,7 +41,7 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         async with open_session(settings) as session:
             if not as_json:
                 session.on_step = partial(show_step, console)
-                console.print(f"Demo against {settings.api_url}, store {session.store}\n")
+                print_parts(console, f"Demo against {settings.api_url}, store {session.store}", "")
             await session.run(run_script)
             if as_json:
                 print_json(summary(session))
@@ -57,24 +57,22 @@ def show_step(console: Console, step: Step) -> None:
     """Prints a step: title, request, answers, problems, and the page of its saga."""
     good, bad = ("✓", "✗") if can_show(console, "✓✗") else ("ok", "NO")
     mark = Text(bad, "bold red") if step.problems else Text(good, "green")
-    console.print(mark, step.title, soft_wrap=True)
-    console.print(Text(f"    {step.request}", "dim"), soft_wrap=True)
-    for answer in step.answers:
-        console.print(f"    {answer.status} {excerpt(answer)}", soft_wrap=True)
-    for problem in step.problems:
-        console.print(Text(f"    {problem}", "red"), soft_wrap=True)
-    for saga in step.sagas:
-        console.print(f"    saga: {saga}", soft_wrap=True)
+    print_parts(
+        console,
+        mark + Text(f" {step.title}"),
+        Text(f"    {step.request}", "dim"),
+        *(f"    {answer.status} {excerpt(answer)}" for answer in step.answers),
+        *(Text(f"    {problem}", "red") for problem in step.problems),
+        *(f"    saga: {saga}" for saga in step.sagas),
+    )
 
 
 def show_end(console: Console, demo: DemoSession) -> None:
     """Prints how many steps passed, and why the demo stopped if it did."""
     passed = sum(not step.problems for step in demo.steps)
-    console.print()
-    if demo.stopped:
-        console.print(Text(f"stopped: {demo.stopped}", "bold red"), soft_wrap=True)
+    stopped = [Text(f"stopped: {demo.stopped}", "bold red")] if demo.stopped else []
     style = "green" if demo.succeeded else "bold red"
-    console.print(Text(f"{passed} of {len(demo.steps)} steps passed", style))
+    print_parts(console, "", *stopped, Text(f"{passed} of {len(demo.steps)} steps passed", style))
 
 
 def summary(demo: DemoSession) -> dict[str, Any]:

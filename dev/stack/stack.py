@@ -54,7 +54,8 @@ class Stack:
         kafka_advertised: str = "",
     ) -> None:
         self.settings = settings
-        self.local_dir = settings.local_dir.expanduser().absolute()
+        with _writing_to(settings.local_dir):
+            self.local_dir = settings.local_dir.absolute()  # raises in a folder that was deleted
         self._given = dict(os.environ if env is None else env)
         self.external = external_parts(settings, self._given)
         ports = {name: str(getattr(settings, name.lower())) for name in PORT_SETTINGS}

@@ -227,7 +227,7 @@ async def test_a_paused_relay_is_found_and_delivers_all_but_a_skipped_effect(sho
         problems = (await ran("stuck", code=1))["problems"]
         [problem] = [one for one in problems if one["name"] == relay]
         assert "is paused since 20" in problem["what"]
-        assert "UTC by alice: for a test; 2 pending" in problem["what"]
+        assert "Z by alice: for a test; 2 pending" in problem["what"]
         assert problem["since"] >= asked.isoformat(timespec="seconds")
         assert problem["advice"] == f"`cart ops resume {relay}`"
 

@@ -92,6 +92,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> CommandResult:
     return CommandResult(code if isinstance(code, int) else 0, captured.out, captured.err)
 
 
+def use_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies that answer nothing, of every name, for every host."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GRPC_PROXY"):
+        scheme = "socks5" if name == "ALL_PROXY" else "http"
+        for spelling in (name, name.lower()):
+            monkeypatch.setenv(spelling, f"{scheme}://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def clear_environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
     """Sets only these settings; the addresses of all others are ports without a listener."""
     for name in [*Settings.model_fields, "NODE_ENV"]:

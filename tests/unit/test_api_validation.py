@@ -31,7 +31,13 @@ def details(answer: httpx.Response) -> list[tuple[str, str]]:
 
 ID_RULE = "must be 1 to 64 letters, digits, _ or -"
 PRICE_RULE = "productPrice must be a number from 0 to 1000000 with at most two decimals"
-TITLE_RULE = "productTitle must be a string of 1 to 500 characters and not blank"
+TITLE_RULE = (
+    "productTitle must be a string of 1 to 500 characters and not blank, without control characters"
+)
+DESCRIPTION_RULE = (
+    "productDescription must be a string of at most 5000 characters, without control characters "
+    "other than tabs and newlines"
+)
 IMAGE_RULE = (
     "productImage must be an http or https URL of at most 2048 characters, "
     "or a list of at most 20 of them"
@@ -91,10 +97,14 @@ INTEGER = "Quantity must be an integer"
         ({"productImage": ["https://a.example", 1]}, "productImage[1]", IMAGE_RULE),
         ({"productImage": ["https://a.example"] * 21}, "productImage", IMAGE_RULE),
         ({"productImage": {"url": "https://a.example"}}, "productImage", IMAGE_RULE),
-        (
-            {"productDescription": "a" * 5001},
-            "productDescription",
-            "productDescription must be a string of at most 5000 characters",
+        *(
+            ({"productTitle": f"Head{one}phones"}, "productTitle", TITLE_RULE)
+            for one in "\x00\t\n\r\x1b\x7f\x85\x9b\x9d\ufdd0\uffff"
+        ),
+        ({"productDescription": "a" * 5001}, "productDescription", DESCRIPTION_RULE),
+        *(
+            ({"productDescription": f"a{one}"}, "productDescription", DESCRIPTION_RULE)
+            for one in "\x00\x08\x0b\x1b\x7f\x9b\ufffe"
         ),
         ({"email": "no-address"}, "email", EMAIL_RULE),
         ({"email": "a@b"}, "email", EMAIL_RULE),
@@ -118,6 +128,22 @@ async def test_an_invalid_field_is_named_with_its_rule(
     answer = await api.post(ITEM | changed)
     assert details(answer) == [(field, message)]
     assert api.gateway.added == []
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "👩\u200d👩\u200d👧 hoodie",
+        "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
+        "\u200f\u05e2\u05d1\u05e8\u200e (XL)",
+        "日本\u3000語",
+        "Zoë\xa0①",
+    ],
+)
+async def test_titles_of_any_language_are_taken(api: FakeApi, title: str) -> None:
+    """Emoji, Persian and right-to-left titles need joiners and marks of direction."""
+    changed = {"productTitle": title, "productDescription": f"{title}\r\n\t- new"}
+    assert (await api.post(ITEM | changed)).status_code == 201
 
 
 @pytest.mark.parametrize("name", ["productId", "productTitle", "productPrice", "quantity"])

@@ -25,7 +25,7 @@ from cli.doctor.settings_check import check_settings
 from models.events import TOPICS
 from settings import Environment, Settings
 from tests.support.waiting import eventually
-from tests.unit.cli_standin import FakeResponse, clear_environment, run, standin
+from tests.unit.cli_standin import FakeResponse, clear_environment, run, standin, use_proxies
 
 PARTS = ("API", "Temporal", "MongoDB", "Redis", "Kafka", "inventory")
 
@@ -193,6 +193,14 @@ async def test_something_else_on_the_apis_port() -> None:
     (finding,) = report.results
     assert finding.state is Status.FAILED
     assert "PORT" in finding.advice
+
+
+async def test_the_inventory_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_proxies(monkeypatch)
+    report = CheckReport()
+    with standin(lambda _: FakeResponse(200, {})) as port:
+        await check_inventory(Settings(inventory_port=port), report)
+    assert [result.state for result in report.results] == [Status.OK]
 
 
 @pytest.mark.parametrize(("status", "state"), [(200, Status.OK), (503, Status.FAILED)])

@@ -19,6 +19,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f" {name} " in ended.out
 
 
+@pytest.mark.parametrize("words", [(), ("ops",), ("dlq",), *((name,) for name in COMMANDS)])
+def test_a_help_fits_80_columns_and_cuts_nothing(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(capsys, *words, "--help").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith("...") for line in lines[1:])
+    if words:
+        assert COMMANDS[words[0]].startswith(lines[2].strip())
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_is_that_of_its_module(name: str) -> None:
     group = get_command(build_app(name))

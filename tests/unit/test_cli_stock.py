@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.unit.cli_standin import FakeResponse, ReceivedRequest, clear_environment, run, standin
+from tests.unit.cli_standin import (
+    FakeResponse,
+    ReceivedRequest,
+    clear_environment,
+    run,
+    standin,
+    use_proxies,
+)
 
 STOCK = {"available": 5, "held": 2, "sold": 1}
 
@@ -28,6 +35,16 @@ def test_set_puts_the_number_and_shows_the_stock(
     cells = [cell.strip() for cell in ended.out.replace("┃", "│").split("│")]
     for shown in ("available", "held", "sold", "store-1", "headphones", "5", "2", "1"):
         assert any(shown in cell for cell in cells)
+
+
+def test_no_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with standin(lambda _: FakeResponse(200, STOCK)) as port:
+        clear_environment(monkeypatch, INVENTORY_PORT=port)
+        use_proxies(monkeypatch)
+        ended = run(capsys, "stock", "show", "store-1", "headphones")
+    assert (ended.code, ended.err) == (0, "")
 
 
 def test_show_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
