@@ -18,15 +18,14 @@ LOOKED_AT = 100
 async def foreign_carts(database: AsyncDatabase[dict[str, Any]]) -> list[str]:
     """What in the collection of carts is not of this service: indexes and fields, in words."""
     carts = database[Cart.Settings.name]
-    found = []
-    for name, index in (await carts.index_information()).items():
-        if [field for field, _ in index["key"]] == ["userId", "storeId"]:
-            found.append(f"index {name} on userId and storeId")
-        if index.get("expireAfterSeconds") == 0:
-            found.append(f"index {name} that deletes carts at their {index['key'][0][0]}")
+    found = [
+        f"index {name} on userId and storeId"
+        for name, index in (await carts.index_information()).items()
+        if [field for field, _ in index["key"]] == ["userId", "storeId"]
+    ]
     fields: dict[str, None] = {}
     for direction in (ASCENDING, DESCENDING):
-        async for cart in carts.find().sort("_id", direction).limit(LOOKED_AT):
+        async for cart in carts.find(sort=[("_id", direction)], limit=LOOKED_AT):
             fields |= dict.fromkeys(_unlike_ours(cart))
     return found + list(fields)
 

@@ -92,7 +92,6 @@ async def test_setup_refuses_a_database_with_the_carts_of_the_original_service(
 
     for foreign in (
         "index userId_1_storeId_1",
-        "index expireAt_1 that deletes carts",
         "carts without currency",
         "carts whose userId is a ObjectId",
     ):

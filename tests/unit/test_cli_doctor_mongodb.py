@@ -114,6 +114,7 @@ class FakeCollection:
 
     async def find(self, *_: Any, hint: str = "", **__: Any) -> AsyncIterator[Any]:
         found: dict[str, list[Any]] = {
+            "carts": [],
             "operations": self._pending(hint),
             "processReports": self.client.reports,
             "intakeHolds": self.client.paused,
