@@ -30,6 +30,10 @@ class ServerSettings(SettingsGroup):
     host: str = LOCALHOST
     port: Port = 4007
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
+    max_header_bytes: int = Field(32 * 1024, ge=8 * 1024, le=256 * 1024)
+    max_connections: int = Field(800, ge=1, le=100_000)
+    request_seconds: float = Field(20, gt=0, le=600)
+    keep_alive_seconds: int = Field(75, ge=1, le=3600)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     # Rate limits, in requests per minute; 0 turns a limit off

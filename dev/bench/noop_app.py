@@ -78,10 +78,10 @@ async def empty(store_id: StoreId, call: CallDep) -> Response:
 def main() -> None:
     settings = load_settings()
     configure_logging(settings.log_level)
-    config = server_config(settings)
-    cast("FastAPI", config.app).include_router(router)  # with its lifespan
+    app = create_app(settings)
+    app.include_router(router)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.Server(config).run()
+    uvicorn.Server(server_config(settings, app)).run()
 
 
 if __name__ == "__main__":

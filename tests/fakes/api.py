@@ -292,11 +292,13 @@ class FakeLimiter:
     left: int = 1_000_000
     down: bool = False
     taken: list[str] = field(default_factory=list)
+    costs: list[int] = field(default_factory=list)
 
-    async def take(self, who: str, *, per_minute: int) -> Allowance:
+    async def take(self, who: str, *, per_minute: int, cost: int) -> Allowance:
         if self.down:
             raise DependencyUnavailable("redis", "down")
         self.taken.append(who)
+        self.costs.append(cost)
         self.left -= 1
         return Allowance(self.left >= 0, per_minute, max(self.left, 0), 7, 60)
 
