@@ -139,8 +139,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(refused.answer)
         except httptools.HttpParserError as error:
             cause = error.__context__
+            # Whether the request that was not understood begins with `data`.
+            is_first = self._received == len(data)
             self._refuse(
-                cause.answer if isinstance(cause, _RefusedError) else _malformed(error, data)
+                cause.answer
+                if isinstance(cause, _RefusedError)
+                else _malformed(error, data if is_first else b"")
             )
         else:
             if (self._received or self._in_message) and self._deadline is None:

@@ -1,6 +1,7 @@
 """The methods of a path: for OPTIONS, and for `Allow` with 405 (RFC 9110, 9.3.7 and 15.5.6).
 
-HEAD is wherever GET is, and OPTIONS everywhere.
+HEAD is wherever GET is, and OPTIONS everywhere. `/` stands for the server itself (`OPTIONS *`),
+which has all methods.
 """
 
 from collections.abc import Iterator
@@ -23,5 +24,5 @@ def allow(scope: Scope) -> str:
 def _methods(scope: Scope) -> Iterator[str]:
     path = get_route_path(scope)
     for route in iter_route_contexts(scope["app"].routes):
-        if route.path_regex.match(path):
+        if path == "/" or route.path_regex.match(path):
             yield from route.methods or ("GET",)  # without methods: files that are mounted

@@ -178,10 +178,12 @@ def _headers(scope: Scope) -> tuple[str | None, int, int]:
 
 def _log(scope: Scope, method: str, context: RequestContext) -> None:
     mutating = method not in _READS
-    if context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
+    is_refusal = REFUSAL_KEY in scope
+    is_fault = context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_refusal
+    if is_fault and not scope["path"].startswith(_HEALTH):
         level = logging.ERROR
     else:
-        refused = context.status == HTTPStatus.UNAUTHORIZED
+        refused = is_refusal or context.status == HTTPStatus.UNAUTHORIZED
         level = logging.INFO if mutating or refused else logging.DEBUG
     if not logger.isEnabledFor(level):
         return

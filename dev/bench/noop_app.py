@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
-from typing import cast
 from uuid import uuid4
 
 import uvicorn
@@ -17,6 +16,7 @@ from temporalio.client import Client
 
 from adapters.mongo.carts import CartStore
 from api.__main__ import server_config
+from api.app import create_app
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer
 from api.performing import request_key

@@ -375,6 +375,10 @@ class FakeApi:
             more["json"] = ITEM if body is None else body
         return await self.client.post(URL, headers=self.token() | (headers or {}), **more)
 
+    async def get_with(self, url: str = URL, **headers: str) -> httpx.Response:
+        """Gets with further headers."""
+        return await self.client.get(url, headers=self.token() | headers)
+
     async def get(self, url: str = URL, **claims: Any) -> httpx.Response:
         return await self.client.get(url, headers=self.token(**claims))
 

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,13 @@ from settings import Settings
 from tests.fakes.api import ITEM, URL, FakeApi, cart_of, record_of, result_of, settings_for_tests
 
 REPLY_SECONDS = 10.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for the server, which runs in the same event loop."""
+    async with asyncio.timeout(REPLY_SECONDS):
+        while not condition():  # noqa: ASYNC110 - not ours, so there is no event for it
+            await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -130,10 +137,9 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     config.lifespan = "off"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(config)
-        server.capture_signals = nullcontext  # type: ignore[method-assign]
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
-            await asyncio.sleep(0.01)
+        # Not `serve`, which handles signals.
+        running = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
         served = Served(api, listener.getsockname()[1], server)
         try:
             async with served.wires:

@@ -1,18 +1,19 @@
 """What one client may cost the others: bytes, fields, time and connections have limits.
 
-431 for header fields (RFC 6585, 5), 414 for the target (RFC 9110, 15.5.15), 413 for content, 408 for
-a request that does not become complete (15.5.9), 503 for too many connections. Each of them is JSON
-with a code, and ends its connection in a way that lets the client read it (RFC 9112, 9.6).
+431 for header fields (RFC 6585, 5), 414 for the target (RFC 9110, 15.5.15), 413 for content, 408
+for a request that does not become complete (15.5.9), 503 for too many connections. Each is JSON
+with a code, and ends its connection so that the client can read it (RFC 9112, 9.6).
 """
 
 import asyncio
 import statistics
 import time
+from contextlib import suppress
 
 import pytest
 
 from tests.fakes.api import settings_for_tests
-from tests.http.conftest import Served, serving
+from tests.http.conftest import Served, Wire, serving, until
 
 KIB = 1024
 
@@ -161,8 +162,7 @@ async def test_while_all_connections_have_requests_a_new_one_gets_503() -> None:
         busy = [await served.wire() for _ in range(2)]
         for wire in busy:
             await wire.send(served.request())
-        while served.api.mongo.reads < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: served.api.mongo.reads >= 2)
         reply = await served.ask(served.request("GET", "/health/live"))
         assert (reply.status, reply.json["code"]) == (503, "too_many_connections")
         assert reply.header("retry-after")
@@ -172,7 +172,9 @@ async def test_while_all_connections_have_requests_a_new_one_gets_503() -> None:
 
 async def test_pipelined_requests_are_answered_in_order_and_bounded(served: Served) -> None:
     wire = await served.wire()
-    await wire.send(served.request(), served.add(), served.request("GET", "/nowhere"), "junk\r\n\r\n")
+    await wire.send(
+        served.request(), served.add(), served.request("GET", "/nowhere"), "junk\r\n\r\n"
+    )
     replies = [await wire.reply() for _ in range(4)]
     assert [reply.status for reply in replies] == [200, 201, 404, 400]
     assert await wire.is_closed()
@@ -186,28 +188,29 @@ async def test_pipelined_requests_are_answered_in_order_and_bounded(served: Serv
 async def test_500_slow_connections_do_not_slow_the_others_down(served: Served) -> None:
     async def median() -> float:
         wire, times = await served.wire(), []
-        for _ in range(150):
+        for _ in range(60):
             began = time.perf_counter()
             await wire.send(served.request())
             assert (await wire.reply()).status == 200
             times.append(time.perf_counter() - began)
         return statistics.median(times)
 
-    async def trickle() -> None:
+    async def trickle(slow: list[Wire]) -> None:
         while True:
-            for wire in list(slow):
-                try:
+            for wire in slow:
+                with suppress(ConnectionError):  # its time was over
                     await wire.send("X-Slow: 1\r\n")
-                except ConnectionError:
-                    slow.remove(wire)
-            await asyncio.sleep(0.5)
+                await asyncio.sleep(0.002)
 
-    before = await median()
-    slow = [await served.wire() for _ in range(500)]
-    for wire in slow:
-        await wire.send("GET /health/live HTTP/1.1\r\nHost: a\r\n")
-    sending = asyncio.create_task(trickle())
-    try:
-        assert await median() < 1.5 * before + 0.002
-    finally:
+    ratios = []
+    for _ in range(3):  # the machine may be busy with other things
+        before = await median()
+        slow = [await served.wire() for _ in range(500)]
+        for wire in slow:
+            await wire.send("GET /health/live HTTP/1.1\r\nHost: a\r\n")
+        sending = asyncio.create_task(trickle(slow))
+        ratios.append(await median() / before)
         sending.cancel()
+        if ratios[-1] <= 1.5:
+            return
+    raise AssertionError(ratios)

@@ -1,7 +1,7 @@
 """Offers to upgrade are ignored, and the request is served as usual.
 
-RFC 9110, 7.8: a server may ignore `Upgrade`. The HTTP client of the JDK offers h2c with each request
-to an `http:` URL, gateways offer others. llhttp (under Node and Uvicorn) stops at such a request.
+RFC 9110, 7.8: a server may ignore `Upgrade`. The HTTP client of the JDK offers h2c with each
+request to an `http:` URL, gateways offer others. llhttp, Uvicorn's parser, stops at such a request.
 """
 
 import json
@@ -57,7 +57,9 @@ async def test_a_body_is_read(
 
 async def test_the_connection_options_beside_the_offer_are_kept(served: Served) -> None:
     wire = await served.wire()
-    await wire.send(served.request("GET", "/health/live", "Connection: close, upgrade", "Upgrade: h2c"))
+    await wire.send(
+        served.request("GET", "/health/live", "Connection: close, upgrade", "Upgrade: h2c")
+    )
     reply = await wire.reply()
     assert (reply.status, reply.header("connection")) == (200, "close")
     assert await wire.is_closed()

@@ -203,7 +203,7 @@ async def test_requests_that_work_without_redis_are_counted(since: Since) -> Non
     redis = RedisPool(SecretStr(f"redis://127.0.0.1:{free_ports()['REDIS_PORT']}/0"))
     limits = RateLimits(RateLimiter(redis), per_user=1, per_address=0)
     for _ in range(3):
-        assert await limits.of_user("user-1") is None
+        assert await limits.of_user("user-1", 1) is None
     await redis.close()
     assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
 
