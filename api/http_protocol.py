@@ -6,7 +6,8 @@
 - An offer to upgrade (h2c, WebSocket) is ignored (RFC 9110, 7.8). llhttp stops at such a request,
   without its body, so the request is parsed again without the offer.
 - Trailer fields are dropped: none of ours is defined to be one (RFC 9110, 6.5.1).
-- A client may close its sending side and still get its response.
+- A client may close its sending side and still get its response. One that does not read for as long
+  as a connection may be idle is cut off.
 
 `python -m api` serves with it. `uvicorn api.app:app` has the protocol and limits of Uvicorn.
 """
@@ -74,6 +75,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._served: RequestResponseCycle | None = None  # the latest that the application has
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
         self._in_message = self._has_head = self._ignores_offer = False
         self._received = 0  # bytes since the latest complete request, or since the refusal
@@ -107,9 +109,15 @@ class LimitedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():  # the client does not read
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._limits.waiting.pop(self, None)
         self._stop_deadline()
+        self.resume_writing()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -261,6 +269,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self._limits.waiting.pop(self, None)
 
     # Responses
+
+    def pause_writing(self) -> None:
+        """The client reads slowly, or not at all."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._served = cycle

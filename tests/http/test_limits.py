@@ -214,3 +214,17 @@ async def test_500_slow_connections_do_not_slow_the_others_down(served: Served) 
         if ratios[-1] <= 1.5:
             return
     raise AssertionError(ratios)
+
+
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    async with serving(settings_for_tests(keep_alive_seconds=1)) as served:
+        wire = await served.wire()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        # More than the buffers of both sockets hold.
+        await wire.send(served.request("GET", "/docs/assets/swagger-ui-bundle.js") * 16)
+        connections = served.server.server_state.connections
+        await until(lambda: bool(connections))
+        [connection] = connections
+        sent = connection.transport
+        await until(lambda: sent.get_write_buffer_size() > 0)
+        await until(lambda: not connections)
