@@ -13,7 +13,6 @@
 """
 
 import asyncio
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -22,12 +21,11 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.errors import RETRY_AFTER, Answer, problem
+from api import http_rules as rules
+from api.errors import Answer
+from api.http_rules import RefusedRequestError
 from api.middleware import REFUSAL_KEY
 
-MAX_TARGET_BYTES = 8192  # RFC 9112, 3 recommends at least 8000 octets for the request line
-MAX_FIELDS = 100
-MAX_FIELD_BYTES = 16 * 1024
 MAX_PIPELINED = 16
 # Framing of a chunked body may be larger than the body, up to this factor.
 _CHUNK_OVERHEAD = 8
@@ -35,7 +33,6 @@ _CHUNK_OVERHEAD = 8
 # the client could lose the response (RFC 9112, 9.6).
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 1024 * 1024
-_REQUEST_LINE = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} +[^ ]+ +HTTP/1\.[01]\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +50,6 @@ class HttpLimits:
     def request_bytes(self) -> int:
         """The most bytes that one request may have on the wire."""
         return self.header_bytes + self.body_bytes * _CHUNK_OVERHEAD
-
-
-class _RefusedError(Exception):
-    """Ends the parsing of a request that is over a limit or against a rule."""
-
-    def __init__(self, status: HTTPStatus, message: str, code: str) -> None:
-        super().__init__(message)
-        self.answer = _closing(status, message, code)
-
-
-def _closing(status: HTTPStatus, message: str, code: str, **headers: str) -> Answer:
-    return problem(status, message, code=code, headers={"Connection": "close", **headers})
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -86,9 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections and not self._make_room():
-            message = "Too many connections; try again"
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            self._refuse(_closing(status, message, "too_many_connections", **RETRY_AFTER))
+            self._refuse(rules.too_many_connections())
             return
         self._wait()
 
@@ -143,7 +126,7 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
             self._check_received()
-        except _RefusedError as refused:
+        except RefusedRequestError as refused:
             self._refuse(refused.answer)
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -151,8 +134,8 @@ class LimitedProtocol(HttpToolsProtocol):
             is_first = self._received == len(data)
             self._refuse(
                 cause.answer
-                if isinstance(cause, _RefusedError)
-                else _malformed(error, data if is_first else b"")
+                if isinstance(cause, RefusedRequestError)
+                else rules.malformed(error, data if is_first else b"")
             )
         else:
             if (self._received or self._in_message) and self._deadline is None:
@@ -188,11 +171,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _check_received(self) -> None:
         """Checks the limits for input that the parser has not handed on yet."""
-        if not self._has_head and self._received > self._limits.header_bytes:
-            raise _too_large_head(self._limits.header_bytes)
-        if self._received > self._limits.request_bytes:
-            message = f"Request is larger than {self._limits.request_bytes} bytes"
-            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "request_too_large")
+        if not self._has_head:
+            rules.check_fields(0, 0, self._received, limit=self._limits.header_bytes)
+        rules.check_size(self._received, self._limits.request_bytes)
 
     def _request_timed_out(self) -> None:
         self._deadline = None
@@ -202,8 +183,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._limits.request_seconds, self._request_timed_out
             )
         elif self._in_message:
-            message = f"Request was not complete after {self._limits.request_seconds:g} s"
-            self._refuse(_closing(HTTPStatus.REQUEST_TIMEOUT, message, "request_timeout"))
+            self._refuse(rules.too_slow(self._limits.request_seconds))
         else:  # empty lines only
             self.transport.close()
 
@@ -222,22 +202,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > MAX_TARGET_BYTES:
-            message = f"Request target is longer than {MAX_TARGET_BYTES} bytes"
-            raise _RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, message, "uri_too_long")
+        rules.check_target(self.url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         size = len(name) + len(value) + len(b": \r\n")
         self._fields += 1
         self._field_bytes += size
-        if self._fields > MAX_FIELDS:
-            message = f"Request has more than {MAX_FIELDS} header fields"
-            raise _RefusedError(_TOO_LARGE, message, "header_fields_too_large")
-        if size > MAX_FIELD_BYTES:
-            message = f"A header field is larger than {MAX_FIELD_BYTES} bytes"
-            raise _RefusedError(_TOO_LARGE, message, "header_fields_too_large")
-        if self._field_bytes > self._limits.header_bytes:
-            raise _too_large_head(self._limits.header_bytes)
+        limit = self._limits.header_bytes
+        rules.check_fields(self._fields, size, self._field_bytes, limit=limit)
         if not self._has_head:
             super().on_header(name, value)
 
@@ -245,14 +217,18 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 message = "This server is not a proxy: CONNECT is not implemented"
-                raise _RefusedError(HTTPStatus.NOT_IMPLEMENTED, message, "method_not_implemented")
+                raise RefusedRequestError(
+                    HTTPStatus.NOT_IMPLEMENTED, message, "method_not_implemented"
+                )
             self._ignores_offer = True
             return
-        _check_framing(self.headers, self.parser.get_http_version())
+        rules.check_framing(self.headers, self.parser.get_http_version())
         if len(self.pipeline) >= MAX_PIPELINED:
             message = f"More than {MAX_PIPELINED} requests were sent ahead of their responses"
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, message, "too_many_pipelined_requests")
-        self.url = _with_path(self.url)
+            raise RefusedRequestError(
+                HTTPStatus.BAD_REQUEST, message, "too_many_pipelined_requests"
+            )
+        self.url = rules.with_path(self.url)
         super().on_headers_complete()
         self._has_head = True
 
@@ -359,50 +335,6 @@ class _Lingering:
 
     def close(self) -> None:
         self.protocol.linger()
-
-
-_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-
-
-def _too_large_head(limit: int) -> _RefusedError:
-    message = f"Request header is larger than {limit} bytes"
-    return _RefusedError(_TOO_LARGE, message, "header_fields_too_large")
-
-
-def _malformed(error: httptools.HttpParserError, data: bytes) -> Answer:
-    """The answer to what is not HTTP/1.1: 501 for a method that nobody knows, else 400."""
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
-        message = "This method is not implemented"
-        return _closing(HTTPStatus.NOT_IMPLEMENTED, message, "method_not_implemented")
-    return _closing(HTTPStatus.BAD_REQUEST, "Request is not valid HTTP/1.1", "malformed_request")
-
-
-def _check_framing(headers: list[tuple[bytes, bytes]], version: str) -> None:
-    """Refuses what the parser accepts and proxies read differently (RFC 9112, 3.2 and 6.1)."""
-    hosts = sum(name == b"host" for name, _ in headers)
-    if hosts > 1 or (not hosts and version != "1.0"):
-        message = "Request must have exactly one Host header field"
-        raise _RefusedError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
-    if not codings:
-        return
-    if version == "1.0" or any(name == b"content-length" for name, _ in headers):
-        message = "Transfer-Encoding must not stand beside Content-Length, or in HTTP/1.0"
-        raise _RefusedError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
-    if [value.strip().lower() for value in codings] != [b"chunked"]:
-        message = "Transfer-Encoding must be chunked"
-        raise _RefusedError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
-
-
-def _with_path(target: bytes) -> bytes:
-    """The target with a path: `OPTIONS *` and `http://host` have none (RFC 9112, 3.2)."""
-    if target == b"*":
-        return b"/"
-    scheme, separator, rest = target.partition(b"://")
-    if separator and scheme.isalpha() and b"/" not in rest:
-        host, query, values = rest.partition(b"?")
-        return b"%b://%b/%b%b" % (scheme, host, query, values)
-    return target
 
 
 def _closing_if_unread(app: Any, cycle: RequestResponseCycle) -> Any:

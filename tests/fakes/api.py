@@ -318,7 +318,10 @@ class FakeLevels:
 
 
 class FakeApi:
-    """The application with fakes, and a client that calls it as `USER`."""
+    """The application with fakes, and a client that calls it as `USER`.
+
+    An `app` of the same settings can be used again, with the new fakes.
+    """
 
     def __init__(
         self,
@@ -327,6 +330,7 @@ class FakeApi:
         jwks: httpx.AsyncBaseTransport | None = None,
         down: tuple[str, ...] = (),
         hanging: tuple[str, ...] = (),
+        app: FastAPI | None = None,
     ) -> None:
         self.settings = settings or settings_for_tests()
         self.gateway = FakeGateway()
@@ -357,7 +361,8 @@ class FakeApi:
             intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
         )
-        self.app: FastAPI = create_app(self.settings, state=self.state)
+        self.app = app or create_app(self.settings, state=self.state)
+        self.app.state.api = self.state
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://cart"
         )

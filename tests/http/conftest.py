@@ -129,10 +129,7 @@ class Served:
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     """The server while it runs. Adds succeed, and the user has a cart."""
     api = FakeApi(settings)
-    api.gateway.outcome = result_of(Outcome.COMMITTED)
-    api.mongo.records.append(record_of())
-    cart = cart_of()
-    api.mongo.carts[cart.key] = cart
+    _fill(api)
     config = server_config(settings, api.app)
     config.lifespan = "off"
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -149,7 +146,25 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
             await running
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
+def _fill(api: FakeApi) -> None:
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.mongo.records.append(record_of())
+    cart = cart_of()
+    api.mongo.carts[cart.key] = cart
+
+
+@pytest.fixture(scope="session")
+async def one_server() -> AsyncIterator[Served]:
     async with serving(settings_for_tests(request_seconds=2)) as one:
         yield one
+
+
+@pytest.fixture
+async def served(one_server: Served) -> AsyncIterator[Served]:
+    """A server that all tests share, with fakes of the test's own."""
+    api = FakeApi(one_server.api.settings, app=one_server.api.app)
+    _fill(api)
+    served = Served(api, one_server.port, one_server.server)
+    async with served.wires:
+        yield served
+    await until(lambda: not served.server.server_state.connections)
