@@ -9,27 +9,37 @@ import sys
 from contextlib import suppress
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import configured, create_app
+from api.http_protocol import HttpLimits, limited_protocol
 from settings import Settings
 
 _START_FAILED = 3
 _DRAIN_GRACE_SECONDS = 1
 
 
-def server_config(settings: Settings) -> uvicorn.Config:
+def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     """The configuration of Uvicorn."""
+    limits = HttpLimits(
+        header_bytes=settings.max_header_bytes,
+        body_bytes=settings.max_body_bytes,
+        request_seconds=settings.request_seconds,
+        connections=settings.max_connections,
+    )
     return uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=limited_protocol(limits),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=math.ceil(settings.operation_wait_seconds) + _DRAIN_GRACE_SECONDS,
     )
 
@@ -39,7 +49,7 @@ def main() -> None:
     settings = configured()
     # Uvicorn raises the signal again after its shutdown: exit with 0 then, not by the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = uvicorn.Server(server_config(settings))
+    server = uvicorn.Server(server_config(settings, create_app(settings)))
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

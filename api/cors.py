@@ -4,20 +4,19 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 PREFLIGHT_SECONDS = 600
-_METHODS = ("GET", "POST", "PUT", "DELETE")
-_SENT = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-Match",
-    "If-None-Match",
-    "X-Request-Id",
-)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+# Any header may be sent, because libraries for tracing and monitoring in browsers add their own:
+# traceparent, baggage, sentry-trace, x-datadog-…, x-b3-…, uber-trace-id, newrelic. It is safe:
+# origins are listed, and without cookies a page can send no credentials but those that it has.
+_SENT = ("*",)
 _SHOWN = (
+    "Allow",
     "ETag",
     "Idempotency-Key",
     "Idempotent-Replayed",
+    "Link",
     "Location",
+    "Preference-Applied",
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
@@ -39,6 +38,7 @@ def add_cors(app: FastAPI, origins: tuple[str, ...]) -> None:
             allow_origins=origins,
             allow_methods=_METHODS,
             allow_headers=_SENT,
+            allow_private_network=True,  # a public page, and an API on a local network
             expose_headers=_SHOWN,
             max_age=PREFLIGHT_SECONDS,
         )

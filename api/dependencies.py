@@ -51,21 +51,23 @@ class BearerCall(SecurityBase):
         return Call(request.scope[_SCOPE_KEY], state_of(request), context_of(request))
 
 
-async def authenticate(request: Request) -> None:
+async def authenticate(request: Request, *, cost: int) -> None:
     """Authenticates a request and stores its principal for `BearerCall`.
+
+    `cost` is what the request takes of the rate limits.
 
     Raises `ApiError`: 401 for a missing or invalid token, 429 for too many requests, 503 while
     tokens cannot be checked.
     """
     state = state_of(request)
     # The address first, so that requests with invalid tokens count too.
-    of_address = await state.limits.of_address(request)
+    of_address = await state.limits.of_address(request, cost)
     try:
         principal = await state.authenticator.principal(request.headers.get("authorization"))
     except ApiError as error:
         context_of(request).fields["reason"] = error.reason
         raise
-    of_user = await state.limits.of_user(principal.user_id)
+    of_user = await state.limits.of_user(principal.user_id, cost)
     request.scope[_SCOPE_KEY] = principal
     context_of(request).headers += limit_headers(of_address, of_user)
 

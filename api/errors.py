@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import CancelledError, TerminatedError
 
+from api.methods import allow
 from api.schemas import RULES
 from models.errors import DependencyUnavailable, OperationInProgress
 from models.operations import AddItem
@@ -28,7 +29,8 @@ RETRY_AFTER = {"Retry-After": "1"}
 # What a client can make us say back.
 MAX_DETAILS = 50
 MAX_NAME = 64
-_PRIVATE = {"Cache-Control": "private, no-cache"}
+# Carts are personal data: no cache keeps them, and clients revalidate their own copy by ETag.
+PRIVATE = {"Cache-Control": "private, no-store"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
-        """The HTTP response. Carts are private, and caches must revalidate them."""
-        headers = {**_PRIVATE, **self.headers}
+        """The HTTP response, which no cache may store."""
+        headers = {**PRIVATE, **self.headers}
         return Response(self.body, self.status, headers, media_type="application/json")
 
 
@@ -226,14 +228,8 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         return error.answer.response()
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+        headers["Allow"] = allow(request.scope)
     return problem(error.status_code, error.detail, headers=headers).response()
-
-
-def _allowed(request: Request) -> str:
-    """All methods of the path; the framework names those of the first route that has it."""
-    route = getattr(request.scope.get("route"), "path", "")
-    return ", ".join(map(str.upper, request.app.openapi()["paths"].get(route, ())))
 
 
 async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:

@@ -1,58 +1,62 @@
-"""Rate limits: requests per minute for each user and each address."""
+"""Rate limits: tokens per minute for each user and each address. A request costs one or more."""
 
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 import structlog
 from fastapi import Request
 
-from adapters.redis.rate_limits import Allowance
+from adapters.redis.rate_limits import Allowance, LocalLimiter
 from api.errors import ApiError, problem
 from models.errors import DependencyUnavailable
 
 logger = structlog.stdlib.get_logger(__name__)
 
+READ_COST = 1
+WRITE_COST = 3  # a change runs a saga
+_PREFIX_BITS = 64  # what one customer has of IPv6 (RFC 6177)
+
 
 class Limiter(Protocol):
-    """Takes requests out of buckets (`adapters.redis.rate_limits.RateLimiter`)."""
+    """Takes tokens out of buckets (`adapters.redis.rate_limits.RateLimiter`)."""
 
-    async def take(self, subject: str, *, per_minute: int) -> Allowance: ...
+    async def take(self, subject: str, *, per_minute: int, cost: int) -> Allowance: ...
 
 
 class RateLimits:
-    """Applies the limits that are on (not 0). While the limiter is unavailable, all pass."""
+    """Applies the limits that are on (not 0).
+
+    While the limiter is unavailable, each process counts for itself.
+    """
 
     def __init__(self, limiter: Limiter, *, per_user: int, per_address: int) -> None:
         self._limiter = limiter
+        self._local = LocalLimiter()
         self._per_user = per_user
         self._per_address = per_address
-        self.unlimited = 0  # requests that passed uncounted while the limiter is unavailable
+        self.counted_locally = 0  # requests since the limiter is unavailable
 
-    async def of_address(self, request: Request) -> Allowance | None:
+    async def of_address(self, request: Request, cost: int) -> Allowance | None:
         """The allowance of the client's address; raises `ApiError` (429) if it is used up."""
-        address = request.client.host if request.client else "unknown"
-        return await self._take(f"address:{address}", self._per_address)
+        address = address_key(request.client.host if request.client else "")
+        return await self._take(f"address:{address}", self._per_address, cost)
 
-    async def of_user(self, user_id: str) -> Allowance | None:
+    async def of_user(self, user_id: str, cost: int) -> Allowance | None:
         """The allowance of the user; raises `ApiError` (429) if it is used up."""
-        return await self._take(f"user:{user_id}", self._per_user)
+        return await self._take(f"user:{user_id}", self._per_user, cost)
 
-    async def _take(self, subject: str, limit: int) -> Allowance | None:
+    async def _take(self, subject: str, limit: int, cost: int) -> Allowance | None:
         if not limit:
             return None
         try:
-            allowance = await self._limiter.take(subject, per_minute=limit)
+            allowance = await self._limiter.take(subject, per_minute=limit, cost=cost)
         except DependencyUnavailable as error:  # the circuit breaker logs it once
-            logger.debug(
-                "rate_limit_skipped", message=f"Request passed without a rate limit: {error}"
-            )
-            self.unlimited += 1
-            return None
-        if self.unlimited:
-            logger.warning(
-                "rate_limits_back", message="Rate limits apply again", unlimited=self.unlimited
-            )
-            self.unlimited = 0
+            logger.debug("rate_limit_local", message=f"Rate limit counted in the process: {error}")
+            self.counted_locally += 1
+            allowance = self._local.take(subject, per_minute=limit, cost=cost)
+        else:
+            self._note_return()
         if not allowance.allowed:
             raise ApiError(
                 problem(
@@ -63,6 +67,29 @@ class RateLimits:
                 )
             )
         return allowance
+
+    def _note_return(self) -> None:
+        if self.counted_locally:
+            logger.warning(
+                "rate_limits_back",
+                message="Rate limits are counted in Redis again",
+                countedLocally=self.counted_locally,
+            )
+            self.counted_locally = 0
+
+
+def address_key(host: str) -> str:
+    """What counts as one address: IPv4 as it is, also mapped into IPv6; else the /64 network."""
+    try:
+        address = ip_address(host.partition("%")[0])  # without the zone of a link-local address
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        network = IPv6Address(int(address) >> _PREFIX_BITS << _PREFIX_BITS)
+        return f"{network}/{_PREFIX_BITS}"
+    return str(address)
 
 
 def limit_headers(*allowances: Allowance | None) -> list[tuple[bytes, bytes]]:

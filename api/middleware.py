@@ -1,4 +1,4 @@
-"""Handling of every request: its id, the body limit, the log line, unexpected errors.
+"""Handling of every request: its id, limits, HEAD and OPTIONS, the log line, unexpected errors.
 
 Pure ASGI in one layer: Starlette's BaseHTTPMiddleware costs a task and two streams per request.
 """
@@ -14,9 +14,11 @@ from uuid import uuid4
 
 import structlog
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, problem, server_error
+from api.methods import allow
 from telemetry import tracing
 
 logger = structlog.stdlib.get_logger("api.requests")
@@ -24,8 +26,12 @@ logger = structlog.stdlib.get_logger("api.requests")
 REQUEST_ID_HEADER = b"x-request-id"
 TRACE_ID_HEADER = b"x-trace-id"  # a header, because the contract fixes the bodies of errors
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+REFUSAL_KEY = "cart.refusal"
+"""In the scope of a request that the server refuses before any route: the `Answer`."""
 _SCOPE_KEY = "cart.context"
 _READS = ("GET", "HEAD", "OPTIONS")
+# For servers other than `api.http_protocol`, which has read less than this by then.
+_MAX_FIELD_BYTES = 16 * 1024
 _HEALTH = "/health"
 # For responses that are opened in a browser (OWASP, REST Security Cheat Sheet).
 _SECURITY = (
@@ -76,27 +82,34 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given_id, length = _headers(scope)
+        given_id, length, largest = _headers(scope)
         context = RequestContext(given_id or uuid4().hex, time.perf_counter())
         context.headers += ((REQUEST_ID_HEADER, context.request_id.encode()), *_SECURITY)
         scope[_SCOPE_KEY] = context
         traced = tracing.ids()
         if traced is not None:
             context.headers.append((TRACE_ID_HEADER, traced[0].encode()))
+        method = scope["method"]
+        # HEAD is GET without the content (RFC 9110, 9.3.2).
+        routed = scope if method != "HEAD" else {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # A plain int: OpenTelemetry would make two series of `200` and `HTTPStatus.OK`.
                 context.status = message["status"] = int(message["status"])
                 message["headers"] = [*message.get("headers", ()), *context.headers]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         context.bind(requestId=context.request_id)
         try:
-            if length > self._limit:
-                raise self._too_large()
-            limited = receive if scope["method"] in _READS else self._limited(receive)
-            await self._app(scope, limited, send_with_headers)
+            self._check(scope, length, largest)
+            if method == "OPTIONS":
+                await _options(scope)(scope, receive, send_with_headers)
+            else:
+                limited = receive if method in _READS else self._limited(receive)
+                await self._app(routed, limited, send_with_headers)
         except Exception as error:
             answer = error.answer if isinstance(error, ApiError) else server_error()
             if not isinstance(error, ApiError):  # an ApiError was raised outside the routes
@@ -105,8 +118,19 @@ class RequestMiddleware:
                 raise  # the response has begun; the server closes the connection
             await answer.response()(scope, receive, send_with_headers)
         finally:
-            _log(scope, context)
+            _log(routed, method, context)
             structlog.contextvars.reset_contextvars(**context.bound)
+
+    def _check(self, scope: Scope, length: int, largest: int) -> None:
+        """Raises `ApiError` for a request that no route should see."""
+        if REFUSAL_KEY in scope:
+            raise ApiError(scope[REFUSAL_KEY])
+        if largest > _MAX_FIELD_BYTES:
+            message = f"A header field is larger than {_MAX_FIELD_BYTES} bytes"
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise ApiError(problem(status, message, code="header_fields_too_large"))
+        if length > self._limit:
+            raise self._too_large()
 
     def _limited(self, receive: Receive) -> Receive:
         """Enforces the limit while the body is read, regardless of Content-Length."""
@@ -124,26 +148,42 @@ class RequestMiddleware:
 
     def _too_large(self) -> ApiError:
         message = f"Request body is larger than {self._limit} bytes"
-        return ApiError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message))
+        return ApiError(
+            problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, code="body_too_large")
+        )
 
 
-def _headers(scope: Scope) -> tuple[str | None, int]:
-    """The client's request id if it is valid, and the Content-Length in bytes (else 0)."""
-    request_id, length = None, 0
+def _options(scope: Scope) -> Response:
+    """204 with the methods of the path, without a token: the OpenAPI document has them too."""
+    allowed = allow(scope)
+    if not allowed:
+        raise ApiError(problem(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase))
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+
+
+def _headers(scope: Scope) -> tuple[str | None, int, int]:
+    """The client's request id if it is valid, the Content-Length, the bytes of the largest field.
+
+    Without a Content-Length it is 0.
+    """
+    request_id, length, largest = None, 0, 0
     for name, value in scope["headers"]:
+        largest = max(largest, len(value))
         if name == REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
         elif name == b"content-length" and value.isdigit():
             length = int(value[:20])
-    return request_id, length
+    return request_id, length, largest
 
 
-def _log(scope: Scope, context: RequestContext) -> None:
-    mutating = scope["method"] not in _READS
-    if context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not scope["path"].startswith(_HEALTH):
+def _log(scope: Scope, method: str, context: RequestContext) -> None:
+    mutating = method not in _READS
+    is_refusal = REFUSAL_KEY in scope
+    is_fault = context.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_refusal
+    if is_fault and not scope["path"].startswith(_HEALTH):
         level = logging.ERROR
     else:
-        refused = context.status == HTTPStatus.UNAUTHORIZED
+        refused = is_refusal or context.status == HTTPStatus.UNAUTHORIZED
         level = logging.INFO if mutating or refused else logging.DEBUG
     if not logger.isEnabledFor(level):
         return
@@ -152,7 +192,7 @@ def _log(scope: Scope, context: RequestContext) -> None:
         level,
         context.event,
         message=context.message,
-        method=scope["method"],
+        method=method,
         route=getattr(route, "path", None),
         status=context.status,
         durationMs=round((time.perf_counter() - context.started) * 1000, 1),

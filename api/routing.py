@@ -1,41 +1,48 @@
-"""The route class of the API: authenticates, then reads a strict JSON body."""
+"""The route class of the API: authenticates, checks headers and query, reads a strict JSON body."""
 
-import re
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from api.dependencies import authenticate
-from api.errors import ApiError, invalid, problem
+from api.errors import MAX_DETAILS, MAX_NAME, ApiError, invalid, problem
+from api.limits import READ_COST, WRITE_COST
+from api.media_types import FORM, accepts_json, check_content
 from api.strict_json import StrictJsonError, parse_object
 
 BASE_PATH = "/api/v1/cart"
-_JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=utf-8")
-_ACCEPTABLE = ("application/json", "application/*", "*/*")
-_REFUSED = re.compile(r"\s*q=0(?:\.0*)?\s*", re.IGNORECASE)
-
-
-def _accepts_json(headers: list[str]) -> bool:
-    """Whether `Accept` allows JSON (RFC 9110, 12.5.1); without the header, all is allowed."""
-    ranges = [one for one in ",".join(headers).split(",") if one.strip()]
-    for one in ranges:
-        name, *parameters = one.split(";")
-        if name.strip().lower() in _ACCEPTABLE and not any(map(_REFUSED.fullmatch, parameters)):
-            return True
-    return not ranges
+_JSON = b"application/json"
+# Lists, which may stand in several lines; FastAPI reads the first line only.
+_LISTS = (b"if-match", b"if-none-match")
 
 
 class StrictRequest(Request):
     """A request whose body is one strict JSON object, or empty."""
 
+    also: str | None = None
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(_plain(scope), receive)
+        self._as_sent = Headers(scope=scope)
+
     async def body(self) -> bytes:
-        raw = await super().body()
-        if raw and self.headers.get("content-type", "").lower() not in _JSON:
-            message = "Content-Type must be application/json"
-            raise ApiError(problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message))
+        try:
+            raw = await super().body()
+        except ClientDisconnect:
+            message = "The connection was closed before the request was complete"
+            status = HTTPStatus.REQUEST_TIMEOUT
+            raise ApiError(problem(status, message, code="request_timeout")) from None
+        if raw:
+            check_content(self._as_sent, also=self.also)
         return raw
 
     async def json(self) -> Any:
@@ -46,16 +53,71 @@ class StrictRequest(Request):
 
 
 class CartRoute(APIRoute):
-    """A route that requires a valid token."""
+    """A route that requires a valid token.
+
+    Its requests cost more of a rate limit where they change something (`cost`).
+    """
+
+    request_class: type[StrictRequest] = StrictRequest
+    cost: int | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        parameters = get_flat_params(self.dependant)
+        known = frozenset(one.alias for one in parameters if isinstance(one.field_info, Query))
+        cost = self.cost or (READ_COST if self.methods == {"GET"} else WRITE_COST)
 
         async def authenticated(request: Request) -> Response:
-            await authenticate(request)
-            if not _accepts_json(request.headers.getlist("accept")):
+            await authenticate(request, cost=cost)
+            if not accepts_json(request.headers.getlist("accept")):
                 message = "Answers are application/json, which Accept does not allow"
-                raise ApiError(problem(HTTPStatus.NOT_ACCEPTABLE, message))
-            return await handler(StrictRequest(request.scope, request.receive))
+                raise ApiError(problem(HTTPStatus.NOT_ACCEPTABLE, message, code="not_acceptable"))
+            if request.scope["query_string"]:
+                _check_query(request.query_params, known)
+            return await handler(self.request_class(request.scope, request.receive))
 
         return authenticated
+
+
+class _CurlRequest(StrictRequest):
+    also = FORM
+
+
+class CurlRoute(CartRoute):
+    """A route whose JSON is also read when it comes with curl's own Content-Type."""
+
+    request_class = _CurlRequest
+
+
+class ListRoute(CartRoute):
+    """A route that reads many documents."""
+
+    cost = 5
+
+
+def _check_query(query: QueryParams, known: frozenset[str]) -> None:
+    """Raises `ApiError` (400) that names each parameter that is unknown or repeated."""
+    times = Counter(name for name, _ in query.multi_items())
+    details = [
+        (name[:MAX_NAME], "Unknown query parameter" if name not in known else "Must be given once")
+        for name, number in times.items()
+        if name not in known or number > 1
+    ]
+    if details:
+        raise ApiError(invalid(*details[:MAX_DETAILS]))
+
+
+def _plain(scope: Scope) -> Scope:
+    """The scope as FastAPI can read it: a plain JSON Content-Type, and each list in one line."""
+    headers = scope["headers"]
+    names = [name for name, _ in headers]
+    plain = (b"content-type", _JSON) in headers and names.count(b"content-type") == 1
+    if plain and all(names.count(name) <= 1 for name in _LISTS):
+        return scope
+    lists = {
+        name: b", ".join(value for other, value in headers if other == name)
+        for name in _LISTS
+        if name in names
+    }
+    others = [(name, value) for name, value in headers if name not in {b"content-type", *_LISTS}]
+    return {**scope, "headers": [*others, (b"content-type", _JSON), *lists.items()]}

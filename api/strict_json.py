@@ -19,7 +19,7 @@ class StrictJsonError(ValueError):
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`; raises `StrictJsonError`."""
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # a byte order mark may be ignored (RFC 8259, 8.1)
     except UnicodeDecodeError:
         raise StrictJsonError("Body must be UTF-8") from None
     try:

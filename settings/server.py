@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 from functools import cached_property
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,14 @@ class ServerSettings(SettingsGroup):
     host: str = LOCALHOST
     port: Port = 4007
     max_body_bytes: int = Field(64 * 1024, ge=1024, le=1024 * 1024)
+    max_header_bytes: int = Field(32 * 1024, ge=8 * 1024, le=256 * 1024)
+    max_connections: int = Field(800, ge=1, le=100_000)
+    request_seconds: float = Field(20, gt=0, le=600)
+    keep_alive_seconds: int = Field(75, ge=1, le=3600)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # Proxies whose X-Forwarded-For is trusted; Uvicorn reads the variable too
+    forwarded_allow_ips: str = LOCALHOST
 
     # Rate limits, in requests per minute; 0 turns a limit off
     rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
@@ -59,6 +67,17 @@ class ServerSettings(SettingsGroup):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError("must be * or origins like https://shop.example.com, by commas")
         return origins
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for one in comma_separated(value) if value.strip() != "*" else ():
+            try:
+                ip_network(one)  # Uvicorn takes what is none for a name that matches nothing
+            except ValueError:
+                rule = "must be * or addresses and networks like 10.0.0.0/8, by commas"
+                raise ValueError(f"{rule}; {one!r} is neither") from None
+        return value
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod

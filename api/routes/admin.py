@@ -10,13 +10,13 @@ from adapters.mongo.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
-from api.routing import BASE_PATH, CartRoute
+from api.routing import BASE_PATH, ListRoute
 from api.schemas import CartList, EntityId, Time
 from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
 
 router = APIRouter(
-    prefix=BASE_PATH, tags=["Admin"], route_class=CartRoute, responses=docs.PROTECTED
+    prefix=BASE_PATH, tags=["Admin"], route_class=ListRoute, responses=docs.PROTECTED
 )
 
 Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, from 1.")]

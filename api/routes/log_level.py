@@ -8,12 +8,12 @@ from api import openapi as docs
 from api.auth.roles import ALL_STORES
 from api.dependencies import CallDep
 from api.errors import Answer, forbidden
-from api.routing import CartRoute
+from api.routing import CurlRoute
 from api.schemas import LogLevelBody, LogLevelSet
 from logs import audit
 from models.wire import timestamp, to_json
 
-router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECTED)
+router = APIRouter(tags=["Admin"], route_class=CurlRoute, responses=docs.PROTECTED)
 
 
 @router.post(

@@ -59,6 +59,12 @@ async def check_settings(settings: Settings, report: CheckReport) -> None:
             "set KAFKA_SECURITY_PROTOCOL=SASL_SSL",
         ),
         (
+            deployed and settings.forwarded_allow_ips.strip() == "*",
+            f"FORWARDED_ALLOW_IPS=* {where}: the leftmost address of X-Forwarded-For counts, which "
+            "clients can write unless the proxy overwrites the header",
+            "name the proxies' addresses or networks",
+        ),
+        (
             deployed and settings.log_level == "debug",
             f"LOG_LEVEL=debug {where}",
             "set LOG_LEVEL=info; an admin can raise it for a while at run time",

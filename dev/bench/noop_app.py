@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
-from typing import cast
 from uuid import uuid4
 
 import uvicorn
@@ -17,6 +16,7 @@ from temporalio.client import Client
 
 from adapters.mongo.carts import CartStore
 from api.__main__ import server_config
+from api.app import create_app
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer
 from api.performing import request_key
@@ -78,10 +78,10 @@ async def empty(store_id: StoreId, call: CallDep) -> Response:
 def main() -> None:
     settings = load_settings()
     configure_logging(settings.log_level)
-    config = server_config(settings)
-    cast("FastAPI", config.app).include_router(router)  # with its lifespan
+    app = create_app(settings)
+    app.include_router(router)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.Server(config).run()
+    uvicorn.Server(server_config(settings, app)).run()
 
 
 if __name__ == "__main__":

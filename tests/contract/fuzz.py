@@ -1,6 +1,7 @@
 """`python -m tests.contract.fuzz --cases 50000`: schemathesis against the running service.
 
-Runs rounds of schemathesis, each with another seed, for a number of cases. Prints a line after each
+Runs rounds of schemathesis, each with another seed, for a number of cases, and random bytes
+(`raw_requests`) after each. Prints a line after each
 round, and at the end a table of operations and statuses. Exit code 1 when a check failed or a
 request got 5xx. The test suite runs one round. `schemathesis.toml` and `hooks` have the checks.
 """
@@ -28,6 +29,7 @@ from dev.stack.stack import Stack
 from settings import Settings
 from tests.conftest import settings_of_its_own
 from tests.contract.hooks import STATUSES_FILE
+from tests.contract.raw_requests import send_raw
 from workflows.ids import operation_id
 
 ROOT = Path(__file__).parent.parent.parent
@@ -36,6 +38,7 @@ TOKEN_SECONDS = 86_400
 UNITS = 100_000_000
 STORES, SHOPPERS, PRODUCTS = 3, 3, 4
 EXAMPLES_A_ROUND = 100
+RAW_A_ROUND = 1000
 LANES = 2  # processes of schemathesis at once
 
 
@@ -163,6 +166,15 @@ async def fuzz(cases: int, seed: int) -> bool:
     total = Round()
     seeds = count(seed)
 
+    async def raw(settings: Settings, env: dict[str, str], chosen: int) -> None:
+        seen = await send_raw(
+            settings.port, RAW_A_ROUND, seed=chosen, store="fuzz", token=env["CART_FUZZ_TOKEN"]
+        )
+        total.failures += len(seen.faults)
+        _say(f"seed {chosen}: {RAW_A_ROUND} raw requests, statuses {dict(seen.statuses)}")
+        for fault in seen.faults:
+            _say(fault)
+
     async def lane(settings: Settings, folder: Path) -> None:
         env = await prepare(settings, folder)
         while total.cases < cases:
@@ -179,6 +191,7 @@ async def fuzz(cases: int, seed: int) -> bool:
             )
             if one.failures:
                 _say(one.output)
+            await raw(settings, env, chosen)
 
     with ExitStack() as held:
         stack, *folders = (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.contract.fuzz import prepare, run_round
+from tests.contract.raw_requests import send_raw
 from tests.support.shop import World
 
 EXAMPLES = 20
@@ -26,3 +27,11 @@ async def test_all_responses_conform_to_the_document(world: World, tmp_path: Pat
     # Each operation must have succeeded at least once.
     assert [label for label in EXPECTED_SUCCESSES if not one.statuses[label]] == [], str(one)
     assert one.cases > 500, str(one)
+
+
+async def test_random_bytes_get_no_5xx(world: World, tmp_path: Path) -> None:
+    env = await prepare(world.settings, tmp_path)
+    token = env["CART_FUZZ_TOKEN"]
+    seen = await send_raw(world.settings.port, 1000, seed=1, store="fuzz", token=token)
+    assert seen.faults == []
+    assert seen.statuses[200] > 50, seen.statuses

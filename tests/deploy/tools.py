@@ -26,8 +26,7 @@ TEMPORALS_OWN = {
     "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
     "TEMPORAL_TLS_SERVER_NAME",
 }
-UVICORNS_OWN = {"FORWARDED_ALLOW_IPS"}
-KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN | UVICORNS_OWN
+KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN
 SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
     name.upper()
     for name, field in Settings.model_fields.items()

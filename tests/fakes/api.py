@@ -292,11 +292,13 @@ class FakeLimiter:
     left: int = 1_000_000
     down: bool = False
     taken: list[str] = field(default_factory=list)
+    costs: list[int] = field(default_factory=list)
 
-    async def take(self, who: str, *, per_minute: int) -> Allowance:
+    async def take(self, who: str, *, per_minute: int, cost: int) -> Allowance:
         if self.down:
             raise DependencyUnavailable("redis", "down")
         self.taken.append(who)
+        self.costs.append(cost)
         self.left -= 1
         return Allowance(self.left >= 0, per_minute, max(self.left, 0), 7, 60)
 
@@ -316,7 +318,10 @@ class FakeLevels:
 
 
 class FakeApi:
-    """The application with fakes, and a client that calls it as `USER`."""
+    """The application with fakes, and a client that calls it as `USER`.
+
+    An `app` of the same settings can be used again, with the new fakes.
+    """
 
     def __init__(
         self,
@@ -325,6 +330,7 @@ class FakeApi:
         jwks: httpx.AsyncBaseTransport | None = None,
         down: tuple[str, ...] = (),
         hanging: tuple[str, ...] = (),
+        app: FastAPI | None = None,
     ) -> None:
         self.settings = settings or settings_for_tests()
         self.gateway = FakeGateway()
@@ -355,7 +361,8 @@ class FakeApi:
             intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
         )
-        self.app: FastAPI = create_app(self.settings, state=self.state)
+        self.app = app or create_app(self.settings, state=self.state)
+        self.app.state.api = self.state
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://cart"
         )
@@ -372,6 +379,10 @@ class FakeApi:
         if "content" not in more:
             more["json"] = ITEM if body is None else body
         return await self.client.post(URL, headers=self.token() | (headers or {}), **more)
+
+    async def get_with(self, url: str = URL, **headers: str) -> httpx.Response:
+        """Gets with further headers."""
+        return await self.client.get(url, headers=self.token() | headers)
 
     async def get(self, url: str = URL, **claims: Any) -> httpx.Response:
         return await self.client.get(url, headers=self.token(**claims))

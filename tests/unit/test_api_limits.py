@@ -4,8 +4,10 @@ import logging
 
 import pytest
 
+from adapters.redis.rate_limits import LocalLimiter
+from api.limits import address_key
 from models.outcomes import Outcome
-from tests.fakes.api import USER, FakeApi, record_of, result_of, settings_for_tests
+from tests.fakes.api import STORE, URL, USER, FakeApi, record_of, result_of, settings_for_tests
 
 
 async def test_without_limits_no_request_is_counted() -> None:
@@ -31,29 +33,70 @@ async def test_responses_have_the_remaining_requests_and_429_the_time_to_wait() 
     assert api.gateway.added == []
 
 
-async def test_without_redis_no_request_is_limited() -> None:
-    api = FakeApi(settings_for_tests(rate_limit_per_user=1))
-    api.limiter.down = True
-    api.gateway.outcome = result_of(Outcome.COMMITTED)
-    api.mongo.records.append(record_of())
-    assert [(await api.post()).status_code for _ in range(3)] == [201] * 3
-
-
-async def test_requests_that_could_not_be_limited_are_counted(
+async def test_without_redis_each_process_counts_for_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    api = FakeApi(settings_for_tests(rate_limit_per_user=300, rate_limit_per_address=300))
+    api = FakeApi(settings_for_tests(rate_limit_per_user=4, rate_limit_per_address=300))
     api.limiter.down = True
-    for _ in range(3):
-        answer = await api.get()
-        assert "RateLimit-Limit" not in answer.headers
-    assert api.state.limits.unlimited == 6
+    answers = [await api.get() for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [404] * 4 + [429]
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers] == list("32100")
+    assert int(answers[-1].headers["Retry-After"]) == 15
+    assert (await api.get(user="another")).status_code == 404
     api.limiter.down = False
     with caplog.at_level(logging.WARNING):
-        await api.get()
+        assert (await api.get()).status_code == 404
     [line] = [record for record in caplog.records if record.name == "api.limits"]
-    assert (line.__dict__["event"], line.__dict__["unlimited"]) == ("rate_limits_back", 6)
-    assert api.state.limits.unlimited == 0
+    assert line.__dict__["event"] == "rate_limits_back"
+    assert line.__dict__["countedLocally"] == 12
+    assert api.state.limits.counted_locally == 0
+
+
+async def test_a_change_costs_more_than_a_read_and_a_list_the_most() -> None:
+    api = FakeApi(settings_for_tests(rate_limit_per_user=300))
+    api.gateway.outcome = result_of(Outcome.COMMITTED)
+    api.mongo.records.append(record_of())
+    await api.get()
+    await api.client.head(URL, headers=api.token())
+    await api.post()
+    await api.get(f"/api/v1/cart/{STORE}/admin/carts", role="admin")
+    read, head, change, many = api.limiter.costs
+    assert read == head == 1
+    assert read < change < many
+
+
+def test_buckets_in_the_process_refill_and_are_bounded() -> None:
+    now = 0.0
+    limiter = LocalLimiter(clock=lambda: now)
+    taken = [limiter.take("a", per_minute=60, cost=25) for _ in range(3)]
+    assert [(one.allowed, one.remaining) for one in taken] == [(True, 35), (True, 10), (False, 10)]
+    assert taken[-1].wait_seconds == 15
+    now = 15.0
+    assert limiter.take("a", per_minute=60, cost=25).allowed
+    # A cost above the limit takes all of it, so that it is possible at all.
+    assert limiter.take("b", per_minute=2, cost=5).allowed
+    assert not limiter.take("b", per_minute=2, cost=1).allowed
+    for number in range(LocalLimiter.MAX_SUBJECTS + 10):
+        limiter.take(str(number), per_minute=60)
+    assert len(limiter._buckets) == LocalLimiter.MAX_SUBJECTS
+
+
+@pytest.mark.parametrize(
+    ("host", "key"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:0DB8:0001:0002::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("", "unknown"),
+        ("unknown", "unknown"),
+        ("203.0.113.7; DROP", "unknown"),
+    ],
+)
+def test_a_customer_of_ipv6_is_one_address(host: str, key: str) -> None:
+    assert address_key(host) == key
 
 
 async def test_requests_with_an_invalid_token_count_against_the_address_only() -> None:

@@ -200,11 +200,11 @@ async def test_an_open_circuit_is_shown_until_a_call_succeeds(since: Since) -> N
     assert since().by("outcome", CALLS, call="z") == {"unavailable": 1, "ok": 1}
 
 
-async def test_requests_that_work_without_redis_are_counted(since: Since) -> None:
+async def test_requests_that_are_limited_without_redis_are_counted(since: Since) -> None:
     redis = RedisPool(SecretStr(f"redis://127.0.0.1:{free_ports()['REDIS_PORT']}/0"))
-    limits = RateLimits(RateLimiter(redis), per_user=1, per_address=0)
+    limits = RateLimits(RateLimiter(redis), per_user=3, per_address=0)
     for _ in range(3):
-        assert await limits.of_user("user-1") is None
+        assert await limits.of_user("user-1", 1)
     await redis.close()
     assert since().by("use", "cart_redis_away_total") == {"rate_limit": 3}
 

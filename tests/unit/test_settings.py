@@ -9,9 +9,7 @@ from dotenv import dotenv_values
 from settings import Settings, SettingsError, load_settings
 
 # Read by the SDKs and by Uvicorn.
-OTHERS = re.compile(
-    r"TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS.*|PROFILE)|OTEL_.*|FORWARDED_ALLOW_IPS"
-)
+OTHERS = re.compile(r"TEMPORAL_(ADDRESS|NAMESPACE|API_KEY|TLS.*|PROFILE)|OTEL_.*")
 SECRETS = {
     "JWT_SECRET": "short-secret",
     "MONGODB_URI": "http://user:secret@mongo/cart",
