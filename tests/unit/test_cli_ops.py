@@ -80,7 +80,20 @@ def test_a_committed_saga_is_one_that_completed_without_another_outcome() -> Non
     assert query.endswith("AND ExecutionStatus = 'Completed' AND CartOutcome IS NULL")
 
 
-@pytest.mark.parametrize("value", ["it's", "a b", "", "x' OR 'y"])
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [
+        ("auth0|x", "'auth0|x'"),
+        ("it's", r"'it\'s'"),
+        ("x' OR 'y", r"'x\' OR \'y'"),
+        ("back\\", r"'back\\'"),
+    ],
+)
+def test_an_id_stays_one_literal_of_a_query(value: str, literal: str) -> None:
+    assert quoted(value) == literal
+
+
+@pytest.mark.parametrize("value", ["", "a\nb", "x" * 256])
 def test_an_invalid_id_is_refused_before_the_query(value: str) -> None:
     with pytest.raises(CliError):
         quoted(value)
@@ -104,8 +117,15 @@ def test_an_invalid_duration_is_refused(text: str) -> None:
     [
         ("store-1/user-1", ("store-1", "user-1")),
         ("cart/store-1/user-1", ("store-1", "user-1")),
+        ("store-1/auth0|x y", ("store-1", "auth0|x y")),
+        ("store-1/https://id.example.com/ada", ("store-1", "https://id.example.com/ada")),
+        ("store-1/100%25", ("store-1", "100%25")),
+        ("cart/store-1/auth0%7Cx%20y", ("store-1", "auth0|x y")),
+        ("cart/ada", ("cart", "ada")),
         ("store-1", None),
-        ("a/b/c", None),
+        ("a/b/c", ("a", "b/c")),
+        ("no store/user", None),
+        ("store-1/a\nb", None),
         ("/user-1", None),
     ],
 )
