@@ -36,6 +36,10 @@ class UnusableKeyError(ValueError):
     """A key cannot verify signatures of the algorithm; the text says why."""
 
 
+# Raised for entries that do not have the form that the libraries expect.
+_BROKEN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, jwt.PyJWTError)
+
+
 @dataclass(frozen=True)
 class KeySet:
     """Keys by id; several can have one id, or none. `skipped` says why others are not used."""
@@ -68,9 +72,9 @@ def read_keys(document: bytes, algorithm: str) -> KeySet:
     for entry in entries[:MAX_KEYS]:
         try:
             key = _usable(entry, algorithm)
-        except UnusableKeyError as error:
+        except _BROKEN as error:
             kid = entry.get("kid") if isinstance(entry, dict) else None
-            skipped.append(f"{kid!r:.64}: {error}")
+            skipped.append(f"{kid!r:.64}: {str(error) or type(error).__name__:.200}")
         else:
             kid = entry.get("kid")
             by_id.setdefault(kid if isinstance(kid, str) else None, []).append(key)
@@ -81,7 +85,7 @@ def read_keys(document: bytes, algorithm: str) -> KeySet:
 
 
 def _usable(entry: Any, algorithm: str) -> Any:
-    """The public key of an entry. Raises `UnusableKeyError`."""
+    """The public key of an entry. Raises one of `_BROKEN`."""
     if not isinstance(entry, dict):
         raise UnusableKeyError("not an object")
     key_type = _KEY_TYPES[algorithm[:2]]
@@ -89,15 +93,12 @@ def _usable(entry: Any, algorithm: str) -> Any:
         raise UnusableKeyError(f"kty is {entry.get('kty')!r:.20}, not {key_type}")
     if entry.get("alg") not in (None, *_NAMES.get(algorithm, (algorithm,))):
         raise UnusableKeyError(f"alg is {entry['alg']!r:.20}, not {algorithm}")
-    if entry.get("use") not in {None, "sig"}:
+    if entry.get("use", "sig") != "sig":
         raise UnusableKeyError("use is not sig")
     operations = entry.get("key_ops")
     if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
         raise UnusableKeyError("key_ops has no verify")
-    try:
-        key = _public_key(entry, algorithm)
-    except (ValueError, TypeError, AttributeError, OverflowError, jwt.PyJWTError) as error:
-        raise UnusableKeyError(f"{type(error).__name__}: {error}"[:200]) from None
+    key = _public_key(entry, algorithm)
     _check_strength(key, algorithm)
     return key
 

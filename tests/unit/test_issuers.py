@@ -34,7 +34,8 @@ STORE = "store-1"
 
 
 def jwk(key: Any, algorithm: str, **more: Any) -> dict[str, Any]:
-    return json.loads(_JWK[algorithm[:2]].to_jwk(key.public_key())) | more
+    found: dict[str, Any] = json.loads(_JWK[algorithm[:2]].to_jwk(key.public_key()))
+    return found | more
 
 
 @dataclass(frozen=True)
