@@ -24,9 +24,8 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A key document: where it was found, and the `Date` of the issuer's answer, if it had one."""
+    """A key document, and the `Date` of its answer unless that came from a cache."""
 
-    url: str
     body: bytes
     date: str | None
 
@@ -58,17 +57,17 @@ async def download(http: httpx.AsyncClient, url: str) -> Download:
         if response.has_redirect_location:
             there = here.join(response.headers["location"])
         else:
-            response.raise_for_status()
             if response.status_code != HTTPStatus.OK:
-                raise ValueError(f"{here} answered {response.status_code}")
+                raise ValueError(f"{_shown(here)} answered {response.status_code}")
             pointer = _jwks_uri(body)
             if pointer is None:
-                return Download(str(here), body, response.headers.get("date"))
+                is_cached = "age" in response.headers
+                return Download(body, None if is_cached else response.headers.get("date"))
             there = here.join(pointer)
         if there.scheme != "https" and (here.scheme == "https" or there.scheme != "http"):
-            raise ValueError(f"{here} leads to {there}, which is not https")
+            raise ValueError(f"{_shown(here)} leads to {_shown(there)}, which is not https")
         here = there
-    raise ValueError(f"{url} leads on more than {MAX_HOPS - 1} times")
+    raise ValueError(f"{_shown(here)} leads on more than {MAX_HOPS - 1} times")
 
 
 async def _get(
@@ -82,7 +81,7 @@ async def _get(
         async for part in response.aiter_bytes() if is_plain else response.aiter_raw():
             body += part
             if len(body) > MAX_BYTES or time.monotonic() > deadline:
-                raise ValueError(f"the answer of {url} is too large or too slow")
+                raise ValueError(f"the answer of {_shown(url)} is too large or too slow")
     return response, body if is_plain else _decompressed(body, encoding)
 
 
@@ -97,6 +96,11 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise ValueError("the answer is too large when decompressed")
     return content
+
+
+def _shown(url: httpx.URL) -> str:
+    """The address without a login."""
+    return str(url.copy_with(userinfo=b""))
 
 
 def _jwks_uri(body: bytes) -> str | None:

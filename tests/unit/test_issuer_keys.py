@@ -96,7 +96,7 @@ def x5c(key: Any) -> str:
 def test_a_key_is_used_for_the_algorithms_of_its_type(
     algorithm: str, key: Any, *, names_algorithm: bool
 ) -> None:
-    more = {"alg": algorithm} if names_algorithm else {}
+    more: dict[str, Any] = {"alg": algorithm} if names_algorithm else {}
     found = read_keys(document(jwk(key, kid="k", **more)), algorithm)
     assert list(found.candidates("k")) == [key.public_key()]
     assert found.skipped == ()
