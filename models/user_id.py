@@ -13,7 +13,6 @@ from pydantic import AfterValidator, Field
 
 MAX_USER_ID = 255
 USER_ID_RULE = f"must be 1 to {MAX_USER_ID} printable characters"
-_HASHED = "sha256:"
 
 
 def is_user_id(text: str) -> bool:
@@ -45,6 +44,9 @@ def bounded_path_safe(user_id: str, max_bytes: int) -> str:
     No encoded id has a colon, so the two forms cannot be confused.
     """
     encoded = path_safe(user_id)
-    if len(encoded) <= max_bytes:
-        return encoded
-    return _HASHED + hashlib.sha256(user_id.encode()).hexdigest()
+    return encoded if len(encoded) <= max_bytes else hashed(user_id)
+
+
+def hashed(user_id: str) -> str:
+    """`sha256:` and the hash of an id that is too long for where it is needed."""
+    return f"sha256:{hashlib.sha256(user_id.encode()).hexdigest()}"

@@ -4,13 +4,14 @@ Ids and search attributes are plain text in the server: no email, no raw idempot
 """
 
 import hashlib
+import json
 from datetime import datetime
 from urllib.parse import unquote
 
 from models.cart import CartKey
 from models.operations import CartOperation
 from models.saga import SagaRun
-from models.user_id import bounded_path_safe, path_safe
+from models.user_id import bounded_path_safe, hashed, path_safe
 from models.wire import to_milliseconds
 
 MARK_PRODUCT = "MarkProduct"
@@ -68,12 +69,12 @@ SEARCH_ATTRIBUTES = {
 MEMO_OPERATION_ID = "operationId"
 MEMO_ATTEMPT_ID = "attemptId"
 
-
 _WORKFLOW_USER_BYTES = 900
 """Of the 1000 bytes that Temporal allows an id."""
 _SAGA_USER_BYTES = 160
 """Keeps a saga id within 255 characters, which is what an inventory can be expected to store."""
-
+_ATTRIBUTE_BYTES = 2000
+"""Of the 2048 bytes that Temporal allows a search attribute, as the SDK's JSON text."""
 _OPERATION_ID_DIGITS = 24
 _OWNER_DIGITS = 8
 
@@ -84,6 +85,19 @@ def cart_workflow_id(store_id: str, user_id: str) -> str:
     `cart/{storeId}/{userId}`, with the user percent-encoded; see `models.user_id`.
     """
     return f"cart/{store_id}/{bounded_path_safe(user_id, _WORKFLOW_USER_BYTES)}"
+
+
+def user_attribute(user_id: str) -> str:
+    """The value of `CartUserId`: the id as it is, or its hash if Temporal would refuse it.
+
+    That is only where the workflow id has the hash too.
+    """
+    return user_id if len(json.dumps(user_id)) <= _ATTRIBUTE_BYTES else hashed(user_id)
+
+
+def has_hashed_user(workflow_id: str) -> bool:
+    """Whether a cart's workflow id has only the hash of its user."""
+    return workflow_id.startswith("cart/") and "/sha256:" in workflow_id
 
 
 def cart_of_workflow(workflow_id: str) -> CartKey | None:

@@ -95,7 +95,7 @@ class SagaQuery(SagaFilter):
         parts = [f"{ids.OPERATION} IS NOT NULL"]
         for name, value in (
             (ids.STORE_ID, self.store),
-            (ids.USER_ID, self.user),
+            (ids.USER_ID, self.user and ids.user_attribute(self.user)),
             (ids.PRODUCT_ID, self.product),
             (ids.OPERATION, self.operation),
             (ids.ORDER_ID, self.order),

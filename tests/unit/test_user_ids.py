@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from temporalio import converter
 
 from adapters.redis.cart_cache import _latest, _versioned
 from api.auth.claims import principal_of
@@ -130,6 +131,19 @@ def test_ids_are_visible_ascii_and_within_the_limits_of_others(user: str) -> Non
     assert unquote(page.removeprefix("http://ui/namespaces/default/workflows/")) == workflow
     reserve = {"storeId": "s", "productId": "p", "userId": user, "quantity": 1}
     ReserveRequest.model_validate(reserve | {"sagaId": saga, "reservationType": "cart"})
+
+
+@pytest.mark.parametrize("user", SUBJECTS)
+def test_a_search_attribute_is_the_user_unless_temporal_would_refuse_it(user: str) -> None:
+    value = ids.user_attribute(user)
+    payload = converter.default().payload_converter.to_payload(value)
+    assert len(payload.data) <= 2048
+    assert len(value) <= 255  # PostgreSQL's and MySQL's column
+    workflow = ids.cart_workflow_id("s", user)
+    if value != user:
+        assert ids.has_hashed_user(workflow)
+        assert workflow.endswith(value)
+    assert ids.has_hashed_user(workflow) == (ids.cart_of_workflow(workflow) is None)
 
 
 @pytest.mark.parametrize("user", SUBJECTS)
