@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import jwt
+from jwt.types import Options
 
 from api.auth.claims import ClaimError, Claims, Principal, claim, principal_of
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
@@ -22,6 +23,15 @@ MAX_SHOWN = 200
 # Access tokens (RFC 9068), and what issuers write before it. Not `logout+jwt` and other kinds.
 _TYPES = {"jwt", "at+jwt"}
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+_OPTIONS: Options = {
+    "require": ["exp"],
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 
 
 class Authenticator:
@@ -67,10 +77,11 @@ class Authenticator:
 
     async def _verified(self, token: str) -> Claims:
         """The claims of a token whose signature and times are valid."""
-        header = jwt.get_unverified_header(token)
-        _check_header(header, self._algorithm)
         if self._keys is None:
             return self._decoded(token, [self._secret])
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") != self._algorithm:
+            raise jwt.InvalidAlgorithmError
         kid = header.get("kid")
         keys = await self._keys.keys(kid)
         try:
@@ -85,21 +96,17 @@ class Authenticator:
         """The claims; raises `jwt.InvalidSignatureError` if none of the keys has signed them."""
         for key in keys[:MAX_KEYS_TRIED]:
             try:
-                claims: Claims = jwt.decode(
+                decoded = jwt.decode_complete(
                     token,
                     key,
                     algorithms=[self._algorithm],
                     leeway=self._settings.jwt_leeway_seconds,
-                    options={
-                        "require": ["exp"],
-                        "verify_aud": False,
-                        "verify_iss": False,
-                        "verify_sub": False,
-                        "verify_jti": False,
-                    },
+                    options=_OPTIONS,
                 )
             except jwt.InvalidSignatureError:
                 continue
+            _check_header(decoded["header"])
+            claims: Claims = decoded["payload"]
             return claims
         raise jwt.InvalidSignatureError
 
@@ -121,10 +128,8 @@ class Authenticator:
             raise ClaimError("a logout token, which authenticates nobody")
 
 
-def _check_header(header: dict[str, Any], algorithm: str) -> None:
-    """Raises `jwt.PyJWTError` for a token of another algorithm or kind."""
-    if header.get("alg") != algorithm:
-        raise jwt.InvalidAlgorithmError
+def _check_header(header: dict[str, Any]) -> None:
+    """Raises `ClaimError` for a token of another kind."""
     if "crit" in header:  # no extension is known (RFC 7515, 4.1.11)
         raise ClaimError("crit names an extension that is not supported")
     kind = header.get("typ", "JWT")
