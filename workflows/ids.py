@@ -75,6 +75,7 @@ _SAGA_USER_BYTES = 160
 """Keeps a saga id within 255 characters, which is what an inventory can be expected to store."""
 _ATTRIBUTE_BYTES = 2000
 """Of the 2048 bytes that Temporal allows a search attribute, as the SDK's JSON text."""
+_UNSEARCHABLE = frozenset("'\"`\\")
 _OPERATION_ID_DIGITS = 24
 _OWNER_DIGITS = 8
 
@@ -88,11 +89,9 @@ def cart_workflow_id(store_id: str, user_id: str) -> str:
 
 
 def user_attribute(user_id: str) -> str:
-    """The value of `CartUserId`: the id as it is, or its hash if Temporal would refuse it.
-
-    That is only where the workflow id has the hash too.
-    """
-    return user_id if len(json.dumps(user_id)) <= _ATTRIBUTE_BYTES else hashed(user_id)
+    """The value of `CartUserId`: the id as it is, or its hash if Temporal cannot search for it."""
+    is_short = len(json.dumps(user_id)) <= _ATTRIBUTE_BYTES
+    return user_id if is_short and is_searchable(user_id) else hashed(user_id)
 
 
 def has_hashed_user(workflow_id: str) -> bool:
@@ -108,10 +107,16 @@ def cart_of_workflow(workflow_id: str) -> CartKey | None:
     return cart if kind == "cart" and cart_workflow_id(*cart) == workflow_id else None
 
 
+def is_searchable(value: str) -> bool:
+    """Whether a text can be in a query. Temporal's databases disagree on how to escape quotes."""
+    return _UNSEARCHABLE.isdisjoint(value)
+
+
 def in_query(value: str) -> str:
-    """A text as a literal of Temporal's query language."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    """A text as a literal of Temporal's query language; raises `ValueError` for one with quotes."""
+    if not is_searchable(value):
+        raise ValueError(f"no text for a query: {value!r}")
+    return f"'{value}'"
 
 
 def relay_workflow_id(kind: str, shard: int) -> str:

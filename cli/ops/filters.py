@@ -117,6 +117,7 @@ class SagaQuery(SagaFilter):
 
 def quoted(value: str) -> str:
     """A value in a visibility query; raises `CliError` for one that cannot be an id."""
-    if not is_user_id(value):  # the widest of all ids
-        raise CliError(f"{value!r} is no id: it {USER_ID_RULE}", exit_code=ExitCode.USAGE)
+    if not is_user_id(value) or not ids.is_searchable(value):  # the widest of all ids
+        rule = f"{USER_ID_RULE}, without quotes and backslashes"
+        raise CliError(f"{value!r} is no id: it {rule}", exit_code=ExitCode.USAGE)
     return ids.in_query(value)

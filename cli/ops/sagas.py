@@ -161,6 +161,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         return run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
 
     attention = SearchAttributeKey.for_bool(ids.ATTENTION)
+    cart = ids.cart_of_workflow(run.id)
     return SagaSummary(
         workflow_id=run.id,
         run_id=run.run_id,
@@ -168,7 +169,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         operation=attribute(ids.OPERATION) or run.workflow_type,
         operation_id=attribute(ids.OPERATION_ID),
         store_id=attribute(ids.STORE_ID),
-        user_id=attribute(ids.USER_ID),
+        user_id=cart.user_id if cart else attribute(ids.USER_ID),
         product_id=attribute(ids.PRODUCT_ID),
         order_id=attribute(ids.ORDER_ID),
         attention=bool(run.typed_search_attributes.get(attention)),
@@ -292,8 +293,9 @@ async def _by_saga_id(connections: Connections, name: str, epoch_ms: int) -> Sag
     begin, end = timestamp(at - _SAGA_ID_SLACK), timestamp(at + _SAGA_ID_SLACK)
     query = f"StartTime BETWEEN '{begin}' AND '{end}' AND {ids.OPERATION} IS NOT NULL"
     for saga in await find_sagas(connections, query, limit=100):
-        subject = saga.product_id or saga.operation or ""
-        if name == ids.saga_id(at, saga.user_id or "", subject):
+        user, subject = saga.user_id or "", saga.product_id or saga.operation or ""
+        # Where visibility has only the hash of a user, the saga id has it too.
+        if name in {ids.saga_id(at, user, subject), f"cart-{epoch_ms}-{user}-{subject}"}:
             return saga
     return None
 

@@ -90,6 +90,7 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
         pytest.param(changed(exp=float("nan")), "invalid", id="exp no number"),
         pytest.param(changed(nbf=str(NOW)), "invalid", id="nbf text"),
         pytest.param(changed(iat=[NOW]), "invalid", id="iat list"),
+        pytest.param(changed(nbf=True), "invalid", id="nbf boolean"),
         pytest.param(changed(sub="a" * 256), "invalid", id="long sub"),
         pytest.param(changed(sub="a\n"), "invalid", id="sub and newline"),
         pytest.param(changed(sub=""), "invalid", id="empty sub"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from adapters.mongo.carts import CartScope
 from api.auth.claims import claim, principal_of, words
 from settings import Settings
 
@@ -91,6 +92,17 @@ def test_roles_and_stores_are_words(value: Any, found: set[str]) -> None:
 def test_an_admin_has_the_role_and_the_store(roles: Any, stores: Any, *, administers: bool) -> None:
     claims = {"sub": "ada", "roles": roles, "store_ids": stores}
     assert principal_of(claims, Settings()).administers("store-1") is administers
+
+
+def test_only_admins_reach_the_carts_of_others_by_id() -> None:
+    def scope(**claims: Any) -> CartScope | None:
+        return principal_of({"sub": "ada", **claims}, Settings()).scope
+
+    own = CartScope("ada")
+    assert scope() == scope(store_ids=["store-1"]) == scope(store_ids="*") == own
+    assert scope(roles="seller", store_ids="*") == scope(roles="admin") == own
+    assert scope(roles="admin", store_ids=["s"]) == CartScope("ada", frozenset({"s"}))
+    assert scope(roles="admin", store_ids="*") is None
 
 
 def test_the_name_of_the_role_is_a_setting() -> None:
