@@ -161,7 +161,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         return run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
 
     attention = SearchAttributeKey.for_bool(ids.ATTENTION)
-    cart = ids.cart_of_workflow(run.id)
+    cart, user = ids.cart_of_workflow(run.id), attribute(ids.USER_ID)
     return SagaSummary(
         workflow_id=run.id,
         run_id=run.run_id,
@@ -169,7 +169,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         operation=attribute(ids.OPERATION) or run.workflow_type,
         operation_id=attribute(ids.OPERATION_ID),
         store_id=attribute(ids.STORE_ID),
-        user_id=cart.user_id if cart else attribute(ids.USER_ID),
+        user_id=cart.user_id if cart and user else user,
         product_id=attribute(ids.PRODUCT_ID),
         order_id=attribute(ids.ORDER_ID),
         attention=bool(run.typed_search_attributes.get(attention)),
