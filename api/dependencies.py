@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from api.auth.tokens import Principal
+from api.auth.claims import Principal
 from api.errors import ApiError
 from api.limits import limit_headers
 from api.middleware import RequestContext, context_of

@@ -10,6 +10,7 @@ from fastapi import Request
 from adapters.redis.rate_limits import Allowance, LocalLimiter
 from api.errors import ApiError, problem
 from models.errors import DependencyUnavailable
+from models.user_id import path_safe
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -44,7 +45,7 @@ class RateLimits:
 
     async def of_user(self, user_id: str, cost: int) -> Allowance | None:
         """The allowance of the user; raises `ApiError` (429) if it is used up."""
-        return await self._take(f"user:{user_id}", self._per_user, cost)
+        return await self._take(f"user:{path_safe(user_id)}", self._per_user, cost)
 
     async def _take(self, subject: str, limit: int, cost: int) -> Allowance | None:
         if not limit:

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable
 
 from adapters.bounded_cache import BoundedCache
-from adapters.mongo.carts import Owner
+from adapters.mongo.carts import CartScope, Owner
 from models.cart import CartKey
 
 MOST = 50_000
 """Carts whose owner is kept, about 20 MB."""
 
 
-ReadOwner = Callable[[str], Awaitable[Owner | None]]
+ReadOwner = Callable[[str, CartScope | None], Awaitable[Owner | None]]
 """Reads the owner of a cart id (`adapters.mongo.carts.CartStore.owner`)."""
 
 
@@ -27,11 +27,16 @@ class Owners:
         """Keeps the owner of a cart that was read or written."""
         self._known.keep(cart_id, owner)
 
-    async def of(self, cart_id: str, read: ReadOwner) -> CartKey | None:
-        """Whose cart this is, or was; None for an id that never was a cart's."""
+    async def of(
+        self, cart_id: str, read: ReadOwner, scope: CartScope | None = None
+    ) -> CartKey | None:
+        """Whose cart this is, or was; None for an id that never was of a cart in the scope.
+
+        A cart that is out of scope is read too, so that it takes as long as one that never existed.
+        """
         key = self._known.get(cart_id)
-        if key is None:
-            owner = await read(cart_id)
+        if key is None or not (scope is None or scope.covers(key)):
+            owner = await read(cart_id, scope)
             if owner is None:
                 return None  # a cart may get this id later
             key = owner.key

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents
+from models.user_id import MAX_USER_ID
 from models.wire import CAMEL_CASE
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
@@ -46,7 +47,7 @@ _CART_ID_RULE = "must be 24 hexadecimal digits"
 RULES = {
     "id": _CART_ID_RULE,
     "storeId": _ID_RULE,
-    "userId": _ID_RULE,
+    "userId": f"must be 1 to {MAX_USER_ID} characters, none of them a control character",
     "page": "must be an integer from 1 to 1000000",
     "limit": "must be an integer from 1 to 100",
     "availability": "must be available or out_of_stock",
@@ -118,6 +119,10 @@ def _time(value: Any) -> datetime:
 _IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
+# Finds any user, and more than there can be: the rule for them (`models.user_id`) is no pattern.
+UserIdFilter = Annotated[
+    str, Field(pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,{MAX_USER_ID}}}$", max_length=MAX_USER_ID)
+]
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=TITLE_PATTERN)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=DESCRIPTION_PATTERN)]

@@ -28,9 +28,14 @@ def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
     return typer.Option(parser=value, **option)
 
 
+def is_store_id(text: str) -> bool:
+    """Whether a text can be a store's id."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None
+
+
 def store_id(text: str) -> str:
     """A store's id; raises `ValueError` for a text that cannot be one."""
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+    if not is_store_id(text):
         raise ValueError("a store's id is 1 to 64 of A-Z a-z 0-9 _ -")
     return text
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import jwt
 import typer
 
-from api.auth.roles import ADMIN, ALL_STORES
+from api.auth.roles import ALL_STORES
 from cli.console import CliError, say_whole
+from models.user_id import USER_ID_RULE, is_user_id
 from settings import JwtAlgorithm, Settings, load_settings
 
 DEFAULT_TTL_SECONDS = 3600
@@ -45,24 +46,31 @@ def mint_token(
 ) -> str:
     """A token that the API accepts for `ttl_seconds`. An admin without a store has all stores.
 
-    Raises `TokenError` unless tokens are signed with the shared secret.
+    Raises `TokenError` for a user that cannot be, and unless tokens are signed with the shared
+    secret.
     """
+    if not is_user_id(user):
+        raise TokenError(f"--user {USER_ID_RULE}")
     if settings.jwt_algorithm is not JwtAlgorithm.HS256:
         raise TokenError(
             f"cart token needs JWT_ALGORITHM=HS256; with {settings.jwt_algorithm} the issuer "
             "signs the tokens"
         )
     now = int(time.time())
-    stores = [store] if store else [ALL_STORES] if role == ADMIN else []
+    stores = [store] if store else [ALL_STORES] if role == settings.jwt_admin_role else []
     claims: dict[str, Any] = {
         "sub": user,
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
         "iat": now,
         "exp": now + ttl_seconds,
-        "roles": [role] if role else [],
-        "store_ids": stores,
+        settings.jwt_roles_claim: [role] if role else [],
+        settings.jwt_stores_claim: stores,
     }
-    claims |= {claim: value for claim, value in (("name", name), ("email", email)) if value}
+    optional = {
+        "iss": next(iter(settings.jwt_issuers), None),
+        settings.jwt_audience_claim: next(iter(settings.jwt_audiences), None),
+        settings.jwt_name_claim: name,
+        settings.jwt_email_claim: email,
+    }
+    claims |= {claim: value for claim, value in optional.items() if value}
     secret = settings.jwt_secret.get_secret_value()
     return jwt.encode(claims, secret, algorithm=JwtAlgorithm.HS256)

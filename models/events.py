@@ -65,7 +65,8 @@ class CartEvent(EventModel):
     store_id: str
     """The cart's store."""
     saga_id: str
-    """`cart-{epoch ms}-{userId}-{productId}`. Whole-cart operations end in the operation's name."""
+    """`cart-{epoch ms}-{userId}-{productId}`, with the user percent-encoded. Whole-cart operations
+    end in the operation's name."""
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
     currency: str

@@ -21,6 +21,7 @@ from pydantic import (
 
 from models.errors import EventUnusable
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
+from models.user_id import UserId
 from models.wire import CAMEL_CASE, to_milliseconds
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -140,7 +141,7 @@ class OrderCompleted(Incoming):
 
     cart_id: CartId
     """The cart that was ordered."""
-    user_id: EntityId
+    user_id: UserId
     """The cart's user. If it is another user's cart, the event is parked."""
     store_id: EntityId
     """The cart's store. If the cart is in another store, the event is parked."""

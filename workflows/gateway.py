@@ -45,6 +45,8 @@ from workflows.requests import search_attributes_of
 logger = structlog.stdlib.get_logger(__name__)
 
 CARRY_OUT_GRACE_SECONDS = 5.0
+SEARCHES = 4
+"""Visibility queries of one process at a time; they cost the server more than a start."""
 
 CartHandle = WorkflowHandle[Any, OperationResult]
 
@@ -87,6 +89,7 @@ class CartGateway:
         self._inbox = inbox
         self._fallback = fallback_seconds
         self._queues = Queues()
+        self._searching = asyncio.Semaphore(SEARCHES)
         self.breaker = CircuitBreaker("temporal", call="start", failures=2, cooldown_seconds=1.0)
 
     async def start(self, request: CartOperation) -> Started:
@@ -266,11 +269,17 @@ class CartGateway:
             latest = await self._describe(workflow_id)
             if latest is not None and await _memo(latest, ids.MEMO_OPERATION_ID) == operation_id:
                 return self._handle(workflow_id, latest.run_id)
-        query = f"{ids.OPERATION_ID} = '{operation_id}' AND {ids.STORE_ID} = '{store_id}'"
-        if user_id is not None:
-            query += f" AND {ids.USER_ID} = '{user_id}'"
-        async for run in self._client.list_workflows(query, page_size=1, rpc_timeout=RPC_TIMEOUT):
-            return self._handle(run.id, run.run_id)
+            if latest is None:
+                return None
+            where = f"WorkflowId = {ids.in_query(workflow_id)}"
+        else:
+            where = f"{ids.STORE_ID} = {ids.in_query(store_id)}"
+        query = f"{ids.OPERATION_ID} = {ids.in_query(operation_id)} AND {where}"
+        async with self._searching:
+            async for run in self._client.list_workflows(
+                query, limit=1, page_size=1, rpc_timeout=RPC_TIMEOUT
+            ):
+                return self._handle(run.id, run.run_id)
         return None
 
     async def _start_in_turn(

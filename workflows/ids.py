@@ -4,11 +4,14 @@ Ids and search attributes are plain text in the server: no email, no raw idempot
 """
 
 import hashlib
+import json
 from datetime import datetime
+from urllib.parse import unquote
 
 from models.cart import CartKey
 from models.operations import CartOperation
 from models.saga import SagaRun
+from models.user_id import bounded_path_safe, hashed, path_safe
 from models.wire import to_milliseconds
 
 MARK_PRODUCT = "MarkProduct"
@@ -66,10 +69,54 @@ SEARCH_ATTRIBUTES = {
 MEMO_OPERATION_ID = "operationId"
 MEMO_ATTEMPT_ID = "attemptId"
 
+_WORKFLOW_USER_BYTES = 900
+"""Of the 1000 bytes that Temporal allows an id."""
+_SAGA_USER_BYTES = 160
+"""Keeps a saga id within 255 characters, which is what an inventory can be expected to store."""
+_ATTRIBUTE_BYTES = 2000
+"""Of the 2048 bytes that Temporal allows a search attribute, as the SDK's JSON text."""
+_UNSEARCHABLE = frozenset("'\"`\\")
+_OPERATION_ID_DIGITS = 24
+_OWNER_DIGITS = 8
+
 
 def cart_workflow_id(store_id: str, user_id: str) -> str:
-    """The id under which every operation on a cart runs: it is the cart's lock."""
-    return f"cart/{store_id}/{user_id}"
+    """The id under which every operation on a cart runs: it is the cart's lock.
+
+    `cart/{storeId}/{userId}`, with the user percent-encoded; see `models.user_id`.
+    """
+    return f"cart/{store_id}/{bounded_path_safe(user_id, _WORKFLOW_USER_BYTES)}"
+
+
+def user_attribute(user_id: str) -> str:
+    """The value of `CartUserId`: the id as it is, or its hash if Temporal cannot search for it."""
+    is_short = len(json.dumps(user_id)) <= _ATTRIBUTE_BYTES
+    return user_id if is_short and is_searchable(user_id) else hashed(user_id)
+
+
+def has_hashed_user(workflow_id: str) -> bool:
+    """Whether a cart's workflow id has only the hash of its user."""
+    return workflow_id.startswith("cart/") and "/sha256:" in workflow_id
+
+
+def cart_of_workflow(workflow_id: str) -> CartKey | None:
+    """The cart of a workflow id; None if the id is no cart's, or has only a hash of the user."""
+    kind, _, rest = workflow_id.partition("/")
+    store_id, _, user = rest.partition("/")
+    cart = CartKey(store_id, unquote(user))
+    return cart if kind == "cart" and cart_workflow_id(*cart) == workflow_id else None
+
+
+def is_searchable(value: str) -> bool:
+    """Whether a text can be in a query. Temporal's databases disagree on how to escape quotes."""
+    return _UNSEARCHABLE.isdisjoint(value)
+
+
+def in_query(value: str) -> str:
+    """A text as a literal of Temporal's query language; raises `ValueError` for one with quotes."""
+    if not is_searchable(value):
+        raise ValueError(f"no text for a query: {value!r}")
+    return f"'{value}'"
 
 
 def relay_workflow_id(kind: str, shard: int) -> str:
@@ -88,8 +135,12 @@ def reconcile_workflow_id(store_id: str | None) -> str:
 
 
 def saga_id(started_at: datetime, user_id: str, subject: str) -> str:
-    """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name."""
-    return f"cart-{round(started_at.timestamp() * 1000)}-{user_id}-{subject}"
+    """`cart-{epoch ms}-{userId}-{productId}`; for whole-cart operations the operation's name.
+
+    At most 255 visible ASCII characters: the user is percent-encoded; see `models.user_id`.
+    """
+    user = bounded_path_safe(user_id, _SAGA_USER_BYTES)
+    return f"cart-{round(started_at.timestamp() * 1000)}-{user}-{subject}"
 
 
 def saga_of(operation: CartOperation, *, run_id: str, started_at: datetime) -> SagaRun:
@@ -138,12 +189,34 @@ def record_id(operation_id: str, started_at: datetime) -> str:
 
 
 def operation_id(store_id: str, user_id: str, idempotency_key: str) -> str:
-    """Identifies a client's intention without exposing its key. Ids have no separator in them."""
-    text = f"{store_id}|{user_id}|{idempotency_key}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """Identifies a client's intention without exposing its key."""
+    return _owned(store_id, user_id, f"{store_id}|{path_safe(user_id)}|{idempotency_key}")
 
 
 def event_operation_id(topic: str, event_id: str, cart: CartKey) -> str:
     """Identifies what an event does to one cart; no client's key can collide with it."""
-    text = f"{topic}|{cart.store_id}|{cart.user_id}|{event_id}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    text = f"{topic}|{cart.store_id}|{path_safe(cart.user_id)}|{event_id}"
+    return _owned(cart.store_id, cart.user_id, text)
+
+
+def is_operation_of(operation_id: str, store_id: str, user_id: str) -> bool:
+    """Whether an operation id was made for this user of the store.
+
+    Refuses the ids of others, and ids that were made up, without looking for them anywhere.
+    """
+    digest = operation_id[:_OPERATION_ID_DIGITS]
+    return operation_id == digest + _owner_digits(store_id, user_id, digest)
+
+
+def _owned(store_id: str, user_id: str, text: str) -> str:
+    """An id of 32 hexadecimal digits: of the text's hash, and of its user for `is_operation_of`."""
+    digest = _hex(text)[:_OPERATION_ID_DIGITS]
+    return digest + _owner_digits(store_id, user_id, digest)
+
+
+def _owner_digits(store_id: str, user_id: str, digest: str) -> str:
+    return _hex(f"{store_id}|{path_safe(user_id)}|{digest}")[:_OWNER_DIGITS]
+
+
+def _hex(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

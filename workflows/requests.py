@@ -62,7 +62,7 @@ def search_attributes_of(request: CartOperation) -> TypedSearchAttributes:
     about = request.references
     values = {
         ids.STORE_ID: request.store_id,
-        ids.USER_ID: request.user_id,
+        ids.USER_ID: ids.user_attribute(request.user_id),
         ids.PRODUCT_ID: request.subject,
         ids.OPERATION: request.name,
         ids.OPERATION_ID: request.operation_id,

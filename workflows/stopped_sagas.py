@@ -1,6 +1,7 @@
 """Sagas whose runs were ended from outside, and so had no undo."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
@@ -30,8 +31,12 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
     not in its description."""
     handle = client.get_workflow_handle(run.id, run_id=run.run_id)
     started_at = run.start_time
+    cart, request = ids.cart_of_workflow(run.id), dict[str, Any]()
     async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
         started_at = event.event_time.ToDatetime(UTC)
+        if ids.has_hashed_user(run.id):
+            payloads = event.workflow_execution_started_event_attributes.input.payloads
+            [request] = await client.data_converter.decode(payloads)
         break
     attributes = {
         name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
@@ -45,5 +50,5 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
         subject=attributes[ids.PRODUCT_ID] or None,
         fingerprint="",
         store_id=attributes[ids.STORE_ID],
-        user_id=attributes[ids.USER_ID],
+        user_id=cart.user_id if cart else request.get("user_id", attributes[ids.USER_ID]),
     )

@@ -1,8 +1,8 @@
 """Redis: carts as clients see them, by version.
 
-Keys of a cart: `Cart:{storeId}:{userId}:v{n}` (its JSON) and `…:latest_version` (`"3"`). A reader
-gets the current version from MongoDB and takes only that one from Redis. So a Redis that missed or
-lost writes never shows an older cart.
+Keys of a cart: `Cart:{storeId}:{userId}:v{n}` (its JSON) and `…:latest_version` (`"3"`), with the
+user percent-encoded. A reader gets the current version from MongoDB and takes only that one from
+Redis. So a Redis that missed or lost writes never shows an older cart.
 
 Each command names one key, so that the keys can be in different slots of a cluster.
 """
@@ -10,6 +10,7 @@ Each command names one key, so that the keys can be in different slots of a clus
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import unquote
 
 from redis.asyncio.client import Pipeline
 
@@ -17,6 +18,7 @@ from adapters.redis.answers import ReplyMessage
 from adapters.redis.pool import RedisPool, get_all
 from adapters.redis.stock_cache import stock_key
 from models.cart import CartKey, CartVersion
+from models.user_id import path_safe
 
 SCAN_KEYS = 1000
 MAX_SCANS = 1000
@@ -129,7 +131,7 @@ class CartCache:
             async with self._redis.client("cart") as redis:
                 cursor, names = await redis.scan(cursor, f"{prefix}*{suffix}", SCAN_KEYS)
             users |= {
-                name.decode().removeprefix(prefix).removesuffix(suffix)
+                unquote(name.decode().removeprefix(prefix).removesuffix(suffix))
                 for name in cast("list[bytes]", names)
             }
             if cursor == 0 or len(users) >= limit:
@@ -153,8 +155,8 @@ def _subject(key: CartKey) -> str:
 
 
 def _latest(key: CartKey) -> str:
-    return f"Cart:{key.store_id}:{key.user_id}:latest_version"
+    return f"Cart:{key.store_id}:{path_safe(key.user_id)}:latest_version"
 
 
 def _versioned(key: CartKey, version: int) -> str:
-    return f"Cart:{key.store_id}:{key.user_id}:v{version}"
+    return f"Cart:{key.store_id}:{path_safe(key.user_id)}:v{version}"

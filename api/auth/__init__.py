@@ -1,3 +1,3 @@
-"""Authentication and roles: bearer tokens (`tokens`), the issuer's keys (`jwks`), names of roles
-(`roles`). Imports nothing, so that the CLI stays quick.
+"""Authentication and roles: bearer tokens (`tokens`) and their claims (`claims`), the issuer's keys
+(`jwks`, `download`, `keys`), values of roles (`roles`). Imports nothing, so that the CLI is quick.
 """

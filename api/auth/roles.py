@@ -1,4 +1,3 @@
 """Values of a token's claims for admins. Imports nothing, so that the CLI starts fast."""
 
-ADMIN = "admin"  # in the claim `roles`
-ALL_STORES = "*"  # in the claim `store_ids`
+ALL_STORES = "*"  # among the stores of an admin

@@ -1,49 +1,37 @@
 """Authentication: bearer tokens (JWT) with one pinned algorithm.
 
-HS256 uses the shared secret of development; RS256 and ES256 the issuer's keys (`api.auth.jwks`).
-What a principal may do beyond the own cart is `Principal.administers`.
+HS256 uses the shared secret of development, all others the issuer's keys (`api.auth.jwks`). This
+module checks that a token is valid here and now; `api.auth.claims` reads what it says of its user.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jwt.types import Options
 
+from api.auth.claims import ClaimError, Claims, Principal, claim, principal_of
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
-from api.auth.roles import ADMIN, ALL_STORES
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
-from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
 
-
-class _Claims(BaseModel):
-    """The claims that are read; all others are ignored."""
-
-    model_config = ConfigDict(strict=True)
-
-    sub: EntityId
-    name: str | None = Field(None, max_length=500)
-    email: str | None = Field(None, max_length=254)
-    roles: list[str] = []
-    store_ids: list[str] | Literal["*"] = []
+MAX_TOKEN_BYTES = 16 * 1024
+MAX_KEYS_TRIED = 10
+MAX_SHOWN = 200
+# Access tokens (RFC 9068), and what issuers write before it. Not `logout+jwt` and other kinds.
+_TYPES = {"jwt", "at+jwt"}
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
-class Principal(BaseModel):
-    """The authenticated user of a request."""
-
-    model_config = ConfigDict(frozen=True)
-
-    user_id: str
-    name: str | None = None
-    email: str | None = None
-    roles: frozenset[str] = frozenset()
-    store_ids: frozenset[str] = frozenset()
-
-    def administers(self, store_id: str) -> bool:
-        """Whether the principal is an admin of the store, or of `ALL_STORES`."""
-        return ADMIN in self.roles and not self.store_ids.isdisjoint({store_id, ALL_STORES})
+_OPTIONS: Options = {
+    "require": ["exp"],
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 
 
 class Authenticator:
@@ -52,13 +40,19 @@ class Authenticator:
     def __init__(
         self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
+        self._settings = settings
         self._algorithm = settings.jwt_algorithm.value
-        self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
+        self._issuers = frozenset(settings.jwt_issuers)
+        self._audiences = frozenset(settings.jwt_audiences)
         self._secret = settings.jwt_secret.get_secret_value()
         self._keys: JwksKeys | None = None
         if settings.jwt_algorithm is not JwtAlgorithm.HS256 and settings.jwt_jwks_url:
-            self._keys = JwksKeys(str(settings.jwt_jwks_url), self._algorithm, transport=transport)
+            self._keys = JwksKeys(
+                str(settings.jwt_jwks_url),
+                self._algorithm,
+                keep_hours=settings.jwt_keys_max_age_hours,
+                transport=transport,
+            )
 
     async def close(self) -> None:
         if self._keys is not None:
@@ -66,28 +60,11 @@ class Authenticator:
 
     async def principal(self, authorization: str | None) -> Principal:
         """The principal of a request."""
-        claims = await self._claims(_token(authorization))
-        stores = claims.store_ids
-        return Principal(
-            user_id=claims.sub,
-            name=claims.name or None,
-            email=claims.email or None,
-            roles=frozenset(claims.roles),
-            store_ids=frozenset({stores} if isinstance(stores, str) else stores),
-        )
-
-    async def _claims(self, token: str) -> _Claims:
+        token = _token(authorization)
         try:
-            payload: Any = jwt.decode(
-                token,
-                await self._key(token),
-                algorithms=[self._algorithm],
-                audience=self._audience,
-                issuer=self._issuer,
-                # An `iat` in the future is accepted (RFC 7519, 4.1.6): clocks differ.
-                options={"require": ["exp", "iss", "aud", "sub"], "verify_iat": False},
-            )
-            return _Claims.model_validate(payload)
+            claims = await self._verified(token)
+            self._check(claims)
+            return principal_of(claims, self._settings)
         except jwt.ExpiredSignatureError:
             raise unauthorized("Token has expired", reason="expired") from None
         except KeysUnavailableError:
@@ -95,24 +72,91 @@ class Authenticator:
             raise ApiError(
                 problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers=RETRY_AFTER)
             ) from None
-        except (jwt.PyJWTError, UnknownKeyError, ValidationError, *_GARBAGE) as error:
+        except (jwt.PyJWTError, UnknownKeyError, *_GARBAGE) as error:
             raise unauthorized("Token is invalid", reason=_why(error)) from None
 
-    async def _key(self, token: str) -> Any:
+    async def _verified(self, token: str) -> Claims:
+        """The claims of a token whose signature and times are valid."""
         if self._keys is None:
-            return self._secret
+            return self._decoded(token, [self._secret])
         header = jwt.get_unverified_header(token)
         if header.get("alg") != self._algorithm:
             raise jwt.InvalidAlgorithmError
-        return await self._keys.key(header.get("kid"))
+        kid = header.get("kid")
+        keys = await self._keys.keys(kid)
+        try:
+            return self._decoded(token, keys)
+        except jwt.InvalidSignatureError:
+            newer = await self._keys.newer_keys(kid, keys)
+            if not newer:
+                raise
+            return self._decoded(token, newer)
+
+    def _decoded(self, token: str, keys: Sequence[Any]) -> Claims:
+        """The claims; raises `jwt.InvalidSignatureError` if none of the keys has signed them."""
+        for key in keys[:MAX_KEYS_TRIED]:
+            try:
+                decoded = jwt.decode_complete(
+                    token,
+                    key,
+                    algorithms=[self._algorithm],
+                    leeway=self._settings.jwt_leeway_seconds,
+                    options=_OPTIONS,
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            _check_header(decoded["header"])
+            claims: Claims = decoded["payload"]
+            return claims
+        raise jwt.InvalidSignatureError
+
+    def _check(self, claims: Claims) -> None:
+        """Checks what PyJWT does not check, or not as strictly. Raises `ClaimError`."""
+        for name in ("exp", "nbf", "iat"):
+            if name in claims and not _is_number(claims[name]):
+                raise ClaimError(f"{name} must be a number of seconds")
+        issuer = claims.get("iss")
+        if self._issuers and (not isinstance(issuer, str) or issuer not in self._issuers):
+            raise ClaimError(f"another issuer than JWT_ISSUER: {_shown(issuer)}")
+        audience = claim(claims, self._settings.jwt_audience_claim)
+        named = audience if isinstance(audience, list) else [audience]
+        accepted = (isinstance(one, str) and one in self._audiences for one in named)
+        if self._audiences and not any(accepted):
+            raise ClaimError(f"another audience than JWT_AUDIENCE: {_shown(audience)}")
+        events = claims.get("events")
+        if isinstance(events, dict) and _LOGOUT_EVENT in events:
+            raise ClaimError("a logout token, which authenticates nobody")
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Raises `ClaimError` for a token of another kind."""
+    if "crit" in header:  # no extension is known (RFC 7515, 4.1.11)
+        raise ClaimError("crit names an extension that is not supported")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise ClaimError(f"typ is {_shown(kind)}, not JWT or at+jwt")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    """A claim for the log: ASCII without control characters, and bounded."""
+    return ascii(value)[:MAX_SHOWN]
 
 
 # Raised by PyJWT for a token whose parts are not the JSON that it expects.
-_GARBAGE = (ValueError, TypeError, AttributeError, RecursionError)
+_GARBAGE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def _why(error: Exception) -> str:
-    """Why a token is not accepted, for the log, without anything from the token."""
+    """Why a token is not accepted, for the log.
+
+    Of a token it has at most an issuer, an audience or a type, and nothing of its user.
+    """
+    if isinstance(error, ClaimError):
+        return str(error)
     for kind, why in _REASONS.items():
         if isinstance(error, kind):
             return why
@@ -121,13 +165,10 @@ def _why(error: Exception) -> str:
 
 _REASONS: dict[type[Exception], str] = {
     jwt.InvalidSignatureError: "signed with another key",
-    jwt.InvalidIssuerError: "another issuer than JWT_ISSUER",
-    jwt.InvalidAudienceError: "another audience than JWT_AUDIENCE",
     jwt.ImmatureSignatureError: "not valid yet",
     jwt.InvalidAlgorithmError: "another algorithm than JWT_ALGORITHM",
-    jwt.MissingRequiredClaimError: "a required claim is missing",
+    jwt.MissingRequiredClaimError: "exp is missing",
     UnknownKeyError: "signed with a key that the issuer does not have",
-    ValidationError: "a claim has the wrong form",
 }
 
 
@@ -139,4 +180,6 @@ def _token(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         message = "Authentication required: the scheme must be Bearer"
         raise unauthorized(message, reason="another scheme than Bearer")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise unauthorized("Token is invalid", reason=f"longer than {MAX_TOKEN_BYTES} bytes")
     return token.strip()

@@ -11,7 +11,7 @@ from api import openapi as docs
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, forbidden
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import CartList, EntityId, Time
+from api.schemas import CartList, EntityId, Time, UserIdFilter
 from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
 
@@ -47,7 +47,7 @@ async def list_carts(
     call: CallDep,
     page: Page = 1,
     limit: Limit = 10,
-    user_id: Annotated[EntityId | None, Query(alias="userId")] = None,
+    user_id: Annotated[UserIdFilter | None, Query(alias="userId")] = None,
     product_id: Annotated[EntityId | None, Query(alias="productId")] = None,
     availability: Annotated[
         AvailabilityStatus | None, Query(description="Only carts with such a line.")

@@ -62,12 +62,12 @@ async def get_cart_by_id(
     cart_id: CartId, call: CallDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """For the cart's user and for admins of its store. Each line shows whether it is in stock."""
-    owner = await call.state.carts.owner(cart_id.lower())
-    key = _allowed(call, owner.key if owner else None)
-    cart = owner.cart if owner else None
-    if cart is not None:
-        call.link_to_saga(key.store_id, key.user_id)
-    return unless_known(await shown_cart(call.state, cart), if_none_match)
+    owner = await call.state.carts.owner(cart_id.lower(), call.principal.scope)
+    if owner is None:
+        raise not_found("Cart")
+    if owner.cart is not None:
+        call.link_to_saga(owner.key.store_id, owner.key.user_id)
+    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
 
 
 @router.put(
@@ -187,14 +187,8 @@ async def _cart(call: Call, cart_id: str) -> CartKey:
 
     Operations outlive their cart: a repeated key gets its earlier response.
     """
-    return _allowed(call, await call.state.owners.of(cart_id.lower(), call.state.carts.owner))
-
-
-def _allowed(call: Call, owner: CartKey | None) -> CartKey:
-    """The owner; raises 404 if the caller may not access it, as for a cart that does not exist."""
-    principal = call.principal
-    if owner is None or (
-        owner.user_id != principal.user_id and not principal.administers(owner.store_id)
-    ):
+    state, scope = call.state, call.principal.scope
+    owner = await state.owners.of(cart_id.lower(), state.carts.owner, scope)
+    if owner is None:
         raise not_found("Cart")
     return owner

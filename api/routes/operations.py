@@ -16,6 +16,7 @@ from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
 from models.documents import OperationRecord
+from workflows import ids
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Operations"], route_class=CartRoute, responses=docs.PROTECTED
@@ -64,10 +65,12 @@ async def get_operation(
     An aborted operation has changed nothing, and the same key may try again: it is pending again
     while it does.
     """
-    if not _OPERATION_ID.fullmatch(operation_id):
-        raise not_found(_WHAT)
     principal, state = call.principal, call.state
     user_id = None if principal.administers(store_id) else principal.user_id
+    # Ids of others, and made-up ones, are refused alike and without asking MongoDB or Temporal.
+    is_known = user_id is None or ids.is_operation_of(operation_id, store_id, user_id)
+    if not _OPERATION_ID.fullmatch(operation_id) or not is_known:
+        raise not_found(_WHAT)
     record = await state.operations.latest_record(operation_id, store_id)
     if record is not None and (
         record.store_id != store_id or user_id not in {None, record.user_id}

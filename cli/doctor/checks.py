@@ -5,7 +5,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from cli.console import reason
-from cli.doctor import kafka, machine, mongodb, places, redis, services, settings_check, temporal
+from cli.doctor import (
+    issuer,
+    kafka,
+    machine,
+    mongodb,
+    places,
+    redis,
+    services,
+    settings_check,
+    temporal,
+)
 from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, CheckResult, Part
 from settings import Settings
@@ -21,6 +31,7 @@ CHECKS: Checks = {
     Part.SETTINGS: settings_check.check_settings,
     Part.MACHINE: machine.check_machine,
     Part.API: services.check_api,
+    Part.ISSUER: issuer.check_issuer,
     Part.TEMPORAL: temporal.check_temporal,
     Part.MONGODB: mongodb.check_mongodb,
     Part.REDIS: redis.check_redis,

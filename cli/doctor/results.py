@@ -19,6 +19,7 @@ class Part(StrEnum):
     SETTINGS = "settings"
     MACHINE = "this machine"
     API = "API"
+    ISSUER = "token issuer"
     WORKER = "worker"
     VERSION = "version of the worker"
     TEMPORAL = "Temporal"

@@ -1,5 +1,6 @@
 """What to do next about a saga, from all that is known of it."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from cli.ops.connections import NAMES
@@ -22,10 +23,10 @@ def advice(report: "SagaReport", *, deadline: float) -> list[str]:
     if saga is not None and saga.running:
         return [*lines, _running(saga, report, deadline)]
     if report.key is not None:
+        user = shlex.quote(report.key.user_id)
         lines += [
             f"Effects are pending at relay {relay}: see `cart ops pending --store "
-            f"{report.key.store_id} --user {report.key.user_id}`; `cart ops retry {relay}` "
-            "tries now"
+            f"{report.key.store_id} --user {user}`; `cart ops retry {relay}` tries now"
             for relay in dict.fromkeys(effect.relay for effect in report.effects)
         ]
     if report.holds is not None and "mongodb" not in report.unasked and not report.effects:
@@ -46,10 +47,10 @@ def _running(saga: SagaSummary, report: "SagaReport", deadline: float) -> str:
             "continues by itself; nothing needs to be aborted"
         )
     if saga.seconds(report.at) < deadline + PATIENCE_SECONDS:
-        return f"It is running: `cart ops wait {saga.cart}`; it is undone after {deadline:g} s"
+        return f"It is running: `cart ops wait {saga.cart_word}`; it is undone after {deadline:g} s"
     return (
         "It is late: `cart doctor` shows whether a worker runs; "
-        f"`cart ops abort {saga.cart} --reason WHY` undoes it"
+        f"`cart ops abort {saga.cart_word} --reason WHY` undoes it"
     )
 
 

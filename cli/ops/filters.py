@@ -1,6 +1,5 @@
 """Filters for sagas, and the visibility queries that they become."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +11,7 @@ from cli.console import CliError, ExitCode
 from cli.options import parsed_by
 from cli.times import duration
 from models.outcomes import Outcome
+from models.user_id import USER_ID_RULE, is_user_id
 from models.wire import timestamp
 from workflows import ids
 
@@ -95,7 +95,7 @@ class SagaQuery(SagaFilter):
         parts = [f"{ids.OPERATION} IS NOT NULL"]
         for name, value in (
             (ids.STORE_ID, self.store),
-            (ids.USER_ID, self.user),
+            (ids.USER_ID, self.user and ids.user_attribute(self.user)),
             (ids.PRODUCT_ID, self.product),
             (ids.OPERATION, self.operation),
             (ids.ORDER_ID, self.order),
@@ -117,6 +117,7 @@ class SagaQuery(SagaFilter):
 
 def quoted(value: str) -> str:
     """A value in a visibility query; raises `CliError` for one that cannot be an id."""
-    if not re.fullmatch(r"[A-Za-z0-9_./-]{1,255}", value):
-        raise CliError(f"{value!r} is no id: 1 to 64 of A-Z a-z 0-9 _ -", exit_code=ExitCode.USAGE)
-    return f"'{value}'"
+    if not is_user_id(value) or not ids.is_searchable(value):  # the widest of all ids
+        rule = f"{USER_ID_RULE}, without quotes and backslashes"
+        raise CliError(f"{value!r} is no id: it {rule}", exit_code=ExitCode.USAGE)
+    return ids.in_query(value)

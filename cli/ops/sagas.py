@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
 from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
+from cli.options import is_store_id
 from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
 from models.operations import RepairCart
 from models.outcomes import OperationResult, Outcome
+from models.user_id import is_user_id
 from models.wire import timestamp
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
@@ -29,6 +32,7 @@ from workflows.gateway import CartHandle
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WORKFLOW_ID = re.compile(r"cart/[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_.~%:-]+")
 _SAGA_ID = re.compile(r"cart-(\d{13})-(.+)")
 _SAGA_ID_SLACK = timedelta(milliseconds=2)
 
@@ -78,6 +82,11 @@ class SagaSummary:
     def cart(self) -> str:
         """The cart as commands take it."""
         return f"{self.store_id}/{self.user_id}"
+
+    @property
+    def cart_word(self) -> str:
+        """The cart as a word of a shell's command line."""
+        return shlex.quote(self.cart)
 
     @property
     def outcome(self) -> str:
@@ -152,6 +161,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         return run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
 
     attention = SearchAttributeKey.for_bool(ids.ATTENTION)
+    cart, user = ids.cart_of_workflow(run.id), attribute(ids.USER_ID)
     return SagaSummary(
         workflow_id=run.id,
         run_id=run.run_id,
@@ -159,7 +169,7 @@ def summary_of(connections: Connections, run: WorkflowExecution) -> SagaSummary:
         operation=attribute(ids.OPERATION) or run.workflow_type,
         operation_id=attribute(ids.OPERATION_ID),
         store_id=attribute(ids.STORE_ID),
-        user_id=attribute(ids.USER_ID),
+        user_id=cart.user_id if cart and user else user,
         product_id=attribute(ids.PRODUCT_ID),
         order_id=attribute(ids.ORDER_ID),
         attention=bool(run.typed_search_attributes.get(attention)),
@@ -221,12 +231,14 @@ async def find_saga(connections: Connections, name: str) -> SagaSummary:
 async def _find(connections: Connections, name: str) -> SagaSummary | None:
     if cart := cart_key(name):
         return await latest_saga(connections, cart)
+    if _WORKFLOW_ID.fullmatch(name):
+        return await _described(connections, name)
     if _RUN_ID.fullmatch(name):
         return await _first(connections, f"RunId = {quoted(name)}")
     if _OPERATION_ID.fullmatch(name):
         return await _first(connections, f"{ids.OPERATION_ID} = {quoted(name)}")
     if matched := _SAGA_ID.fullmatch(name):
-        return await _by_saga_id(connections, int(matched[1]), matched[2])
+        return await _by_saga_id(connections, name, int(matched[1]))
     raise CliError(
         f"{name!r} names no saga: give STORE/USER, or the id of a run, operation or saga",
         exit_code=ExitCode.USAGE,
@@ -234,26 +246,34 @@ async def _find(connections: Connections, name: str) -> SagaSummary | None:
 
 
 def cart_key(name: str) -> CartKey | None:
-    """The cart with this name; None for another kind of name."""
-    store, _, user = name.removeprefix("cart/").partition("/")
-    return CartKey(store, user) if store and user and "/" not in user else None
+    """The cart with this name; None for another kind of name.
+
+    A workflow id has the user percent-encoded, `STORE/USER` as it is: the first slash ends the
+    store, and the user may have more of them.
+    """
+    if _WORKFLOW_ID.fullmatch(name):
+        return ids.cart_of_workflow(name)
+    store, _, user = name.partition("/")
+    return CartKey(store, user) if is_store_id(store) and is_user_id(user) else None
 
 
 async def latest_saga(connections: Connections, cart: CartKey) -> SagaSummary | None:
-    """A cart's latest run; not one that has only looked for drift, if there is another.
+    """A cart's latest run; not one that has only looked for drift, if there is another."""
+    saga = await _described(connections, ids.cart_workflow_id(*cart))
+    if saga is None or saga.running or saga.operation != RepairCart.name:
+        return saga
+    return await _first(connections, changes_of(cart)) or saga
 
-    By describing the workflow: visibility lags behind.
-    """
-    handle = connections.temporal.get_workflow_handle(ids.cart_workflow_id(*cart))
+
+async def _described(connections: Connections, workflow_id: str) -> SagaSummary | None:
+    """The latest run of a workflow. By describing it: visibility lags behind."""
+    handle = connections.temporal.get_workflow_handle(workflow_id)
     try:
-        saga = summary_of(connections, await handle.describe(rpc_timeout=RPC_TIMEOUT))
+        return summary_of(connections, await handle.describe(rpc_timeout=RPC_TIMEOUT))
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    if saga.running or saga.operation != RepairCart.name:
-        return saga
-    return await _first(connections, changes_of(cart)) or saga
 
 
 def changes_of(cart: CartKey) -> str:
@@ -267,13 +287,15 @@ async def _first(connections: Connections, query: str) -> SagaSummary | None:
     return found[0] if found else None
 
 
-async def _by_saga_id(connections: Connections, epoch_ms: int, rest: str) -> SagaSummary | None:
+async def _by_saga_id(connections: Connections, name: str, epoch_ms: int) -> SagaSummary | None:
     """A saga id contains the start of its run, and a user starts at most one run at a time."""
     at = datetime.fromtimestamp(epoch_ms / 1000, UTC)
     begin, end = timestamp(at - _SAGA_ID_SLACK), timestamp(at + _SAGA_ID_SLACK)
     query = f"StartTime BETWEEN '{begin}' AND '{end}' AND {ids.OPERATION} IS NOT NULL"
     for saga in await find_sagas(connections, query, limit=100):
-        if rest == f"{saga.user_id}-{saga.product_id or saga.operation}":
+        user, subject = saga.user_id or "", saga.product_id or saga.operation or ""
+        # Where visibility has only the hash of a user, the saga id has it too.
+        if name in {ids.saga_id(at, user, subject), f"cart-{epoch_ms}-{user}-{subject}"}:
             return saga
     return None
 

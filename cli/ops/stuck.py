@@ -75,13 +75,13 @@ async def stuck_sagas(connections: Connections, now: datetime) -> list[SagaSumma
 
 
 def _saga(saga: SagaSummary) -> StuckItem:
-    advice = f"`cart doctor`; `cart ops show {saga.cart}`"
+    advice = f"`cart doctor`; `cart ops show {saga.cart_word}`"
     why = ""
     if saga.attention and saga.running:
         what = "waits for MongoDB to settle it"
     elif saga.running:
         what = "has not ended"
-        advice += f"; `cart ops abort {saga.cart} --reason WHY`"
+        advice += f"; `cart ops abort {saga.cart_word} --reason WHY`"
     else:
         what = f"{_ENDED[saga.state]} (its change: {saga.stored})"
         why = f": {saga.reason}" if saga.reason else ""

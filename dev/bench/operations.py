@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import orjson
 
-from api.auth.roles import ADMIN
 from cli.token import mint_token
 from dev.bench.client import RawClient, request
 from dev.bench.data import (
@@ -114,7 +113,8 @@ class Operations:
         """The first page of a store with so many carts."""
         store = f"bench-store-of-{carts}"
         await store_carts(store, carts, [[_PRODUCT]])
-        token = mint_token(self._rig.settings, user="boss", role=ADMIN, store=store)
+        settings = self._rig.settings
+        token = mint_token(settings, user="boss", role=settings.jwt_admin_role, store=store)
         return _get(self._api, f"/api/v1/cart/{store}/admin/carts?limit={PAGE}", token)
 
     def _add(self, user: str, product: str | None = None, path: str = "/api/v1/cart") -> bytes:

@@ -13,7 +13,6 @@ import httpx
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from api.auth.roles import ADMIN
 from cli.console import CliError, reason
 from cli.temporal import DEFAULT_NAMESPACE, RPC_TIMEOUT, TemporalPlace
 from cli.token import TokenError, mint_token
@@ -239,7 +238,11 @@ class DemoSession:
         """A user's token; raises `TokenError` if this machine cannot sign one."""
         if user == ADMIN_USER:
             return mint_token(
-                self.settings, user=user, store=self.store, role=ADMIN, ttl_seconds=TOKEN_SECONDS
+                self.settings,
+                user=user,
+                store=self.store,
+                role=self.settings.jwt_admin_role,
+                ttl_seconds=TOKEN_SECONDS,
             )
         return mint_token(self.settings, user=user, name="Demo Shopper", ttl_seconds=TOKEN_SECONDS)
 

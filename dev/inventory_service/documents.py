@@ -83,7 +83,7 @@ def reservations_filter(query: ReservationsQuery) -> Document:
     match = query.model_dump(by_alias=True, exclude_none=True, exclude={"cursor", "limit"})
     if query.cursor is None:
         return match
-    user, _, product = query.cursor.partition("~")
+    user, _, product = query.cursor.rpartition("~")  # no product has one
     # The range uses the index; `$or` excludes the rows before the cursor.
     after = {
         "userId": {"$gte": user},

@@ -6,7 +6,7 @@ are not quantities.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 # The reason of an undo. Without a reserve to undo, it is recorded and releases nothing.
@@ -19,6 +19,16 @@ PAGE_MAX = 1000
 _ID_CHARACTERS = "[A-Za-z0-9_-]{1,64}"
 
 EntityId = Annotated[str, Field(pattern=f"^{_ID_CHARACTERS}$")]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must have printable characters only")
+    return text
+
+
+# A subject of the tokens' issuer.
+UserId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 SagaId = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
 # Far below 2^63: no sum of stock and holds can overflow in the database.
@@ -41,7 +51,7 @@ class _Action(_Model):
     store_id: EntityId
     product_id: EntityId
     quantity: Quantity
-    user_id: EntityId
+    user_id: UserId
     saga_id: SagaId
 
 
@@ -67,10 +77,10 @@ class ReservationsQuery(_Model):
     model_config = ConfigDict(strict=False)
 
     store_id: EntityId
-    user_id: EntityId | None = None
+    user_id: UserId | None = None
     product_id: EntityId | None = None
     # The last row of the previous page, `user~product`; opaque to clients.
-    cursor: Annotated[str | None, Field(pattern=f"^{_ID_CHARACTERS}~{_ID_CHARACTERS}$")] = None
+    cursor: Annotated[str | None, Field(pattern=f"^.{{1,255}}~{_ID_CHARACTERS}$")] = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
 
 

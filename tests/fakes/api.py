@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from adapters.inventory import Stock
-from adapters.mongo.carts import CartFilter, Owner
+from adapters.mongo.carts import CartFilter, CartScope, Owner
 from adapters.redis.log_levels import LevelOverride
 from adapters.redis.rate_limits import Allowance
 from api.app import create_app
@@ -182,9 +182,9 @@ class FakeMongo:
         self._read()
         return next((c for c in self.carts.values() if str(c.id) == cart_id), None)
 
-    async def owner(self, cart_id: str) -> Owner | None:
+    async def owner(self, cart_id: str, scope: CartScope | None) -> Owner | None:
         cart = await self.cart_by_id(cart_id)
-        return Owner(cart.key, cart) if cart else None
+        return Owner(cart.key, cart) if cart and (scope is None or scope.covers(cart.key)) else None
 
     async def store_carts(
         self, store_id: str, where: CartFilter, *, page: int, limit: int

@@ -22,6 +22,7 @@ from tests.fakes.api import (
     result_of,
     settings_for_tests,
 )
+from workflows.ids import operation_id
 
 
 def refused(code: Any, **facts: int) -> Lookup:
@@ -239,7 +240,7 @@ async def test_a_slow_operation_gets_202_with_its_url() -> None:
 
 # The URL of an operation.
 
-ID = "0123456789abcdef0123456789abcdef"
+ID = operation_id(STORE, USER, "key-of-a-shopper")
 OPERATION = f"/api/v1/cart/{STORE}/operations/{ID}"
 
 
@@ -331,6 +332,20 @@ async def test_an_unknown_operation_gets_404(name: str) -> None:
     answer = await api.get(f"/api/v1/cart/{STORE}/operations/{name}")
     assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
     assert (await api.get(OPERATION)).status_code == 404
+
+
+async def test_ids_of_others_and_made_up_ids_are_refused_alike_without_a_query() -> None:
+    """The time of an answer must not say whether somebody has such an operation."""
+    foreign = operation_id(STORE, "another-user", "key-1")
+    elsewhere = operation_id("another-store", USER, "key-1")
+    changed = ID[:-1] + ("0" if ID[-1] > "0" else "1")
+    made_up = ("0" * 32, "0123456789abcdef0123456789abcdef", changed)
+    api = FakeApi()
+    api.mongo.records.append(record_of(foreign, user_id="another-user"))
+    for name in (foreign, elsewhere, *made_up):
+        answer = await api.get(f"/api/v1/cart/{STORE}/operations/{name}")
+        assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+    assert (api.mongo.reads, api.gateway.looked_up) == (0, [])
 
 
 async def test_the_url_of_an_operation_needs_temporal_only_until_its_end() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ from settings import Settings
 from tests.fakes.api import RUN_ID, record_of
 from tests.replay import histories
 from tests.unit.cli_standin import clear_environment, run
+from workflows import ids
 from workflows.pages import Pages
 
 NOW = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
@@ -81,7 +83,16 @@ def test_a_committed_saga_is_one_that_completed_without_another_outcome() -> Non
     assert query.endswith("AND ExecutionStatus = 'Completed' AND CartOutcome IS NULL")
 
 
-@pytest.mark.parametrize("value", ["it's", "a b", "", "x' OR 'y"])
+def test_any_user_can_be_searched_for() -> None:
+    """Temporal's databases escape quotes differently, so a query never has one."""
+    for user in ("auth0|x", "a b", "https://id.example.com/ada?x=1", "x' OR 'y", "back\\", '"'):
+        literal = quoted(ids.user_attribute(user))
+        assert re.fullmatch(r"'[^'\"\\]+'", literal)
+        assert (literal == f"'{user}'") == ids.is_searchable(user)
+        assert literal in SagaQuery(user=user).query(NOW)
+
+
+@pytest.mark.parametrize("value", ["", "a\nb", "x" * 256, "it's", "x' OR 'y", "a\\"])
 def test_an_invalid_id_is_refused_before_the_query(value: str) -> None:
     with pytest.raises(CliError):
         quoted(value)
@@ -105,8 +116,15 @@ def test_an_invalid_duration_is_refused(text: str) -> None:
     [
         ("store-1/user-1", ("store-1", "user-1")),
         ("cart/store-1/user-1", ("store-1", "user-1")),
+        ("store-1/auth0|x y", ("store-1", "auth0|x y")),
+        ("store-1/https://id.example.com/ada", ("store-1", "https://id.example.com/ada")),
+        ("store-1/100%25", ("store-1", "100%25")),
+        ("cart/store-1/auth0%7Cx%20y", ("store-1", "auth0|x y")),
+        ("cart/ada", ("cart", "ada")),
         ("store-1", None),
-        ("a/b/c", None),
+        ("a/b/c", ("a", "b/c")),
+        ("no store/user", None),
+        ("store-1/a\nb", None),
         ("/user-1", None),
     ],
 )

@@ -129,11 +129,33 @@ def test_secrets_are_not_in_the_settings_text() -> None:
     assert "a-secret" not in f"{settings!r} {settings} {settings.mongodb} {settings.redis}"
 
 
+def test_an_issuer_and_an_audience_can_be_set_to_nothing_on_purpose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    monkeypatch.delenv("JWT_ISSUER", raising=False)
+    monkeypatch.setenv("JWT_AUDIENCE", "")
+    monkeypatch.setenv("JWT_ROLES_CLAIM", "")  # of every other variable it is the default
+    settings = load_settings()
+    assert settings.jwt_issuers == ("cart-service",)
+    assert settings.jwt_audiences == ()
+    assert settings.jwt_roles_claim == "roles"
+    monkeypatch.setenv("JWT_ISSUER", "https://accounts.google.com, accounts.google.com")
+    assert load_settings().jwt_issuers == ("https://accounts.google.com", "accounts.google.com")
+    text = refusal(monkeypatch, ENVIRONMENT="production")
+    assert "JWT_ISSUER" not in text
+    assert "JWT_AUDIENCE" not in text
+
+
 def test_production_has_no_default_for_secrets_and_servers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert refusal(monkeypatch, ENVIRONMENT="production").splitlines() == [
         "JWT_SECRET: must not be the sample when ENVIRONMENT=production",
+        "JWT_ISSUER: must be set when ENVIRONMENT=production; "
+        "an empty value (`JWT_ISSUER=`) accepts any",
+        "JWT_AUDIENCE: must be set when ENVIRONMENT=production; "
+        "an empty value (`JWT_AUDIENCE=`) accepts any",
         "MONGODB_URI: must be set when ENVIRONMENT=production",
         "REDIS_URL or REDIS_HOST: must be set when ENVIRONMENT=production",
         "KAFKA_BROKERS: must be set when ENVIRONMENT=production",
