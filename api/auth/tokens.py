@@ -17,7 +17,6 @@ from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from settings import JwtAlgorithm, Settings
 
-MAX_TOKEN_BYTES = 16 * 1024
 MAX_KEYS_TRIED = 10
 MAX_SHOWN = 200
 # Access tokens (RFC 9068), and what issuers write before it. Not `logout+jwt` and other kinds.
@@ -180,6 +179,4 @@ def _token(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         message = "Authentication required: the scheme must be Bearer"
         raise unauthorized(message, reason="another scheme than Bearer")
-    if len(token) > MAX_TOKEN_BYTES:
-        raise unauthorized("Token is invalid", reason=f"longer than {MAX_TOKEN_BYTES} bytes")
     return token.strip()

@@ -103,7 +103,6 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
         ),
         pytest.param(typed("JWT", crit=["exp"], exp=1), "invalid", id="critical extension"),
         pytest.param(typed("JWT", crit=["b64"], b64=True), "invalid", id="critical b64"),
-        pytest.param("Bearer " + "x" * 20_000, "invalid", id="very long"),
         pytest.param(f"Bearer {signed(CLAIMS)} x", "invalid", id="two words"),
     ],
 )
@@ -142,7 +141,6 @@ async def test_a_request_without_a_valid_token_gets_401(
         (f"Bearer {signed(without('sub'))}", "sub must be 1 to 255 printable characters"),
         (changed(sub="a\u200b"), "sub must be 1 to 255 printable characters"),
         (typed("logout+jwt"), "typ is 'logout+jwt', not JWT or at+jwt"),
-        ("Bearer " + "x" * 20_000, "longer than 16384 bytes"),
     ],
 )
 async def test_the_log_says_why_a_token_is_not_accepted(
