@@ -93,7 +93,7 @@ def test_a_missing_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_found(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr("settings.find_spec", nothing_found)
+    monkeypatch.setattr("settings.server.find_spec", nothing_found)
     assert Settings().otel_exporter_otlp_endpoint is None
     monkeypatch.setenv("CART_ENV_FILE", "")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
