@@ -53,13 +53,14 @@ from adapters.redis.pool import RedisPool
 from adapters.redis.stock_cache import StockCache
 from adapters.setup_gauges import showing_setup
 from heartbeat import beating
+from models.errors import DependencyRefuses, DependencyUnavailable
 from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.clear_cart import ClearCartWorkflow
-from workflows.connection import connect
+from workflows.connection import check_namespace, connect
 from workflows.event_operations import mark_cart
 from workflows.gateway import CartGateway
 from workflows.mark_availability import MarkAvailabilityWorkflow
@@ -301,21 +302,30 @@ async def run(settings: Settings) -> None:
 
 async def _connect(settings: Settings, stopping: asyncio.Event) -> Client | None:
     """Connects to Temporal, however long it takes; None when `stopping` is set before."""
+    logged = ""
     while not stopping.is_set():
         try:
-            return await connect(settings)
-        except RuntimeError as error:
-            logger.warning(
-                "dependency_unavailable",
-                message="Temporal is unavailable",
-                dependency="temporal",
-                reason=str(error),
-            )
+            client = await connect(settings)
+            await check_namespace(client)
+        except DependencyUnavailable as error:
+            if error.detail != logged:
+                logged = error.detail
+                refused = isinstance(error, DependencyRefuses)
+                logger.warning(
+                    "dependency_refuses" if refused else "dependency_unavailable",
+                    message="Temporal refuses this client"
+                    if refused
+                    else "Temporal is unavailable",
+                    dependency="temporal",
+                    reason=error.detail,
+                )
             try:
                 async with asyncio.timeout(1):
                     await stopping.wait()
             except TimeoutError:
                 continue
+        else:
+            return client
     return None
 
 

@@ -109,6 +109,7 @@ class InventoryClient:
             timeout_seconds=timeout_seconds or settings.inventory_timeout_seconds,
             headers=settings.inventory_credentials,
             tls=settings.inventory_tls(),
+            proxy=settings.inventory_proxy,
         )
         return cls(http)
 

@@ -52,7 +52,10 @@ class HttpAnswer:
 
 
 class InventoryHttp:
-    """The connections to the Inventory Service. `headers` are sent with each call."""
+    """The connections to the Inventory Service. `headers` are sent with each call.
+
+    Without `proxy` none is used, whatever the environment says.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class InventoryHttp:
         timeout_seconds: float,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._timeout = timeout_seconds
         self._base = base_url.rstrip("/")
@@ -74,6 +78,7 @@ class InventoryHttp:
                 **(headers or {}),
             },
             auto_decompress=False,
+            proxy=proxy,
         )
 
     async def close(self) -> None:

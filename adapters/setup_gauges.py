@@ -10,11 +10,10 @@ import structlog
 
 from adapters.background import repeating
 from adapters.kafka.cluster import leaderless_partitions
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options, topics_of
 from adapters.mongo.client import LIST_SECONDS, MongoClient, bounded, database_of
 from adapters.mongo.indexes import compare_indexes
 from models.errors import DependencyUnavailable
-from models.events import TOPICS
 from settings import Settings
 from telemetry.metrics import MONGODB_DISK_USED, SETUP_MISSING, TOPICS_WITHOUT_LEADER
 
@@ -50,13 +49,14 @@ async def show_topics(settings: Settings) -> None:
         leaderless = {}
         raise
     else:
-        SETUP_MISSING.set(len(set(TOPICS) - set(leaderless)), {"kind": "topic"})
+        SETUP_MISSING.set(len(set(topics_of(settings)) - set(leaderless)), {"kind": "topic"})
     finally:
-        for topic in TOPICS:
-            if topic in leaderless:
-                TOPICS_WITHOUT_LEADER.set(len(leaderless[topic]), {"topic": topic})
+        for name in topics_of(settings):
+            about = {"topic": settings.without_prefix(name)}
+            if name in leaderless:
+                TOPICS_WITHOUT_LEADER.set(len(leaderless[name]), about)
             else:
-                TOPICS_WITHOUT_LEADER.forget({"topic": topic})
+                TOPICS_WITHOUT_LEADER.forget(about)
 
 
 async def show_indexes(client: MongoClient) -> None:

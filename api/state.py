@@ -41,7 +41,7 @@ from models.limits import Policy
 from models.operations import CartOperation
 from models.outcomes import OperationResult, StoredAnswer
 from settings import Settings
-from workflows.connection import connect
+from workflows.connection import connect, unavailable
 from workflows.gateway import CartGateway, Started
 from workflows.pages import Pages
 from workflows.requests import policy_of
@@ -190,6 +190,6 @@ async def _ping_temporal(client: Client) -> None:
     try:
         healthy = await client.service_client.check_health(timeout=timedelta(seconds=PROBE_SECONDS))
     except (RPCError, RuntimeError) as error:  # RuntimeError: a lazy client that cannot connect
-        raise DependencyUnavailable("temporal", str(error)) from error
+        raise unavailable(error) from error
     if not healthy:
         raise DependencyUnavailable("temporal", "the server reports that it is not serving")

@@ -19,14 +19,13 @@ from temporalio.api.operatorservice.v1 import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options, topics_of
 from adapters.mongo import client as mongo
 from adapters.mongo.foreign_carts import foreign_carts
 from cli.console import CliError, reason, say
 from cli.doctor import checks
 from cli.doctor.results import Part, Status
 from models.errors import DependencyUnavailable
-from models.events import TOPICS
 from settings import Settings, load_settings
 from workflows.connection import RPC_TIMEOUT, connect
 from workflows.ids import SEARCH_ATTRIBUTES
@@ -56,7 +55,8 @@ def setup() -> None:
     except (KafkaError, PyMongoError, DependencyUnavailable, RPCError, RuntimeError) as error:
         kind = type(error).__name__
         raise CliError(f"Setup failed: {kind}: {reason(error)}; see `cart doctor`") from None
-    say(f"Kafka: {len(TOPICS)} topics ({', '.join(TOPICS)})")
+    topics = topics_of(settings)
+    say(f"Kafka: {len(topics)} topics ({', '.join(topics)})")
     for document in mongo.DOCUMENTS:
         names = [str(index.document["name"]) for index in document.Settings.indexes]
         say(f"MongoDB: {len(names)} indexes of {document.Settings.name} ({', '.join(names)})")
@@ -84,11 +84,14 @@ async def set_up(settings: Settings) -> None:
 
 
 async def create_topics(settings: Settings) -> None:
-    """Makes the topics that do not exist; raises `KafkaError` when one cannot be made."""
+    """Makes the topics that do not exist; leaves those that do as they are.
+
+    Raises `KafkaError` with all that cannot be made, and why.
+    """
     admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=TIMEOUT_MS)
     await admin.start()
     try:
-        missing = sorted(set(TOPICS) - set(await admin.list_topics()))
+        missing = sorted(set(topics_of(settings)) - set(await admin.list_topics()))
         if not missing:
             return
         brokers = len((await admin.describe_cluster())["brokers"])
@@ -96,10 +99,13 @@ async def create_topics(settings: Settings) -> None:
         answer = await admin.create_topics(
             [NewTopic(name, PARTITIONS, replicas) for name in missing], timeout_ms=TIMEOUT_MS
         )
-        for result in answer.to_object()["topic_errors"]:
-            code = result["error_code"]
-            if code not in {0, TopicAlreadyExistsError.errno}:
-                raise KafkaError(f"topic {result['topic']}: {for_code(code).__name__}")
+        problems = [
+            f"topic {result['topic']}: {for_code(result['error_code']).__name__}"
+            for result in answer.to_object()["topic_errors"]
+            if result["error_code"] not in {0, TopicAlreadyExistsError.errno}
+        ]
+        if problems:
+            raise KafkaError("; ".join(problems))
     finally:
         await admin.close()
 

@@ -16,15 +16,12 @@ from typing import Annotated
 from dotenv import load_dotenv
 from pydantic import AfterValidator, ValidationError
 
-from settings.auth import SAMPLE_JWT_SECRET, AuthSettings, JwtAlgorithm
+from settings.auth import SAMPLE_JWT_SECRET, JwtAlgorithm
 from settings.base import ENVIRONMENT_NAMES, LOCALHOST, Environment
 from settings.cart import CartSettings
-from settings.inventory import InventorySettings
-from settings.kafka import KafkaSettings
-from settings.mongodb import MongodbSettings
-from settings.redis import RedisSettings
-from settings.server import LogLevel, ServerSettings
-from settings.temporal import TemporalSettings
+from settings.safety import SafetySettings
+from settings.server import LogLevel
+from settings.tls import TlsSettings
 
 __all__ = [
     "LOCALHOST",
@@ -49,16 +46,7 @@ def _with_home(folder: Path) -> Path:
         raise ValueError("has ~, and this user has no home") from None
 
 
-class Settings(
-    ServerSettings,
-    AuthSettings,
-    MongodbSettings,
-    RedisSettings,
-    KafkaSettings,
-    InventorySettings,
-    TemporalSettings,
-    CartSettings,
-):
+class Settings(SafetySettings, TlsSettings, CartSettings):
     """All settings of the service."""
 
     # Local stack

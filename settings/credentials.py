@@ -5,7 +5,6 @@ Imports nothing of ours, because the settings use it.
 
 import json
 import re
-import ssl
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -66,20 +65,3 @@ def check_combination(
         raise ValueError(
             "INVENTORY_SERVICE_URL: must start with https:// when INVENTORY_CLIENT_CERT is set"
         )
-
-
-def client_tls(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """TLS with a client's certificate; without `key`, its key is in the same file.
-
-    Raises `ValueError` for files that cannot be used.
-    """
-    context = ssl.create_default_context()
-    try:
-        # With an empty password a key that has one is an error. By default it would be asked for.
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ValueError(
-            "INVENTORY_CLIENT_CERT, INVENTORY_CLIENT_KEY: must be PEM files of a certificate and "
-            f"its key, which has no password ({error})"
-        ) from None
-    return context

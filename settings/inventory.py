@@ -10,7 +10,9 @@ from pydantic import AnyHttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from settings.base import LOCALHOST, Port, Seconds, SettingsGroup
-from settings.credentials import check_combination, checked_token, client_tls, parsed_headers
+from settings.credentials import check_combination, checked_token, parsed_headers
+from settings.proxies import proxy_for
+from settings.tls import CaFile, add_certificate, trusting
 
 
 class InventorySettings(SettingsGroup):
@@ -21,6 +23,7 @@ class InventorySettings(SettingsGroup):
     inventory_timeout_seconds: Seconds = 5
     inventory_token: SecretStr | None = None
     inventory_headers: Annotated[dict[str, SecretStr], NoDecode] = {}
+    inventory_tls_ca_file: CaFile | None = None
     inventory_client_cert: Path | None = None
     inventory_client_key: Path | None = None
     inventory_faults: bool = False
@@ -41,6 +44,7 @@ class InventorySettings(SettingsGroup):
                 key=self.inventory_client_key,
             )
             self.inventory_tls()  # raises if its files cannot be used
+            _ = self.inventory_proxy
         except ValueError as error:
             yield str(error)
         yield from self.missing_in_production("INVENTORY_SERVICE_URL", self.inventory_service_url)
@@ -60,8 +64,24 @@ class InventorySettings(SettingsGroup):
             headers["Authorization"] = f"Bearer {self.inventory_token.get_secret_value()}"
         return headers
 
+    @property
+    def inventory_proxy(self) -> str | None:
+        """The HTTP proxy on the way to the Inventory Service (`settings.proxies`)."""
+        return proxy_for(self.inventory)
+
     def inventory_tls(self) -> ssl.SSLContext | None:
-        """TLS with the client certificate for the Inventory Service; None without one."""
-        if self.inventory_client_cert is None:
+        """TLS to the Inventory Service, with the client's certificate if there is one.
+
+        None for http. Raises `ValueError` for files that cannot be used.
+        """
+        if not self.inventory.startswith("https:"):
             return None
-        return client_tls(self.inventory_client_cert, self.inventory_client_key)
+        context = trusting(self.inventory_tls_ca_file)
+        if self.inventory_client_cert is not None:
+            add_certificate(
+                context,
+                self.inventory_client_cert,
+                self.inventory_client_key,
+                names="INVENTORY_CLIENT_CERT, INVENTORY_CLIENT_KEY",
+            )
+        return context

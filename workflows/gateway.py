@@ -28,7 +28,7 @@ from adapters.breaker import CircuitBreaker
 from adapters.redis.answers import AnswerInbox
 from models.cart import CartKey
 from models.effects import EffectKind
-from models.errors import DependencyUnavailable, OperationAborted, OperationInProgress
+from models.errors import OperationAborted, OperationInProgress
 from models.mark_product import MarkProductInput
 from models.operations import CartOperation
 from models.outcomes import OperationResult, Outcome
@@ -37,7 +37,7 @@ from models.upkeep.reconcile import ReconcileInput, Report
 from telemetry import tracing
 from telemetry.operations import lock_acquisition, measured
 from workflows import ids, policies
-from workflows.connection import RPC_TIMEOUT, as_unavailable
+from workflows.connection import RPC_TIMEOUT, as_unavailable, unavailable
 from workflows.queues import Queues
 from workflows.relay import RelayWorkflow
 from workflows.requests import search_attributes_of
@@ -259,7 +259,7 @@ class CartGateway:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise KeyError(run_id) from error
-            raise DependencyUnavailable("temporal", str(error)) from error
+            raise unavailable(error) from error
 
     async def _find_run(
         self, store_id: str, operation_id: str, user_id: str | None
@@ -314,7 +314,7 @@ class CartGateway:
         except RPCError as error:
             return await self._started_after_all(workflow_id, request, error)
         except RuntimeError as error:  # a lazy client that has never connected
-            raise DependencyUnavailable("temporal", str(error)) from error
+            raise unavailable(error) from error
         return self._handle(workflow_id, started.first_execution_run_id)
 
     async def _wait_for_turn(
@@ -336,7 +336,7 @@ class CartGateway:
         except WorkflowFailureError:
             return  # it has ended, whatever it said
         except (RPCError, RuntimeError) as error:
-            raise DependencyUnavailable("temporal", str(error)) from error
+            raise unavailable(error) from error
 
     async def _started_after_all(
         self, workflow_id: str, request: CartOperation, error: RPCError
@@ -345,7 +345,7 @@ class CartGateway:
         with as_unavailable():
             latest = await self._describe(workflow_id)
         if latest is None or await _memo(latest, ids.MEMO_ATTEMPT_ID) != request.attempt_id:
-            raise DependencyUnavailable("temporal", str(error)) from error
+            raise unavailable(error) from error
         return self._handle(workflow_id, latest.run_id)
 
     async def _describe(

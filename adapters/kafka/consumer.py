@@ -11,8 +11,9 @@ ends the process, at once or after `REJOIN_SECONDS`, and its supervisor starts a
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -32,9 +33,9 @@ from aiokafka.errors import (
 )
 
 from adapters.background import cancelled, repeat
+from adapters.kafka.connection import connection_options
 from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.partition_tasks import PartitionTasks
-from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
 from settings import Settings
 from telemetry.metrics import CONSUMER_LAG
@@ -56,6 +57,8 @@ REJOIN_SECONDS = 60.0
 takes to elect leaders and a coordinator after a restart."""
 REFUSED_SECONDS = 5.0
 """After so long a topic that must not be read is tried again."""
+MISSING_SECONDS = 5.0
+"""How often topics that do not exist are looked for."""
 STABLE_SECONDS = 30.0
 """After so long without a failure, the next one is a new one."""
 MEASURE_SECONDS = 1.0
@@ -99,7 +102,8 @@ class EventConsumer:
             "max_poll_records": MOST_UNFINISHED // 2,
             "metadata_max_age_ms": 30_000,
         }
-        self._topics = list(topics)
+        self._settings = settings
+        self._topics = [settings.kafka_topic(topic) for topic in topics]
         self._intake = intake
         self.joined = asyncio.Event()  # set once partitions (possibly none) are assigned
 
@@ -110,7 +114,13 @@ class EventConsumer:
         """
         failures = _Failures()
         while not stopping.is_set():
-            member = _Member(self._options, self._topics, self._intake, self.joined)
+            member = _Member(
+                self._options,
+                self._topics,
+                self._intake,
+                self.joined,
+                self._settings.without_prefix,
+            )
             failures.begin()
             try:
                 await member.run(stopping)
@@ -165,9 +175,10 @@ class _Member(ConsumerRebalanceListener):
         topics: list[str],
         intake: MessageHandler,
         joined: asyncio.Event,
+        named: Callable[[str], str],
     ) -> None:
         self._consumer = message_consumer(**options)
-        self._consumer.subscribe(topics, listener=self)
+        self._named = named  # the name that a topic of Kafka has in the service
         self._intake = intake
         self._joined = joined
         self._tasks: dict[TopicPartition, PartitionTasks] = {}
@@ -177,6 +188,7 @@ class _Member(ConsumerRebalanceListener):
         self._topics = frozenset(topics)
         # Topics that the broker does not let this client read, and when they are tried again.
         self._refused: dict[str, float] = {}
+        self._missing: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consumes until `stopping` is set.
@@ -185,9 +197,13 @@ class _Member(ConsumerRebalanceListener):
         """
         try:
             await self._consumer.start()
+            # Not before: `start` would fail if one of the topics is missing or must not be
+            # described. From here on such a topic is looked for again, and the others are read.
+            self._consumer.subscribe([*self._topics], listener=self)
             for name, work, seconds in (
                 ("commit of offsets", self._commit_all, COMMIT_SECONDS),
                 ("lag of partitions", self._measure_all, MEASURE_SECONDS),
+                ("missing topics", self._look_for_missing, MISSING_SECONDS),
             ):
                 repeated = repeat(name, work, every_seconds=seconds)
                 self._meanwhile.append(asyncio.create_task(repeated))
@@ -231,7 +247,8 @@ class _Member(ConsumerRebalanceListener):
 
     def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
         tasks = self._tasks.setdefault(partition, PartitionTasks())
-        for message in [each.bounded() for each in received]:
+        topic = self._named(partition.topic)
+        for message in [replace(each.bounded(), topic=topic) for each in received]:
             tasks.add(
                 message.offset,
                 self._intake.lane(message),
@@ -286,7 +303,7 @@ class _Member(ConsumerRebalanceListener):
         done = tasks.committable if tasks and tasks.unfinished else None
         if done is None:  # the position is also behind entries that are no messages
             done = await self._consumer.position(partition)
-        CONSUMER_LAG.set(max(0, end - done), _attributes(partition))
+        CONSUMER_LAG.set(max(0, end - done), self._attributes(partition))
         self._measured.add(partition)
 
     def _forget_lag(self, partitions: Iterable[TopicPartition]) -> None:
@@ -296,7 +313,7 @@ class _Member(ConsumerRebalanceListener):
         """
         for partition in self._measured.intersection(partitions):
             self._measured.remove(partition)
-            CONSUMER_LAG.forget(_attributes(partition))
+            CONSUMER_LAG.forget(self._attributes(partition))
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
         """Commits the progress of these partitions.
@@ -360,6 +377,23 @@ class _Member(ConsumerRebalanceListener):
         logger.info("partitions_assigned", message="Partitions assigned", partitions=names)
         self._joined.set()
 
+    async def _look_for_missing(self) -> None:
+        """Asks again for topics without partitions. Logs once each that cannot be read."""
+        if self._without_partitions():  # by itself, the client asks every 30 s
+            client = self._consumer._client  # noqa: SLF001 (there is no public attribute)
+            await client.force_metadata_update()
+        missing = self._without_partitions()
+        for topic in sorted(missing - self._missing):
+            logger.warning(
+                "topic_missing",
+                message=f"Topic {topic} does not exist, or this client may not describe it; "
+                "other topics go on. Run `cart setup`, or grant it (docs/deploy.md)",
+                topic=topic,
+            )
+        self._missing = missing
 
-def _attributes(partition: TopicPartition) -> dict[str, str]:
-    return {"topic": partition.topic, "partition": str(partition.partition)}
+    def _without_partitions(self) -> set[str]:
+        return {one for one in self._topics if not self._consumer.partitions_for_topic(one)}
+
+    def _attributes(self, partition: TopicPartition) -> dict[str, str]:
+        return {"topic": self._named(partition.topic), "partition": str(partition.partition)}

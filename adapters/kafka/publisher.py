@@ -6,10 +6,8 @@ buffers must not arrive late. Other calls on a replaced producer continue with t
 """
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -31,6 +29,7 @@ from aiokafka.partitioner import murmur2
 
 from adapters.breaker import CircuitBreaker
 from adapters.kafka.cluster import leaderless_partitions
+from adapters.kafka.connection import connection_options
 from models.effects import EventEffect
 from models.errors import CartServiceError, DependencyUnavailable, EffectRefused
 from models.events import cloud_event_headers
@@ -67,7 +66,10 @@ _PRODUCER_LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send. `id` identifies it in `EffectRefused`; `timestamp` is in milliseconds."""
+    """A message to send. `id` identifies it in `EffectRefused`; `timestamp` is in milliseconds.
+
+    `topic` is without `KAFKA_TOPIC_PREFIX`.
+    """
 
     id: str
     topic: str
@@ -76,26 +78,6 @@ class Outgoing:
     headers: Sequence[tuple[str, bytes]]
     timestamp: int | None = None
     traceparent: str | None = None  # of the operation that produced it, if it was traced
-
-
-def connection_options(settings: Settings) -> dict[str, Any]:
-    """The connection options of all Kafka clients of this service."""
-    protocol = settings.kafka_security_protocol
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(settings.kafka),
-        "client_id": settings.kafka_client_id,
-        "security_protocol": protocol,
-    }
-    if protocol.startswith("SASL"):
-        password = settings.kafka_sasl_password
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": password.get_secret_value() if password else None,
-        }
-    if protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context()
-    return options
 
 
 async def ping(settings: Settings, *, timeout: float = CONNECT_SECONDS) -> None:
@@ -108,6 +90,7 @@ class EventPublisher:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = connection_options(settings)
+        self._settings = settings
         self._options = self._connection | {
             "acks": "all",
             "enable_idempotence": settings.kafka_idempotent_producer,
@@ -147,11 +130,15 @@ class EventPublisher:
     async def publish(self, events: Sequence[EventEffect], *, bypass_breaker: bool = False) -> None:
         """Publishes events in this order; returns when Kafka has acknowledged all.
 
-        Raises `EffectRefused` when Kafka refuses one of them, and `DependencyUnavailable` when it
+        Each goes to its own topic, and to `KAFKA_COMBINED_TOPIC` if that is set. Raises
+        `EffectRefused` when Kafka refuses one of them, and `DependencyUnavailable` when it
         does not answer, or while the circuit is open unless `bypass_breaker` is set.
         """
+        combined = self._settings.kafka_combined_topic
+        topics = [(event, topic) for event in events for topic in (event.topic, combined) if topic]
+        outgoing = [_outgoing(event, topic) for event, topic in topics]
         try:
-            await self.send([_outgoing(event) for event in events], bypass_breaker=bypass_breaker)
+            await self.send(outgoing, bypass_breaker=bypass_breaker)
         except CartServiceError as error:
             reason = "refused" if isinstance(error, EffectRefused) else "unavailable"
             for event in events:
@@ -187,7 +174,8 @@ class EventPublisher:
     def partition(self, topic: str, key: bytes | None) -> int | None:
         """The partition of messages with this key; None before the first one of the topic."""
         if self._producer is not None:
-            found = self._producer.client.cluster.partitions_for_topic(topic)
+            name = self._settings.kafka_topic(topic)
+            found = self._producer.client.cluster.partitions_for_topic(name)
             if found:
                 self._partitions[topic] = sorted(found)
         partitions = self._partitions.get(topic)
@@ -206,10 +194,9 @@ class EventPublisher:
         except DependencyUnavailable:
             return
         for message in messages:
-            if message.topic not in topics:
-                raise EffectRefused(
-                    message.id, "kafka", f"no topic {message.topic}: run `cart setup`"
-                )
+            name = self._settings.kafka_topic(message.topic)
+            if name not in topics:
+                raise EffectRefused(message.id, "kafka", f"no topic {name}: run `cart setup`")
 
     async def _send(self, messages: Sequence[Outgoing]) -> bool:
         """Sends all messages; False when the producer was lost and the next one may succeed."""
@@ -217,7 +204,7 @@ class EventPublisher:
         try:
             for message in messages:
                 try:
-                    await _deliver(producer, message)
+                    await _deliver(producer, message, self._settings.kafka_topic(message.topic))
                 except _REFUSALS as error:
                     raise EffectRefused(message.id, "kafka", repr(error)) from error
         except _PRODUCER_LOST:
@@ -257,11 +244,11 @@ class EventPublisher:
         task.add_done_callback(self._closing.discard)
 
 
-async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
+async def _deliver(producer: AIOKafkaProducer, message: Outgoing, topic: str) -> None:
     """Sends a message; returns when Kafka has acknowledged it."""
     with tracing.sending(message.topic, message.traceparent) as headers:
         delivery = await producer.send(
-            message.topic,
+            topic,
             value=message.value,
             key=message.key,
             headers=[*message.headers, *headers],
@@ -270,10 +257,10 @@ async def _deliver(producer: AIOKafkaProducer, message: Outgoing) -> None:
         await delivery
 
 
-def _outgoing(event: EventEffect) -> Outgoing:
+def _outgoing(event: EventEffect, topic: str) -> Outgoing:
     return Outgoing(
         id=event.id,
-        topic=event.topic,
+        topic=topic,
         key=event.key.encode(),
         value=event.value.encode(),
         headers=cloud_event_headers(event),

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
+from adapters.kafka.connection import connection_options
 from adapters.kafka.decoding import message_consumer, messages
-from adapters.kafka.publisher import connection_options
 from models.incoming import ConsumedMessage
 from settings import Settings
 
@@ -19,7 +20,7 @@ async def records(
 ) -> AsyncIterator[ConsumedMessage]:
     """All messages of the topics up to their current end, in the order of each partition.
 
-    What cannot be decoded is left out.
+    Their names are without `KAFKA_TOPIC_PREFIX`. What cannot be decoded is left out.
 
     `since` has the offsets to begin at; a partition without one is read from its beginning. Raises
     `KafkaError` or `OSError`, and `KafkaTimeoutError` when the broker returns none of the remaining
@@ -27,7 +28,7 @@ async def records(
     """
     loop = asyncio.get_running_loop()
     consumer = message_consumer(
-        *topics,
+        *map(settings.kafka_topic, topics),
         **connection_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -47,7 +48,7 @@ async def records(
             for found in batch.values():
                 for message in found:
                     if message.flaw is None:
-                        yield message
+                        yield replace(message, topic=settings.without_prefix(message.topic))
             if batch:
                 deadline = loop.time() + STALL_SECONDS
             elif loop.time() > deadline:

@@ -2,6 +2,9 @@
 
 The worker publishes the result of an operation on the channel of the process that started it
 (`AnswerInbox.channel`). Replies can be lost: a caller without one asks Temporal.
+
+After a failover a subscription can be open at a server that the worker no longer publishes to. So
+the inbox also sends itself messages, each over a new connection, and subscribes again without one.
 """
 
 import asyncio
@@ -23,6 +26,10 @@ logger = structlog.stdlib.get_logger(__name__)
 RECONNECT_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 PING_SECONDS = 2.0
+PROBE_EVERY_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+"""How long a message of its own may take."""
+_PROBE = b"probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +55,20 @@ class AnswerInbox:
     """Receives this process's replies on one channel. Each caller awaits its own future."""
 
     def __init__(self, url: SecretStr) -> None:
-        self._redis = Redis.from_url(
-            url.get_secret_value(),
-            socket_connect_timeout=CONNECT_SECONDS,
-            health_check_interval=0,  # it is `_listen` that pings, and minds the answer
-        )
+        self._url = url.get_secret_value()
+        self._redis = self._client()
         self.channel = f"cart:answers:{uuid4().hex}"
         self._waiting: dict[str, asyncio.Future[OperationResult]] = {}
         self._listening = False
         self._listener: asyncio.Task[None] | None = None
+        self._probe_arrived = asyncio.Event()
+
+    def _client(self) -> Redis:
+        return Redis.from_url(
+            self._url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            health_check_interval=0,  # it is `_listen` that pings, and minds the answer
+        )
 
     @property
     def is_listening(self) -> bool:
@@ -87,12 +99,16 @@ class AnswerInbox:
             future.cancel()
 
     async def _listen(self) -> None:
-        """Receives until the connection fails, or the server is silent."""
+        """Receives until the connection fails, or nothing arrives."""
+        probing: asyncio.Task[None] | None = None
         try:
             async with self._redis.pubsub() as subscription:
                 await subscription.subscribe(self.channel)
+                probing = asyncio.create_task(self._probe())
                 awaits_pong = False
                 while True:
+                    if probing.done():
+                        probing.result()
                     message = await subscription.get_message(timeout=PING_SECONDS)
                     if message is None:
                         # A dead link has no error: no answer to a ping is its only sign.
@@ -112,8 +128,33 @@ class AnswerInbox:
                 )
         finally:
             self._listening = False
+            if probing is not None:
+                await cancelled(probing)
+
+    async def _probe(self) -> None:
+        """Publishes to the channel from time to time, as the worker does.
+
+        Raises `TimeoutError` when a message does not arrive. Where it cannot be published, nothing
+        is known.
+        """
+        while True:
+            await asyncio.sleep(PROBE_EVERY_SECONDS)
+            self._probe_arrived.clear()
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS), self._client() as redis:
+                    await redis.publish(self.channel, _PROBE)
+            except (RedisError, OSError, TimeoutError, RuntimeError):
+                continue
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._probe_arrived.wait()
+            except TimeoutError:
+                raise TimeoutError("what is published does not arrive") from None
 
     def _receive(self, payload: bytes) -> None:
+        if payload == _PROBE:
+            self._probe_arrived.set()
+            return
         head, _, body = payload.partition(b"\n")
         try:
             fields = orjson.loads(head)

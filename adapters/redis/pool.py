@@ -10,9 +10,10 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from adapters.breaker import CircuitBreaker
+from adapters.redis.refusals import in_words, refusal_of
 from models.errors import DependencyRefuses, DependencyUnavailable
 from telemetry import tracing
 from telemetry.metrics import REDIS_AWAY
@@ -99,8 +100,9 @@ class RedisPool:
             async with self.breaker.guard(subject), _as_unavailable():
                 yield self._redis
         except DependencyUnavailable as error:
-            if isinstance(error.__cause__, ReadOnlyError):
-                # A primary that was demoted: the address may lead to another server by now.
+            refusal = error.__cause__ and refusal_of(error.__cause__)
+            if refusal and refusal.is_elsewhere:
+                # For instance a primary that was demoted: a new connection follows the address.
                 await self._redis.connection_pool.disconnect(inuse_connections=False)
             REDIS_AWAY.add(1, {"use": use})
             raise
@@ -121,8 +123,8 @@ async def get_all(redis: Redis, keys: Iterable[str]) -> list[bytes | None]:
 async def _as_unavailable() -> AsyncIterator[None]:
     try:
         yield
-    except ResponseError as error:
-        raise DependencyRefuses("redis", str(error)) from error
     # uvloop raises RuntimeError for a write to a connection that was closed meanwhile.
     except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        if refusal := refusal_of(error):
+            raise DependencyRefuses("redis", in_words(error, refusal)) from error
         raise DependencyUnavailable("redis", repr(error)) from error

@@ -5,7 +5,6 @@ their own, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` for proxies. This machine 
 through a proxy.
 """
 
-import ssl
 import time
 import zlib
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import Any
 import httpx
 import orjson
 
+from settings.proxies import proxy_for
+from settings.tls import trusting
+
 FETCH_SECONDS = 4.0
 MAX_BYTES = 256 * 1024
 MAX_HOPS = 4
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -30,13 +31,14 @@ class Download:
     date: str | None
 
 
-def key_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """A client for `download`."""
+def key_client(url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """A client for `download`. Where the address leads to is reached by the same proxy."""
     return httpx.AsyncClient(
         transport=transport,
         # The authorities that this process's other clients trust. The library's default differs.
-        verify=ssl.create_default_context(),
-        mounts=None if transport else {f"all://{host}": None for host in _LOOPBACK},
+        verify=trusting(None),
+        proxy=proxy_for(url),
+        trust_env=False,
         timeout=httpx.Timeout(2.0, connect=1.0),
         limits=httpx.Limits(max_connections=2),
         # A compressed document can be much larger than what was received.

@@ -55,7 +55,7 @@ class JwksKeys:
         self._url = url
         self._algorithm = algorithm
         self._keep_seconds = keep_hours * 3600
-        self._http = key_client(transport)
+        self._http = key_client(url, transport)
         self._keys = KeySet()
         self._fetched_at: float | None = None
         self._asked_at: float | None = None

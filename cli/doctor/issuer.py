@@ -21,7 +21,7 @@ async def check_issuer(settings: Settings, report: CheckReport) -> None:
         return
     url = str(settings.jwt_jwks_url)
     where = without_login(url)
-    async with key_client() as http:
+    async with key_client(url) as http:
         try:
             found = await download(http, url)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from adapters.kafka.cluster import leaderless_partitions
+from adapters.kafka.cluster import absent_topics, leaderless_partitions
+from adapters.kafka.connection import connection_options, topics_of
 from adapters.kafka.dead_letters import letters
-from adapters.kafka.publisher import connection_options
 from cli.console import reason
 from cli.doctor import places
 from cli.doctor.listeners import listener
 from cli.doctor.results import CheckReport, Part
-from models.errors import DependencyUnavailable
-from models.events import TOPICS
+from models.errors import DependencyRefuses, DependencyUnavailable
+from models.events import DEAD_LETTERS
 from settings import Settings
 
 TIMEOUT_SECONDS = 2.0
@@ -30,6 +30,10 @@ async def check_kafka(settings: Settings, report: CheckReport) -> None:
     place = places.kafka(settings)
     try:
         leaderless = await leaderless_partitions(connection_options(settings), TIMEOUT_SECONDS)
+    except DependencyRefuses as error:
+        advice = "see KAFKA_SASL_… and KAFKA_OAUTH_…, and the user's permissions (ACLs)"
+        report.failed(Part.KAFKA, f"{place.address} refuses us: {error.detail}", advice)
+        return
     except DependencyUnavailable as error:
         report.unreachable(Part.KAFKA, place, error)
         return
@@ -41,10 +45,11 @@ async def check_kafka(settings: Settings, report: CheckReport) -> None:
 async def _check_topics(
     settings: Settings, leaderless: Mapping[str, list[int]], report: CheckReport
 ) -> None:
-    missing = [topic for topic in TOPICS if topic not in leaderless]
+    topics = topics_of(settings)
+    missing = [topic for topic in topics if topic not in leaderless]
     if missing:
-        report.failed(Part.TOPICS, f"missing: {', '.join(missing)}", "run `cart setup`")
-    without = [f"{topic}/{number}" for topic in TOPICS for number in leaderless.get(topic, ())]
+        await _report_missing(settings, missing, report)
+    without = [f"{topic}/{number}" for topic in topics for number in leaderless.get(topic, ())]
     if without:
         report.failed(
             Part.TOPICS,
@@ -64,15 +69,33 @@ async def _check_topics(
             "see the log of the partition's leader: its disk, its permissions (ACLs)",
         )
     if not missing and not without and not silent:
-        report.ok(Part.TOPICS, f"all {len(TOPICS)} exist; read the end of {read} partitions")
+        report.ok(Part.TOPICS, f"all {len(topics)} exist; read the end of {read} partitions")
+
+
+async def _report_missing(settings: Settings, topics: list[str], report: CheckReport) -> None:
+    """Topics that do not exist, and those that this client may not describe."""
+    why = await absent_topics(connection_options(settings), topics, TIMEOUT_SECONDS)
+    hidden = [one for one in topics if why.get(one) == TopicAuthorizationFailedError.__name__]
+    missing = [one for one in topics if one not in hidden]
+    if missing:
+        report.failed(Part.TOPICS, f"missing: {', '.join(missing)}", "run `cart setup`")
+    if hidden:
+        report.failed(
+            Part.TOPICS,
+            f"this client may not describe {', '.join(hidden)}",
+            "grant its user what docs/deploy.md lists (kafka-acls --add)",
+        )
 
 
 async def _read_ends(
     settings: Settings, leaderless: Mapping[str, list[int]]
 ) -> tuple[list[str], int, float]:
     """The partitions with a leader whose end cannot be read; how many ends were read, how fast."""
+    topics = [topic for topic in topics_of(settings) if topic in leaderless]
+    if not topics:
+        return [], 0, float("inf")
     consumer = AIOKafkaConsumer(
-        **connection_options(settings), request_timeout_ms=round(TIMEOUT_SECONDS * 1000)
+        *topics, **connection_options(settings), request_timeout_ms=round(TIMEOUT_SECONDS * 1000)
     )
     silent: list[str] = []
     took = float("inf")
@@ -80,7 +103,7 @@ async def _read_ends(
         await consumer.start()
         wanted = [
             TopicPartition(topic, number)
-            for topic in TOPICS
+            for topic in topics
             for number in sorted(consumer.partitions_for_topic(topic) or ())
             if number not in leaderless.get(topic, ())
         ]
@@ -112,7 +135,8 @@ async def _check_group(settings: Settings, report: CheckReport) -> None:
         await admin.start()
         [answer] = await admin.describe_consumer_groups([settings.kafka_group_id])
     except (KafkaError, OSError) as error:
-        report.warn(Part.CONSUMER, f"{group} cannot be read: {reason(error)}", "see Kafka")
+        what = f"{group} cannot be read: {reason(error)}"
+        report.warn(Part.CONSUMER, what, "see Kafka; its user needs Read on the group")
         return
     finally:
         await admin.close()
@@ -141,9 +165,10 @@ async def check_letters(settings: Settings, report: CheckReport) -> None:
         report.ok(Part.LETTERS, "none")
         return
     latest = waiting[-1]
+    where = settings.kafka_topic(DEAD_LETTERS)
     report.warn(
         Part.LETTERS,
-        f"{len(waiting)} in cart.dlq; the latest, {latest.id}, of {latest.topic}/"
+        f"{len(waiting)} in {where}; the latest, {latest.id}, of {latest.topic}/"
         f"{latest.partition} at {latest.parked_at[:19]}: {latest.error}",
         f"`cart dlq show {latest.id}`; then `cart dlq replay` or `cart dlq drop`",
     )

@@ -5,16 +5,9 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError, ResponseError
 
-from cli.console import reason
+from adapters.redis.refusals import in_words, refusal_of
 from cli.doctor import places
 from cli.doctor.results import CheckReport, Part, fastest
 from settings import Settings
@@ -22,18 +15,6 @@ from settings import Settings
 TIMEOUT_SECONDS = 3.0
 SLOW_SECONDS = 0.05
 EXPIRES_SECONDS = 10
-_ADVICE: tuple[tuple[type[ResponseError], str], ...] = (
-    (
-        OutOfMemoryError,
-        "it is full: more memory (`CONFIG SET maxmemory`), or a `maxmemory-policy` that evicts",
-    ),
-    (
-        ReadOnlyError,
-        "it is a replica: point REDIS_URL to the primary (`REPLICAOF NO ONE` makes it one)",
-    ),
-    (NoPermissionError, "give the user of REDIS_URL the permission to write (`ACL SETUSER`)"),
-    (ResponseError, "free space on its disk if it says so (MISCONF); its log has the reason"),
-)
 
 
 async def check_redis(settings: Settings, report: CheckReport) -> None:
@@ -48,19 +29,21 @@ async def check_redis(settings: Settings, report: CheckReport) -> None:
     )
     key = f"cart:doctor:{uuid4().hex}"
     try:
-        await client.ping()  # the time to connect is not shown
+        shards = await _shards(client)  # also connects, whose time is not shown
+        if shards > 1:
+            what = f"{where} is a cluster of {shards} shards"
+            advice = "use one shard, or a proxy in front of them: the client follows no redirection"
+            report.failed(Part.REDIS, what, advice)
+            return
         took = await fastest(lambda: client.set(key, b"1", ex=EXPIRES_SECONDS))
         kept = await client.get(key)
         await client.delete(key)
-    except AuthenticationError as error:
-        report.failed(
-            Part.REDIS, f"{where} refuses us: {reason(error)}", "check REDIS_PASSWORD or REDIS_URL"
-        )
-    except ResponseError as error:
-        advice = next(text for kind, text in _ADVICE if isinstance(error, kind))
-        report.failed(Part.REDIS, f"{where} answers, and refuses a write: {error}", advice)
     except (RedisError, OSError) as error:
-        report.unreachable(Part.REDIS, place, error)
+        if refusal := refusal_of(error):
+            what = f"{where} answers, and refuses a write: {in_words(error, refusal)}"
+            report.failed(Part.REDIS, what, refusal.advice)
+        else:
+            report.unreachable(Part.REDIS, place, error)
     else:
         if kept is None:
             report.failed(Part.REDIS, f"{where} lost a key that was just written", "see its log")
@@ -68,3 +51,16 @@ async def check_redis(settings: Settings, report: CheckReport) -> None:
             report.answered(Part.REDIS, where, "a write", took, slow_after=SLOW_SECONDS)
     finally:
         await client.aclose()
+
+
+async def _shards(client: Redis) -> int:
+    """The number of primaries of a cluster; 1 without one, or where it is not told."""
+    try:
+        info = await client.info("cluster")
+        if not info.get("cluster_enabled"):
+            return 1
+        state = await client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]
+    except ResponseError:  # a user without the permission, or a proxy
+        return 1
+    fields = dict(line.partition(b":")[::2] for line in state.splitlines())
+    return int(fields.get(b"cluster_size", 1))

@@ -38,6 +38,12 @@ async def check_reports(database: Database, report: CheckReport) -> None:
         await _report_failing(database, calls, report)
 
 
+async def recent_processes(database: Database) -> list[str]:
+    """The kinds of the processes that report now, one for each process."""
+    since = {"process": _OURS, "at": {"$gt": datetime.now(UTC) - YOUNG}}
+    return [one["process"] async for one in database[ProcessReport.Settings.name].find(since)]
+
+
 def _report_processes(
     found: list[dict[str, Any]], recent: list[dict[str, Any]], now: datetime, report: CheckReport
 ) -> None:

@@ -47,6 +47,8 @@ class Status(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAILED = "failed"
+    BY_HAND = "by hand"
+    """Only people can check it."""
 
 
 @dataclass(frozen=True)

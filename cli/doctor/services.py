@@ -65,6 +65,7 @@ async def check_inventory(settings: Settings, report: CheckReport) -> None:
             timeout=HTTP_TIMEOUT_SECONDS,
             headers=settings.inventory_credentials,
             verify=settings.inventory_tls() or True,
+            proxy=settings.inventory_proxy,
             trust_env=False,
         ) as http:
             answer = await http.get(f"{settings.inventory}/health")

@@ -24,7 +24,7 @@ from uuid import uuid4
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options
 from adapters.kafka.topics import records
 from adapters.redis.answers import AnswerInbox
 from dev.bench.client import RawClient

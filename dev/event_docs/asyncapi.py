@@ -22,7 +22,13 @@ the cart's id, which keeps the events of a cart in order. Its headers are those 
 in binary mode. Delivery is at least once: `eventId` is the same on every delivery of an event, and
 `version` increases by one with each change of a cart. If tracing is on, the header `traceparent`
 identifies the trace of the change, even if the event is sent later. Fields may be added at any
-time; they are not removed, and their types do not change."""
+time; they are not removed, and their types do not change.
+
+Events of a cart are in order within a topic. A consumer of several topics gets them in any order:
+it sorts by `version`, and drops repeats by `eventId` (two events can have the same version). Where
+`KAFKA_COMBINED_TOPIC` is set, that topic has all published events, in the order of each cart; their
+header `ce_type` is the name of the event. `KAFKA_TOPIC_PREFIX`, where it is set, stands before the
+name of every topic."""
 
 DEAD_LETTER = """\
 A message that can never take effect, as received: key, value and headers. `cart dlq` lists,

@@ -100,7 +100,7 @@ EVENTS = (
 CLOUD_EVENT_HEADERS = {
     "ce_specversion": "The CloudEvents version.",
     "ce_id": "The event's id, `eventId`.",
-    "ce_type": "The event's name, equal to the topic.",
+    "ce_type": "The event's name: that of its topic, without `KAFKA_TOPIC_PREFIX`.",
     "ce_source": "The service that sends the event.",
     "ce_time": "The event's `timestamp`.",
     "content-type": "The media type of the value.",
@@ -111,7 +111,7 @@ TRACE_HEADERS = {
 }
 
 DEAD_LETTER_HEADERS = {
-    "dlq-topic": "The topic of the original message.",
+    "dlq-topic": "The topic of the original message, without `KAFKA_TOPIC_PREFIX`.",
     "dlq-partition": "Its partition.",
     "dlq-offset": "Its offset.",
     "dlq-timestamp": "Its time, in milliseconds.",

@@ -6,6 +6,7 @@ Kafka and keeps its data in memory.
 
 import asyncio
 import ssl
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cli.setup import create_topics
 from dev.stack import binaries
 from dev.stack.process import Probe, Process, ProcessSpec, StackError
 from settings import LOCALHOST, Settings
+from settings.mongodb import LOCAL_REPLICA_SET
 from workflows.ids import SEARCH_ATTRIBUTES
 
 # The dev server has one history shard: with 20 polls a second, the default, every hop takes 50 ms.
@@ -70,16 +72,7 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
     """A replica set of one member, because transactions need a replica set."""
     address = f"{LOCALHOST}:{settings.mongodb_port}"
     url = f"mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS=2000"
-    name = settings.mongodb_replica_set
-    flags = [
-        *("--dbpath", str(folder_of(data, "mongodb")), "--port", str(settings.mongodb_port)),
-        *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", name, "--quiet"),
-        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
-        # By default, the journal allocates 300 MB at the start.
-        *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"),
-    ]
-    for key, value in MONGODB_PARAMETERS.items():
-        flags += ["--setParameter", f"{key}={value}"]
+    name = settings.mongodb_replica_set or LOCAL_REPLICA_SET
 
     async def is_writable_primary(_: Process) -> bool:
         async with AsyncMongoClient[dict[str, Any]](url) as client:
@@ -88,13 +81,28 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
             await _configure_replica_set(client, name, address)
             return False
 
+    member = mongodb_member("mongodb", settings.mongodb_port, data, name)
+    return replace(member, probe=is_writable_primary)
+
+
+def mongodb_member(name: str, port: int, data: Path, replica_set: str) -> ProcessSpec:
+    """One member of a replica set, which is ready once it listens."""
+    flags = [
+        *("--dbpath", str(folder_of(data, name)), "--port", str(port)),
+        *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", replica_set, "--quiet"),
+        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
+        # By default, the journal allocates 300 MB at the start.
+        *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"),
+    ]
+    for key, value in MONGODB_PARAMETERS.items():
+        flags += ["--setParameter", f"{key}={value}"]
     return ProcessSpec(
-        name="mongodb",
+        name=name,
         argv=(str(binaries.mongod()), *flags),
-        probe=is_writable_primary,
+        probe=lambda _: listens(port),
         diagnose=binaries.explain_mongod,
         cwd=data,
-        shown_as=address,
+        shown_as=f"{LOCALHOST}:{port}",
     )
 
 

@@ -13,6 +13,8 @@ BIN=${BIN:-$PWD/.venv/bin}
 IMAGE=cart-service:check
 DEV_IMAGE=cart-service-dev:check
 export CART_VERSION=check
+JWT_SECRET=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+export JWT_SECRET
 
 main() {
     case "${1-}" in

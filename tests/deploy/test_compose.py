@@ -1,17 +1,30 @@
 """The two compose files, read by Docker Compose."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from dev.stack.production.servers import dynamic_config
+from settings import Settings
 from tests.deploy.tools import DRAINS, KNOWN, ROOT, run
 
 FILES = ("docker-compose.yml", "docker-compose.test.yml")
 OURS = {"api", "worker", "consumer", "inventory", "setup"}
 GRACE_SECONDS = {"20s": 20}
+
+
+SECRET = "a-secret-of-these-tests-that-has-32-bytes"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secret() -> Iterator[None]:
+    """Without a secret, Compose refuses the file."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JWT_SECRET", SECRET)
+        yield
 
 
 def services(file: str, *profiles: str) -> dict[str, Any]:
@@ -28,6 +41,28 @@ def services(file: str, *profiles: str) -> dict[str, Any]:
 def each(request: pytest.FixtureRequest) -> dict[str, Any]:
     """All services of a file."""
     return services(request.param, "*")
+
+
+def test_without_a_secret_compose_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "")
+    done = run("docker-compose", "--file", FILES[0], "config", "--quiet")
+    assert done.returncode != 0
+    assert 'echo "JWT_SECRET=$(openssl rand -hex 32)" >> .env' in done.stderr
+
+
+def test_our_services_start_with_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as in production, whose rules then know what is insecure here on purpose."""
+    for environment in ("development", "production"):
+        monkeypatch.setenv("ENVIRONMENT", environment)
+        for name in OURS | {"cart"}:
+            given = services(FILES[0], "*")[name]["environment"]
+            with pytest.MonkeyPatch.context() as process:
+                for variable in KNOWN | {"NODE_ENV"}:
+                    process.delenv(variable, raising=False)
+                # As the image has it.
+                for variable, value in {"HOST": "0.0.0.0", **given}.items():
+                    process.setenv(variable, value)
+                assert Settings().environment == environment, name
 
 
 def test_images_are_pinned_and_name_no_registry(each: dict[str, Any]) -> None:

@@ -13,7 +13,23 @@ from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "staging", "prod", "prod/blue", "prod/green", "prod/canary")
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
-SECRETS = {"MONGODB_URI": "mongodb://u:p@mongo/cart-service", "REDIS_URL": "rediss://:p@redis/0"}
+# What docs/deploy.md tells to put into each process's secret.
+SERVERS = {
+    "MONGODB_URI": "mongodb://u:p@mongo/cart-service?tls=true",
+    "KAFKA_SASL_USERNAME": "cart",
+    "KAFKA_SASL_PASSWORD": "a-password",
+}
+REDIS = {"REDIS_URL": "rediss://:p@redis/0"}
+INVENTORY = {"INVENTORY_TOKEN": "a-token"}
+SECRETS = {
+    "api": SERVERS | REDIS | INVENTORY,
+    "worker": SERVERS | REDIS | INVENTORY,
+    "consumer": SERVERS | REDIS,
+    "setup": SERVERS,
+}
+JWT = {"JWT_SECRET": "a-secret-of-these-tests-that-has-32-bytes"}
+
+HTTPS = 443
 
 Resources = list[dict[str, Any]]
 _built: dict[str, Resources] = {}
@@ -56,9 +72,12 @@ def test_each_overlay_is_valid(tmp_path: Path) -> None:
     manifests = []
     for overlay in OVERLAYS:
         manifests.append(tmp_path / f"{overlay.replace('/', '-')}.yaml")
-        manifests[-1].write_text(yaml.safe_dump_all(built(overlay)))
+        # The schemas are Kubernetes' own; the Gateway API is an extension.
+        known = [one for one in built(overlay) if one["kind"] != "HTTPRoute"]
+        manifests[-1].write_text(yaml.safe_dump_all(known))
     checked = run("kubernetes-validate", "--strict", *map(str, manifests))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "WARN" not in checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -71,13 +90,82 @@ def test_settings_are_known_and_secrets_are_not_among_them(overlay: str) -> None
         assert overlay == "dev", "secrets are made outside, but for development"
 
 
+@pytest.mark.parametrize("process", SECRETS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_each_overlay_has_valid_settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_starts_with_its_settings_and_its_own_secret(
+    overlay: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = pod_of(overlay, process)
+    (container,) = pod["containers"]
+    names = [one["secretRef"]["name"] for one in container["envFrom"] if "secretRef" in one]
+    known = {f"cart-{process}-secrets": SECRETS[process], "cart-jwt": JWT}
+    given = {"HOST": "0.0.0.0", **settings_of(built(overlay))}
+    for name in names:
+        [of_name] = [each for each in known if name.startswith(each)]
+        given |= known[of_name]
+    given |= {one["name"]: one["value"] for one in container.get("env", ())}
     for name in KNOWN | {"NODE_ENV"}:
         monkeypatch.delenv(name, raising=False)
-    for name, value in {**SECRETS, **settings_of(built(overlay))}.items():
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert Settings().environment == settings_of(built(overlay))["ENVIRONMENT"]
+
+
+def pod_of(overlay: str, process: str) -> dict[str, Any]:
+    """The pod of one of our processes."""
+    [found] = [
+        each["spec"]["template"]["spec"]
+        for each in of_kind(built(overlay), *WORKLOADS)
+        if each["metadata"]["name"].startswith(f"cart-{process}")
+    ]
+    pod: dict[str, Any] = found
+    return pod
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_process_gets_the_secret_of_another(overlay: str) -> None:
+    for process in SECRETS:
+        (container,) = pod_of(overlay, process)["containers"]
+        names = [one["secretRef"]["name"] for one in container["envFrom"] if "secretRef" in one]
+        own = [name for name in names if name.startswith(f"cart-{process}-secrets")]
+        assert [*own, *(["cart-jwt"] if (overlay, process) == ("dev", "api") else [])] == names
+
+
+@pytest.mark.parametrize("overlay", ["dev", "staging", "prod"])
+def test_only_the_api_is_published(overlay: str) -> None:
+    """By the Gateway API; in `dev` by an Ingress of the cluster's default class."""
+    resources = built(overlay)
+    if overlay == "dev":
+        [ingress] = of_kind(resources, "Ingress")
+        assert "ingressClassName" not in ingress["spec"]
+        [rule] = ingress["spec"]["rules"]
+        assert [path["path"] for path in rule["http"]["paths"]] == ["/api/v1/cart"]
+        return
+    [route] = of_kind(resources, "HTTPRoute")
+    assert not of_kind(resources, "Ingress")
+    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
+    [rule] = route["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/api/v1/cart"}}]
+    [backend] = rule["backendRefs"]
+    service = named(resources, "Service", backend["name"])
+    assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("overlay", ["dev", "staging", "prod"])
+def test_egress_is_limited(overlay: str) -> None:
+    policies = of_kind(built(overlay), "NetworkPolicy")
+    rules = [rule for policy in policies for rule in policy["spec"].get("egress", ())]
+    assert rules
+    for rule in rules:
+        assert rule["to"], "to anywhere"
+        assert rule["ports"], "to any port"
+        for peer in rule["to"]:
+            block = peer.get("ipBlock")
+            if block:
+                assert "169.254.0.0/16" in block["except"], "the cloud's metadata service"
+            is_https = any(port["port"] == HTTPS for port in rule["ports"])
+            if block and is_https:
+                assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(block["except"])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

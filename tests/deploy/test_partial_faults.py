@@ -12,7 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options
 from dev.stack.stack import Stack
 from models.documents import OperationRecord
 from models.events import CART_ITEM_UPDATED

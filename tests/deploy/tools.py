@@ -27,7 +27,7 @@ TEMPORALS_OWN = {
     "TEMPORAL_TLS_SERVER_NAME",
 }
 KNOWN = {name.upper() for name in Settings.model_fields} | TEMPORALS_OWN
-SECRET = {"KAFKA_SASL_USERNAME", "TEMPORAL_API_KEY"} | {
+SECRET = {"KAFKA_SASL_USERNAME", "KAFKA_OAUTH_CLIENT_ID", "TEMPORAL_API_KEY"} | {
     name.upper()
     for name, field in Settings.model_fields.items()
     if "SecretStr" in str(field.annotation)

@@ -76,6 +76,10 @@ class Proxy:
         self._server.close()
         self.drop(reset=True)
 
+    def lead_to(self, upstream_port: int) -> None:
+        """New connections lead to another server; those that exist stay, as behind a balancer."""
+        self._upstream_port = upstream_port
+
     def drop(self, *, reset: bool) -> None:
         """Ends every connection, by RST or by FIN."""
         for pair in list(self._pairs):

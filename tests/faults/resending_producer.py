@@ -9,7 +9,8 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from adapters.kafka.publisher import EventPublisher, Outgoing, connection_options
+from adapters.kafka.connection import connection_options
+from adapters.kafka.publisher import EventPublisher, Outgoing
 from cli.setup import PARTITIONS
 from models.errors import DependencyUnavailable
 from models.incoming import CONSUMED

@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from temporalio.client import WorkflowExecutionStatus
 
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options
 from dev.stack.apps import SERVERS
 from dev.stack.ports import free_ports, is_free
 from dev.stack.process import StackError

@@ -12,7 +12,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 import adapters.kafka.publisher
-from adapters.kafka.publisher import EventPublisher, connection_options, ping
+from adapters.kafka.connection import connection_options
+from adapters.kafka.publisher import EventPublisher, ping
 from cli.setup import PARTITIONS, create_topics
 from dev.stack.ports import free_ports
 from dev.stack.stack import Stack

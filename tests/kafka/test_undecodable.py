@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from adapters.kafka.publisher import connection_options
+from adapters.kafka.connection import connection_options
 from dev.stack.stack import Stack
 from models.events import INVENTORY_BACK_IN_STOCK
 from models.incoming import ConsumedMessage

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
+from adapters.kafka.connection import connection_options
 from adapters.kafka.dead_letters import Letter, letters
-from adapters.kafka.publisher import connection_options
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from settings import Settings
 from tests.support.shop import Buyer, Shop

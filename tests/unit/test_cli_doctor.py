@@ -145,14 +145,19 @@ def test_every_part_has_its_place() -> None:
 async def test_deployed_with_what_is_meant_for_a_laptop() -> None:
     report = CheckReport()
     settings = Settings(
-        environment=Environment.STAGING, host="0.0.0.0", inventory_faults=True, log_level="debug"
+        environment=Environment.STAGING,
+        jwt_secret="32 bytes of a secret of this test",
+        inventory_faults=True,
+        log_level="debug",
+        redis_url="redis://redis",
+        allow_insecure_redis=True,
     )
 
     await check_settings(settings, report)
 
     assert {finding.state for finding in report.results} == {Status.WARN}
     shown = " ".join(finding.what for finding in report.results)
-    for name in ("JWT_SECRET", "HS256", "INVENTORY_FAULTS", "KAFKA_IDEMPOTENCE", "LOG_LEVEL"):
+    for name in ("HS256", "INVENTORY_FAULTS", "KAFKA_IDEMPOTENCE", "LOG_LEVEL", "REDIS_URL"):
         assert name in shown
     assert all(finding.advice for finding in report.results)
 
@@ -315,6 +320,15 @@ class FakeKafka:
         self.topics: dict[str, list[int]] = {topic: [] for topic in TOPICS}  # without a leader
         self.silent: set[str] = set()  # topics whose end cannot be read
         self.members = 1
+        self.hidden: set[str] = set()  # topics that we may not describe
+
+    async def absent(self, _: Any, topics: Sequence[str], __: float) -> dict[str, str]:
+        return {
+            topic: "TopicAuthorizationFailedError"
+            if topic in self.hidden
+            else "UnknownTopicOrPartitionError"
+            for topic in topics
+        }
 
     async def leaderless(self, *_: Any) -> dict[str, list[int]]:
         return self.topics
@@ -325,7 +339,7 @@ class FakeKafka:
 
         return SimpleNamespace(start=nothing, close=nothing, describe_consumer_groups=describe)
 
-    def consumer(self, **_: Any) -> Any:
+    def consumer(self, *_: str, **__: Any) -> Any:
         async def end_offsets(partitions: Sequence[TopicPartition]) -> None:
             if partitions[0].topic in self.silent:
                 raise KafkaTimeoutError
@@ -345,6 +359,7 @@ async def nothing() -> None: ...
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
     fake = FakeKafka()
     monkeypatch.setattr(kafka, "leaderless_partitions", fake.leaderless)
+    monkeypatch.setattr(kafka, "absent_topics", fake.absent)
     monkeypatch.setattr(kafka, "AIOKafkaAdminClient", fake.admin)
     monkeypatch.setattr(kafka, "AIOKafkaConsumer", fake.consumer)
     return fake
@@ -395,6 +410,16 @@ async def test_partitions_whose_end_cannot_be_read_are_named(cluster: FakeKafka)
         "the end of cart.dlq/0, cart.dlq/1, cart.dlq/2 cannot be read"
     )
     assert found["Kafka"].state is Status.OK
+
+
+async def test_topics_that_may_not_be_described_are_told_from_missing_ones(
+    cluster: FakeKafka,
+) -> None:
+    del cluster.topics["cart.dlq"]
+    cluster.hidden.add("cart.dlq")
+    finding = (await examine_kafka())["Kafka topics"]
+    assert finding.what == "this client may not describe cart.dlq"
+    assert "docs/deploy.md" in finding.advice
 
 
 async def test_missing_topics_send_to_setup(cluster: FakeKafka) -> None:

@@ -32,7 +32,7 @@ async def checked(
         return answer
 
     transport = httpx.MockTransport(respond)
-    monkeypatch.setattr(issuer, "key_client", lambda: download.key_client(transport))
+    monkeypatch.setattr(issuer, "key_client", lambda url: download.key_client(url, transport))
     report = CheckReport()
     settings = Settings(
         jwt_algorithm=algorithm, jwt_jwks_url="https://me:hunter2@id.example.com/jwks"

@@ -151,6 +151,7 @@ async def test_a_lag_that_is_not_known_has_no_sample() -> None:
     CONSUMER_LAG.set(3, attributes)
     assert samples() == [3]
     member = object.__new__(_Member)
+    member._named = str
     member._measured = {TopicPartition("order.completed", 7)}
     member._forget_lag([TopicPartition("order.completed", 7)])
     assert samples() == []

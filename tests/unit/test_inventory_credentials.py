@@ -1,15 +1,8 @@
 """What the inventory client shows of itself: a bearer token, headers, a client certificate."""
 
-import datetime as dt
-import ipaddress
 import ssl
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from adapters.inventory import InventoryClient
@@ -18,67 +11,13 @@ from cli.doctor.results import TRIES, CheckReport, Status
 from cli.doctor.services import check_inventory
 from models.errors import DependencyUnavailable
 from settings import Settings
+from tests.support.certificates import Certificates, certificates_in
 from tests.support.http_answers import RawAnswer, raw_server
-
-LOCALHOST = ipaddress.ip_address("127.0.0.1")
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """PEM files: a certificate authority, and a server and a client with certificates of it."""
-
-    authority: Path
-    server: Path
-    client: Path
-    client_key: Path
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-
-
-def _pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
-    encryption = serialization.BestAvailableEncryption(password) if password else None
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        encryption or serialization.NoEncryption(),
-    )
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
-    now = dt.datetime.now(dt.UTC)
-    root = ec.generate_private_key(ec.SECP256R1())
-
-    def issued(name: str, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> bytes:
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(_named(name))
-            .issuer_name(_named("authority"))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOCALHOST)]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .sign(root, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM)
-
-    server, client = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    files = {
-        "authority.pem": issued("authority", root, ca=True),
-        "server.pem": issued("server", server, ca=False) + _pem(server),
-        "client.pem": issued("client", client, ca=False),
-        "client.key": _pem(client),
-        "locked.key": _pem(client, b"a password"),
-        "other.key": _pem(server),
-    }
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return Certificates(*(folder / name for name in [*files][:4]))
+    return certificates_in(tmp_path_factory.mktemp("certificates"))
 
 
 async def test_token_and_headers_are_sent_with_each_call() -> None:
@@ -128,9 +67,7 @@ async def test_a_client_certificate_opens_a_service_that_requires_one(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.authority))
-    tls.load_cert_chain(certificates.server)
-    tls.verify_mode = ssl.CERT_REQUIRED
+    tls = certificates.server_tls(asks_for_client=True)
     async with raw_server(lambda _: RawAnswer(200), tls) as server:
         settings = Settings(
             inventory_service_url=server.url,

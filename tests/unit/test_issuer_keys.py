@@ -204,7 +204,7 @@ class Web:
         return self.pages[str(request.url)]()
 
     async def body(self, url: str) -> bytes:
-        async with key_client(httpx.MockTransport(self)) as http:
+        async with key_client(url, httpx.MockTransport(self)) as http:
             return (await download(http, url)).body
 
 
@@ -362,11 +362,11 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HTTP_PROXY", address)
     monkeypatch.delenv("NO_PROXY", raising=False)
     url = "http://id.internal.example/jwks"
-    async with server, key_client() as http:
+    async with server, key_client(url) as http:
         assert (await download(http, url)).body == GOOD
     assert seen == [f"GET {url} HTTP/1.1\r\n".encode()]
     monkeypatch.setenv("NO_PROXY", "internal.example")
-    async with key_client() as http:
+    async with key_client(url) as http:
         with pytest.raises(httpx.HTTPError):
             await download(http, url)
     assert len(seen) == 1

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,18 +109,34 @@ def dynamic_config() -> dict[str, Any]:
     return TEMPORAL_DYNAMIC_CONFIG | {"frontend.namespaceRPS.visibility": 100}
 
 
-def kafka(settings: Settings, data: Path, advertised: str) -> ProcessSpec:
-    """Apache Kafka: one broker that is its own controller, with its `advertised` address."""
+def kafka(
+    settings: Settings,
+    data: Path,
+    advertised: str,
+    *,
+    listeners: Mapping[str, int] | None = None,
+    more: Mapping[str, str] | None = None,
+    format_options: Sequence[str] = (),
+) -> ProcessSpec:
+    """Apache Kafka: one broker that is its own controller, with its `advertised` address.
+
+    `listeners` are further ones, by name with their ports. `more` is added to its configuration,
+    and `format_options` to the command that makes its log.
+    """
     folder = folder_of(data, "kafka")
     config = folder / "server.properties"
     [controller] = more_free_ports(1)
-    config.write_text(_kafka_config(settings, advertised, controller, folder / "log"))
+    values = _kafka_config(settings, advertised, controller, folder / "log") | dict(more or {})
+    for name, port in (listeners or {}).items():
+        for key in ("listeners", "advertised.listeners"):
+            values[key] += f",{name}://{LOCALHOST}:{port}"
+    config.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     command = (builds.java(), *_JVM, "-cp", f"{builds.kafka_jars()}/*")
 
     async def format_log() -> None:
         if not (folder / "log").exists():
             tool = ("kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c")
-            await _run(*command, *tool, str(config))
+            await _run(*command, *tool, str(config), *format_options)
 
     async def answers(_: Process) -> bool:
         await listens(settings.kafka_port)
@@ -176,9 +193,11 @@ def _as_postgres() -> tuple[str, ...]:
     return (setpriv, *_AS_POSTGRES, "--")
 
 
-def _kafka_config(settings: Settings, advertised: str, controller_port: int, log: Path) -> str:
+def _kafka_config(
+    settings: Settings, advertised: str, controller_port: int, log: Path
+) -> dict[str, str]:
     controller = f"{LOCALHOST}:{controller_port}"
-    values = {
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{controller}",
@@ -197,7 +216,6 @@ def _kafka_config(settings: Settings, advertised: str, controller_port: int, log
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
     }
-    return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 class ToolFailed(Exception):
