@@ -17,7 +17,7 @@ from api.cors import add_cors
 from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
-from api.openapi import DocumentedApi
+from api.openapi_document import DocumentedApi
 from api.routes import admin, cart, carts, health, log_level, metrics, operations
 from api.state import ApiState, open_state
 from heartbeat import beating
@@ -35,7 +35,9 @@ and is rolled back completely if it cannot finish.
 
 - 2xx: the request was processed (202: it is still running). 4xx: the request changed nothing.
   5xx: the outcome is unknown; retry with the same idempotency key.
+- Every error and refusal has a `code` for programs, and a `message` for people (`Problem`).
 - Amounts are JSON numbers with two decimals. Times are in UTC.
+- Prices are what clients send (`priceSource`). The service does not check them.
 """
 _TAGS = [
     {"name": "Cart", "description": "Your cart in a store."},
@@ -66,7 +68,10 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         telemetry=REQUEST_SPANS,
         title="Cart Service",
         description=_DESCRIPTION,
-        version=_version(),
+        version=service_version(),
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "The maintainers of Cart Service"},
+        servers=[{"url": "/", "description": "The service that serves this document."}],
         openapi_tags=_TAGS,
         lifespan=lifespan,
         docs_url=None,
@@ -104,7 +109,8 @@ def configured() -> Settings:
     return settings
 
 
-def _version() -> str:
+def service_version() -> str:
+    """The version of the installed package."""
     try:
         return version("cart-service")
     except PackageNotFoundError:  # run from a source tree that was not installed

@@ -124,7 +124,7 @@ class RequestMiddleware:
 
     def _too_large(self) -> ApiError:
         message = f"Request body is larger than {self._limit} bytes"
-        return ApiError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message))
+        return ApiError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, limit=self._limit))
 
 
 def _headers(scope: Scope) -> tuple[str | None, int]:

@@ -9,7 +9,9 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.dependencies import authenticate
+from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid, problem
+from api.schemas import FieldProblem
 from api.strict_json import StrictJsonError, parse_object
 
 BASE_PATH = "/api/v1/cart"
@@ -42,7 +44,8 @@ class StrictRequest(Request):
         try:
             return parse_object(await super().body())
         except StrictJsonError as error:
-            raise ApiError(invalid(("body", str(error)))) from None
+            flaw = FieldProblem(code=ErrorCode.MALFORMED_JSON, field="body", message=str(error))
+            raise ApiError(invalid(flaw)) from None
 
 
 class CartRoute(APIRoute):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
 from api.auth.roles import ADMIN, ALL_STORES
+from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from api.schemas import EntityId
 from settings import JwtAlgorithm, Settings
@@ -89,11 +90,14 @@ class Authenticator:
             )
             return _Claims.model_validate(payload)
         except jwt.ExpiredSignatureError:
-            raise unauthorized("Token has expired", reason="expired") from None
+            raise unauthorized(
+                "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
+            ) from None
         except KeysUnavailableError:
             message = "Tokens cannot be checked now; try again"
+            code = ErrorCode.SIGNING_KEYS_UNAVAILABLE
             raise ApiError(
-                problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers=RETRY_AFTER)
+                problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
             ) from None
         except (jwt.PyJWTError, UnknownKeyError, ValidationError, *_GARBAGE) as error:
             raise unauthorized("Token is invalid", reason=_why(error)) from None
@@ -134,9 +138,10 @@ _REASONS: dict[type[Exception], str] = {
 def _token(authorization: str | None) -> str:
     if not authorization:
         message = "Authentication required: no bearer token was sent"
-        raise unauthorized(message, reason="no token")
+        raise unauthorized(message, reason="no token", code=ErrorCode.TOKEN_MISSING)
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         message = "Authentication required: the scheme must be Bearer"
-        raise unauthorized(message, reason="another scheme than Bearer")
+        reason = "another scheme than Bearer"
+        raise unauthorized(message, reason=reason, code=ErrorCode.TOKEN_MISSING)
     return token.strip()

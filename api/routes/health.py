@@ -11,7 +11,7 @@ from api.schemas import Health, Liveness, Readiness
 from api.state import state_of
 from models.wire import timestamp, to_json
 
-router = APIRouter(prefix="/health", tags=["Health"])
+router = APIRouter(prefix="/health", tags=["Health"], responses=docs.PUBLIC)
 
 ESSENTIAL = ("mongodb", "temporal")
 """Every change needs these. Without the other systems, the service is slower or delayed."""

@@ -5,12 +5,14 @@ from typing import Any
 
 from dev.event_docs.catalog import (
     CLOUD_EVENT_HEADERS,
+    CONSUMED_HEADERS,
     DEAD_LETTER_HEADERS,
     EVENTS,
     TRACE_HEADERS,
     UNDECODED_HEADERS,
     Documented,
 )
+from dev.event_docs.schemas import schemas_of
 from models import events
 
 PARTITIONS = 3
@@ -78,7 +80,7 @@ def document() -> dict[str, Any]:
                     "name": events.DEAD_LETTERS,
                     "title": "DeadLetter",
                     "contentType": "application/octet-stream",
-                    "payload": {"description": "The bytes of the message."},
+                    "payload": {"$ref": _SCHEMAS.format(model="DeadLetterBytes")},
                     "headers": {"$ref": _SCHEMAS.format(model="DeadLetterHeaders")},
                 },
             },
@@ -95,7 +97,8 @@ def inlined(node: Any, document: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         target = document["components"]["schemas"][node["$ref"].rpartition("/")[2]]
-        return inlined(target, document)
+        beside = {name: value for name, value in node.items() if name != "$ref"}
+        return inlined(target, document) | beside
     return {name: inlined(value, document) for name, value in node.items()}
 
 
@@ -113,8 +116,9 @@ def _message(event: Documented) -> dict[str, Any]:
         "payload": {"$ref": _SCHEMAS.format(model=event.name)},
         "examples": [{"name": event.name, "payload": event.example}],
     }
+    headers = "CloudEventHeaders" if event.action == "send" else "ConsumedHeaders"
+    message["headers"] = {"$ref": _SCHEMAS.format(model=headers)}
     if event.action == "send":
-        message["headers"] = {"$ref": _SCHEMAS.format(model="CloudEventHeaders")}
         message["examples"][0]["headers"] = example_headers(event)
         message["bindings"] = {
             "kafka": {"key": {"type": "string", "description": "The cart's id."}}
@@ -132,16 +136,20 @@ def example_headers(event: Documented) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     binding = "CloudEvents 1.0, Kafka protocol binding, binary mode."
+    consumed = "None is required. Those of CloudEvents are used before the fields of the value."
     added = "Added to the headers of the original message."
     schemas: dict[str, Any] = {
         "CloudEventHeaders": _headers(binding, CLOUD_EVENT_HEADERS, optional=TRACE_HEADERS),
+        "ConsumedHeaders": _headers(consumed, {}, optional=CONSUMED_HEADERS),
+        "DeadLetterBytes": {
+            "type": ["string", "null"],
+            "format": "binary",
+            "description": "The bytes of the message.",
+        },
         "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional=UNDECODED_HEADERS),
     }
     for event in EVENTS:
-        mode: Any = "serialization" if event.action == "send" else "validation"
-        schema = event.model.model_json_schema(mode=mode, ref_template=_SCHEMAS)
-        schemas |= schema.pop("$defs", {})
-        schemas[event.name] = schema
+        schemas |= schemas_of(event)
     return schemas
 
 
