@@ -29,6 +29,8 @@ _NAMES = {
     "Services": "ServiceHealth",
 }
 """Our classes -> their names in the document, and so in generated code."""
+_ENUM_NAMES = {"PriceSource": ["FromClient"]}
+"""Names of values that would collide in generated code: a client's type in Go is `Client`."""
 _METHODS = ("get", "put", "post", "delete")
 
 
@@ -55,6 +57,8 @@ def _corrected(document: Json) -> Json:
     }
     for name, schema in schemas.items():
         _correct_schema(schema, is_request=name in requested)
+        if name in _ENUM_NAMES:
+            schema["x-enum-varnames"] = _ENUM_NAMES[name]
     document["components"]["headers"] = dict(sorted(HEADERS.items()))
     document["components"]["schemas"] = {
         _NAMES.get(name, name): schemas[name]

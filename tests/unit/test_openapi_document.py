@@ -75,7 +75,7 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
     for node in nodes(document):
         # 79.99 is no multiple of 0.01 in binary floats; `const` is unknown to older generators.
         assert not {"const", "multipleOf", "nullable"} & node.keys()
-        assert not [name for name in node if name.startswith("x-")]
+        assert not {name for name in node if name.startswith("x-")} - {"x-enum-varnames"}
         if "anyOf" in node:  # a value or null, never a union
             assert [one for one in node["anyOf"] if one == {"type": "null"}]
             assert len(node["anyOf"]) == 2
