@@ -64,8 +64,9 @@ def test_datamodel_code_generator_reads_every_event(asyncapi: Path, tmp_path: Pa
     document = tmp_path / "schemas.json"
     document.write_text(text)
     kind = ("--input-file-type", "jsonschema", "--output-model-type", "pydantic_v2.BaseModel")
+    style = ("--use-annotated", "--target-python-version", "3.11")
     files = ("--input", document, "--output", tmp_path / "models.py")
-    run(interpreter, "-m", "datamodel_code_generator", *kind, *files)
+    run(interpreter, "-m", "datamodel_code_generator", *kind, *style, *files)
     written(tmp_path / "events.json", examples())
     program = (
         "import json, models\n"

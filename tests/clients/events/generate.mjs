@@ -19,7 +19,7 @@ const [generator, options] =
           modelType: "interface",
           enumType: "union",
           moduleSystem: "ESM",
-          useJavascriptReservedKeywords: false,
+          rawPropertyNames: true,
         }),
         { exportType: "named" },
       ];
