@@ -24,6 +24,8 @@ class ErrorCode(StrEnum):
 
     # What is wrong with a request.
     BAD_REQUEST = "bad_request"
+    MALFORMED_REQUEST = "malformed_request"
+    TOO_MANY_PIPELINED_REQUESTS = "too_many_pipelined_requests"
     TOKEN_MISSING = "token_missing"  # noqa: S105
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     TOKEN_INVALID = "token_invalid"  # noqa: S105
@@ -33,11 +35,14 @@ class ErrorCode(StrEnum):
     NOT_ACCEPTABLE = "not_acceptable"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
+    REQUEST_TOO_LARGE = "request_too_large"
     URI_TOO_LONG = "uri_too_long"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    MEDIA_TYPE_NOT_SUPPORTED = "media_type_not_supported"
+    CHARSET_NOT_SUPPORTED = "charset_not_supported"
+    CONTENT_ENCODING_NOT_SUPPORTED = "content_encoding_not_supported"
     RATE_LIMITED = "rate_limited"
-    HEADERS_TOO_LARGE = "headers_too_large"
-    NOT_IMPLEMENTED = "not_implemented"
+    HEADER_FIELDS_TOO_LARGE = "header_fields_too_large"
+    METHOD_NOT_IMPLEMENTED = "method_not_implemented"
 
     # Rules of carts (`models.outcomes.RefusalCode`).
     CART_NOT_FOUND = "cart_not_found"
@@ -62,6 +67,7 @@ class ErrorCode(StrEnum):
     KAFKA_UNAVAILABLE = "kafka_unavailable"
     TEMPORAL_UNAVAILABLE = "temporal_unavailable"
     SIGNING_KEYS_UNAVAILABLE = "signing_keys_unavailable"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
     UNAVAILABLE = "unavailable"
     INTAKE_HELD = "intake_held"
     DEADLINE = "deadline"
@@ -85,11 +91,11 @@ _BY_STATUS = {
     HTTPStatus.PRECONDITION_FAILED: ErrorCode.PRECONDITION_FAILED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ErrorCode.BODY_TOO_LARGE,
     HTTPStatus.REQUEST_URI_TOO_LONG: ErrorCode.URI_TOO_LONG,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ErrorCode.MEDIA_TYPE_NOT_SUPPORTED,
     HTTPStatus.UNPROCESSABLE_ENTITY: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     HTTPStatus.TOO_MANY_REQUESTS: ErrorCode.RATE_LIMITED,
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ErrorCode.HEADERS_TOO_LARGE,
-    HTTPStatus.NOT_IMPLEMENTED: ErrorCode.NOT_IMPLEMENTED,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ErrorCode.HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.NOT_IMPLEMENTED: ErrorCode.METHOD_NOT_IMPLEMENTED,
     HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.UNAVAILABLE,
 }
 

@@ -68,7 +68,7 @@ def problem(
 
     Without `code` it is the status' own one. `parameters` have their JSON names.
     """
-    body = {"message": message, "code": (code or code_of(status)).value}
+    body = {"message": message, "code": ErrorCode(code or code_of(status)).value}
     return Answer(status, to_json(body | parameters), headers or {})
 
 

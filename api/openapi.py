@@ -60,7 +60,7 @@ _ANY_ANSWER = (
         type="string",
         pattern="^[0-9a-f]{32}$",
     )
-    | _header("Cache-Control", "Carts are private; caches must ask again.", "private, no-cache")
+    | _header("Cache-Control", "How caches must treat the answer.", "private, no-store")
 )
 _LIMITED = (
     _header("RateLimit-Limit", "Requests a minute, if a limit is on.", 300, type="integer")

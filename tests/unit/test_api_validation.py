@@ -184,7 +184,7 @@ async def test_another_content_type_is_refused(api: FakeApi, content_type: str) 
     assert answer.status_code == 415
     assert answer.json() == {
         "message": "Content-Type must be application/json",
-        "code": "unsupported_media_type",
+        "code": "media_type_not_supported",
     }
     assert api.gateway.added == []
 
