@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api import openapi_headers as shown
 from api.error_codes import ErrorCode
 from api.errors import (
     Answer,
@@ -22,99 +23,18 @@ from api.errors import (
     unauthorized,
 )
 from api.field_problems import broken
+from api.openapi_headers import Headers
 from api.schemas import Accepted, FieldProblem, Problem
 from models.cart import CartView
 from models.operations import AddItem, UpdateQuantity
 from models.outcomes import AbortReason, Refusal, RefusalCode
 
 Responses = dict[int | str, dict[str, Any]]
-Headers = dict[str, dict[str, Any]]
 
 EXAMPLES = "x-examples"
 """The key of a response's examples, until `api.openapi_document` puts them in their place."""
 
-HEADERS: Headers = {}
-"""The response headers by name, for the document's components."""
-
-
-def _header(name: str, description: str, example: str | int, **schema: Any) -> Headers:
-    """A response header, as a reference; `schema` replaces the schema of a string."""
-    HEADERS[name] = {
-        "description": description,
-        "schema": schema or {"type": "string"},
-        "example": example,
-    }
-    return {name: {"$ref": f"#/components/headers/{name}"}}
-
-
-_ANY_ANSWER = (
-    _header(
-        "X-Request-Id",
-        "The request's id: sent by the client, or generated.",
-        "3f1b9c0a7d5e4f6c8b2a1d0e9f8c7b6a",
-    )
-    | _header(
-        "X-Trace-Id",
-        "The id of the request's trace, if tracing is on.",
-        "4bf92f3577b34da6a3ce929d0e0e4736",
-        type="string",
-        pattern="^[0-9a-f]{32}$",
-    )
-    | _header("Cache-Control", "How caches must treat the answer.", "private, no-store")
-)
-_LIMITED = (
-    _header("RateLimit-Limit", "Requests a minute, if a limit is on.", 300, type="integer")
-    | _header("RateLimit-Remaining", "Requests that are left.", 299, type="integer")
-    | _header(
-        "RateLimit-Reset", "Seconds until all requests are available again.", 1, type="integer"
-    )
-)
-SAGA_LINK = _header(
-    "Link",
-    "For admins: the cart's page in the Temporal Web UI.",
-    '<http://127.0.0.1:8233/namespaces/default/workflows/cart%2Fshop%2Fjane>; rel="monitor"',
-)
-RETRY_AFTER = _header(
-    "Retry-After",
-    "Seconds to wait before a retry with the same idempotency key.",
-    1,
-    type="integer",
-)
-IDEMPOTENCY_KEY = _header(
-    "Idempotency-Key",
-    "The request's idempotency key: sent by the client, or generated.",
-    "unique-request-id-123",
-)
-REPLAYED = _header(
-    "Idempotent-Replayed",
-    "`true` if this is the response to an earlier request with this key.",
-    "true",
-    type="string",
-    enum=["true"],
-)
-PREFERENCE_APPLIED = _header(
-    "Preference-Applied",
-    "`handling=strict` if the request has preferred it.",
-    "handling=strict",
-    type="string",
-    enum=["handling=strict"],
-)
-ETAG = _header(
-    "ETag",
-    "The cart's version, for `If-Match` and `If-None-Match`.",
-    '"1-507f1f77bcf86cd799439013"',
-)
-_AUTHENTICATE = _header(
-    "WWW-Authenticate", "The authentication scheme, with the kind of error.", "Bearer"
-)
 OPERATION_ID_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015"
-LOCATION = _header(
-    "Location",
-    "The URL of the operation's status.",
-    f"/api/v1/cart/507f1f77bcf86cd799439015/operations/{OPERATION_ID_EXAMPLE}",
-    type="string",
-    format="uri-reference",
-)
 
 
 def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
@@ -184,22 +104,15 @@ def described(
     return {
         "model": model,
         "description": description,
-        "headers": _merged(headers),
+        "headers": shown.merged(*headers),
         "content": {"application/json": content},
     }
-
-
-def _merged(headers: tuple[Headers, ...]) -> Headers:
-    merged: Headers = {}
-    for header in (_ANY_ANSWER, *headers):
-        merged |= header
-    return merged
 
 
 def refused(description: str, *headers: Headers, **answers: Answer) -> dict[str, Any]:
     """A `Problem` response; each example is an answer of the service."""
     examples = {name: json.loads(answer.body) for name, answer in answers.items()}
-    return described(Problem, description, _LIMITED, *headers, **examples)
+    return described(Problem, description, shown.LIMITED, *headers, **examples)
 
 
 def validation_failed(**details: FieldProblem) -> dict[str, Any]:
@@ -212,7 +125,7 @@ def changed(
     model: type[BaseModel], description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """The response to a change of a cart; a repeated key gets the same response."""
-    change = (_LIMITED, SAGA_LINK, IDEMPOTENCY_KEY, REPLAYED)
+    change = (shown.LIMITED, shown.SAGA_LINK, shown.IDEMPOTENCY_KEY, shown.REPLAYED)
     return described(model, description, *change, *headers, **examples)
 
 
@@ -220,7 +133,7 @@ def read(
     model: type[BaseModel], description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """The response to an authenticated read."""
-    return described(model, description, _LIMITED, *headers, **examples)
+    return described(model, description, shown.LIMITED, *headers, **examples)
 
 
 def _refusal(operation: str, code: RefusalCode, *, strict: bool = False, **facts: Any) -> Answer:
@@ -238,13 +151,13 @@ NOT_ADDED: Responses = {
     # A range and not 200, which generators would take for the type of every add.
     "2XX": refused(
         "200: not enough stock; nothing was changed. With `Prefer: handling=strict` it is 409.",
-        IDEMPOTENCY_KEY,
+        shown.IDEMPOTENCY_KEY,
         stock=_NO_STOCK,
     ),
     400: refused(
         "The request is invalid, the cart would exceed a limit, or the product cannot be reserved.",
-        IDEMPOTENCY_KEY,
-        PREFERENCE_APPLIED,
+        shown.IDEMPOTENCY_KEY,
+        shown.PREFERENCE_APPLIED,
         quantity=invalid(broken("quantity", ErrorCode.OUT_OF_RANGE)),
         json=invalid(
             FieldProblem(
@@ -261,9 +174,9 @@ NOT_ADDED: Responses = {
     409: refused(
         "Another operation on the cart, or with the same key, is running; or the cart has items in "
         "another currency; or, with `Prefer: handling=strict`, there is not enough stock.",
-        IDEMPOTENCY_KEY,
-        RETRY_AFTER,
-        PREFERENCE_APPLIED,
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
+        shown.PREFERENCE_APPLIED,
         running=in_progress(),
         currency=_refusal(
             AddItem.name, RefusalCode.CURRENCY_MISMATCH, cart_currency="USD", currency="EUR"
@@ -275,7 +188,7 @@ NOT_ADDED: Responses = {
 NOT_UPDATED = refused(
     "The request is invalid, there is not enough stock, the cart would exceed a limit, or the "
     "product cannot be reserved.",
-    IDEMPOTENCY_KEY,
+    shown.IDEMPOTENCY_KEY,
     quantity=invalid(
         broken(
             "quantity",
@@ -301,7 +214,7 @@ PUBLIC = _ANYWHERE
 PROTECTED: Responses = {
     401: refused(
         "The token is missing, expired or invalid.",
-        _AUTHENTICATE,
+        shown.AUTHENTICATE,
         expired=unauthorized(
             "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
         ).answer,
@@ -326,26 +239,26 @@ PROTECTED: Responses = {
     ),
     429: refused(
         "Too many requests from this user or address.",
-        RETRY_AFTER,
+        shown.RETRY_AFTER,
         limit=problem(429, "Too many requests: at most 300 a minute", limit=300),
     ),
-    500: refused("Unexpected error.", IDEMPOTENCY_KEY, unexpected=server_error()),
+    500: refused("Unexpected error.", shown.IDEMPOTENCY_KEY, unexpected=server_error()),
     **_ANYWHERE,
 }
 """The responses of every route that needs a token."""
 STORAGE_UNAVAILABLE = refused(
     "A required system is unavailable.",
-    RETRY_AFTER,
+    shown.RETRY_AFTER,
     mongodb=abort_answer(AbortReason.MONGODB_UNAVAILABLE),
 )
 BAD_STORE_ID = validation_failed(storeId=broken("storeId", ErrorCode.INVALID_FORMAT))
 NO_CART = not_found(ErrorCode.CART_NOT_FOUND).answer
 NO_ITEM = not_found(ErrorCode.ITEM_NOT_FOUND).answer
 CART_READ: Responses = {
-    200: read(CartView, "The cart.", ETAG, SAGA_LINK, cart=CART_EXAMPLE),
+    200: read(CartView, "The cart.", shown.ETAG, shown.SAGA_LINK, cart=CART_EXAMPLE),
     304: {
         "description": "The client already has this version.",
-        "headers": _merged((_LIMITED, ETAG, SAGA_LINK)),
+        "headers": shown.merged(shown.LIMITED, shown.ETAG, shown.SAGA_LINK),
     },
     503: STORAGE_UNAVAILABLE,
 }
@@ -354,12 +267,12 @@ MUTATION: Responses = {
     202: described(
         Accepted,
         "The operation has started and is still running.",
-        _LIMITED,
-        SAGA_LINK,
-        IDEMPOTENCY_KEY,
-        PREFERENCE_APPLIED,
-        LOCATION,
-        RETRY_AFTER,
+        shown.LIMITED,
+        shown.SAGA_LINK,
+        shown.IDEMPOTENCY_KEY,
+        shown.PREFERENCE_APPLIED,
+        shown.LOCATION,
+        shown.RETRY_AFTER,
         example={
             "message": "Cart operation accepted",
             "status": "pending",
@@ -368,25 +281,25 @@ MUTATION: Responses = {
     ),
     409: refused(
         "Another operation on the cart, or with the same key, is running.",
-        IDEMPOTENCY_KEY,
-        RETRY_AFTER,
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
         running=in_progress(),
     ),
     412: refused(
         "The cart has changed: no entity tag in `If-Match` matches.",
-        IDEMPOTENCY_KEY,
+        shown.IDEMPOTENCY_KEY,
         changed=_refusal(UpdateQuantity.name, RefusalCode.PRECONDITION_FAILED),
     ),
     422: refused(
         "The idempotency key was used for a different request.",
-        IDEMPOTENCY_KEY,
+        shown.IDEMPOTENCY_KEY,
         reused=_refusal(AddItem.name, RefusalCode.IDEMPOTENCY_KEY_REUSED),
     ),
     503: refused(
         "A required system is unavailable and the operation was rolled back, or changes in the "
         "store are paused.",
-        IDEMPOTENCY_KEY,
-        RETRY_AFTER,
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
         unavailable=abort_answer(AbortReason.INVENTORY_UNAVAILABLE),
         paused=problem(
             503, "Cart changes in this store are paused; try again", code=ErrorCode.INTAKE_HELD

@@ -11,7 +11,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.openapi import EXAMPLES, HEADERS
+from api.openapi import EXAMPLES
+from api.openapi_headers import HEADERS
 from api.schemas import OPTIONAL
 
 Json = dict[str, Any]

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import unless_known
 from api.performing import (
@@ -34,8 +35,8 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
         201: docs.changed(
             CartView,
             "The cart with the item.",
-            docs.ETAG,
-            docs.PREFERENCE_APPLIED,
+            shown.ETAG,
+            shown.PREFERENCE_APPLIED,
             cart=docs.CART_EXAMPLE,
         )
         | {"links": docs.CART_LINKS},

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.error_codes import ErrorCode
@@ -48,12 +49,12 @@ _BAD_ID = broken("id", ErrorCode.INVALID_FORMAT)
 _REMOVED = docs.changed(
     ItemRemoved,
     "The item was removed and its units released.",
-    docs.ETAG,
+    shown.ETAG,
     removed={"message": REMOVED, "cart": docs.EMPTY_CART_EXAMPLE},
 )
 _NOT_THERE = docs.refused(
     "No cart with this id that the user may access, or the product is not in it.",
-    docs.IDEMPOTENCY_KEY,
+    shown.IDEMPOTENCY_KEY,
     cart=docs.NO_CART,
     item=docs.NO_ITEM,
 )
@@ -87,7 +88,7 @@ async def get_cart_by_id(
         200: docs.changed(
             CartView,
             "The cart; unchanged if the item already had this quantity.",
-            docs.ETAG,
+            shown.ETAG,
             cart=docs.CART_EXAMPLE,
         ),
         **docs.MUTATION_WITH_BODY,

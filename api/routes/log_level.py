@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.auth.roles import ALL_STORES
 from api.dependencies import CallDep
 from api.error_codes import ErrorCode
@@ -36,7 +37,7 @@ router = APIRouter(tags=["Admin"], route_class=CartRoute, responses=docs.PROTECT
         415: docs.NOT_JSON,
         503: docs.refused(
             "Redis, which distributes the level, is unavailable; nothing was changed.",
-            docs.RETRY_AFTER,
+            shown.RETRY_AFTER,
             redis=abort_answer(AbortReason.REDIS_UNAVAILABLE),
         ),
     },

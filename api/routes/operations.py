@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Response
 from temporalio.client import WorkflowFailureError
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import CallDep, StoreId
 from api.error_codes import ErrorCode
 from api.errors import Answer, abort_answer, failure_answer, not_found
@@ -40,7 +41,7 @@ def _example(status: str, code: int, body: dict[str, Any]) -> dict[str, Any]:
         200: docs.read(
             OperationStatus,
             "How it ended, and what its request was or would have been answered.",
-            docs.SAGA_LINK,
+            shown.SAGA_LINK,
             committed=_example("committed", 201, docs.CART_EXAMPLE),
             pending={"operationId": docs.OPERATION_ID_EXAMPLE, "status": "pending"},
             rejected=_example("rejected", 200, docs.NO_STOCK_EXAMPLE),
