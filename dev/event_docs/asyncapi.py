@@ -22,7 +22,10 @@ _DESCRIPTION = """\
 The events that the cart service publishes and consumes. The value of a message is JSON. Its key is
 the cart's id, which keeps the events of a cart in order. Its headers are those of CloudEvents 1.0
 in binary mode. Delivery is at least once: `eventId` is the same on every delivery of an event, and
-`version` increases by one with each change of a cart. If tracing is on, the header `traceparent`
+`version` increases by one with each change of a cart. Events of different topics have no common
+order: a consumer of several topics sorts a cart's events by `version` and drops repeats by
+`eventId`; the events of one change share a version. Prices are what clients sent (`priceSource`):
+compare them before you charge. If tracing is on, the header `traceparent`
 identifies the trace of the change, even if the event is sent later. Fields may be added at any
 time; they are not removed, and their types do not change."""
 
