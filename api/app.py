@@ -6,7 +6,6 @@ Connections are in `api.state`, the rules of HTTP in `api.middleware` and `api.e
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from api.middleware import RequestMiddleware
 from api.openapi_document import DocumentedApi
 from api.routes import admin, cart, carts, health, log_level, metrics, operations
 from api.state import ApiState, open_state
+from api.version import service_version
 from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
@@ -107,14 +107,6 @@ def configured() -> Settings:
     configure_logging(settings.log_level, settings.log_format)
     start_metrics("api", settings)
     return settings
-
-
-def service_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("cart-service")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "0.0.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from api.app import service_version
+from api.version import service_version
 from cli.token import mint_token
 from dev.stack.stack import Stack
 from tests.conftest import settings_of_its_own

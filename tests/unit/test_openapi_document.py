@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from api.app import service_version
 from api.error_codes import ErrorCode
 from api.errors import ABORTS, problem
+from api.version import service_version
 from models.outcomes import RefusalCode
 from tests.fakes.api import FakeApi
 
