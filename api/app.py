@@ -6,7 +6,6 @@ Connections are in `api.state`, the rules of HTTP in `api.middleware` and `api.e
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
@@ -17,9 +16,10 @@ from api.cors import add_cors
 from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
-from api.openapi import DocumentedApi
+from api.openapi_document import DocumentedApi
 from api.routes import admin, cart, carts, health, log_level, metrics, operations
 from api.state import ApiState, open_state
+from api.version import service_version
 from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
@@ -35,7 +35,9 @@ and is rolled back completely if it cannot finish.
 
 - 2xx: the request was processed (202: it is still running). 4xx: the request changed nothing.
   5xx: the outcome is unknown; retry with the same idempotency key.
+- Every error and refusal has a `code` for programs, and a `message` for people (`Problem`).
 - Amounts are JSON numbers with two decimals. Times are in UTC.
+- Prices are what clients send (`priceSource`). The service does not check them.
 """
 _TAGS = [
     {"name": "Cart", "description": "Your cart in a store."},
@@ -66,7 +68,10 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         telemetry=REQUEST_SPANS,
         title="Cart Service",
         description=_DESCRIPTION,
-        version=_version(),
+        version=service_version(),
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "The maintainers of Cart Service"},
+        servers=[{"url": "/", "description": "The service that serves this document."}],
         openapi_tags=_TAGS,
         lifespan=lifespan,
         docs_url=None,
@@ -102,13 +107,6 @@ def configured() -> Settings:
     configure_logging(settings.log_level, settings.log_format)
     start_metrics("api", settings)
     return settings
-
-
-def _version() -> str:
-    try:
-        return version("cart-service")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "0.0.0"
 
 
 def __getattr__(name: str) -> Any:

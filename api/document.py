@@ -8,10 +8,8 @@ from settings import Settings
 
 
 def main() -> None:
-    """The version is replaced, so that the document changes only with the API."""
-    document = create_app(Settings()).openapi()
-    document["info"]["version"] = "unreleased"
-    json.dump(document, sys.stdout, indent=2)
+    """The document of this version, as it is served."""
+    json.dump(create_app(Settings()).openapi(), sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

@@ -14,8 +14,9 @@ from api.errors import PRIVATE, Answer
 from models.cart import CartView, cart_json, etag
 from models.documents import Cart
 
-# In a cart's JSON text these match only the fields: quotes inside strings are escaped.
-_ID = re.compile(rb'^\{"_id":"([0-9a-f]{24})"')
+# In the JSON text of a cart, or of an answer with one after its message, these match only the
+# fields: quotes inside strings are escaped.
+_ID = re.compile(rb'^\{(?:"message":"[^"]*","cart":\{)?"_id":"([0-9a-f]{24})"')
 _VERSION = re.compile(rb'"version":([0-9]+)')
 _TAG = re.compile(r'(W/)?"([^"]*)"|([^",\s]+)')
 # What proxies add for a content coding.
@@ -33,7 +34,7 @@ def cart_answer(cart: Cart | CartView) -> Answer:
 
 
 def etag_headers(body: bytes) -> dict[str, str]:
-    """The `ETag` header for a cart's JSON text; none for any other body."""
+    """The `ETag` header for the JSON text of an answer with a cart; none for any other body."""
     cart_id, version = _ID.match(body), _VERSION.search(body)
     if cart_id is None or version is None:
         return {}

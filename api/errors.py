@@ -16,19 +16,20 @@ from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import CancelledError, TerminatedError
 
+from api.error_codes import ErrorCode, code_of
+from api.field_problems import field_problem
 from api.methods import allow
-from api.schemas import RULES
+from api.schemas import FieldProblem
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.operations import AddItem
+from models.operations import AddItem, UpdateQuantity
 from models.outcomes import AbortReason, Refusal, RefusalCode
 from models.wire import to_json
 
 logger = structlog.stdlib.get_logger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
-# What a client can make us say back.
 MAX_DETAILS = 50
-MAX_NAME = 64
+"""The most broken rules that an answer lists."""
 # Carts are personal data: no cache keeps them, and clients revalidate their own copy by ETag.
 PRIVATE = {"Cache-Control": "private, no-store"}
 
@@ -61,26 +62,39 @@ def problem(
     status: int,
     message: str,
     *,
-    code: str | None = None,
+    code: ErrorCode | None = None,
     headers: Mapping[str, str] | None = None,
-    **more: Any,
+    **parameters: Any,
 ) -> Answer:
-    """`{"message", "code"?, …}`."""
-    body: dict[str, Any] = {"message": message}
-    if code is not None:
-        body["code"] = code
-    return Answer(status, to_json(body | more), headers or {})
+    """`{"message", "code", …}` (`api.schemas.Problem`).
+
+    Without `code` it is the status' own one. `parameters` have their JSON names.
+    """
+    body = {"message": message, "code": ErrorCode(code or code_of(status)).value}
+    return Answer(status, to_json(body | parameters), headers or {})
 
 
-def invalid(*details: tuple[str, str]) -> Answer:
+def invalid(*details: FieldProblem) -> Answer:
     """400 that names each field and the rule it breaks."""
-    rows = [{"field": name, "message": message} for name, message in details]
-    return Answer(HTTPStatus.BAD_REQUEST, to_json({"error": "Validation failed", "details": rows}))
+    body = {
+        "error": "Validation failed",
+        "code": ErrorCode.VALIDATION_FAILED.value,
+        "message": details[0].message,
+        "details": [one.model_dump(by_alias=True, exclude_none=True) for one in details],
+    }
+    return Answer(HTTPStatus.BAD_REQUEST, to_json(body))
 
 
-def not_found(what: str) -> ApiError:
+_NOT_FOUND = {
+    ErrorCode.CART_NOT_FOUND: "Cart not found",
+    ErrorCode.ITEM_NOT_FOUND: "Item not found in cart",
+    ErrorCode.OPERATION_NOT_FOUND: "Operation not found",
+}
+
+
+def not_found(code: ErrorCode) -> ApiError:
     """404: it does not exist, or not for this user."""
-    return ApiError(problem(HTTPStatus.NOT_FOUND, f"{what} not found"))
+    return ApiError(problem(HTTPStatus.NOT_FOUND, _NOT_FOUND[code], code=code))
 
 
 def forbidden(where: str = "this store") -> ApiError:
@@ -88,10 +102,13 @@ def forbidden(where: str = "this store") -> ApiError:
     return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))
 
 
-def unauthorized(message: str, *, reason: str) -> ApiError:
+def unauthorized(
+    message: str, *, reason: str, code: ErrorCode = ErrorCode.TOKEN_INVALID
+) -> ApiError:
     """401 (RFC 6750, section 3). Its message does not tell a stranger more than it must."""
     headers = {"WWW-Authenticate": "Bearer"}
-    return ApiError(problem(HTTPStatus.UNAUTHORIZED, message, headers=headers), reason=reason)
+    answer = problem(HTTPStatus.UNAUTHORIZED, message, code=code, headers=headers)
+    return ApiError(answer, reason=reason)
 
 
 # How a saga ended.
@@ -101,13 +118,12 @@ def unauthorized(message: str, *, reason: str) -> ApiError:
 class _Refusal:
     """How a refusal is answered; with a `field`, as a validation error of that field.
 
-    The message may use the refusal's numbers: `{available}`, `{current}`, `{limit}`.
+    The message may use the refusal's fields: `{available}`, `{current}`, `{limit}`, and so on.
     """
 
     message: str
     status: HTTPStatus = HTTPStatus.BAD_REQUEST
     field: str | None = None
-    shows_code: bool = True
 
 
 _NO_STOCK = "Insufficient stock. Only {available} available."
@@ -132,12 +148,20 @@ _REFUSALS = {
     RefusalCode.IDEMPOTENCY_KEY_REUSED: _Refusal(
         "Idempotency key was already used for a different request", HTTPStatus.UNPROCESSABLE_ENTITY
     ),
-    RefusalCode.CART_NOT_FOUND: _Refusal("Cart not found", HTTPStatus.NOT_FOUND, shows_code=False),
+    RefusalCode.CART_NOT_FOUND: _Refusal(
+        _NOT_FOUND[ErrorCode.CART_NOT_FOUND], HTTPStatus.NOT_FOUND
+    ),
     RefusalCode.ITEM_NOT_FOUND: _Refusal(
-        "Item not found in cart", HTTPStatus.NOT_FOUND, shows_code=False
+        _NOT_FOUND[ErrorCode.ITEM_NOT_FOUND], HTTPStatus.NOT_FOUND
     ),
     RefusalCode.PRECONDITION_FAILED: _Refusal(
-        "Cart has changed: its ETag is none of If-Match", HTTPStatus.PRECONDITION_FAILED
+        "The cart has changed in the meantime; look at it and try again",
+        HTTPStatus.PRECONDITION_FAILED,
+    ),
+    RefusalCode.CURRENCY_MISMATCH: _Refusal(
+        "The cart has items in {cart_currency}, and prices are in {currency} now; empty the cart "
+        "to go on",
+        HTTPStatus.CONFLICT,
     ),
 }
 _REFUSALS_OF_AN_ADD = _REFUSALS | {
@@ -154,45 +178,61 @@ STOCK_NOT_TOLD = "Insufficient stock."
 
 ABORTS = {
     AbortReason.INVENTORY_UNAVAILABLE: "Unable to reserve inventory",
-    AbortReason.MONGODB_UNAVAILABLE: "Cart storage is unavailable; nothing was changed, try again",
-    AbortReason.REDIS_UNAVAILABLE: "Log level could not be set; try again",
-    AbortReason.DEADLINE: "Cart operation took too long and was undone; try again",
-    AbortReason.OPERATOR: "Cart operation was stopped by an operator and undone; try again",
-    AbortReason.CANCELLED: "Cart operation was cancelled and undone; try again",
+    AbortReason.MONGODB_UNAVAILABLE: "Carts are unavailable at the moment; try again",
+    AbortReason.REDIS_UNAVAILABLE: "The log level could not be set; try again",
+    AbortReason.DEADLINE: "This took too long and was undone; try again",
+    AbortReason.OPERATOR: "This was stopped and undone; try again",
+    AbortReason.CANCELLED: "This was stopped and undone; try again",
     AbortReason.CONFLICT: "The cart kept changing; try again",
-    AbortReason.RESET: "Cart operation was stopped by an operator and undone; try again",
+    AbortReason.RESET: "This was stopped and undone; try again",
+    AbortReason.TERMINATED: "This was stopped; try again",
 }
-TEMPORAL_UNAVAILABLE = "Cart operations are unavailable; try again with the same key"
-UNDONE = "Cart operation was undone; try again"
+TEMPORAL_UNAVAILABLE = "Carts cannot be changed at the moment; try again"
+UNDONE = "This was undone; try again"
 
 
-def refusal_answer(operation: str, refusal: Refusal) -> Answer:
-    """The answer to an operation that a business rule refused."""
-    rule = (_REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS)[refusal.code]
-    numbers: dict[str, Any] = {}
-    template = rule.message
-    if refusal.code is RefusalCode.INSUFFICIENT_STOCK:
-        numbers = {"available": refusal.available}
-        if refusal.available is None:
-            template = STOCK_NOT_TOLD
-    message = template.format(
-        available=refusal.available, current=refusal.current, limit=refusal.limit
-    )
+def refusal_answer(operation: str, refusal: Refusal, *, strict: bool = False) -> Answer:
+    """The answer to an operation that a business rule refused.
+
+    `strict` is the client's preference (RFC 7240, 4.4) for an error status where the contract has
+    200.
+    """
+    rules = _REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS
+    rule, code = rules[refusal.code], ErrorCode(refusal.code)
+    is_told = code is not ErrorCode.INSUFFICIENT_STOCK or refusal.available is not None
+    template = rule.message if is_told else STOCK_NOT_TOLD
+    message = template.format(**refusal.model_dump())
     if rule.field is not None:
-        return invalid((rule.field, message))
-    code = refusal.code.value if rule.shows_code else None
-    return problem(rule.status, message, code=code, **numbers)
+        current, limit = refusal.current, refusal.limit
+        return invalid(
+            FieldProblem(code=code, field=rule.field, message=message, current=current, limit=limit)
+        )
+    status = HTTPStatus.CONFLICT if strict and rule.status == HTTPStatus.OK else rule.status
+    return problem(status, message, code=code, **_parameters(operation, refusal))
+
+
+def _parameters(operation: str, refusal: Refusal) -> dict[str, Any]:
+    match refusal.code:
+        case RefusalCode.INSUFFICIENT_STOCK:
+            stock: dict[str, Any] = {"available": refusal.available}
+            if operation == UpdateQuantity.name:
+                is_known = refusal.available is not None and refusal.current is not None
+                known = (refusal.available or 0) + (refusal.current or 0)
+                stock["maxQuantity"] = known if is_known else None
+            return stock
+        case RefusalCode.CURRENCY_MISMATCH:
+            return {"cartCurrency": refusal.cart_currency, "currency": refusal.currency}
+    return {}
 
 
 def abort_answer(reason: AbortReason | None) -> Answer:
     """503 for an operation that was undone: the same key may try again."""
-    message = ABORTS.get(reason, UNDONE) if reason else UNDONE
-    # The contract's answer for the inventory has no code.
-    shown = None if reason in {None, AbortReason.INVENTORY_UNAVAILABLE} else reason
-    return _unavailable_answer(message, shown.value if shown else None)
+    if reason not in ABORTS:
+        return _unavailable_answer(UNDONE, ErrorCode.UNDONE)
+    return _unavailable_answer(ABORTS[reason], ErrorCode(reason))
 
 
-def _unavailable_answer(message: str, code: str | None) -> Answer:
+def _unavailable_answer(message: str, code: ErrorCode) -> Answer:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
 
 
@@ -201,9 +241,15 @@ def failure_answer(error: WorkflowFailureError) -> Answer:
     if isinstance(error.cause, CancelledError):
         return abort_answer(AbortReason.CANCELLED)
     if isinstance(error.cause, TerminatedError):
-        message = "Cart operation was stopped; try again with the same key"
-        return _unavailable_answer(message, "terminated")
+        return abort_answer(AbortReason.TERMINATED)
     return server_error()
+
+
+def in_progress() -> Answer:
+    """409: another operation on the cart, or with the same key, is running."""
+    message = "Cart operation already in progress"
+    code = ErrorCode.OPERATION_IN_PROGRESS
+    return problem(HTTPStatus.CONFLICT, message, code=code, headers=RETRY_AFTER)
 
 
 def server_error() -> Answer:
@@ -239,16 +285,14 @@ async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:
         dependency=error.dependency,
         reason=error.detail,
     )
-    code = f"{error.dependency}_unavailable"
+    code = ErrorCode(f"{error.dependency}_unavailable")
     if code in {*AbortReason}:
         return abort_answer(AbortReason(code)).response()
-    message = TEMPORAL_UNAVAILABLE if error.dependency == "temporal" else UNDONE
-    return _unavailable_answer(message, code).response()
+    return _unavailable_answer(TEMPORAL_UNAVAILABLE, code).response()
 
 
 async def _in_progress(_: Request, __: OperationInProgress) -> Response:
-    message = "Cart operation already in progress"
-    return problem(HTTPStatus.CONFLICT, message, headers=RETRY_AFTER).response()
+    return in_progress().response()
 
 
 async def _workflow_failed(_: Request, error: WorkflowFailureError) -> Response:
@@ -259,33 +303,5 @@ async def _workflow_failed(_: Request, error: WorkflowFailureError) -> Response:
 
 
 async def _invalid_request(_: Request, error: RequestValidationError) -> Response:
-    details = dict.fromkeys(_detail(item, error.body) for item in error.errors()[:MAX_DETAILS])
-    return invalid(*details).response()
-
-
-def _detail(item: dict[str, Any], body: Any) -> tuple[str, str]:
-    """A field's JSON name and its rule, in words."""
-    where, *path = item["loc"]
-    if not path:
-        return str(where), f"{label(str(where))} is required"
-    name = str(path[0])[:MAX_NAME]
-    kind = item["type"]
-    if kind == "in_words":
-        return name, str(item["msg"])
-    if kind == "extra_forbidden":
-        return name, "Unknown field"
-    if kind == "missing":
-        return name, f"{label(name)} is required"
-    if kind == "int_type" and where == "body":
-        return name, f"{label(name)} must be an integer"
-    rule = RULES.get(name) or item["msg"]
-    # A single value that we have made a list of has no index for the client.
-    given = body.get(name) if isinstance(body, dict) else None
-    indices = [f"[{part}]" for part in path[1:] if isinstance(part, int)]
-    shown = name + "".join(indices) if isinstance(given, list) else name
-    return shown, f"{label(name)} {rule}"
-
-
-def label(name: str) -> str:
-    """A field's name at the start of a sentence: `quantity` -> `Quantity`, `productId` stays."""
-    return name.capitalize() if name.islower() else name
+    found = (field_problem(item, error.body) for item in error.errors()[:MAX_DETAILS])
+    return invalid(*dict.fromkeys(found)).response()

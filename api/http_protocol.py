@@ -22,6 +22,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api import http_rules as rules
+from api.error_codes import ErrorCode
 from api.errors import Answer
 from api.http_rules import RefusedRequestError
 from api.middleware import REFUSAL_KEY
@@ -218,7 +219,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 message = "This server is not a proxy: CONNECT is not implemented"
                 raise RefusedRequestError(
-                    HTTPStatus.NOT_IMPLEMENTED, message, "method_not_implemented"
+                    HTTPStatus.NOT_IMPLEMENTED, message, ErrorCode.METHOD_NOT_IMPLEMENTED
                 )
             self._ignores_offer = True
             return
@@ -226,7 +227,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             message = f"More than {MAX_PIPELINED} requests were sent ahead of their responses"
             raise RefusedRequestError(
-                HTTPStatus.BAD_REQUEST, message, "too_many_pipelined_requests"
+                HTTPStatus.BAD_REQUEST, message, ErrorCode.TOO_MANY_PIPELINED_REQUESTS
             )
         self.url = rules.with_path(self.url)
         super().on_headers_complete()

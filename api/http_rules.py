@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import httptools
 
+from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, Answer, problem
 
 MAX_TARGET_BYTES = 8192  # RFC 9112, 3 recommends at least 8000 octets for the request line
@@ -21,24 +22,24 @@ _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 class RefusedRequestError(Exception):
     """Ends the parsing of a request that is over a limit or against a rule."""
 
-    def __init__(self, status: HTTPStatus, message: str, code: str) -> None:
+    def __init__(self, status: HTTPStatus, message: str, code: ErrorCode) -> None:
         super().__init__(message)
         self.answer = closing_answer(status, message, code)
 
 
-def closing_answer(status: HTTPStatus, message: str, code: str, **headers: str) -> Answer:
+def closing_answer(status: HTTPStatus, message: str, code: ErrorCode, **headers: str) -> Answer:
     return problem(status, message, code=code, headers={"Connection": "close", **headers})
 
 
 def too_many_connections() -> Answer:
     message = "Too many connections; try again"
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    return closing_answer(status, message, "too_many_connections", **RETRY_AFTER)
+    return closing_answer(status, message, ErrorCode.TOO_MANY_CONNECTIONS, **RETRY_AFTER)
 
 
 def too_slow(seconds: float) -> Answer:
     message = f"Request was not complete after {seconds:g} s"
-    return closing_answer(HTTPStatus.REQUEST_TIMEOUT, message, "request_timeout")
+    return closing_answer(HTTPStatus.REQUEST_TIMEOUT, message, ErrorCode.REQUEST_TIMEOUT)
 
 
 def check_fields(count: int, largest: int, total: int, *, limit: int) -> None:
@@ -52,13 +53,13 @@ def check_fields(count: int, largest: int, total: int, *, limit: int) -> None:
 
 
 def _too_large(message: str) -> RefusedRequestError:
-    return RefusedRequestError(_TOO_LARGE, message, "header_fields_too_large")
+    return RefusedRequestError(_TOO_LARGE, message, ErrorCode.HEADER_FIELDS_TOO_LARGE)
 
 
 def check_target(target: bytes) -> None:
     if len(target) > MAX_TARGET_BYTES:
         message = f"Request target is longer than {MAX_TARGET_BYTES} bytes"
-        raise RefusedRequestError(HTTPStatus.REQUEST_URI_TOO_LONG, message, "uri_too_long")
+        raise RefusedRequestError(HTTPStatus.REQUEST_URI_TOO_LONG, message, ErrorCode.URI_TOO_LONG)
 
 
 def check_size(received: int, limit: int) -> None:
@@ -66,16 +67,16 @@ def check_size(received: int, limit: int) -> None:
     if received > limit:
         message = f"Request is larger than {limit} bytes"
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        raise RefusedRequestError(status, message, "request_too_large")
+        raise RefusedRequestError(status, message, ErrorCode.REQUEST_TOO_LARGE)
 
 
 def malformed(error: httptools.HttpParserError, data: bytes) -> Answer:
     """The answer to what is not HTTP/1.1: 501 for a method that nobody knows, else 400."""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
         message = "This method is not implemented"
-        return closing_answer(HTTPStatus.NOT_IMPLEMENTED, message, "method_not_implemented")
+        return closing_answer(HTTPStatus.NOT_IMPLEMENTED, message, ErrorCode.METHOD_NOT_IMPLEMENTED)
     return closing_answer(
-        HTTPStatus.BAD_REQUEST, "Request is not valid HTTP/1.1", "malformed_request"
+        HTTPStatus.BAD_REQUEST, "Request is not valid HTTP/1.1", ErrorCode.MALFORMED_REQUEST
     )
 
 
@@ -84,16 +85,16 @@ def check_framing(headers: list[tuple[bytes, bytes]], version: str) -> None:
     hosts = sum(name == b"host" for name, _ in headers)
     if hosts > 1 or (not hosts and version != "1.0"):
         message = "Request must have exactly one Host header field"
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, ErrorCode.MALFORMED_REQUEST)
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if not codings:
         return
     if version == "1.0" or any(name == b"content-length" for name, _ in headers):
         message = "Transfer-Encoding must not stand beside Content-Length, or in HTTP/1.0"
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, ErrorCode.MALFORMED_REQUEST)
     if [value.strip().lower() for value in codings] != [b"chunked"]:
         message = "Transfer-Encoding must be chunked"
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, "malformed_request")
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, ErrorCode.MALFORMED_REQUEST)
 
 
 def with_path(target: bytes) -> bytes:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 import structlog
 
 from adapters.background import repeating
+from api.error_codes import ErrorCode
 from api.errors import Answer, ApiError, problem
 from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
@@ -69,6 +70,6 @@ def _held(hold: IntakeHold) -> Answer:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Cart changes in this store are paused; try again",
-        code="intake_held",
+        code=ErrorCode.INTAKE_HELD,
         headers={"Retry-After": str(hold.retry_after_seconds)},
     )

@@ -8,6 +8,7 @@ import structlog
 from fastapi import Request
 
 from adapters.redis.rate_limits import Allowance, LocalLimiter
+from api.error_codes import ErrorCode
 from api.errors import ApiError, problem
 from models.errors import DependencyUnavailable
 from models.user_id import path_safe
@@ -63,7 +64,8 @@ class RateLimits:
                 problem(
                     HTTPStatus.TOO_MANY_REQUESTS,
                     f"Too many requests: at most {limit} a minute",
-                    code="rate_limited",
+                    code=ErrorCode.RATE_LIMITED,
+                    limit=limit,
                     headers=_headers(allowance) | {"Retry-After": str(allowance.wait_seconds)},
                 )
             )

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from starlette.datastructures import Headers
 
+from api.error_codes import ErrorCode
 from api.errors import ApiError, problem
 
 FORM = "application/x-www-form-urlencoded"
@@ -51,15 +52,17 @@ def check_content(headers: Headers, *, also: str | None = None) -> None:
         # RFC 9110, 15.5.16: the header tells that no coding would be accepted.
         message = "Content-Encoding is not supported; send the body without compression"
         raise _unsupported(
-            message, "content_encoding_not_supported", **{"Accept-Encoding": "identity"}
+            message, ErrorCode.CONTENT_ENCODING_NOT_SUPPORTED, **{"Accept-Encoding": "identity"}
         )
     for text in _members(headers.getlist("content-type")):
         given = _parsed(text)
         if given is None or not (given.is_json or given.name == also):
             message = "Content-Type must be application/json"
-            raise _unsupported(message, "media_type_not_supported", Accept="application/json")
+            raise _unsupported(
+                message, ErrorCode.MEDIA_TYPE_NOT_SUPPORTED, Accept="application/json"
+            )
         if given.parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-            raise _unsupported("Charset must be UTF-8", "charset_not_supported")
+            raise _unsupported("Charset must be UTF-8", ErrorCode.CHARSET_NOT_SUPPORTED)
 
 
 def accepts_json(headers: list[str]) -> bool:
@@ -112,6 +115,6 @@ def _unquoted(value: str) -> str:
     return _ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value
 
 
-def _unsupported(message: str, code: str, **headers: str) -> ApiError:
+def _unsupported(message: str, code: ErrorCode, **headers: str) -> ApiError:
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return ApiError(problem(status, message, code=code, headers=headers))

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.error_codes import ErrorCode
 from api.errors import ApiError, problem, server_error
 from api.methods import allow
 from telemetry import tracing
@@ -128,7 +129,7 @@ class RequestMiddleware:
         if largest > _MAX_FIELD_BYTES:
             message = f"A header field is larger than {_MAX_FIELD_BYTES} bytes"
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            raise ApiError(problem(status, message, code="header_fields_too_large"))
+            raise ApiError(problem(status, message, code=ErrorCode.HEADER_FIELDS_TOO_LARGE))
         if length > self._limit:
             raise self._too_large()
 
@@ -148,9 +149,7 @@ class RequestMiddleware:
 
     def _too_large(self) -> ApiError:
         message = f"Request body is larger than {self._limit} bytes"
-        return ApiError(
-            problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, code="body_too_large")
-        )
+        return ApiError(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, limit=self._limit))
 
 
 def _options(scope: Scope) -> Response:

@@ -1,62 +1,40 @@
-"""The OpenAPI document: the responses of the routes, each with a model and an example.
+"""The responses of the routes for the OpenAPI document, each with a model, headers and examples.
 
-Routes use these in `responses=`; `DocumentedApi` generates the document. `api.docs` is the page
-that shows it.
+Routes use these in `responses=`; `api.openapi_document` generates the document. Examples of errors
+are made by the functions that answer with them.
 """
 
-from types import UnionType
+import json
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api.schemas import (
-    Accepted,
-    InsufficientStock,
-    Problem,
-    ProductNotAccepted,
-    ValidationProblem,
+from api import openapi_headers as shown
+from api.error_codes import ErrorCode
+from api.errors import (
+    Answer,
+    abort_answer,
+    in_progress,
+    invalid,
+    not_found,
+    problem,
+    refusal_answer,
+    server_error,
+    unauthorized,
 )
+from api.field_problems import broken
+from api.openapi_headers import Headers
+from api.schemas import Accepted, FieldProblem, Problem
 from models.cart import CartView
+from models.operations import AddItem, UpdateQuantity
+from models.outcomes import AbortReason, Refusal, RefusalCode
 
 Responses = dict[int | str, dict[str, Any]]
-Headers = dict[str, dict[str, Any]]
 
+EXAMPLES = "x-examples"
+"""The key of a response's examples, until `api.openapi_document` puts them in their place."""
 
-def _header(name: str, description: str, *, example: str | None = None, **schema: Any) -> Headers:
-    """A response header; `schema` replaces the schema of a string."""
-    header: dict[str, Any] = {"description": description, "schema": schema or {"type": "string"}}
-    return {name: header if example is None else header | {"example": example}}
-
-
-_ANY_ANSWER = _header(
-    "X-Request-Id", "The request's id: sent by the client, or generated."
-) | _header(
-    "X-Trace-Id",
-    "The id of the request's trace, if tracing is on.",
-    type="string",
-    pattern="^[0-9a-f]{32}$",
-)
-RETRY_AFTER = _header(
-    "Retry-After", "Seconds to wait before a retry with the same idempotency key.", type="integer"
-)
-IDEMPOTENCY_KEY = _header(
-    "Idempotency-Key", "The request's idempotency key: sent by the client, or generated."
-)
-REPLAYED = _header(
-    "Idempotent-Replayed",
-    "`true` if this is the response to an earlier request with this key.",
-    type="string",
-    enum=["true"],
-)
-ETAG = _header(
-    "ETag",
-    "The cart's version, for `If-Match` and `If-None-Match`.",
-    example='"1-507f1f77bcf86cd799439013"',
-)
-LOCATION = _header(
-    "Location", "The URL of the operation's status.", type="string", format="uri-reference"
-)
+OPERATION_ID_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015"
 
 
 def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
@@ -90,6 +68,7 @@ CART_EXAMPLE: dict[str, Any] = {
             "productTitle": "Wireless Headphones",
             "productImage": ["https://example.com/image.jpg"],
             "productPrice": 79.99,
+            "priceSource": "client",
             "productQuantity": 2,
             "productDescription": "Premium wireless headphones",
             "sellerId": "507f1f77bcf86cd799439012",
@@ -103,115 +82,184 @@ CART_EXAMPLE: dict[str, Any] = {
     "createdAt": "2026-01-27T10:30:00.000Z",
     "updatedAt": "2026-01-27T10:30:00.000Z",
 }
-NO_STOCK_EXAMPLE = {
-    "message": "Insufficient stock. Only 1 available.",
-    "code": "insufficient_stock",
-    "available": 1,
+EMPTY_CART_EXAMPLE = CART_EXAMPLE | {
+    "sellerId": None,
+    "quantity": 0,
+    "totalPrice": 0.0,
+    "cartItems": [],
+    "version": 2,
 }
-OPERATION_ID_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015"
 
 
 def described(
-    model: type[BaseModel] | UnionType, description: str, *headers: Headers, **examples: Any
+    model: type[BaseModel], description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """A response: its model, with one example or several named ones."""
     if len(examples) == 1:
         content: dict[str, Any] = {"example": next(iter(examples.values()))}
     else:
         content = {"examples": {name: {"value": value} for name, value in examples.items()}}
-    merged: Headers = {}
-    for header in (_ANY_ANSWER, *headers):
-        merged |= header
+    # As text, because FastAPI would drop what is null.
+    content = {EXAMPLES: json.dumps(content)}
     return {
         "model": model,
         "description": description,
-        "headers": merged,
+        "headers": shown.merged(*headers),
         "content": {"application/json": content},
     }
 
 
-def message(description: str, text: str, *headers: Headers, **more: Any) -> dict[str, Any]:
-    """A `Problem` response."""
-    return described(Problem, description, *headers, example={"message": text, **more})
+def refused(description: str, *headers: Headers, **answers: Answer) -> dict[str, Any]:
+    """A `Problem` response; each example is an answer of the service."""
+    examples = {name: json.loads(answer.body) for name, answer in answers.items()}
+    return described(Problem, description, shown.LIMITED, *headers, **examples)
 
 
-def validation_failed(**examples: tuple[str, str]) -> dict[str, Any]:
-    """A 400 response; each example is a field and an error message."""
-    return described(ValidationProblem, "The request is invalid.", **_invalid(examples))
-
-
-def not_added(**examples: tuple[str, str]) -> dict[str, Any]:
-    """The 400 response of an add: the request is invalid, or its product is."""
-    return described(
-        ValidationProblem | ProductNotAccepted,
-        "The request is invalid, or the product cannot be reserved.",
-        **_invalid(examples),
-        product=_NOT_ACCEPTED_EXAMPLE,
-    )
-
-
-def not_updated(**examples: tuple[str, str]) -> dict[str, Any]:
-    """The 400 response of an update, which may also lack stock."""
-    return described(
-        ValidationProblem | InsufficientStock | ProductNotAccepted,
-        "The request is invalid, there is not enough stock, or the product cannot be reserved.",
-        **_invalid(examples),
-        product=_NOT_ACCEPTED_EXAMPLE,
-        stock=NO_STOCK_EXAMPLE,
-    )
-
-
-_NOT_ACCEPTED_EXAMPLE = {
-    "message": "This product cannot be reserved",
-    "code": "product_not_accepted",
-}
-
-
-def _invalid(examples: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    return {
-        name: {"error": "Validation failed", "details": [{"field": field, "message": text}]}
-        for name, (field, text) in examples.items()
-    }
+def validation_failed(**details: FieldProblem) -> dict[str, Any]:
+    """A 400 response; each example is a broken rule."""
+    answers = {name: invalid(detail) for name, detail in details.items()}
+    return refused("The request is invalid.", **answers)
 
 
 def changed(
-    model: type[BaseModel] | UnionType, description: str, *headers: Headers, **examples: Any
+    model: type[BaseModel], description: str, *headers: Headers, **examples: Any
 ) -> dict[str, Any]:
     """The response to a change of a cart; a repeated key gets the same response."""
-    return described(model, description, IDEMPOTENCY_KEY, REPLAYED, *headers, **examples)
+    change = (shown.LIMITED, shown.SAGA_LINK, shown.IDEMPOTENCY_KEY, shown.REPLAYED)
+    return described(model, description, *change, *headers, **examples)
 
 
-SERVER_ERROR = message("Unexpected error.", "Internal server error")
-PROTECTED: Responses = {
-    401: message(
-        "The token is missing, expired or invalid.",
-        "Token has expired",
-        _header("WWW-Authenticate", "The authentication scheme.", type="string", enum=["Bearer"]),
-    ),
-    406: message(
-        "`Accept` does not allow JSON.", "Answers are application/json, which Accept does not allow"
-    ),
-    413: message("The request body is too large.", "Request body is larger than 65536 bytes"),
-    429: message(
-        "Too many requests from this user or address.",
-        "Too many requests: at most 300 a minute",
-        RETRY_AFTER,
-        code="rate_limited",
-    ),
-    500: SERVER_ERROR,
+def read(
+    model: type[BaseModel], description: str, *headers: Headers, **examples: Any
+) -> dict[str, Any]:
+    """The response to an authenticated read."""
+    return described(model, description, shown.LIMITED, *headers, **examples)
+
+
+def _refusal(operation: str, code: RefusalCode, *, strict: bool = False, **facts: Any) -> Answer:
+    return refusal_answer(operation, Refusal(code=code, **facts), strict=strict)
+
+
+_NO_STOCK = _refusal(AddItem.name, RefusalCode.INSUFFICIENT_STOCK, available=1)
+NO_STOCK_EXAMPLE = json.loads(_NO_STOCK.body)
+_LIMITS = {
+    "units": _refusal(AddItem.name, RefusalCode.UNIT_LIMIT, current=499, limit=500),
+    "value": _refusal(AddItem.name, RefusalCode.VALUE_LIMIT, limit=5000),
+    "product": _refusal(AddItem.name, RefusalCode.PRODUCT_NOT_ACCEPTED),
 }
-STORAGE_UNAVAILABLE = message(
+NOT_ADDED: Responses = {
+    # A range and not 200, which generators would take for the type of every add.
+    "2XX": refused(
+        "200: not enough stock; nothing was changed. With `Prefer: handling=strict` it is 409.",
+        shown.IDEMPOTENCY_KEY,
+        stock=_NO_STOCK,
+    ),
+    400: refused(
+        "The request is invalid, the cart would exceed a limit, or the product cannot be reserved.",
+        shown.IDEMPOTENCY_KEY,
+        shown.PREFERENCE_APPLIED,
+        quantity=invalid(broken("quantity", ErrorCode.OUT_OF_RANGE)),
+        json=invalid(
+            FieldProblem(
+                code=ErrorCode.MALFORMED_JSON,
+                field="body",
+                message="Body is not valid JSON: Expecting value at line 1, column 1",
+            )
+        ),
+        limit=_refusal(AddItem.name, RefusalCode.QUANTITY_LIMIT, current=99, limit=100),
+        lines=_refusal(AddItem.name, RefusalCode.LINE_LIMIT, current=100, limit=100),
+        size=_refusal(AddItem.name, RefusalCode.SIZE_LIMIT, current=262_200, limit=262_144),
+        **_LIMITS,
+    ),
+    409: refused(
+        "Another operation on the cart, or with the same key, is running; or the cart has items in "
+        "another currency; or, with `Prefer: handling=strict`, there is not enough stock.",
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
+        shown.PREFERENCE_APPLIED,
+        running=in_progress(),
+        currency=_refusal(
+            AddItem.name, RefusalCode.CURRENCY_MISMATCH, cart_currency="USD", currency="EUR"
+        ),
+        stock=_refusal(AddItem.name, RefusalCode.INSUFFICIENT_STOCK, strict=True, available=1),
+    ),
+}
+"""The responses of an add that changed nothing."""
+NOT_UPDATED = refused(
+    "The request is invalid, there is not enough stock, the cart would exceed a limit, or the "
+    "product cannot be reserved.",
+    shown.IDEMPOTENCY_KEY,
+    quantity=invalid(
+        broken(
+            "quantity",
+            ErrorCode.OUT_OF_RANGE,
+            "Quantity must be between 1 and 100; to remove the item use DELETE",
+        )
+    ),
+    id=invalid(broken("id", ErrorCode.INVALID_FORMAT)),
+    limit=_refusal(UpdateQuantity.name, RefusalCode.QUANTITY_LIMIT, current=2, limit=50),
+    stock=_refusal(UpdateQuantity.name, RefusalCode.INSUFFICIENT_STOCK, available=1, current=2),
+    **_LIMITS,
+)
+"""The 400 response of an update."""
+
+_ANYWHERE: Responses = {
+    414: refused("The URL is too long.", long=problem(414, "The URL is too long")),
+    431: refused(
+        "The headers are too large.", large=problem(431, "The headers of the request are too large")
+    ),
+}
+PUBLIC = _ANYWHERE
+"""The responses of every route."""
+PROTECTED: Responses = {
+    401: refused(
+        "The token is missing, expired or invalid.",
+        shown.AUTHENTICATE,
+        expired=unauthorized(
+            "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
+        ).answer,
+        missing=unauthorized(
+            "Authentication required: no bearer token was sent",
+            reason="no token",
+            code=ErrorCode.TOKEN_MISSING,
+        ).answer,
+        invalid=unauthorized("Token is invalid", reason="malformed").answer,
+    ),
+    406: refused(
+        "`Accept` does not allow JSON.",
+        accept=problem(406, "Answers are application/json, which Accept does not allow"),
+    ),
+    408: refused(
+        "The request did not arrive in time.",
+        slow=problem(408, "The request did not arrive in time"),
+    ),
+    413: refused(
+        "The request body is too large.",
+        large=problem(413, "Request body is larger than 65536 bytes", limit=65_536),
+    ),
+    429: refused(
+        "Too many requests from this user or address.",
+        shown.RETRY_AFTER,
+        limit=problem(429, "Too many requests: at most 300 a minute", limit=300),
+    ),
+    500: refused("Unexpected error.", shown.IDEMPOTENCY_KEY, unexpected=server_error()),
+    **_ANYWHERE,
+}
+"""The responses of every route that needs a token."""
+STORAGE_UNAVAILABLE = refused(
     "A required system is unavailable.",
-    "Cart storage is unavailable; nothing was changed, try again",
-    RETRY_AFTER,
-    code="mongodb_unavailable",
+    shown.RETRY_AFTER,
+    mongodb=abort_answer(AbortReason.MONGODB_UNAVAILABLE),
 )
-BAD_STORE_ID = validation_failed(
-    storeId=("storeId", "storeId must be 1 to 64 letters, digits, _ or -")
-)
+BAD_STORE_ID = validation_failed(storeId=broken("storeId", ErrorCode.INVALID_FORMAT))
+NO_CART = not_found(ErrorCode.CART_NOT_FOUND).answer
+NO_ITEM = not_found(ErrorCode.ITEM_NOT_FOUND).answer
 CART_READ: Responses = {
-    200: described(CartView, "The cart.", ETAG, cart=CART_EXAMPLE),
-    304: {"description": "The client already has this version.", "headers": _ANY_ANSWER | ETAG},
+    200: read(CartView, "The cart.", shown.ETAG, shown.SAGA_LINK, cart=CART_EXAMPLE),
+    304: {
+        "description": "The client already has this version.",
+        "headers": shown.merged(shown.LIMITED, shown.ETAG, shown.SAGA_LINK),
+    },
     503: STORAGE_UNAVAILABLE,
 }
 """The responses of every route that reads a cart."""
@@ -219,82 +267,47 @@ MUTATION: Responses = {
     202: described(
         Accepted,
         "The operation has started and is still running.",
-        IDEMPOTENCY_KEY,
-        LOCATION,
-        RETRY_AFTER,
+        shown.LIMITED,
+        shown.SAGA_LINK,
+        shown.IDEMPOTENCY_KEY,
+        shown.PREFERENCE_APPLIED,
+        shown.LOCATION,
+        shown.RETRY_AFTER,
         example={
             "message": "Cart operation accepted",
             "status": "pending",
             "operationId": OPERATION_ID_EXAMPLE,
         },
     ),
-    409: message(
+    409: refused(
         "Another operation on the cart, or with the same key, is running.",
-        "Cart operation already in progress",
-        IDEMPOTENCY_KEY,
-        RETRY_AFTER,
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
+        running=in_progress(),
     ),
-    412: message(
+    412: refused(
         "The cart has changed: no entity tag in `If-Match` matches.",
-        "Cart has changed: its ETag is none of If-Match",
-        IDEMPOTENCY_KEY,
-        code="precondition_failed",
+        shown.IDEMPOTENCY_KEY,
+        changed=_refusal(UpdateQuantity.name, RefusalCode.PRECONDITION_FAILED),
     ),
-    422: message(
+    422: refused(
         "The idempotency key was used for a different request.",
-        "Idempotency key was already used for a different request",
-        IDEMPOTENCY_KEY,
-        code="idempotency_key_reused",
+        shown.IDEMPOTENCY_KEY,
+        reused=_refusal(AddItem.name, RefusalCode.IDEMPOTENCY_KEY_REUSED),
     ),
-    503: described(
-        Problem,
+    503: refused(
         "A required system is unavailable and the operation was rolled back, or changes in the "
         "store are paused.",
-        IDEMPOTENCY_KEY,
-        RETRY_AFTER,
-        unavailable={"message": "Unable to reserve inventory"},
-        paused={
-            "message": "Cart changes in this store are paused; try again",
-            "code": "intake_held",
-        },
+        shown.IDEMPOTENCY_KEY,
+        shown.RETRY_AFTER,
+        unavailable=abort_answer(AbortReason.INVENTORY_UNAVAILABLE),
+        paused=problem(
+            503, "Cart changes in this store are paused; try again", code=ErrorCode.INTAKE_HELD
+        ),
     ),
 }
 """The responses of every route that changes a cart."""
-NOT_JSON = message("The body is not JSON.", "Content-Type must be application/json")
+NOT_JSON = refused(
+    "The body is not JSON.", type=problem(415, "Content-Type must be application/json")
+)
 MUTATION_WITH_BODY: Responses = {**MUTATION, 415: NOT_JSON}
-
-
-class DocumentedApi(FastAPI):
-    """FastAPI without parts of its document that do not apply: 422 bodies, generated titles."""
-
-    def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            _correct(super().openapi())
-        return super().openapi()
-
-
-def _correct(document: dict[str, Any]) -> None:
-    schemas: dict[str, Any] = document["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    parameters: list[dict[str, Any]] = []
-    bodies: list[dict[str, Any]] = []
-    for operation in (one for path in document["paths"].values() for one in path.values()):
-        if "HTTPValidationError" in str(operation["responses"].get("422")):
-            del operation["responses"]["422"]
-        parameters += operation.get("parameters", ())
-        bodies += operation.get("requestBody", {}).get("content", {}).values()
-    for one in (*parameters, *bodies):
-        one["schema"] = _unless_null(one["schema"])
-    for schema in (*schemas.values(), *(one["schema"] for one in parameters)):
-        schema.pop("title", None)
-        for part in schema.get("properties", {}).values():
-            part.pop("title", None)
-
-
-def _unless_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Optional parameters and bodies are left out of a request; they are never null."""
-    match schema:
-        case {"anyOf": [kind, {"type": "null"}], **more}:
-            return {**kind, **more}
-    return schema

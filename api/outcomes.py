@@ -6,31 +6,34 @@ The mapping itself is `api.errors`; here are the reads that it needs.
 from http import HTTPStatus
 
 from api.entity_tags import cart_answer, etag_headers
+from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, Answer, abort_answer, not_found, refusal_answer
 from api.routing import BASE_PATH
 from api.schemas import Accepted
 from api.state import ApiState
-from models.cart import cart_json
+from models.cart import cart_fields, cart_json
+from models.operations import RemoveItem
+from models.operations.remove_item import REMOVED
 from models.outcomes import OperationResult, Outcome, StoredAnswer
 from models.wire import to_json
 
 NO_LONGER_KEPT = "The operation was committed; its answer is no longer kept"
 
 
-async def answer_to(state: ApiState, result: OperationResult) -> Answer:
-    """The answer to an operation that has ended.
+async def answer_to(state: ApiState, result: OperationResult, *, strict: bool = False) -> Answer:
+    """The answer to an operation that has ended; `strict` as in `refusal_answer`.
 
     A committed one is answered with the stored status and text, now and on every repeat; after a
     day, where the text was large, with the cart as it is.
     """
     match result.outcome:
         case Outcome.REJECTED if result.refusal is not None:
-            return refusal_answer(result.operation, result.refusal)
+            return refusal_answer(result.operation, result.refusal, strict=strict)
         case Outcome.ABORTED:
             return abort_answer(result.reason)
         case Outcome.UNCHANGED:
             cart = await state.carts.cart_by_id(result.cart_id or "")
-            return cart_answer(cart) if cart else not_found("Cart").answer
+            return cart_answer(cart) if cart else not_found(ErrorCode.CART_NOT_FOUND).answer
     stored = result.answer or await _stored_answer(state, result.record_id)
     body = (stored.body or "").encode()
     headers = etag_headers(body)
@@ -48,7 +51,12 @@ async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:
     if answer is not None:
         return answer
     cart = await state.carts.cart(record.key)
-    body = cart_json(cart.id, cart) if cart else to_json({"message": NO_LONGER_KEPT})
+    if cart is None:
+        body = to_json({"message": NO_LONGER_KEPT})
+    elif record.operation == RemoveItem.name:
+        body = to_json({"message": REMOVED, "cart": cart_fields(cart.id, cart)})
+    else:
+        body = cart_json(cart.id, cart)
     return record.answer.model_copy(update={"body": body.decode()})
 
 

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import Call
 from api.entity_tags import required_tags
+from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
+from api.field_problems import broken
 from api.outcomes import accepted, answer_to
 from api.schemas import IdempotencyKey
 from models.cart import CartKey
@@ -38,7 +40,21 @@ class ChangeHeaders(BaseModel):
     )
 
 
+class AddHeaders(ChangeHeaders):
+    """The headers that an add accepts."""
+
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        max_length=1000,
+        description="With `handling=strict` (RFC 7240), insufficient stock is answered with 409 "
+        "instead of 200. Other preferences are ignored.",
+        examples=["handling=strict"],
+    )
+
+
 ChangeHeader = Annotated[ChangeHeaders, Header()]
+AddHeader = Annotated[AddHeaders, Header()]
 IfNoneMatch = Annotated[
     str | None,
     Header(
@@ -73,8 +89,8 @@ def request_key(
     if in_body is not None:
         given.add(in_body)
     if len(given) > 1:
-        message = "idempotencyKey must be the same in the body and the Idempotency-Key header"
-        raise ApiError(invalid(("idempotencyKey", message)))
+        message = "Idempotency key must be the same in the body and the Idempotency-Key header"
+        raise ApiError(invalid(broken("idempotencyKey", ErrorCode.CONFLICTING_VALUES, message)))
     key = in_header or in_body
     used = RequestKey(key or str(uuid4()), key is not None)
     call.context.headers.append((b"idempotency-key", used.value.encode()))
@@ -104,8 +120,10 @@ def common_fields(
     return fields | {"if_match": required_tags(if_match)}
 
 
-async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Response:
-    """Starts the operation, waits for its result, and answers.
+async def perform(
+    call: Call, operation: CartOperation, key: RequestKey, *, strict: bool = False
+) -> Response:
+    """Starts the operation, waits for its result, and answers; `strict` as in `answer_to`.
 
     A repeat of a committed operation gets the same answer, without a saga.
     """
@@ -127,7 +145,7 @@ async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Resp
         context.fields["outcome"] = "pending"
         return accepted(operation.store_id, operation.operation_id).response()
     context.fields["outcome"] = result.outcome.value
-    answer = await answer_to(state, result)
+    answer = await answer_to(state, result, strict=strict)
     if result.outcome is Outcome.COMMITTED:
         if result.cart_id is not None:
             state.owners.keep(result.cart_id, operation.key)

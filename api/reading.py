@@ -6,6 +6,7 @@ from http import HTTPStatus
 import structlog
 
 from api.entity_tags import cart_answer, etag_headers
+from api.error_codes import ErrorCode
 from api.errors import Answer, not_found
 from api.state import ApiState
 from models.cart import CartKey, CartVersion, cart_json
@@ -23,7 +24,7 @@ async def own_cart(state: ApiState, key: CartKey) -> Answer:
     """
     version = await state.carts.version(key)
     if version is None:
-        raise not_found("Cart")
+        raise not_found(ErrorCode.CART_NOT_FOUND)
     body = await _cached(state, key, version)
     if body is not None:
         answer = Answer(HTTPStatus.OK, body, etag_headers(body))
@@ -35,7 +36,7 @@ async def own_cart(state: ApiState, key: CartKey) -> Answer:
 async def shown_cart(state: ApiState, cart: Cart | None) -> Answer:
     """A stored cart as clients see it; raises 404 without one."""
     if cart is None:
-        raise not_found("Cart")
+        raise not_found(ErrorCode.CART_NOT_FOUND)
     return await state.availability.shown(cart.store_id, cart_answer(cart))
 
 

@@ -14,9 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from api.dependencies import authenticate
-from api.errors import MAX_DETAILS, MAX_NAME, ApiError, invalid, problem
+from api.error_codes import ErrorCode
+from api.errors import MAX_DETAILS, ApiError, invalid, problem
+from api.field_problems import MAX_NAME
 from api.limits import READ_COST, WRITE_COST
 from api.media_types import FORM, accepts_json, check_content
+from api.schemas import FieldProblem
 from api.strict_json import StrictJsonError, parse_object
 
 BASE_PATH = "/api/v1/cart"
@@ -40,7 +43,7 @@ class StrictRequest(Request):
         except ClientDisconnect:
             message = "The connection was closed before the request was complete"
             status = HTTPStatus.REQUEST_TIMEOUT
-            raise ApiError(problem(status, message, code="request_timeout")) from None
+            raise ApiError(problem(status, message, code=ErrorCode.REQUEST_TIMEOUT)) from None
         if raw:
             check_content(self._as_sent, also=self.also)
         return raw
@@ -49,7 +52,8 @@ class StrictRequest(Request):
         try:
             return parse_object(await super().body())
         except StrictJsonError as error:
-            raise ApiError(invalid(("body", str(error)))) from None
+            flaw = FieldProblem(code=ErrorCode.MALFORMED_JSON, field="body", message=str(error))
+            raise ApiError(invalid(flaw)) from None
 
 
 class CartRoute(APIRoute):
@@ -71,7 +75,9 @@ class CartRoute(APIRoute):
             await authenticate(request, cost=cost)
             if not accepts_json(request.headers.getlist("accept")):
                 message = "Answers are application/json, which Accept does not allow"
-                raise ApiError(problem(HTTPStatus.NOT_ACCEPTABLE, message, code="not_acceptable"))
+                raise ApiError(
+                    problem(HTTPStatus.NOT_ACCEPTABLE, message, code=ErrorCode.NOT_ACCEPTABLE)
+                )
             if request.scope["query_string"]:
                 _check_query(request.query_params, known)
             return await handler(self.request_class(request.scope, request.receive))
@@ -99,12 +105,24 @@ def _check_query(query: QueryParams, known: frozenset[str]) -> None:
     """Raises `ApiError` (400) that names each parameter that is unknown or repeated."""
     times = Counter(name for name, _ in query.multi_items())
     details = [
-        (name[:MAX_NAME], "Unknown query parameter" if name not in known else "Must be given once")
+        _unknown_parameter(name) if name not in known else _repeated_parameter(name)
         for name, number in times.items()
         if name not in known or number > 1
     ]
     if details:
         raise ApiError(invalid(*details[:MAX_DETAILS]))
+
+
+def _unknown_parameter(name: str) -> FieldProblem:
+    return FieldProblem(
+        code=ErrorCode.UNKNOWN_FIELD, field=name[:MAX_NAME], message="Unknown query parameter"
+    )
+
+
+def _repeated_parameter(name: str) -> FieldProblem:
+    return FieldProblem(
+        code=ErrorCode.CONFLICTING_VALUES, field=name[:MAX_NAME], message="Must be given once"
+    )
 
 
 def _plain(scope: Scope) -> Scope:

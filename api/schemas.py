@@ -1,29 +1,32 @@
 """Models of requests and responses: they validate input and define the OpenAPI schemas.
 
-`RULES` describes the constraints of each field; `api.errors` uses it in messages. The cart itself
-is `models.cart.CartView`.
+The cart itself is `models.cart.CartView`. `api.field_problems` has the rules in words.
 """
 
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from api.error_codes import ErrorCode
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents
 from models.user_id import MAX_USER_ID
-from models.wire import CAMEL_CASE
+from models.wire import SENT
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+MAX_ID = 64
+MAX_KEY = 255
+MAX_PAGE = 1_000_000
+MAX_LIMIT = 100
+ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{MAX_ID}}}$"
 CART_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
-KEY_PATTERN = r"^[!-~]{1,255}$"
+KEY_PATTERN = rf"^[!-~]{{1,{MAX_KEY}}}$"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL_PATTERN = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
@@ -41,63 +44,30 @@ MAX_DESCRIPTION = 5000
 MAX_EMAIL = 254
 MAX_LOG_LEVEL_SECONDS = 86_400
 
-_ID_RULE = "must be 1 to 64 letters, digits, _ or -"
-_KEY_RULE = "must be 1 to 255 visible ASCII characters"
-_CART_ID_RULE = "must be 24 hexadecimal digits"
-RULES = {
-    "id": _CART_ID_RULE,
-    "storeId": _ID_RULE,
-    "userId": f"must be 1 to {MAX_USER_ID} characters, none of them a control character",
-    "page": "must be an integer from 1 to 1000000",
-    "limit": "must be an integer from 1 to 100",
-    "availability": "must be available or out_of_stock",
-    "updatedFrom": "must be a time such as 2026-01-27T10:30:00Z",
-    "updatedTo": "must be a time such as 2026-01-27T10:30:00Z",
-    "productId": _ID_RULE,
-    "sellerId": _ID_RULE,
-    "productTitle": (
-        f"must be a string of 1 to {MAX_TITLE} characters and not blank, without control characters"
-    ),
-    "productImage": (
-        f"must be an http or https URL of at most {MAX_URL} characters, "
-        f"or a list of at most {MAX_IMAGES} of them"
-    ),
-    "productPrice": f"must be a number from 0 to {MAX_PRICE} with at most two decimals",
-    "productDescription": (
-        f"must be a string of at most {MAX_DESCRIPTION} characters, without control characters "
-        "other than tabs and newlines"
-    ),
-    "quantity": f"must be between 1 and {MAX_QUANTITY}",
-    "email": f"must be a valid address of at most {MAX_EMAIL} characters",
-    "level": "must be debug, info, warn or error",
-    "ttlSeconds": f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}",
-    "idempotencyKey": _KEY_RULE,
-    "Idempotency-Key": _KEY_RULE,
-}
-"""JSON name, path parameter or header -> its rule, which follows the field's name in a message."""
-
 # RFC 3339, 5.6, without leap seconds, which Python's datetime cannot hold.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_URL = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\\]+", re.IGNORECASE)
+# An http or https URL (RFC 3986) or IRI (RFC 3987): user information, a host, a port, the rest.
+_PORT = "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}"
+_NO_URL = r"\s\x00-\x1f\x7f-\x9f\uFEFF\\"
+URL_PATTERN = (
+    r"^[Hh][Tt][Tt][Pp][Ss]?://"
+    rf"(?:[^{_NO_URL}/?#@\[\]]*@)?"
+    rf"(?:[^{_NO_URL}/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
+    rf"(?::(?:{_PORT})?)?"
+    rf"(?:[/?#][^{_NO_URL}]*)?$"
+)
 
 
 def _price(value: Any) -> Decimal:
     """The price with two decimals. Accepts JSON numbers, not `true`."""
-    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    if is_number and 0 <= value <= MAX_PRICE:
-        amount = Decimal(value)
-        if amount == cents(amount):  # at most two decimals
-            return abs(cents(amount))  # -0.0 is 0.00
-    raise ValueError("must be an amount")
-
-
-def _url(value: str) -> str:
-    if not _URL.fullmatch(value) or len(value) > MAX_URL:
-        raise ValueError("must be a URL")
-    parts = urlsplit(value)
-    if not parts.hostname or (parts.port is not None and parts.port == 0):
-        raise ValueError("must name a host")
-    return value
+    if not isinstance(value, int | Decimal) or isinstance(value, bool):
+        raise PydanticCustomError(ErrorCode.INVALID_TYPE, "")
+    if not 0 <= value <= MAX_PRICE:
+        raise PydanticCustomError(ErrorCode.OUT_OF_RANGE, "")
+    amount = Decimal(value)
+    if amount != cents(amount):  # more than two decimals
+        raise PydanticCustomError(ErrorCode.INVALID_FORMAT, "")
+    return abs(cents(amount))  # -0.0 is 0.00
 
 
 def _listed(value: Any) -> Any:
@@ -116,8 +86,6 @@ def _time(value: Any) -> datetime:
         return time.replace(tzinfo=UTC)
 
 
-_IMAGE_SCHEMA = {"type": "string", "format": "uri", "maxLength": MAX_URL}
-
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 # Finds any user, and more than there can be: the rule for them (`models.user_id`) is no pattern.
 UserIdFilter = Annotated[
@@ -126,23 +94,22 @@ UserIdFilter = Annotated[
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=TITLE_PATTERN)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=DESCRIPTION_PATTERN)]
+# `multipleOf: 0.01` would refuse 79.99 in validators that divide binary floats.
 Price = Annotated[
     Decimal,
     BeforeValidator(_price),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": int(MAX_PRICE), "multipleOf": 0.01}),
+    WithJsonSchema({"type": "number", "format": "double", "minimum": 0, "maximum": int(MAX_PRICE)}),
 ]
 Time = Annotated[
     datetime,
     BeforeValidator(_time),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+# Documented as a list: a union would have no usable type in generated clients.
 Images = Annotated[
-    list[Annotated[str, AfterValidator(_url)]],
+    list[Annotated[str, Field(max_length=MAX_URL, pattern=URL_PATTERN)]],
     Field(max_length=MAX_IMAGES),
     BeforeValidator(_listed),
-    WithJsonSchema(
-        {"anyOf": [_IMAGE_SCHEMA, {"type": "array", "items": _IMAGE_SCHEMA, "maxItems": 20}]}
-    ),
 ]
 
 
@@ -168,7 +135,7 @@ class AddItemBody(RequestBody):
                 {
                     "productId": "507f1f77bcf86cd799439011",
                     "productTitle": "Wireless Headphones",
-                    "productImage": "https://example.com/image.jpg",
+                    "productImage": ["https://example.com/image.jpg"],
                     "productPrice": 79.99,
                     "productDescription": "Premium wireless headphones",
                     "quantity": 2,
@@ -183,9 +150,12 @@ class AddItemBody(RequestBody):
     product_id: EntityId
     product_title: Title
     product_image: Images | None = Field(
-        None, description="One URL, or a list of URLs. Stored as a list, never fetched."
+        None, description="http or https URLs of images. They are stored, and never fetched."
     )
-    product_price: Price = Field(description="Price of one unit in the cart's currency.")
+    product_price: Price = Field(
+        description="Price of one unit in the cart's currency, with at most two decimals. The "
+        "service takes it as it is: check it when the order is placed."
+    )
     product_description: Description | None = None
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
         description="Units to add. An existing line grows by them; the limit applies to the sum."
@@ -202,7 +172,7 @@ class AddItemBody(RequestBody):
 def _not_zero(value: Any) -> Any:
     if value == 0 and isinstance(value, int) and not isinstance(value, bool):
         text = f"Quantity must be between 1 and {MAX_QUANTITY}; to remove the item use DELETE"
-        raise PydanticCustomError("in_words", text)
+        raise PydanticCustomError(ErrorCode.OUT_OF_RANGE, text)
     return value
 
 
@@ -242,32 +212,64 @@ class LogLevelBody(RequestBody):
     )
 
 
-class ResponseBody(BaseModel):
-    """Base of response bodies."""
+OPTIONAL = "x-optional"
+"""Marks the fields of answers that may be absent, for `api.openapi_document`."""
 
-    model_config = ConfigDict(**CAMEL_CASE, frozen=True)
+
+class ResponseBody(BaseModel):
+    """Base of response bodies. A field is always present, unless it is `Absent`."""
+
+    model_config = ConfigDict(**SENT, frozen=True)
+
+
+Absent = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+"""The default of a field that only some answers have. The others leave it out."""
+AbsentOrNull = Field(None, json_schema_extra={OPTIONAL: "or a value or null"})
+"""The same for a field that can also be null."""
+
+
+class FieldProblem(ResponseBody):
+    """A field and the rule that it breaks, with the limits of the rule as numbers."""
+
+    code: ErrorCode
+    field: str
+    """The field's JSON name, the parameter or the header; `body` is the whole body."""
+    message: str
+    """The rule, in words for people."""
+    min: int | None = Absent
+    """The smallest value, length or number of elements."""
+    max: int | None = Absent
+    """The largest value, length or number of elements."""
+    allowed: tuple[str, ...] | None = Absent
+    """The allowed values."""
+    limit: int | None = Absent
+    """The cart's limit: units, products, bytes, or an amount in its currency."""
+    current: int | None = Absent
+    """What the cart has of that already; of bytes, what it would have with the item."""
 
 
 class Problem(ResponseBody):
-    """Why a request failed. `code`, if present, is stable."""
+    """Why a request was refused or failed. Fields other than `code` and `message` depend on the
+    code."""
 
+    code: ErrorCode
     message: str
-    code: str | None = None
-
-
-class InsufficientStock(ResponseBody):
-    """Not enough stock; nothing was changed. `available` is null where that is not known."""
-
-    message: str
-    code: Literal["insufficient_stock"] = "insufficient_stock"
-    available: int | None
-
-
-class ProductNotAccepted(ResponseBody):
-    """The inventory takes no reservation of the product; nothing was changed."""
-
-    message: str
-    code: Literal["product_not_accepted"] = "product_not_accepted"
+    """The reason, in words for people."""
+    error: Literal["Validation failed"] | None = Absent
+    """With `validation_failed`."""
+    details: tuple[FieldProblem, ...] | None = Absent
+    """With `validation_failed`: each field that breaks a rule."""
+    available: int | None = AbsentOrNull
+    """With `insufficient_stock`: the units that can be reserved now. Null if not known."""
+    max_quantity: int | None = AbsentOrNull
+    """With `insufficient_stock` of an update: the largest quantity that the item can have now, its
+    own units included. Null if not known."""
+    limit: int | None = Absent
+    """With `body_too_large` the most bytes, with `rate_limited` the most requests a minute."""
+    cart_currency: str | None = Absent
+    """With `currency_mismatch`: the currency of the items in the cart."""
+    currency: str | None = Absent
+    """With `currency_mismatch`: the currency in which the service sells now."""
 
 
 class Done(ResponseBody):
@@ -276,11 +278,19 @@ class Done(ResponseBody):
     message: str
 
 
+class ItemRemoved(ResponseBody):
+    """The item was removed; the cart may be empty now."""
+
+    message: str
+    cart: CartView
+
+
 class CartPage(ResponseBody):
     """One page of a store's carts, newest first."""
 
     carts: list[CartView]
     total_count: int
+    """The carts on all pages."""
     total_pages: int
 
 
@@ -288,22 +298,10 @@ class CartList(ResponseBody):
     """The envelope around a page."""
 
     data: CartPage
-    success: Literal[True] = True
-    status_code: Literal[200] = 200
-
-
-class FieldProblem(ResponseBody):
-    """A field and the rule that it violates."""
-
-    field: str
-    message: str
-
-
-class ValidationProblem(ResponseBody):
-    """The request is invalid; nothing was changed."""
-
-    error: Literal["Validation failed"] = "Validation failed"
-    details: list[FieldProblem]
+    success: bool
+    """Always true."""
+    status_code: int
+    """Always 200."""
 
 
 class Accepted(ResponseBody):
@@ -318,7 +316,9 @@ class OperationAnswer(ResponseBody):
     """The response to the request, whether or not the client received it."""
 
     status: int
+    """The HTTP status."""
     body: dict[str, Any]
+    """The JSON body: what the request's route answers with this status."""
 
 
 class OperationStatus(ResponseBody):
@@ -326,7 +326,7 @@ class OperationStatus(ResponseBody):
 
     operation_id: str
     status: Literal["pending", "committed", "rejected", "aborted"]
-    answer: OperationAnswer | None = None
+    answer: OperationAnswer | None = Absent
 
 
 class LogLevelSet(ResponseBody):
@@ -351,7 +351,7 @@ class Health(ResponseBody):
     """`unhealthy` without MongoDB or Temporal, `degraded` without one of the others."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
-    timestamp: str
+    timestamp: datetime
     services: Services
     version: str
 
@@ -366,4 +366,5 @@ class Readiness(ResponseBody):
     """Whether requests can be served."""
 
     status: Literal["ready", "not ready"]
-    services: dict[str, str]
+    services: dict[str, Literal["connected", "disconnected"]]
+    """The systems without which no cart can be changed."""

@@ -6,18 +6,19 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from beanie import PydanticObjectId
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
+from typing_extensions import TypeAliasType
 
 from models.message import Message
-from models.money import Money, cents
+from models.money import Money, PriceSource, cents
 from models.orders import Ordered
-from models.wire import CAMEL_CASE, to_json
+from models.wire import CAMEL_CASE, SENT, to_json
 
-AvailabilityStatus = Literal["available", "out_of_stock"]
+AvailabilityStatus = TypeAliasType("AvailabilityStatus", Literal["available", "out_of_stock"])
 
 
 class CartKey(NamedTuple):
@@ -46,8 +47,9 @@ class ProductAvailability(Message):
 class CartFacts(Message):
     """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
 
-    `line_quantity` and `line_price` are those of the operation's product. Amounts are in the cart's
-    currency. `ordered` is what an order has, if the operation is one whose content is known.
+    `line_quantity` and `line_price` are those of the operation's product. Amounts are in
+    `currency`, which is None without a cart. `ordered` is what an order has, if the operation is
+    one whose content is known.
     """
 
     version: int = 0
@@ -55,31 +57,35 @@ class CartFacts(Message):
     lines: int = 0
     units: int = 0
     total_price: Decimal = Decimal(0)
+    currency: str | None = None
     line_quantity: int = 0
     line_price: Decimal = Decimal(0)
     ordered: Ordered | None = None
 
 
 class CartLine(BaseModel):
-    """One product in a cart.
+    """One product in a cart."""
 
-    `reserved_at` is the time of its latest reservation, `availability_at` that of the latest
-    availability event since.
-    """
-
-    model_config = CAMEL_CASE
+    model_config = SENT
 
     product_id: str
     product_title: str
     product_image: list[str] = []
+    """The URLs of its images."""
     product_price: Money
+    """The price of one unit."""
+    price_source: PriceSource = "client"
+    """`client`: the price is what the client sent with the latest add; nothing has checked it."""
     product_quantity: int
+    """Its units in the cart."""
     product_description: str | None = None
     seller_id: str | None = None
     availability_status: AvailabilityStatus = "available"
     unavailability_reason: str | None = None
-    availability_at: SkipJsonSchema[datetime | None] = None  # internal
+    """Why it is out of stock."""
+    availability_at: SkipJsonSchema[datetime | None] = None
     reserved_at: datetime
+    """When units of it were reserved last."""
 
     def marked(self, availability: ProductAvailability) -> Self:
         """The line with a new availability, or the line itself when it has a later one.
@@ -139,21 +145,27 @@ class LineChange(BaseModel):
 
 
 class CartContent(BaseModel):
-    """A cart without its id. `quantity` counts units, `version` counts changes from 1."""
+    """A cart without its id."""
 
-    model_config = CAMEL_CASE
+    model_config = SENT
 
     user_id: str
     store_id: str
     seller_id: str | None = None
+    """The seller that all items have in common."""
     full_name: str | None = None
     email: str | None = None
     quantity: int = 0
+    """The units of all items."""
     total_price: Money = Decimal(0)
+    """The sum of price times quantity of all items."""
     currency: str
+    """The currency of all amounts in the cart (ISO 4217)."""
     cart_items: list[CartLine] = []
     expire_at: datetime
+    """When the cart expires, unless it is changed before."""
     version: int = 0
+    """Counts the changes of the cart, from 1."""
     created_at: datetime
     updated_at: datetime
 
@@ -240,11 +252,14 @@ class CartContent(BaseModel):
 
 
 class CartView(CartContent):
-    """A cart as clients see it."""
+    """A cart with its items."""
 
     model_config = ConfigDict(frozen=True)
 
-    id: PydanticObjectId = Field(alias="_id")
+    id: Annotated[
+        PydanticObjectId, WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"})
+    ] = Field(alias="_id")
+    """The cart's id."""
     email: str | None = Field(default=None, exclude=True)
 
 
@@ -285,6 +300,7 @@ def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) 
         lines=len(cart.cart_items),
         units=cart.quantity,
         total_price=cart.total_price,
+        currency=cart.currency,
         line_quantity=line.product_quantity if line else 0,
         line_price=line.product_price if line else Decimal(0),
     )

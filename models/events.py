@@ -10,10 +10,11 @@ from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeAliasType
 
 from models.effects import EventEffect
-from models.money import Money
-from models.wire import CAMEL_CASE, timestamp, to_json
+from models.money import Money, PriceSource
+from models.wire import SENT, timestamp, to_json
 
 CART_ITEM_ADDED = "cart.item.added"
 CART_ITEM_UPDATED = "cart.item.updated"
@@ -41,14 +42,17 @@ TOPICS = (
 )
 
 
-ClearReason = Literal["user", "order_completed", "expired"]
+ClearReason = TypeAliasType("ClearReason", Literal["user", "order_completed", "expired"])
 """Why a whole cart is deleted."""
+
+ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
+"""Why a line is reduced or removed."""
 
 
 class EventModel(BaseModel):
     """Base of all events: camelCase names; the docstring of a field is its description."""
 
-    model_config = ConfigDict(**CAMEL_CASE, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(**SENT, frozen=True)
 
 
 class CartEvent(EventModel):
@@ -88,6 +92,8 @@ class CartItemAdded(CartEvent):
     """The units of the product in the cart after the change."""
     product_price: Money
     """The price of one unit."""
+    price_source: PriceSource
+    """`client`: the price is what the client sent with the add; nothing has checked it."""
     total_price: Money
     """The cart's total price."""
 
@@ -105,9 +111,11 @@ class CartItemUpdated(CartEvent):
     """The units of the product in the cart before the change."""
     product_price: Money
     """The price of one unit."""
+    price_source: PriceSource
+    """`client`: the price is what the client sent with the add; nothing has checked it."""
     total_price: Money
     """The cart's total price."""
-    reason: str = "user"
+    reason: ChangeReason = "user"
     """`user`, or `order_completed` if an order took the units."""
     order_id: str | None = None
     """The order's id, for `order_completed`."""
@@ -124,7 +132,7 @@ class CartItemRemoved(CartEvent):
     """The units of the product that were in the cart."""
     total_price: Money
     """The cart's total price."""
-    reason: str = "user"
+    reason: ChangeReason = "user"
     """`user`, or `order_completed` if an order took the units."""
     order_id: str | None = None
     """The order's id, for `order_completed`."""

@@ -29,6 +29,20 @@ class Policy(Message):
     currency: str = "USD"
 
 
+def same_currency(policy: Policy, cart: CartFacts) -> Refusal | None:
+    """Why nothing can be added in the policy's currency: the cart has lines in another one.
+
+    There is one total, and it has one currency. An empty cart takes the currency of the next add.
+    """
+    if cart.lines and cart.currency != policy.currency:
+        return Refusal(
+            code=RefusalCode.CURRENCY_MISMATCH,
+            cart_currency=cart.currency,
+            currency=policy.currency,
+        )
+    return None
+
+
 def room_in_bytes(policy: Policy, size: int) -> Refusal | None:
     """Why a cart cannot grow to a JSON text of this size; None when it can."""
     if size > policy.max_bytes:

@@ -54,6 +54,8 @@ class RefusalCode(StrEnum):
     CART_NOT_FOUND = "cart_not_found"
     ITEM_NOT_FOUND = "item_not_found"
     PRECONDITION_FAILED = "precondition_failed"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    """The cart has lines in another currency."""
 
 
 class AbortReason(StrEnum):
@@ -81,13 +83,17 @@ class Refusal(Message):
     """Why a business rule refused an operation.
 
     The numbers belong to the code: units, lines, bytes or, for `value_limit`, an amount in the
-    cart's currency. `available` is None where the inventory does not tell.
+    cart's currency. `available` is None where the inventory does not tell. With too little stock
+    `current` are the units that the line has. `cart_currency` and `currency` are those of the cart
+    and of the operation.
     """
 
     code: RefusalCode
     available: int | None = None
     current: int | None = None
     limit: int | None = None
+    cart_currency: str | None = None
+    currency: str | None = None
 
 
 class Refused(Exception):

@@ -17,6 +17,12 @@ from models.money import cents
 CAMEL_CASE = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 """The configuration of models whose fields have camelCase names in JSON and in MongoDB."""
 
+SENT = ConfigDict(
+    **CAMEL_CASE, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+)
+"""The configuration of models that are sent: every field is present, also one with a default. The
+docstring of a field is its description."""
+
 
 def timestamp(moment: datetime) -> str:
     """`2026-01-27T10:30:00.000Z`; `moment` must be aware."""

@@ -66,6 +66,7 @@ _FAULTS = (
         "kafka",
         (
             "tests/kafka",
+            "tests/clients/test_typescript.py",
             "tests/contract/test_fuzz.py",
             "tests/integration/test_ops_without_a_server.py",
         ),
@@ -75,9 +76,13 @@ _FAULTS = (
 _REST = Lane("service", ("tests",), with_coverage=True)
 """All tests that no other lane has, so that a new test file has a lane at once."""
 
+_CLIENTS = Lane("clients", ("tests/clients",))
+"""`make check-clients` runs these, with those that another lane has."""
+
 TARGETS: dict[str, tuple[Lane, ...]] = {
     "test": (_REST, _SAGAS, _EVENTS),
     "test-faults": _FAULTS,
+    "check-clients": (_CLIENTS,),
 }
 LANES = tuple(lane for lanes in TARGETS.values() for lane in lanes)
 

@@ -128,8 +128,9 @@ class Saga:
         undo = releases_of(self.run, {product_id: quantity}, UNDO)
         reservation = await self.try_reserve(*undo)
         if reservation.refusal is not None:
-            await self.load_cart()  # a rule of the cart takes precedence, and so does a decision
-            raise Refused(reservation.refusal)
+            # A rule of the cart takes precedence, and so does a decision.
+            cart = await self.load_cart()
+            raise Refused(reservation.refusal.model_copy(update={"current": cart.line_quantity}))
 
     async def try_reserve(self, undo: ReleaseEffect) -> Reservation:
         """Reserves the units that `undo` releases, and returns the inventory's answer."""

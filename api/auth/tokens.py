@@ -14,6 +14,7 @@ from jwt.types import Options
 
 from api.auth.claims import ClaimError, Claims, Principal, claim, principal_of
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
+from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from settings import JwtAlgorithm, Settings
 
@@ -65,11 +66,14 @@ class Authenticator:
             self._check(claims)
             return principal_of(claims, self._settings)
         except jwt.ExpiredSignatureError:
-            raise unauthorized("Token has expired", reason="expired") from None
+            raise unauthorized(
+                "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
+            ) from None
         except KeysUnavailableError:
             message = "Tokens cannot be checked now; try again"
+            code = ErrorCode.SIGNING_KEYS_UNAVAILABLE
             raise ApiError(
-                problem(HTTPStatus.SERVICE_UNAVAILABLE, message, headers=RETRY_AFTER)
+                problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
             ) from None
         except (jwt.PyJWTError, UnknownKeyError, *_GARBAGE) as error:
             raise unauthorized("Token is invalid", reason=_why(error)) from None
@@ -174,9 +178,10 @@ _REASONS: dict[type[Exception], str] = {
 def _token(authorization: str | None) -> str:
     if not authorization:
         message = "Authentication required: no bearer token was sent"
-        raise unauthorized(message, reason="no token")
+        raise unauthorized(message, reason="no token", code=ErrorCode.TOKEN_MISSING)
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         message = "Authentication required: the scheme must be Bearer"
-        raise unauthorized(message, reason="another scheme than Bearer")
+        reason = "another scheme than Bearer"
+        raise unauthorized(message, reason=reason, code=ErrorCode.TOKEN_MISSING)
     return token.strip()

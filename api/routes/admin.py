@@ -9,9 +9,11 @@ from fastapi import APIRouter, Query, Response
 from adapters.mongo.carts import CartFilter
 from api import openapi as docs
 from api.dependencies import CallDep, StoreId
+from api.error_codes import ErrorCode
 from api.errors import Answer, forbidden
+from api.field_problems import broken
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import CartList, EntityId, Time, UserIdFilter
+from api.schemas import MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter
 from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
 
@@ -19,15 +21,15 @@ router = APIRouter(
     prefix=BASE_PATH, tags=["Admin"], route_class=ListRoute, responses=docs.PROTECTED
 )
 
-Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, from 1.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="Carts per page.")]
+Page = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Page number, from 1.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Carts per page.")]
 
 
 @router.get(
     "/{storeId}/admin/carts",
     summary="List the carts of a store",
     responses={
-        200: docs.described(
+        200: docs.read(
             CartList,
             "A page of carts, newest first.",
             page={
@@ -36,8 +38,8 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Carts per page.")]
                 "statusCode": 200,
             },
         ),
-        400: docs.validation_failed(limit=("limit", "Limit must be an integer from 1 to 100")),
-        403: docs.message("Not an admin of this store.", "Administrators of this store only"),
+        400: docs.validation_failed(limit=broken("limit", ErrorCode.OUT_OF_RANGE)),
+        403: docs.refused("Not an admin of this store.", forbidden=forbidden().answer),
         503: docs.STORAGE_UNAVAILABLE,
     },
 )

@@ -5,9 +5,11 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import unless_known
 from api.performing import (
+    AddHeader,
     ChangeHeader,
     IfNoneMatch,
     RequestKey,
@@ -15,9 +17,10 @@ from api.performing import (
     perform,
     request_key,
 )
+from api.preferences import APPLIED, prefers_strict
 from api.reading import own_cart
 from api.routing import BASE_PATH, CartRoute
-from api.schemas import AddItemBody, Done, InsufficientStock
+from api.schemas import AddItemBody, Done
 from models.cart import CartKey, CartView
 from models.operations import AddItem, ClearCart
 
@@ -29,26 +32,20 @@ router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, respo
     summary="Add an item to the cart",
     status_code=HTTPStatus.CREATED,
     responses={
-        201: docs.changed(CartView, "The cart with the item.", docs.ETAG, cart=docs.CART_EXAMPLE)
+        201: docs.changed(
+            CartView,
+            "The cart with the item.",
+            shown.ETAG,
+            shown.PREFERENCE_APPLIED,
+            cart=docs.CART_EXAMPLE,
+        )
         | {"links": docs.CART_LINKS},
-        200: docs.described(
-            InsufficientStock,
-            "Not enough stock; nothing was changed.",
-            docs.IDEMPOTENCY_KEY,
-            example=docs.NO_STOCK_EXAMPLE,
-        ),
         **docs.MUTATION_WITH_BODY,
-        400: docs.not_added(
-            quantity=("quantity", "Quantity must be between 1 and 100"),
-            limit=("quantity", "Quantity must not exceed 100 in all; the cart already holds 99"),
-            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
-            value=("quantity", "Cart must not be worth more than 5000 in all"),
-            json=("body", "Body is not valid JSON: Expecting value at line 1, column 1"),
-        ),
+        **docs.NOT_ADDED,
     },
 )
 async def add_item(
-    store_id: StoreId, body: AddItemBody, request: Request, call: CallDep, headers: ChangeHeader
+    store_id: StoreId, body: AddItemBody, request: Request, call: CallDep, headers: AddHeader
 ) -> Response:
     """Reserves the units and adds them to your cart. Creates the cart if there is none.
 
@@ -57,7 +54,11 @@ async def add_item(
     """
     call.context.fields.update(productId=body.product_id, quantity=body.quantity)
     key = request_key(call, request, headers.key, body.idempotency_key)
-    return await perform(call, add_item_of(call, store_id, body, key, headers.if_match), key)
+    strict = prefers_strict(request.headers.getlist("Prefer"))
+    if strict:
+        call.context.headers.append(APPLIED)
+    operation = add_item_of(call, store_id, body, key, headers.if_match)
+    return await perform(call, operation, key, strict=strict)
 
 
 @router.delete(
@@ -71,7 +72,7 @@ async def add_item(
         ),
         **docs.MUTATION,
         400: docs.BAD_STORE_ID,
-        404: docs.message("You have no cart in this store.", "Cart not found"),
+        404: docs.refused("You have no cart in this store.", cart=docs.NO_CART),
     },
 )
 async def clear_cart(
@@ -90,7 +91,7 @@ async def clear_cart(
     responses={
         **docs.CART_READ,
         400: docs.BAD_STORE_ID,
-        404: docs.message("You have no cart in this store.", "Cart not found"),
+        404: docs.refused("You have no cart in this store.", cart=docs.NO_CART),
     },
 )
 async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch = None) -> Response:

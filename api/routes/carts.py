@@ -5,9 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
-from api.errors import ApiError, invalid, label, not_found
+from api.error_codes import ErrorCode
+from api.errors import ApiError, invalid, not_found
+from api.field_problems import broken, required
 from api.performing import (
     ChangeHeader,
     IfNoneMatch,
@@ -18,9 +21,16 @@ from api.performing import (
 )
 from api.reading import shown_cart
 from api.routing import BASE_PATH, CartRoute
-from api.schemas import CART_ID_PATTERN, Done, EntityId, Problem, RemoveItemBody, UpdateQuantityBody
+from api.schemas import (
+    CART_ID_PATTERN,
+    EntityId,
+    ItemRemoved,
+    RemoveItemBody,
+    UpdateQuantityBody,
+)
 from models.cart import CartKey, CartView
 from models.operations import RemoveItem, UpdateQuantity
+from models.operations.remove_item import REMOVED
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Carts"], route_class=CartRoute, responses=docs.PROTECTED
@@ -35,17 +45,18 @@ CartId = Annotated[
         examples=["507f1f77bcf86cd799439013"],
     ),
 ]
-_BAD_ID = ("id", "id must be 24 hexadecimal digits")
+_BAD_ID = broken("id", ErrorCode.INVALID_FORMAT)
 _REMOVED = docs.changed(
-    Done,
+    ItemRemoved,
     "The item was removed and its units released.",
-    example={"message": "Item removed from cart"},
+    shown.ETAG,
+    removed={"message": REMOVED, "cart": docs.EMPTY_CART_EXAMPLE},
 )
-_NOT_THERE = docs.described(
-    Problem,
+_NOT_THERE = docs.refused(
     "No cart with this id that the user may access, or the product is not in it.",
-    cart={"message": "Cart not found"},
-    item={"message": "Item not found in cart"},
+    shown.IDEMPOTENCY_KEY,
+    cart=docs.NO_CART,
+    item=docs.NO_ITEM,
 )
 
 
@@ -55,7 +66,7 @@ _NOT_THERE = docs.described(
     responses={
         **docs.CART_READ,
         400: docs.validation_failed(id=_BAD_ID),
-        404: docs.message("No cart with this id that the user may access.", "Cart not found"),
+        404: docs.refused("No cart with this id that the user may access.", cart=docs.NO_CART),
     },
 )
 async def get_cart_by_id(
@@ -64,7 +75,7 @@ async def get_cart_by_id(
     """For the cart's user and for admins of its store. Each line shows whether it is in stock."""
     owner = await call.state.carts.owner(cart_id.lower(), call.principal.scope)
     if owner is None:
-        raise not_found("Cart")
+        raise not_found(ErrorCode.CART_NOT_FOUND)
     if owner.cart is not None:
         call.link_to_saga(owner.key.store_id, owner.key.user_id)
     return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
@@ -77,20 +88,11 @@ async def get_cart_by_id(
         200: docs.changed(
             CartView,
             "The cart; unchanged if the item already had this quantity.",
-            docs.ETAG,
+            shown.ETAG,
             cart=docs.CART_EXAMPLE,
         ),
         **docs.MUTATION_WITH_BODY,
-        400: docs.not_updated(
-            quantity=(
-                "quantity",
-                "Quantity must be between 1 and 100; to remove the item use DELETE",
-            ),
-            limit=("quantity", "Quantity must not exceed 50"),
-            units=("quantity", "Cart must not hold more than 500 units; it already holds 499"),
-            value=("quantity", "Cart must not be worth more than 5000 in all"),
-            id=_BAD_ID,
-        ),
+        400: docs.NOT_UPDATED,
         404: _NOT_THERE,
     },
 )
@@ -123,7 +125,7 @@ async def update_quantity(
     responses={
         200: _REMOVED,
         **docs.MUTATION_WITH_BODY,
-        400: docs.validation_failed(missing=("productId", "productId is required"), id=_BAD_ID),
+        400: docs.validation_failed(missing=required("productId"), id=_BAD_ID),
         404: _NOT_THERE,
     },
 )
@@ -142,10 +144,10 @@ async def remove_item(
     """Removes a product from the cart and releases its units. The cart may be empty then."""
     named = {name for name in (body.product_id if body else None, product_id) if name is not None}
     if not named:
-        raise ApiError(invalid(("productId", f"{label('productId')} is required")))
+        raise ApiError(invalid(required("productId")))
     if len(named) > 1:
-        message = "productId must be the same in the body and the query"
-        raise ApiError(invalid(("productId", message)))
+        message = "Product id must be the same in the body and the query"
+        raise ApiError(invalid(broken("productId", ErrorCode.CONFLICTING_VALUES, message)))
     key = request_key(call, request, headers.key)
     return await _remove(call, cart_id, named.pop(), key, headers.if_match)
 
@@ -190,5 +192,5 @@ async def _cart(call: Call, cart_id: str) -> CartKey:
     state, scope = call.state, call.principal.scope
     owner = await state.owners.of(cart_id.lower(), state.carts.owner, scope)
     if owner is None:
-        raise not_found("Cart")
+        raise not_found(ErrorCode.CART_NOT_FOUND)
     return owner

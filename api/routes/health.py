@@ -9,9 +9,10 @@ from api import openapi as docs
 from api.errors import Answer
 from api.schemas import Health, Liveness, Readiness
 from api.state import state_of
+from api.version import service_version
 from models.wire import timestamp, to_json
 
-router = APIRouter(prefix="/health", tags=["Health"])
+router = APIRouter(prefix="/health", tags=["Health"], responses=docs.PUBLIC)
 
 ESSENTIAL = ("mongodb", "temporal")
 """Every change needs these. Without the other systems, the service is slower or delayed."""
@@ -28,7 +29,12 @@ _ALL_UP = {
 
 def _example(status: str, services: dict[str, str]) -> dict[str, object]:
     timestamp = "2026-01-27T10:30:00.000Z"
-    return {"status": status, "timestamp": timestamp, "services": services, "version": "2.0.0"}
+    return {
+        "status": status,
+        "timestamp": timestamp,
+        "services": services,
+        "version": service_version(),
+    }
 
 
 @router.get(

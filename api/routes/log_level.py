@@ -5,12 +5,16 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.auth.roles import ALL_STORES
 from api.dependencies import CallDep
-from api.errors import Answer, forbidden
+from api.error_codes import ErrorCode
+from api.errors import Answer, abort_answer, forbidden
+from api.field_problems import broken
 from api.routing import CurlRoute
 from api.schemas import LogLevelBody, LogLevelSet
 from logs import audit
+from models.outcomes import AbortReason
 from models.wire import timestamp, to_json
 
 router = APIRouter(tags=["Admin"], route_class=CurlRoute, responses=docs.PROTECTED)
@@ -20,22 +24,21 @@ router = APIRouter(tags=["Admin"], route_class=CurlRoute, responses=docs.PROTECT
     "/admin/log-level",
     summary="Change the log level temporarily",
     responses={
-        200: docs.described(
+        200: docs.read(
             LogLevelSet,
             "Every process logs at this level within two seconds, until the given time.",
             example={"level": "debug", "ttlSeconds": 900, "until": "2026-01-27T10:45:00.000Z"},
         ),
         400: docs.validation_failed(
-            level=("level", "Level must be debug, info, warn or error"),
-            ttlSeconds=("ttlSeconds", "ttlSeconds must be an integer from 1 to 86400"),
+            level=broken("level", ErrorCode.NOT_ALLOWED),
+            ttlSeconds=broken("ttlSeconds", ErrorCode.OUT_OF_RANGE),
         ),
-        403: docs.message("Not an admin of all stores.", "Administrators of all stores only"),
+        403: docs.refused("Not an admin of all stores.", forbidden=forbidden("all stores").answer),
         415: docs.NOT_JSON,
-        503: docs.message(
+        503: docs.refused(
             "Redis, which distributes the level, is unavailable; nothing was changed.",
-            "Log level cannot be passed on now; try again",
-            docs.RETRY_AFTER,
-            code="redis_unavailable",
+            shown.RETRY_AFTER,
+            redis=abort_answer(AbortReason.REDIS_UNAVAILABLE),
         ),
     },
 )

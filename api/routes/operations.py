@@ -1,5 +1,6 @@
 """Operations that took longer than the client's patience: where to ask how they ended."""
 
+import json
 import re
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -9,13 +10,16 @@ from fastapi import APIRouter, Path, Response
 from temporalio.client import WorkflowFailureError
 
 from api import openapi as docs
+from api import openapi_headers as shown
 from api.dependencies import CallDep, StoreId
-from api.errors import Answer, failure_answer, not_found
+from api.error_codes import ErrorCode
+from api.errors import Answer, abort_answer, failure_answer, not_found
 from api.outcomes import answer_to
 from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
 from models.documents import OperationRecord
+from models.outcomes import AbortReason
 from workflows import ids
 
 router = APIRouter(
@@ -23,7 +27,7 @@ router = APIRouter(
 )
 
 _OPERATION_ID = re.compile(r"[0-9a-f]{32}")
-_WHAT = "Operation"
+_NOT_FOUND = ErrorCode.OPERATION_NOT_FOUND
 
 
 def _example(status: str, code: int, body: dict[str, Any]) -> dict[str, Any]:
@@ -35,16 +39,21 @@ def _example(status: str, code: int, body: dict[str, Any]) -> dict[str, Any]:
     "/{storeId}/operations/{operationId}",
     summary="Ask how an operation ended",
     responses={
-        200: docs.described(
+        200: docs.read(
             OperationStatus,
             "How it ended, and what its request was or would have been answered.",
+            shown.SAGA_LINK,
             committed=_example("committed", 201, docs.CART_EXAMPLE),
             pending={"operationId": docs.OPERATION_ID_EXAMPLE, "status": "pending"},
             rejected=_example("rejected", 200, docs.NO_STOCK_EXAMPLE),
-            aborted=_example("aborted", 503, {"message": "Unable to reserve inventory"}),
+            aborted=_example(
+                "aborted",
+                503,
+                json.loads(abort_answer(AbortReason.INVENTORY_UNAVAILABLE).body),
+            ),
         ),
         400: docs.BAD_STORE_ID,
-        404: docs.message("There is no such operation of this user.", "Operation not found"),
+        404: docs.refused("No such operation of this user.", missing=not_found(_NOT_FOUND).answer),
         503: docs.STORAGE_UNAVAILABLE,
     },
 )
@@ -70,12 +79,12 @@ async def get_operation(
     # Ids of others, and made-up ones, are refused alike and without asking MongoDB or Temporal.
     is_known = user_id is None or ids.is_operation_of(operation_id, store_id, user_id)
     if not _OPERATION_ID.fullmatch(operation_id) or not is_known:
-        raise not_found(_WHAT)
+        raise not_found(_NOT_FOUND)
     record = await state.operations.latest_record(operation_id, store_id)
     if record is not None and (
         record.store_id != store_id or user_id not in {None, record.user_id}
     ):
-        raise not_found(_WHAT)
+        raise not_found(_NOT_FOUND)
     owner = record.user_id if record is not None else user_id
     if owner is not None:
         call.link_to_saga(store_id, owner)
@@ -108,7 +117,7 @@ async def _end(
             return "pending", None
     except KeyError:
         if record is None:
-            raise not_found(_WHAT) from None
+            raise not_found(_NOT_FOUND) from None
         found = record.result()
     except WorkflowFailureError as error:
         return "aborted", failure_answer(error)

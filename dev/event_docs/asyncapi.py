@@ -5,12 +5,14 @@ from typing import Any
 
 from dev.event_docs.catalog import (
     CLOUD_EVENT_HEADERS,
+    CONSUMED_HEADERS,
     DEAD_LETTER_HEADERS,
     EVENTS,
     TRACE_HEADERS,
     UNDECODED_HEADERS,
     Documented,
 )
+from dev.event_docs.schemas import schemas_of
 from models import events
 
 PARTITIONS = 3
@@ -20,7 +22,10 @@ _DESCRIPTION = """\
 The events that the cart service publishes and consumes. The value of a message is JSON. Its key is
 the cart's id, which keeps the events of a cart in order. Its headers are those of CloudEvents 1.0
 in binary mode. Delivery is at least once: `eventId` is the same on every delivery of an event, and
-`version` increases by one with each change of a cart. If tracing is on, the header `traceparent`
+`version` increases by one with each change of a cart. Events of different topics have no common
+order: a consumer of several topics sorts a cart's events by `version` and drops repeats by
+`eventId`; the events of one change share a version. Prices are what clients sent (`priceSource`):
+compare them before you charge. If tracing is on, the header `traceparent`
 identifies the trace of the change, even if the event is sent later. Fields may be added at any
 time; they are not removed, and their types do not change.
 
@@ -84,7 +89,7 @@ def document() -> dict[str, Any]:
                     "name": events.DEAD_LETTERS,
                     "title": "DeadLetter",
                     "contentType": "application/octet-stream",
-                    "payload": {"description": "The bytes of the message."},
+                    "payload": {"$ref": _SCHEMAS.format(model="DeadLetterBytes")},
                     "headers": {"$ref": _SCHEMAS.format(model="DeadLetterHeaders")},
                 },
             },
@@ -101,7 +106,8 @@ def inlined(node: Any, document: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         target = document["components"]["schemas"][node["$ref"].rpartition("/")[2]]
-        return inlined(target, document)
+        beside = {name: value for name, value in node.items() if name != "$ref"}
+        return inlined(target, document) | beside
     return {name: inlined(value, document) for name, value in node.items()}
 
 
@@ -119,8 +125,9 @@ def _message(event: Documented) -> dict[str, Any]:
         "payload": {"$ref": _SCHEMAS.format(model=event.name)},
         "examples": [{"name": event.name, "payload": event.example}],
     }
+    headers = "CloudEventHeaders" if event.action == "send" else "ConsumedHeaders"
+    message["headers"] = {"$ref": _SCHEMAS.format(model=headers)}
     if event.action == "send":
-        message["headers"] = {"$ref": _SCHEMAS.format(model="CloudEventHeaders")}
         message["examples"][0]["headers"] = example_headers(event)
         message["bindings"] = {
             "kafka": {"key": {"type": "string", "description": "The cart's id."}}
@@ -138,16 +145,20 @@ def example_headers(event: Documented) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     binding = "CloudEvents 1.0, Kafka protocol binding, binary mode."
+    consumed = "None is required. Those of CloudEvents are used before the fields of the value."
     added = "Added to the headers of the original message."
     schemas: dict[str, Any] = {
         "CloudEventHeaders": _headers(binding, CLOUD_EVENT_HEADERS, optional=TRACE_HEADERS),
+        "ConsumedHeaders": _headers(consumed, {}, optional=CONSUMED_HEADERS),
+        "DeadLetterBytes": {
+            "type": ["string", "null"],
+            "format": "binary",
+            "description": "The bytes of the message.",
+        },
         "DeadLetterHeaders": _headers(added, DEAD_LETTER_HEADERS, optional=UNDECODED_HEADERS),
     }
     for event in EVENTS:
-        mode: Any = "serialization" if event.action == "send" else "validation"
-        schema = event.model.model_json_schema(mode=mode, ref_template=_SCHEMAS)
-        schemas |= schema.pop("$defs", {})
-        schemas[event.name] = schema
+        schemas |= schemas_of(event)
     return schemas
 
 

@@ -51,14 +51,21 @@ EVENTS = (
         events.CART_ITEM_ADDED,
         events.CartItemAdded,
         2,
-        _TWO | {"lineQuantity": 3, "productPrice": 79.99, "totalPrice": 239.97},
+        _TWO
+        | {"lineQuantity": 3, "productPrice": 79.99, "priceSource": "client", "totalPrice": 239.97},
     ),
     _sent(
         events.CART_ITEM_UPDATED,
         events.CartItemUpdated,
         3,
         {"productId": PRODUCT_ID, "quantity": 1, "previousQuantity": 3}
-        | {"productPrice": 79.99, "totalPrice": 79.99, "reason": "user", "orderId": None},
+        | {
+            "productPrice": 79.99,
+            "priceSource": "client",
+            "totalPrice": 79.99,
+            "reason": "user",
+            "orderId": None,
+        },
     ),
     _sent(
         events.CART_ITEM_REMOVED,
@@ -109,6 +116,12 @@ CLOUD_EVENT_HEADERS = {
 TRACE_HEADERS = {
     "traceparent": "The span that sent the event (W3C Trace Context), if the change was traced.",
 }
+
+CONSUMED_HEADERS = {
+    "ce_id": "The event's id, the same on every delivery.",
+    "ce_time": "When the event happened (RFC 3339).",
+}
+"""The headers of a consumed event that are read. All others are kept when it is parked."""
 
 DEAD_LETTER_HEADERS = {
     "dlq-topic": "The topic of the original message, without `KAFKA_TOPIC_PREFIX`.",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dev.event_docs.asyncapi import inlined
+from dev.event_docs.schemas import fields_of
 
 Schema = dict[str, Any]
 
@@ -37,6 +38,7 @@ def _of_document(before: Schema, after: Schema) -> Iterator[str]:
 
 
 def _of_fields(where: str, old: Schema, new: Schema, received: bool) -> Iterator[str]:
+    old, new = fields_of(old), fields_of(new)
     before, after = (schema.get("properties", {}) for schema in (old, new))
     needed, needs = (set(schema.get("required", ())) for schema in (old, new))
     if received:
@@ -72,7 +74,13 @@ def _items(schema: Schema) -> Schema | None:
 
 def _types(schema: Schema) -> set[str]:
     """The types of the alternatives: `string (date-time)`, `array`, `null`, and so on."""
-    return {_type(one) for one in schema.get("anyOf", [schema])}
+    alternatives = schema.get("anyOf", [schema])
+    kinds = [schema | {"type": kind} for kind in _listed(schema.get("type"))]
+    return {_type(one) for one in (kinds or alternatives)}
+
+
+def _listed(kind: Any) -> list[str]:
+    return kind if isinstance(kind, list) else []
 
 
 def _type(schema: Schema) -> str:

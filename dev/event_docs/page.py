@@ -7,6 +7,7 @@ from typing import Any
 from adapters.kafka.codecs import MAX_BATCH_BYTES
 from dev.event_docs import asyncapi
 from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, UNDECODED_HEADERS, Documented
+from dev.event_docs.schemas import fields_of
 from models.events import DEAD_LETTERS
 from models.incoming import MAX_EVENT_BYTES
 
@@ -71,6 +72,7 @@ def _event(event: Documented, document: dict[str, Any]) -> str:
 
 
 def _rows(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    schema = fields_of(schema)
     for name, field in schema["properties"].items():
         needed = "" if name in schema.get("required", ()) else ", optional"
         text = field.get("description", "").replace("|", "\\|")
@@ -83,7 +85,9 @@ def _rows(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _type(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(map(_type, field["anyOf"]))
-    if "enum" in field:
+    if "enum" in field and field.get("type") != "null":
         return ", ".join(f"`{value}`" for value in field["enum"])
-    kind = str(field.get("type", "object"))
-    return {"date-time": "time", "uuid": "UUID"}.get(field.get("format", ""), kind)
+    kind = field.get("type", "object")
+    if isinstance(kind, list):
+        return " or ".join(_type(field | {"type": one}) for one in kind)
+    return {"date-time": "time", "uuid": "UUID"}.get(field.get("format", ""), str(kind))

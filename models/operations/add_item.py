@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts, CartLine
 from models.events import CartItemAdded
-from models.limits import room_for, room_in_bytes
+from models.limits import room_for, room_in_bytes, same_currency
 from models.money import cents
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.outcomes import Refusal
@@ -41,10 +41,12 @@ class AddItem(CartOperation):
         return self.product_id
 
     def check(self, cart: CartFacts) -> Refusal | None:
-        """The line and the cart must stay within their limits."""
+        """The cart's currency stays, and the line and the cart stay within their limits."""
         units = cart.line_quantity + self.quantity
-        return super().check(cart) or room_for(
-            self.policy, cart, units=units, price=self.product_price
+        return (
+            super().check(cart)
+            or same_currency(self.policy, cart)
+            or room_for(self.policy, cart, units=units, price=self.product_price)
         )
 
     def check_change(self, change: CartChange) -> Refusal | None:
@@ -69,8 +71,9 @@ class AddItem(CartOperation):
             reserved_at=now,
         )
         owner = {"full_name": self.full_name, "email": self.email}
-        known = {name: value for name, value in owner.items() if value is not None}
-        after = before.with_line(line, now, self.policy.expiry_days, **known)
+        changed = {name: value for name, value in owner.items() if value is not None}
+        changed["currency"] = self.policy.currency  # of an empty cart, which takes it
+        after = before.with_line(line, now, self.policy.expiry_days, **changed)
         event = context.event(
             CartItemAdded,
             after,
@@ -78,6 +81,7 @@ class AddItem(CartOperation):
             quantity=self.quantity,
             line_quantity=line.product_quantity,
             product_price=line.product_price,
+            price_source=line.price_source,
             total_price=after.total_price,
         )
         return context.changed(after, HTTPStatus.CREATED, event)

@@ -154,6 +154,7 @@ class ApplyOrder(CartOperation):
             quantity=left,
             previous_quantity=line.product_quantity,
             product_price=line.product_price,
+            price_source=line.price_source,
             **common,
         )
 

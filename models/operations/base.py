@@ -199,11 +199,12 @@ class ChangeContext:
         version: int,
         message: str,
         effects: tuple[AnyEffect, ...] = (),
+        /,
         *,
         reason: str | None = None,
         **fields: Any,
     ) -> CartChange:
-        """A change that is answered with a message."""
+        """A change that is answered with a message, and with further fields of the answer."""
         body = to_json({"message": message, **fields})
         return CartChange(cart, version, HTTPStatus.OK, body, effects, reason)
 

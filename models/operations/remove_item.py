@@ -2,9 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from models.cart import CartContent
+from models.cart import CartContent, cart_fields
 from models.events import CartItemRemoved
 from models.operations.base import CartChange, ChangeContext, LineOperation, stored
+
+REMOVED = "Item removed from cart"
 
 
 class RemoveItem(LineOperation):
@@ -32,6 +34,7 @@ class RemoveItem(LineOperation):
         return context.confirmed(
             after,
             after.version,
-            "Item removed from cart",
+            REMOVED,
             (*context.releases(units, "item_removed"), *event),
+            cart=cart_fields(context.cart_id, after),
         )

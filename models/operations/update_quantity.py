@@ -55,6 +55,7 @@ class UpdateQuantity(LineOperation):
             quantity=self.quantity,
             previous_quantity=line.product_quantity,
             product_price=line.product_price,
+            price_source=line.price_source,
             total_price=after.total_price,
         )
         freed = line.product_quantity - self.quantity

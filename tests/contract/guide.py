@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from api.version import service_version
 from cli.token import mint_token
 from dev.stack.stack import Stack
 from tests.conftest import settings_of_its_own
@@ -37,7 +38,7 @@ _EXAMPLE = re.compile(
 )
 _SHOWN = (
     *("etag", "location", "retry-after", "idempotency-key", "idempotent-replayed"),
-    *("www-authenticate", "allow"),
+    *("www-authenticate", "allow", "preference-applied"),
 )
 _CART_ID = re.compile(r"\b[0-9a-f]{24}\b")
 _OPERATION_ID = re.compile(r"\b[0-9a-f]{32}\b")
@@ -169,7 +170,7 @@ class Walk:
         text = text.replace(self.shop.store_id, STORE)
         text = _CART_ID.sub("507f1f77bcf86cd799439013", text)
         text = _OPERATION_ID.sub("9f86d081884c7d659a2feaa0c55ad015", text)
-        text = _RELEASE.sub('"version": "1.0.0"', text)
+        text = _RELEASE.sub(f'"version": "{service_version()}"', text)
         return _TIME.sub(_fixed_time, text)
 
 

@@ -24,15 +24,24 @@ _NOT_ITS_FORM = {404, 409, 412, 422, 503}
 `tests.contract.fuzz` counts the 503."""
 _PATIENCE_SECONDS = 60
 _INTEGERS = {"quantity", "ttlSeconds"}
-_HELD = ("already holds", "already has", "Cart must not be worth")
+_OPTIONAL = {"productImage", "productDescription", "email", "sellerId", "idempotencyKey"}
+_ABOUT_STATE = {
+    *("insufficient_stock", "product_not_accepted"),
+    *("quantity_limit", "line_limit", "unit_limit", "value_limit", "size_limit"),
+}
+"""The codes of refusals that depend on the stored state."""
 
 _statuses: Counter[str] = Counter()
 
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
-    """Changes a valid request so that it keeps the rules that JSON Schema cannot express."""
+    """Changes a valid request so that it keeps the rules that JSON Schema cannot express, and an
+    invalid one so that it is not what the service tolerates."""
     if not _is_valid(case):
+        if isinstance(case.body, dict):
+            # An optional field that is null counts as absent, which the document does not offer.
+            case.body |= {name: 7 for name in _OPTIONAL if case.body.get(name, 7) is None}
         return
     if case.path == "/api/v1/cart/{storeId}/store" and case.headers:
         # With If-Match an add needs a cart, so that no request would create one.
@@ -47,11 +56,15 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
         case.query["productId"] = case.body["productId"]
     if "Idempotency-Key" in (case.headers or {}):
         case.body.pop("idempotencyKey", None)
-    # 2.0 is an integer in JSON Schema; the contract requires it without a fraction.
-    for name in _INTEGERS & case.body.keys():
-        value = case.body[name]
-        if isinstance(value, float):
-            case.body[name] = int(value)
+    case.body = {name: _kept(name, value) for name, value in case.body.items()}
+
+
+def _kept(name: str, value: Any) -> Any:
+    """2.0 is an integer in JSON Schema; the contract requires it without a fraction. A price has at
+    most two decimals."""
+    if name in _INTEGERS and isinstance(value, float):
+        return int(value)
+    return round(value, 2) if name == "productPrice" else value
 
 
 @schemathesis.hook
@@ -88,10 +101,8 @@ def _is_valid(case: Case[Any]) -> bool:
 
 def _is_about_state(body: dict[str, Any]) -> bool:
     """Whether a 400 is from the inventory, or about the contents of the cart."""
-    if body.get("code") in {"insufficient_stock", "product_not_accepted"}:
-        return True
-    details = body.get("details", [])
-    return any(held in detail["message"] for detail in details for held in _HELD)
+    codes = {body["code"], *(detail["code"] for detail in body.get("details", []))}
+    return not codes.isdisjoint(_ABOUT_STATE)
 
 
 @atexit.register

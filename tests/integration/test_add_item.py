@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
+import httpx
 from temporalio.client import WorkflowExecutionStatus
 
 from models.documents import OperationRecord
@@ -43,6 +44,7 @@ async def test_the_documented_add_returns_the_documented_cart(shop: Shop) -> Non
                 "productTitle": "Wireless Headphones",
                 "productImage": ["https://example.com/image.jpg"],
                 "productPrice": 79.99,
+                "priceSource": "client",
                 "productQuantity": 2,
                 "productDescription": "Premium wireless headphones",
                 "sellerId": "507f1f77bcf86cd799439012",
@@ -85,6 +87,7 @@ async def test_an_add_is_stored_held_and_published_once(shop: Shop) -> None:
         "quantity": 2,
         "lineQuantity": 2,
         "productPrice": 79.99,
+        "priceSource": "client",
         "totalPrice": 159.98,
         "currency": "USD",
         "version": 1,
@@ -125,7 +128,10 @@ async def test_a_read_returns_the_cart_of_the_reply(shop: Shop) -> None:
     await shop.stock("headphones", 5)
     buyer = shop.buyer()
     missing = await buyer.get()
-    assert (missing.status_code, missing.json()) == (404, {"message": "Cart not found"})
+    assert (missing.status_code, missing.json()) == (
+        404,
+        {"message": "Cart not found", "code": "cart_not_found"},
+    )
     added = await buyer.add(quantity=3)
     read = await buyer.get()
     assert (read.status_code, read.json()) == (200, added.json())
@@ -175,6 +181,31 @@ async def test_insufficient_stock_names_the_available_units_and_changes_nothing(
     assert await shop.events() == []
     unknown = await buyer.add("unknown-product")
     assert (unknown.status_code, unknown.json()["available"]) == (200, 0)
+
+
+async def test_insufficient_stock_is_an_error_for_who_prefers_it(shop: Shop) -> None:
+    """Each request by its own preference, also a repeat of a key (RFC 7240, 4.4)."""
+    await shop.stock("headphones", 1)
+    buyer = shop.buyer()
+    strict = {"Prefer": "handling=strict"}
+
+    async def refusal(headers: dict[str, str]) -> httpx.Response:
+        async def ended() -> httpx.Response:  # the run of a repeated key may still be closing
+            answer = await buyer.add(quantity=2, key="key-1", headers=headers)
+            assert answer.json()["code"] == "insufficient_stock"
+            return answer
+
+        return await eventually(ended)
+
+    refused = await refusal(strict)
+    assert refused.status_code == 409
+    assert refused.headers["Preference-Applied"] == "handling=strict"
+    lenient = await refusal({})
+    assert (lenient.status_code, lenient.json()) == (200, refused.json())
+    assert "Preference-Applied" not in lenient.headers
+    again = await refusal(strict)
+    assert (again.status_code, again.json()) == (409, refused.json())
+    assert (await buyer.add(quantity=1, headers=strict)).status_code == 201
 
 
 async def test_an_add_beyond_the_quantity_limit_names_the_field(shop: Shop) -> None:
@@ -244,7 +275,7 @@ async def test_two_runs_of_one_key_at_once_commit_once(shop: Shop) -> None:
     assert 409 in statuses
     for answer in answers:
         if answer.status_code == 409:
-            assert answer.json() == {"message": "Cart operation already in progress"}
+            assert answer.json()["code"] == "operation_in_progress"
             assert int(answer.headers["Retry-After"]) >= 1
     assert await shop.units("headphones") == (8, 2, 0)
     again = await buyer.add(quantity=2, key=key)

@@ -87,17 +87,23 @@ async def test_an_update_that_is_refused_names_the_reason(shop: Shop) -> None:
         "message": "Insufficient stock. Only 1 available.",
         "code": "insufficient_stock",
         "available": 1,
+        "maxQuantity": 3,
     }
     zero = await call(buyer, "PUT", url, json={"productId": "headphones", "quantity": 0})
     assert zero.status_code == 400
     assert "DELETE" in zero.json()["details"][0]["message"]
     other = await call(buyer, "PUT", url, json={"productId": "cable", "quantity": 1})
-    assert (other.status_code, other.json()) == (404, {"message": "Item not found in cart"})
+    assert (other.status_code, other.json()) == (
+        404,
+        {"message": "Item not found in cart", "code": "item_not_found"},
+    )
     missing = await call(buyer, "PUT", url, json={"productId": "headphones"})
-    assert missing.json()["details"] == [{"field": "quantity", "message": "Quantity is required"}]
+    assert missing.json()["details"] == [
+        {"code": "required", "field": "quantity", "message": "Quantity is required"}
+    ]
     nameless = await call(buyer, "PUT", url, json={"quantity": 1})
     assert nameless.json()["details"] == [
-        {"field": "productId", "message": "productId is required"}
+        {"code": "required", "field": "productId", "message": "Product id is required"}
     ]
     assert await shop.units("headphones") == (1, 2, 0)
     # Too few units is settled: the saga that said so may not find more of them later.
@@ -115,17 +121,24 @@ async def test_a_removal_empties_the_cart_and_releases_the_units(shop: Shop, how
         answer = await call(buyer, "DELETE", url, params={"productId": "headphones"})
     else:
         answer = await call(buyer, "DELETE", f"{url}/items/headphones")
-    assert (answer.status_code, answer.json()) == (200, {"message": "Item removed from cart"})
+    assert (answer.status_code, answer.json()["message"]) == (200, "Item removed from cart")
     read = await buyer.get()
+    assert answer.json()["cart"] == read.json()
+    assert answer.headers["ETag"] == read.headers["ETag"]
     assert (read.status_code, read.json()["cartItems"], read.json()["version"]) == (200, [], 2)
     await settled(shop)
     assert await shop.units("headphones") == (10, 0, 0)
     topic, event = (await published(shop))[-1]
     assert (topic, event["quantity"], event["totalPrice"]) == ("cart.item.removed", 3, 0)
     again = await call(buyer, "DELETE", url, json={"productId": "headphones"})
-    assert (again.status_code, again.json()) == (404, {"message": "Item not found in cart"})
+    assert (again.status_code, again.json()) == (
+        404,
+        {"message": "Item not found in cart", "code": "item_not_found"},
+    )
     nothing = await call(buyer, "DELETE", url)
-    assert nothing.json()["details"] == [{"field": "productId", "message": "productId is required"}]
+    assert nothing.json()["details"] == [
+        {"code": "required", "field": "productId", "message": "Product id is required"}
+    ]
 
 
 async def test_a_clear_deletes_the_cart_and_the_next_one_is_new(shop: Shop) -> None:
@@ -218,7 +231,10 @@ async def test_the_cart_of_another_user_looks_like_a_missing_one(shop: Shop) -> 
         ):
             answer = await call(stranger, method, path, **more)
             nowhere = await call(stranger, method, path.replace(url[-24:], "0" * 24), **more)
-            assert (answer.status_code, answer.json()) == (404, {"message": "Cart not found"})
+            assert (answer.status_code, answer.json()) == (
+                404,
+                {"message": "Cart not found", "code": "cart_not_found"},
+            )
             assert nowhere.json() == answer.json()
     assert await shop.units("headphones") == (8, 2, 0)
 

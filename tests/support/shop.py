@@ -166,6 +166,7 @@ class Buyer:
         quantity: Any = 1,
         *,
         key: str | None = None,
+        headers: dict[str, str] | None = None,
         **body: Any,
     ) -> httpx.Response:
         """POSTs the add; `body` overrides fields, and a value of None leaves one out."""
@@ -176,11 +177,11 @@ class Buyer:
             "quantity": quantity,
             **body,
         }
-        headers = self.headers | ({"Idempotency-Key": key} if key else {})
+        given = {"Idempotency-Key": key} if key else {}
         return await self.shop.world.http.post(
             self.path,
             json={name: value for name, value in content.items() if value is not None},
-            headers=headers,
+            headers=self.headers | given | (headers or {}),
         )
 
     async def update(self, cart_id: str, product_id: str, quantity: int) -> httpx.Response:

@@ -72,12 +72,15 @@ async def test_only_admins_of_the_whole_service_set_the_level(
     api = FakeApi()
     answer = await ask(api, {"level": "debug"}, **claims)
     assert answer.status_code == status
-    assert answer.json() == {"message": "Administrators of all stores only"}
+    assert answer.json() == {
+        "message": "Administrators of all stores only",
+        "code": "forbidden",
+    }
     assert (await api.client.post(URL, json={"level": "debug"})).status_code == 401
     assert api.levels.asked == []
 
 
-TTL_RULE = "ttlSeconds must be an integer from 1 to 86400"
+TTL_RULE = "Ttl seconds must be an integer from 1 to 86400"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,8 @@ async def test_an_invalid_field_is_named(body: Any, field: str, message: str) ->
     api = FakeApi()
     answer = await ask(api, body)
     assert answer.status_code == 400
-    assert answer.json()["details"] == [{"field": field, "message": message}]
+    [detail] = answer.json()["details"]
+    assert (detail["field"], detail["message"]) == (field, message)
     assert api.levels.asked == []
 
 

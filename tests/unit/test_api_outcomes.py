@@ -7,9 +7,10 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 
+from api.errors import ABORTS
 from models.cart import CartKey
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.outcomes import AbortReason, Outcome, Refusal
+from models.outcomes import AbortReason, OperationResult, Outcome, Refusal
 from settings import Settings
 from tests.fakes.api import (
     STORE,
@@ -25,7 +26,7 @@ from tests.fakes.api import (
 from workflows.ids import operation_id
 
 
-def refused(code: Any, **facts: int) -> Lookup:
+def refused(code: Any, **facts: Any) -> OperationResult:
     return result_of(Outcome.REJECTED, refusal=Refusal(code=code, **facts))
 
 
@@ -37,8 +38,13 @@ def failed(cause: BaseException) -> WorkflowFailureError:
     return WorkflowFailureError(cause=cause)
 
 
-def invalid(field: str, message: str) -> dict[str, Any]:
-    return {"error": "Validation failed", "details": [{"field": field, "message": message}]}
+def invalid(field: str, message: str, code: str, **numbers: int) -> dict[str, Any]:
+    return {
+        "error": "Validation failed",
+        "code": "validation_failed",
+        "message": message,
+        "details": [{"code": code, "field": field, "message": message, **numbers}],
+    }
 
 
 OUTCOMES: list[Any] = [
@@ -67,13 +73,25 @@ OUTCOMES: list[Any] = [
     pytest.param(
         refused("quantity_limit", current=60, limit=100),
         400,
-        invalid("quantity", "Quantity must not exceed 100 in all; the cart already holds 60"),
+        invalid(
+            "quantity",
+            "Quantity must not exceed 100 in all; the cart already holds 60",
+            "quantity_limit",
+            limit=100,
+            current=60,
+        ),
         id="quantity limit",
     ),
     pytest.param(
         refused("line_limit", current=100, limit=100),
         400,
-        invalid("productId", "Cart must not have more than 100 products; it already has 100"),
+        invalid(
+            "productId",
+            "Cart must not have more than 100 products; it already has 100",
+            "line_limit",
+            limit=100,
+            current=100,
+        ),
         id="line limit",
     ),
     pytest.param(
@@ -82,6 +100,9 @@ OUTCOMES: list[Any] = [
         invalid(
             "productDescription",
             "Cart must not be larger than 5000 bytes; with this item it would have 5200",
+            "size_limit",
+            limit=5000,
+            current=5200,
         ),
         id="size limit",
     ),
@@ -91,19 +112,27 @@ OUTCOMES: list[Any] = [
             refusal=Refusal(code="quantity_limit", current=60, limit=50),
         ).model_copy(update={"operation": "UpdateQuantity"}),
         400,
-        invalid("quantity", "Quantity must not exceed 50"),
+        invalid("quantity", "Quantity must not exceed 50", "quantity_limit", limit=50, current=60),
         id="quantity limit of an update",
     ),
     pytest.param(
         refused("unit_limit", current=499, limit=500),
         400,
-        invalid("quantity", "Cart must not hold more than 500 units; it already holds 499"),
+        invalid(
+            "quantity",
+            "Cart must not hold more than 500 units; it already holds 499",
+            "unit_limit",
+            limit=500,
+            current=499,
+        ),
         id="unit limit",
     ),
     pytest.param(
         refused("value_limit", limit=5000),
         400,
-        invalid("quantity", "Cart must not be worth more than 5000 in all"),
+        invalid(
+            "quantity", "Cart must not be worth more than 5000 in all", "value_limit", limit=5000
+        ),
         id="value limit",
     ),
     pytest.param(
@@ -116,9 +145,45 @@ OUTCOMES: list[Any] = [
         id="key reused",
     ),
     pytest.param(
+        refused("currency_mismatch", cart_currency="USD", currency="EUR"),
+        409,
+        {
+            "message": "The cart has items in USD, and prices are in EUR now; "
+            "empty the cart to go on",
+            "code": "currency_mismatch",
+            "cartCurrency": "USD",
+            "currency": "EUR",
+        },
+        id="another currency",
+    ),
+    pytest.param(
+        refused("insufficient_stock", available=3, current=2).model_copy(
+            update={"operation": "UpdateQuantity"}
+        ),
+        400,
+        {
+            "message": "Insufficient stock. Only 3 available.",
+            "code": "insufficient_stock",
+            "available": 3,
+            "maxQuantity": 5,
+        },
+        id="insufficient stock of an update",
+    ),
+    pytest.param(
+        refused("insufficient_stock", current=2).model_copy(update={"operation": "UpdateQuantity"}),
+        400,
+        {
+            "message": "Insufficient stock.",
+            "code": "insufficient_stock",
+            "available": None,
+            "maxQuantity": None,
+        },
+        id="insufficient stock of an update, the number is not known",
+    ),
+    pytest.param(
         aborted("inventory_unavailable"),
         503,
-        {"message": "Unable to reserve inventory"},
+        {"message": "Unable to reserve inventory", "code": "inventory_unavailable"},
         id="inventory",
     ),
 ]
@@ -148,7 +213,7 @@ async def test_an_operation_that_was_undone_may_be_tried_again(reason: AbortReas
     api.gateway.outcome = aborted(reason)
     answer = await api.post()
     assert answer.status_code == 503
-    assert answer.json()["code"] == reason
+    assert answer.json()["code"] == (reason if reason in ABORTS else "undone")
     assert "again" in answer.json()["message"]
     assert answer.headers["Retry-After"] == "1"
 
@@ -172,7 +237,10 @@ async def test_a_busy_cart_gets_409() -> None:
     api.gateway.refuses = OperationInProgress("the cart is busy")
     answer = await api.post()
     assert answer.status_code == 409
-    assert answer.json() == {"message": "Cart operation already in progress"}
+    assert answer.json() == {
+        "message": "Cart operation already in progress",
+        "code": "operation_in_progress",
+    }
     assert answer.headers["Retry-After"] == "1"
     assert answer.headers["Idempotency-Key"]
 
@@ -205,7 +273,7 @@ async def test_an_unexpected_error_gets_500_without_details(error: Exception, st
     assert answer.headers["X-Request-Id"] == "abc"
     no_content(answer)
     if status == 500:
-        assert answer.json() == {"message": "Internal server error"}
+        assert answer.json() == {"message": "Internal server error", "code": "internal_error"}
 
 
 async def test_a_missing_record_gets_500() -> None:
@@ -241,6 +309,7 @@ async def test_a_slow_operation_gets_202_with_its_url() -> None:
 # The URL of an operation.
 
 ID = operation_id(STORE, USER, "key-of-a-shopper")
+NO_OPERATION = {"message": "Operation not found", "code": "operation_not_found"}
 OPERATION = f"/api/v1/cart/{STORE}/operations/{ID}"
 
 
@@ -313,7 +382,7 @@ async def test_only_the_user_and_admins_of_the_store_see_an_operation() -> None:
         {"user": "a", "role": "admin", "store": "other"},
     ):
         answer = await api.get(OPERATION, **stranger)
-        assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+        assert (answer.status_code, answer.json()) == (404, NO_OPERATION)
     elsewhere = f"/api/v1/cart/other/operations/{ID}"
     assert (await api.get(elsewhere)).status_code == 404
     assert (await api.get(elsewhere, user="a", role="admin")).status_code == 404
@@ -330,7 +399,7 @@ async def test_an_admin_sees_a_running_operation_of_any_user() -> None:
 async def test_an_unknown_operation_gets_404(name: str) -> None:
     api = FakeApi()
     answer = await api.get(f"/api/v1/cart/{STORE}/operations/{name}")
-    assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+    assert (answer.status_code, answer.json()) == (404, NO_OPERATION)
     assert (await api.get(OPERATION)).status_code == 404
 
 
@@ -386,7 +455,10 @@ async def test_a_cached_version_is_shown_only_while_mongodb_has_it() -> None:
 
 async def test_a_user_without_a_cart_gets_404() -> None:
     answer = await FakeApi().get()
-    assert (answer.status_code, answer.json()) == (404, {"message": "Cart not found"})
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"message": "Cart not found", "code": "cart_not_found"},
+    )
 
 
 async def test_reads_need_mongodb_and_not_redis() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.error_codes import ErrorCode
+from api.field_problems import label
 from models.outcomes import Outcome
 from tests.fakes.api import ITEM, RUN_ID, STORE, URL, FakeApi, record_of, result_of
 
@@ -24,24 +26,25 @@ def api() -> FakeApi:
 def details(answer: httpx.Response) -> list[tuple[str, str]]:
     body = answer.json()
     assert answer.status_code == 400
-    assert set(body) == {"error", "details"}
-    assert body["error"] == "Validation failed"
+    assert set(body) == {"error", "code", "message", "details"}
+    assert (body["error"], body["code"]) == ("Validation failed", "validation_failed")
+    assert body["message"] == body["details"][0]["message"]
+    assert all(item["code"] in {*ErrorCode} for item in body["details"])
     return [(item["field"], item["message"]) for item in body["details"]]
 
 
 ID_RULE = "must be 1 to 64 letters, digits, _ or -"
-PRICE_RULE = "productPrice must be a number from 0 to 1000000 with at most two decimals"
+PRICE_RULE = "Product price must be a number from 0 to 1000000 with at most two decimals"
 TITLE_RULE = (
-    "productTitle must be a string of 1 to 500 characters and not blank, without control characters"
+    "Product title must be a string of 1 to 500 characters and not blank, without control "
+    "characters"
 )
 DESCRIPTION_RULE = (
-    "productDescription must be a string of at most 5000 characters, without control characters "
+    "Product description must be a string of at most 5000 characters, without control characters "
     "other than tabs and newlines"
 )
-IMAGE_RULE = (
-    "productImage must be an http or https URL of at most 2048 characters, "
-    "or a list of at most 20 of them"
-)
+URL_RULE = "Product image must be an http or https URL of at most 2048 characters"
+IMAGE_RULE = f"{URL_RULE}, or a list of at most 20 of them"
 EMAIL_RULE = "Email must be a valid address of at most 254 characters"
 KEY_RULE = "must be 1 to 255 visible ASCII characters"
 BETWEEN = "Quantity must be between 1 and 100"
@@ -61,16 +64,16 @@ INTEGER = "Quantity must be an integer"
         ({"quantity": True}, "quantity", INTEGER),
         ({"quantity": None}, "quantity", INTEGER),
         ({"quantity": [1]}, "quantity", INTEGER),
-        ({"productId": {"$ne": ""}}, "productId", f"productId {ID_RULE}"),
-        ({"productId": ""}, "productId", f"productId {ID_RULE}"),
-        ({"productId": "a b"}, "productId", f"productId {ID_RULE}"),
-        ({"productId": "a/b"}, "productId", f"productId {ID_RULE}"),
-        ({"productId": "ä"}, "productId", f"productId {ID_RULE}"),
-        ({"productId": "a\n"}, "productId", f"productId {ID_RULE}"),
-        ({"productId": "a" * 65}, "productId", f"productId {ID_RULE}"),
-        ({"productId": 7}, "productId", f"productId {ID_RULE}"),
-        ({"productId": None}, "productId", f"productId {ID_RULE}"),
-        ({"sellerId": "$where"}, "sellerId", f"sellerId {ID_RULE}"),
+        ({"productId": {"$ne": ""}}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": ""}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": "a b"}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": "a/b"}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": "ä"}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": "a\n"}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": "a" * 65}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": 7}, "productId", f"Product id {ID_RULE}"),
+        ({"productId": None}, "productId", f"Product id {ID_RULE}"),
+        ({"sellerId": "$where"}, "sellerId", f"Seller id {ID_RULE}"),
         ({"productTitle": ""}, "productTitle", TITLE_RULE),
         ({"productTitle": " \t "}, "productTitle", TITLE_RULE),
         ({"productTitle": "\x85\ufeff"}, "productTitle", TITLE_RULE),
@@ -84,17 +87,17 @@ INTEGER = "Quantity must be an integer"
         ({"productPrice": True}, "productPrice", PRICE_RULE),
         ({"productPrice": None}, "productPrice", PRICE_RULE),
         ({"productPrice": 10**300}, "productPrice", PRICE_RULE),
-        ({"productImage": "ftp://example.com/a"}, "productImage", IMAGE_RULE),
-        ({"productImage": "javascript:alert(1)"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https:///a"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://a:99999/"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://exa\nmple.com"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://a.example/\u0000"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://a.example/\u0085"}, "productImage", IMAGE_RULE),
-        ({"productImage": "https://a.example/" + "a" * 2048}, "productImage", IMAGE_RULE),
-        ({"productImage": ["https://a.example", "a"]}, "productImage[1]", IMAGE_RULE),
-        ({"productImage": ["https://a.example", 1]}, "productImage[1]", IMAGE_RULE),
+        ({"productImage": "ftp://example.com/a"}, "productImage", URL_RULE),
+        ({"productImage": "javascript:alert(1)"}, "productImage", URL_RULE),
+        ({"productImage": "https://"}, "productImage", URL_RULE),
+        ({"productImage": "https:///a"}, "productImage", URL_RULE),
+        ({"productImage": "https://a:99999/"}, "productImage", URL_RULE),
+        ({"productImage": "https://exa\nmple.com"}, "productImage", URL_RULE),
+        ({"productImage": "https://a.example/\u0000"}, "productImage", URL_RULE),
+        ({"productImage": "https://a.example/\u0085"}, "productImage", URL_RULE),
+        ({"productImage": "https://a.example/" + "a" * 2048}, "productImage", URL_RULE),
+        ({"productImage": ["https://a.example", "a"]}, "productImage[1]", URL_RULE),
+        ({"productImage": ["https://a.example", 1]}, "productImage[1]", URL_RULE),
         ({"productImage": ["https://a.example"] * 21}, "productImage", IMAGE_RULE),
         ({"productImage": {"url": "https://a.example"}}, "productImage", IMAGE_RULE),
         *(
@@ -113,10 +116,10 @@ INTEGER = "Quantity must be an integer"
         ({"email": "a@example.com, b@example.com"}, "email", EMAIL_RULE),
         ({"email": "a" * 250 + "@example.com"}, "email", EMAIL_RULE),
         ({"email": {"$gt": ""}}, "email", EMAIL_RULE),
-        ({"idempotencyKey": ""}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
-        ({"idempotencyKey": "a b"}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
-        ({"idempotencyKey": "a" * 256}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
-        ({"idempotencyKey": 1}, "idempotencyKey", f"idempotencyKey {KEY_RULE}"),
+        ({"idempotencyKey": ""}, "idempotencyKey", f"Idempotency key {KEY_RULE}"),
+        ({"idempotencyKey": "a b"}, "idempotencyKey", f"Idempotency key {KEY_RULE}"),
+        ({"idempotencyKey": "a" * 256}, "idempotencyKey", f"Idempotency key {KEY_RULE}"),
+        ({"idempotencyKey": 1}, "idempotencyKey", f"Idempotency key {KEY_RULE}"),
         ({"colour": "red"}, "colour", "Unknown field"),
         ({"product_id": "snake"}, "product_id", "Unknown field"),
         ({"$where": "1"}, "$where", "Unknown field"),
@@ -151,7 +154,7 @@ async def test_a_missing_field_is_named(api: FakeApi, name: str) -> None:
     answer = await api.post({key: value for key, value in ITEM.items() if key != name})
     [(field, message)] = details(answer)
     assert field == name
-    assert message == f"{'Quantity' if name == 'quantity' else name} is required"
+    assert message == f"{label(name)} is required"
     assert api.gateway.added == []
 
 
@@ -206,7 +209,7 @@ async def test_a_store_id_with_other_characters_is_refused(api: FakeApi, store: 
         if store == "a%2Fb":  # another path
             assert answer.status_code == 404
         else:
-            assert details(answer) == [("storeId", f"storeId {ID_RULE}")]
+            assert details(answer) == [("storeId", f"Store id {ID_RULE}")]
     assert api.gateway.added == []
 
 
@@ -222,6 +225,7 @@ async def test_a_body_of_65_kib_is_too_large(api: FakeApi) -> None:
         assert answer.json() == {
             "message": "Request body is larger than 65536 bytes",
             "code": "body_too_large",
+            "limit": 65536,
         }
         assert answer.headers["X-Request-Id"]
     assert api.gateway.added == []

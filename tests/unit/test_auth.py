@@ -114,7 +114,11 @@ async def test_a_request_without_a_valid_token_gets_401(
         headers = {} if authorization is None else {"Authorization": authorization}
         answer = await api.client.request(method, URL, headers=headers, content=b"{")
         assert answer.status_code == 401
-        assert list(answer.json()) == ["message"]
+        assert list(answer.json()) == ["message", "code"]
+        assert answer.json()["code"] == {
+            "Authentication required": "token_missing",
+            "expired": "token_expired",
+        }.get(reason, "token_invalid")
         assert reason in answer.json()["message"]
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert api.gateway.added == []
@@ -307,7 +311,10 @@ async def test_tokens_signed_with_other_keys_are_refused(clock: ManualClock) -> 
         f"Bearer {unsigned(CLAIMS)}",
     ):
         answer = await ask(api, refused)
-        assert (answer.status_code, answer.json()) == (401, {"message": "Token is invalid"})
+        assert (answer.status_code, answer.json()) == (
+            401,
+            {"message": "Token is invalid", "code": "token_invalid"},
+        )
     assert issuer.asked == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.cart import CartFacts
-from models.limits import Policy, room_for, room_in_bytes
+from models.limits import Policy, room_for, room_in_bytes, same_currency
 from models.outcomes import Refusal
 
 POLICY = Policy(max_lines=3, max_quantity=50, max_units=70, max_value=1000)
@@ -48,3 +48,14 @@ def test_a_cart_grows_up_to_its_bytes() -> None:
 def test_limits_that_are_off_refuse_nothing() -> None:
     cart = CartFacts(lines=99, units=9900, total_price=Decimal(9_900_000_000))
     assert room_for(Policy(), cart, units=100, price=Decimal(1_000_000)) is None
+
+
+def test_a_cart_with_lines_keeps_its_currency_and_an_empty_one_takes_the_new_one() -> None:
+    euros = Policy(currency="EUR")
+    in_dollars = CartFacts(version=3, lines=1, currency="USD")
+    assert same_currency(Policy(currency="USD"), in_dollars) is None
+    assert same_currency(euros, in_dollars) == Refusal(
+        code="currency_mismatch", cart_currency="USD", currency="EUR"
+    )
+    assert same_currency(euros, CartFacts(version=4, lines=0, currency="USD")) is None
+    assert same_currency(euros, CartFacts()) is None

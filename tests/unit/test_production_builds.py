@@ -30,11 +30,11 @@ def test_a_build_is_cached_until_its_pins_change(pins: Path) -> None:
         folder.mkdir()
         made.append(folder)
 
-    first = builds._kept("thing", [pins], make)
-    assert builds._kept("thing", [pins], make) == first
+    first = builds.kept("thing", [pins], make)
+    assert builds.kept("thing", [pins], make) == first
     assert len(made) == 1
     pins.write_text("two")
-    assert builds._kept("thing", [pins], make) != first
+    assert builds.kept("thing", [pins], make) != first
     assert len(made) == 2
 
 
@@ -45,7 +45,7 @@ def test_a_failed_build_is_retried(pins: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(StackError, match="no network"):
-            builds._kept("thing", [pins], fail)
+            builds.kept("thing", [pins], fail)
 
 
 def test_a_missing_program_is_named(

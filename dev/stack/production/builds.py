@@ -54,7 +54,7 @@ def kafka_jars(say: Say = lambda _: None) -> Path:
         if not any(folder.glob(_MAIN_JAR)):
             raise StackError("mvn succeeded but downloaded no Apache Kafka")
 
-    return _kept(f"kafka-{version}", [_POM], resolve)
+    return kept(f"kafka-{version}", [_POM], resolve)
 
 
 def temporal(say: Say = lambda _: None) -> Path:
@@ -68,7 +68,7 @@ def temporal(say: Say = lambda _: None) -> Path:
         command = [go, "build", "-trimpath", "-ldflags=-s", "-o", f"{folder}/", "tool"]
         _run(command, BUILD_SECONDS)
 
-    return _kept(f"temporal-{version}", [_GO_MOD, _GO_SUM], build)
+    return kept(f"temporal-{version}", [_GO_MOD, _GO_SUM], build)
 
 
 def postgresql() -> Path:
@@ -92,7 +92,7 @@ def _pinned(file: Path, pattern: str) -> str:
     return found[1] if found else "unknown"
 
 
-def _kept(name: str, pins: Sequence[Path], make: Callable[[Path], None]) -> Path:
+def kept(name: str, pins: Sequence[Path], make: Callable[[Path], None]) -> Path:
     """The cache folder for the content of `pins`; `make` creates it if it is missing."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart-service"
     digest = hashlib.sha256(b"".join(pin.read_bytes() for pin in pins)).hexdigest()[:8]
