@@ -35,6 +35,7 @@ from activities.upkeep.repair import RepairActivities
 from activities.upkeep.watch import MOST_STOPPED, WatchActivities
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
+from adapters.keyring import Keyring
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
 from adapters.mongo.expiry import ExpiredCarts
@@ -159,12 +160,13 @@ def build_worker(
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
+    keyring: Keyring,
     sandboxed: bool = False,
 ) -> Worker:
     """The worker with all activities. The only place where activities get their adapters."""
     cart_steps = CartActivities(operations)
     inventory_steps = InventoryActivities(inventory, operations, outbox, stock, StoreRegistry())
-    cache_steps = CacheActivities(cache, operations)
+    cache_steps = CacheActivities(cache, operations, keyring)
     event_steps = EventActivities(events, operations, outbox)
     relay_steps = RelayActivities(
         outbox,
@@ -252,9 +254,10 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(carts.close)
         inventory = InventoryClient.of(settings)
         stack.push_async_callback(inventory.close)
+        keyring = Keyring(settings.secrets_of_data)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
-        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels = LogLevels(redis, keyring, usual=settings.log_level)
         await stack.enter_async_context(log_levels.following())
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
@@ -271,13 +274,16 @@ async def run(settings: Settings) -> None:
             client,
             settings,
             carts=carts,
-            operations=OperationStore(carts.client, grace_seconds=settings.relay_grace_seconds),
+            operations=OperationStore(
+                carts.client, keyring, grace_seconds=settings.relay_grace_seconds
+            ),
             inventory=inventory,
-            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
-            stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
+            cache=CartCache(redis, keyring, ttl_seconds=settings.cart_cache_ttl),
+            stock=StockCache(redis, keyring, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
             gateway=gateway,
+            keyring=keyring,
         )
         async with worker:
             await warming

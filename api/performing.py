@@ -12,6 +12,7 @@ from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
 from api.outcomes import accepted, answer_to
 from api.schemas import IdempotencyKey
+from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome
@@ -99,9 +100,17 @@ def common_fields(
         cart,
         operation_id=ids.operation_id(cart.store_id, call.principal.user_id, key.value),
         requested=requested,
+        actor=actor_on(call, cart),
         policy=call.state.policy,
     )
     return fields | {"if_match": required_tags(if_match)}
+
+
+def actor_on(call: Call, cart: CartKey) -> Actor:
+    """Who acts on a cart: its user, or an admin on another's."""
+    user_id = call.principal.user_id
+    own = cart.user_id == user_id
+    return Actor(type=ActorType.USER if own else ActorType.ADMIN, id=user_id)
 
 
 async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Response:
@@ -111,7 +120,7 @@ async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Resp
     """
     state, context = call.state, call.context
     context.fields.update(storeId=operation.store_id, userId=operation.user_id)
-    context.bind(operationId=operation.operation_id)
+    context.bind(operationId=operation.operation_id, actor=str(operation.actor))
     with measured(operation.name) as measure:
         result = await _earlier(call, operation) if key.is_given else None
         if result is None:

@@ -5,6 +5,7 @@ A version that a saga caches meanwhile has its own key. `cart reconcile` correct
 
 import asyncio
 
+from adapters.keyring import Keyring
 from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import CartBooks
 from adapters.redis.cart_cache import CartCache
@@ -37,7 +38,7 @@ async def _rebuild(settings: Settings, store: str | None) -> int:
     """The number of carts cached."""
     carts = await CartStore.connect(settings.mongodb, app_name="cart-rebuild-cache")
     redis = RedisPool(settings.redis)
-    cache = CartCache(redis, ttl_seconds=settings.cart_cache_ttl)
+    cache = CartCache(redis, Keyring(settings.secrets_of_data), ttl_seconds=settings.cart_cache_ttl)
     books = CartBooks()
 
     async def put(cart: Cart) -> None:

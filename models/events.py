@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
+from models.actor import ActorType
 from models.effects import EventEffect
 from models.money import Money
 from models.wire import CAMEL_CASE, timestamp, to_json
@@ -41,7 +42,7 @@ TOPICS = (
 )
 
 
-ClearReason = Literal["user", "order_completed", "expired"]
+ClearReason = Literal["user", "order_completed", "expired", "privacy_erasure"]
 """Why a whole cart is deleted."""
 
 
@@ -68,6 +69,9 @@ class CartEvent(EventModel):
     """`cart-{epoch ms}-{userId}-{productId}`. Whole-cart operations end in the operation's name."""
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
+    actor_type: ActorType
+    """Who caused the change: the cart's `user`, an `admin` of the store, an `operator`, an `event`
+    of another service, a `schedule` or a `repair`. No event has the id of an admin or operator."""
     currency: str
     """The currency of all amounts (ISO 4217)."""
     timestamp: datetime
@@ -144,7 +148,8 @@ class CartCleared(CartEvent):
     topic = CART_CLEARED
 
     reason: ClearReason
-    """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused."""
+    """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused.
+    `privacy_erasure`: its user's data was erased."""
     order_id: str | None
     """The order's id, for `order_completed`."""
     items: list[ClearedItem]

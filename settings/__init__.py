@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from settings.auth import SAMPLE_JWT_SECRET, AuthSettings, JwtAlgorithm
 from settings.base import ENVIRONMENT_NAMES, LOCALHOST, Environment
 from settings.cart import CartSettings
+from settings.data import SAMPLE_DATA_SECRET, DataSettings
 from settings.inventory import InventorySettings
 from settings.kafka import KafkaSettings
 from settings.mongodb import MongodbSettings
@@ -27,6 +28,7 @@ from settings.temporal import TemporalSettings
 
 __all__ = [
     "LOCALHOST",
+    "SAMPLE_DATA_SECRET",
     "SAMPLE_JWT_SECRET",
     "Environment",
     "JwtAlgorithm",
@@ -44,6 +46,7 @@ class SettingsError(Exception):
 class Settings(
     ServerSettings,
     AuthSettings,
+    DataSettings,
     MongodbSettings,
     RedisSettings,
     KafkaSettings,

@@ -6,6 +6,7 @@ Ids and search attributes are plain text in the server: no email, no raw idempot
 import hashlib
 from datetime import datetime
 
+from models.actor import Actor
 from models.cart import CartKey
 from models.operations import CartOperation
 from models.saga import SagaRun
@@ -103,6 +104,7 @@ def saga_of(operation: CartOperation, *, run_id: str, started_at: datetime) -> S
         fingerprint=operation.fingerprint,
         store_id=operation.store_id,
         user_id=operation.user_id,
+        actor=operation.actor,
     )
 
 
@@ -116,6 +118,7 @@ def saga_run(
     fingerprint: str,
     store_id: str,
     user_id: str,
+    actor: Actor,
 ) -> SagaRun:
     """The identity of a saga, from the start of its first run and its operation."""
     started_at = to_milliseconds(started_at)
@@ -129,6 +132,7 @@ def saga_run(
         fingerprint=fingerprint,
         store_id=store_id,
         user_id=user_id,
+        actor=actor,
     )
 
 

@@ -2,12 +2,18 @@
 
 from datetime import UTC, datetime
 
+import orjson
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 
+from models.actor import Actor, ActorType
 from models.saga import SagaRun
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT, as_unavailable
+
+UNKNOWN = Actor(type=ActorType.REPAIR, id="watch")
+"""The actor of a saga whose input cannot be read: the watch records its end."""
 
 
 async def stopped_sagas(client: Client, since: datetime, *, limit: int) -> list[SagaRun]:
@@ -29,9 +35,10 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
     """The saga of a run. A run that was reset has the start of the first one in its history,
     not in its description."""
     handle = client.get_workflow_handle(run.id, run_id=run.run_id)
-    started_at = run.start_time
+    started_at, actor = run.start_time, UNKNOWN
     async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
         started_at = event.event_time.ToDatetime(UTC)
+        actor = _actor(event)
         break
     attributes = {
         name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
@@ -46,4 +53,14 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
         fingerprint="",
         store_id=attributes[ids.STORE_ID],
         user_id=attributes[ids.USER_ID],
+        actor=actor,
     )
+
+
+def _actor(started: HistoryEvent) -> Actor:
+    """Who caused the operation that a run was started with."""
+    payloads = started.workflow_execution_started_event_attributes.input.payloads
+    try:
+        return Actor.model_validate(orjson.loads(payloads[0].data)["actor"], strict=False)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return UNKNOWN

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import structlog
 from beanie import PydanticObjectId
 from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -17,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
+from adapters.keyring import Keyring
 from adapters.mongo.client import (
     COMMIT_SECONDS,
     READ_SECONDS,
@@ -36,11 +38,17 @@ from models.documents import (
 )
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
-from models.operations import CartChange, ChangeContext
+from models.operations import AnyOperation, CartChange, ChangeContext
 from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
 from models.saga import SagaRun
+from models.shopper import Shopper, with_name, without_name
 from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
 from telemetry import tracing
+
+logger = structlog.stdlib.get_logger(__name__)
+
+SHOPPER, NAME = "shopper", "name"
+"""What a sealed text is (`Keyring.seal`); the cart's key is the rest of what it is about."""
 
 PERSIST_TRIES = 5
 RECENT = 512
@@ -57,9 +65,10 @@ class Decision(NamedTuple):
 class OperationStore:
     """Records of operations. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    def __init__(self, client: MongoClient, *, grace_seconds: float = 0) -> None:
+    def __init__(self, client: MongoClient, keyring: Keyring, *, grace_seconds: float = 0) -> None:
         """`grace_seconds` is how long a saga has to do its effects before a relay does them."""
         self._client = client
+        self._keyring = keyring
         self._grace = timedelta(seconds=grace_seconds)
         # The steps after a decision usually run in the process that wrote it, soon after.
         self._recent: BoundedCache[str, Decision] = BoundedCache(max_size=RECENT)
@@ -113,7 +122,13 @@ class OperationStore:
         facts = facts_of(before, before and before.id, operation.subject)
         cart_id = before.id if before else PydanticObjectId()
         recorded_id = operation.recorded_cart_id or str(cart_id)
-        context = ChangeContext(saga, recorded_id, operation.policy.publish, tracing.traceparent())
+        context = ChangeContext(
+            saga,
+            recorded_id,
+            operation.policy.publish,
+            tracing.traceparent(),
+            self._shopper(operation),
+        )
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
         change = operation.apply(before, context) if refusal is None and is_current else None
@@ -129,11 +144,12 @@ class OperationStore:
             if not is_current:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
-        body = change.body.decode()
-        answer = kept = StoredAnswer(status=change.status, body=body)
-        is_large = len(change.body) > LARGE_ANSWER_BYTES
+        answer = StoredAnswer(status=change.status, body=change.body.decode())
+        kept = self._without_name(saga, change)
+        body = kept.body or ""
+        is_large = len(body.encode()) > LARGE_ANSWER_BYTES
         if is_large:
-            kept = answer.model_copy(update={"body": None})
+            kept = kept.model_copy(update={"body": None})
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
         after = _document(cart_id, change)
@@ -149,6 +165,32 @@ class OperationStore:
             await large.insert(session=session)
         await _replace(before, after, session)
         return record.result(), Decision(record, after, answer)
+
+    def _shopper(self, operation: AnyOperation) -> Shopper | None:
+        """What the operation's request tells about its user.
+
+        Nothing if it cannot be opened, which never fails the operation: a cart can do without it.
+        """
+        sealed = operation.sealed_shopper
+        if sealed is None:
+            return None
+        text = self._keyring.open(sealed, SHOPPER, *operation.key)
+        if text is None:
+            logger.warning(
+                "shopper_unreadable",
+                message="Name and email address are sealed with an unknown key; see DATA_SECRETS",
+            )
+            return None
+        return Shopper.model_validate_json(text)
+
+    def _without_name(self, saga: SagaRun, change: CartChange) -> StoredAnswer:
+        """The answer as it is stored: the user's name is sealed, and not in the body."""
+        name = change.cart.full_name if change.cart else None
+        body = without_name(change.body, name)
+        sealed = None
+        if name is not None and body != change.body:
+            sealed = self._keyring.seal(name, NAME, *saga.key)
+        return StoredAnswer(status=change.status, body=body.decode(), sealed_name=sealed)
 
     async def _reject(
         self,
@@ -181,6 +223,7 @@ class OperationStore:
                 outcome=Outcome.REJECTED if request.refusal else Outcome.ABORTED,
                 refusal=request.refusal,
                 reason=request.reason,
+                intervention=request.intervention,
                 grace=self._grace,
                 effects=request.reserved
                 if request.reserved is not None
@@ -253,11 +296,19 @@ class OperationStore:
     async def answer(self, record: OperationRecord) -> StoredAnswer | None:
         """The answer of a committed operation; None when it is kept no more."""
         answer = record.answer
-        if answer is None or answer.body is not None:
-            return answer
-        async with bounded(READ_SECONDS):
-            large = await LargeAnswer.find_one({"_id": record.id} | in_cart(record.key))
-        return answer.model_copy(update={"body": large.body}) if large else None
+        if answer is None:
+            return None
+        body = answer.body
+        if body is None:
+            async with bounded(READ_SECONDS):
+                large = await LargeAnswer.find_one({"_id": record.id} | in_cart(record.key))
+            if large is None:
+                return None
+            body = large.body
+        if answer.sealed_name is not None:
+            name = self._keyring.open(answer.sealed_name, NAME, *record.key)
+            body = with_name(body.encode(), name).decode() if name is not None else body
+        return StoredAnswer(status=answer.status, body=body)
 
     async def record(self, record_id: str, cart: CartKey | None = None) -> OperationRecord | None:
         """The record with this id, of this cart if it is given, or None."""

@@ -18,8 +18,12 @@ local capacity, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = tonumber(bucket[1] or capacity)
-local at = tonumber(bucket[2] or now)
+local tokens, at = tonumber(bucket[1] or capacity), tonumber(bucket[2] or now)
+-- What no request of this limit can have left is a full bucket. Comparisons with NaN are false.
+local plausible = tokens and at and tokens >= 0 and tokens <= capacity
+if not (plausible and at > now - 2 * window and at <= now) then
+  tokens, at = capacity, now
+end
 tokens = math.min(capacity, tokens + (now - at) * capacity / window)
 local taken = tokens >= 1
 if taken then tokens = tokens - 1 end

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from adapters.mongo.operations import SHOPPER
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import unless_known
@@ -20,6 +21,7 @@ from api.routing import BASE_PATH, CartRoute
 from api.schemas import AddItemBody, Done, InsufficientStock
 from models.cart import CartKey, CartView
 from models.operations import AddItem, ClearCart
+from models.shopper import Shopper
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
 
@@ -115,6 +117,14 @@ def add_item_of(
         product_description=body.product_description,
         seller_id=body.seller_id,
         quantity=body.quantity,
-        email=principal.email or body.email,
-        full_name=principal.name,
+        shopper=_sealed(
+            call, cart, Shopper(full_name=principal.name, email=principal.email or body.email)
+        ),
     )
+
+
+def _sealed(call: Call, cart: CartKey, shopper: Shopper) -> str | None:
+    """Name and email address as they travel to the worker; None without both."""
+    if shopper == Shopper():
+        return None
+    return call.state.keyring.seal(shopper.model_dump_json(), SHOPPER, *cart)

@@ -350,6 +350,7 @@ def test_the_demo_refuses_to_run_in_production(
         monkeypatch,
         ENVIRONMENT="production",
         JWT_SECRET="x" * 32,
+        DATA_SECRETS="y" * 32,
         MONGODB_URI="mongodb://127.0.0.1:1",
         REDIS_URL="redis://127.0.0.1:1",
         KAFKA_BROKERS="127.0.0.1:1",

@@ -136,6 +136,7 @@ def test_production_has_no_default_for_secrets_and_servers(
 ) -> None:
     assert refusal(monkeypatch, ENVIRONMENT="production").splitlines() == [
         "JWT_SECRET: must not be the sample when ENVIRONMENT=production",
+        "DATA_SECRETS: must not have the sample when ENVIRONMENT=production",
         "MONGODB_URI: must be set when ENVIRONMENT=production",
         "REDIS_URL or REDIS_HOST: must be set when ENVIRONMENT=production",
         "KAFKA_BROKERS: must be set when ENVIRONMENT=production",

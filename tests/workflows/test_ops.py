@@ -40,8 +40,6 @@ async def start(bench: Bench, buyer: Buyer, quantity: int = 2) -> Started:
         product_title="Wireless Headphones",
         product_price=Decimal("79.99"),
         quantity=quantity,
-        email="secret@example.com",
-        full_name="Secret Name",
     )
     return await gateway.start(request)
 

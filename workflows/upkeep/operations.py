@@ -2,6 +2,7 @@
 
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.expiry import Expiry
+from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.events import CART_CLEARED
 from models.limits import Policy
@@ -22,6 +23,7 @@ def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> E
             cart.key,
             operation_id=ids.event_operation_id(CART_CLEARED, f"expired/{cart.cart_id}", cart.key),
             requested={"expired": cart.cart_id},
+            actor=Actor(type=ActorType.SCHEDULE, id="expiry"),
             policy=policy,
         ),
         cart_id=cart.cart_id,
@@ -43,6 +45,7 @@ async def repair_cart(
             cart,
             operation_id=ids.event_operation_id("cart.repair", request.name, cart),
             requested={"fix": request.fix},
+            actor=request.actor,
             policy=policy,
         ),
         reason=request.reason,
