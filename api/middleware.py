@@ -16,6 +16,7 @@ import structlog
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.audit import Refusals
 from api.errors import ApiError, problem, server_error
 from telemetry import tracing
 
@@ -50,7 +51,8 @@ class RequestContext:
 
     def bind(self, **ids: str | None) -> None:
         """Adds ids to all further log lines of the request."""
-        self.bound |= structlog.contextvars.bind_contextvars(**ids)
+        # A name that is bound again is reset to what it was before the request.
+        self.bound = {**structlog.contextvars.bind_contextvars(**ids), **self.bound}
 
     def done(self, event: str, message: str, **fields: Any) -> None:
         """Sets the event, message and fields of the request's log line."""
@@ -71,6 +73,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._limit = max_body_bytes
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,6 +109,12 @@ class RequestMiddleware:
             await answer.response()(scope, receive, send_with_headers)
         finally:
             _log(scope, context)
+            self._refusals.note(
+                scope,
+                context.status,
+                route=getattr(scope.get("route"), "path", None),
+                reason=context.fields.get("reason"),
+            )
             structlog.contextvars.reset_contextvars(**context.bound)
 
     def _limited(self, receive: Receive) -> Receive:

@@ -7,6 +7,7 @@ from uuid import uuid4
 from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
+from api.audit import seen
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.errors import ApiError, invalid
@@ -132,6 +133,16 @@ async def perform(call: Call, operation: CartOperation, key: RequestKey) -> Resp
             wait = state.settings.operation_wait_seconds
             result = await state.gateway.result(started, wait_seconds=wait)
         measure.ended_with(result)
+    if operation.actor.type is ActorType.ADMIN:
+        seen(
+            "admin_cart_changed",
+            "Admin changed a cart",
+            call.principal.user_id,
+            operation.key,
+            operation=operation.name,
+            operationId=operation.operation_id,
+            outcome=result.outcome.value if result else "pending",
+        )
     if result is None:
         context.fields["outcome"] = "pending"
         return accepted(operation.store_id, operation.operation_id).response()

@@ -10,8 +10,9 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import CartBooks
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
+from cli.audit import audited
 from cli.console import CliError, show, unavailable
-from cli.options import AsJson, OnlyStore
+from cli.options import AsJson, By, OnlyStore, operator
 from models.cart import cart_json
 from models.documents import Cart
 from models.errors import DependencyUnavailable
@@ -20,13 +21,14 @@ from settings import Settings, load_settings
 CARTS_AT_ONCE = 100
 
 
-def rebuild_cache(store: OnlyStore = None, *, as_json: AsJson = False) -> None:
+def rebuild_cache(store: OnlyStore = None, *, by: By = None, as_json: AsJson = False) -> None:
     """Fill the cache with every cart in MongoDB."""
     settings = load_settings()
     try:
         cached = asyncio.run(_rebuild(settings, store))
     except DependencyUnavailable as error:
         raise CliError(f"{unavailable(error)}; it is safe to run this again") from None
+    audited("rebuild_cache", by=operator(by), count=cached, storeId=store)
     show(
         {"cached": cached},
         f"{cached} carts cached for {settings.cart_cache_ttl} s",

@@ -11,8 +11,9 @@ from typing import Annotated
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
 from adapters.mongo.outbox import Outbox
+from cli.audit import audited
 from cli.console import CliError, show
-from cli.options import AsJson, DryRun, OnlyStore, parsed_by
+from cli.options import AsJson, By, DryRun, OnlyStore, operator, parsed_by
 from cli.texts import brief
 from cli.times import moment
 from models.documents import OperationRecord
@@ -41,6 +42,7 @@ def replay_events(
     ],
     store: OnlyStore = None,
     *,
+    by: By = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,6 +56,8 @@ def replay_events(
             f"{brief(str(error))}\n{replayed.events} events published; "
             f"continue with --since {again}"
         ) from None
+    if not dry_run:
+        audited("replay_events", by=operator(by), count=replayed.events, storeId=store)
     verb = "would be published" if dry_run else "published"
     show(
         {

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import openapi as docs
+from api.audit import seen
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.errors import ApiError, invalid, label, not_found
@@ -67,6 +68,9 @@ async def get_cart_by_id(
     cart = owner.cart if owner else None
     if cart is not None:
         call.link_to_saga(key.store_id, key.user_id)
+    if key.user_id != call.principal.user_id:
+        admin_id = call.principal.user_id
+        seen("admin_cart_read", "Admin read a cart", admin_id, key, cartId=cart_id.lower())
     return unless_known(await shown_cart(call.state, cart), if_none_match)
 
 

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Path, Response
 from temporalio.client import WorkflowFailureError
 
 from api import openapi as docs
+from api.audit import seen
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer, failure_answer, not_found
 from api.outcomes import answer_to
 from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
+from models.cart import CartKey
 from models.documents import OperationRecord
 
 router = APIRouter(
@@ -76,6 +78,14 @@ async def get_operation(
     owner = record.user_id if record is not None else user_id
     if owner is not None:
         call.link_to_saga(store_id, owner)
+    if user_id is None and owner != principal.user_id:
+        seen(
+            "admin_operation_read",
+            "Admin read an operation",
+            principal.user_id,
+            CartKey(store_id, owner or ""),
+            operationId=operation_id,
+        )
     status, answer = await _end(state, store_id, operation_id, owner, record)
     body: dict[str, Any] = {"operationId": operation_id, "status": status}
     if answer is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audit import audited
 from cli.console import CliError, ExitCode, show
 from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.endings import explain
@@ -168,6 +169,13 @@ def abort(
         if not targets:
             return ExitCode.OK
         ends = await asyncio.gather(*(one(connections, target) for target in targets))
+        audited(
+            "ops_abort",
+            by=who,
+            count=len(ends),
+            reason=reason,
+            carts=[end.saga.cart for end in ends],
+        )
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
         if any(end.state is RunState.RUNNING for end in ends):
             return ExitCode.NOT_YET

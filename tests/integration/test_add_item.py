@@ -86,6 +86,7 @@ async def test_an_add_is_stored_held_and_published_once(shop: Shop) -> None:
         "lineQuantity": 2,
         "productPrice": 79.99,
         "totalPrice": 159.98,
+        "actorType": "user",
         "currency": "USD",
         "version": 1,
         "sagaId": record.saga_id,
