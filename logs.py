@@ -27,6 +27,7 @@ from telemetry import tracing
 
 audit = structlog.stdlib.get_logger("audit")
 """Who did what: admins, operators, and who was refused. Its lines are logged at every level."""
+logging.getLogger("audit").setLevel(logging.INFO)
 
 _ARGUMENTS = ("exc_info", "stack_info", "stacklevel")  # of a call; everything else is a field
 _LEVEL_NAMES = {"warning": "warn", "critical": "error", "exception": "error"}
@@ -86,12 +87,17 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel({"warn": "WARNING"}.get(level, level.upper()))
 
 
-def formatter(*, terminal: bool, format: str | None = None) -> logging.Formatter:  # noqa: A002
-    """The format of all lines: JSON, or readable text on a terminal, unless `format` is given."""
+def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A002
+    """Sends all loggers of this process to standard output.
+
+    `level` and `format` are as in LOG_LEVEL and LOG_FORMAT. The default format is `console` on a
+    terminal, else `json`.
+    """
+    terminal = sys.stdout.isatty()
     renderer: Processor = structlog.processors.JSONRenderer(serializer=_dump)
     if format == "console" or (format is None and terminal):
         renderer = structlog.dev.ConsoleRenderer(event_key="message", colors=terminal)
-    return structlog.stdlib.ProcessorFormatter(
+    formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
@@ -105,20 +111,11 @@ def formatter(*, terminal: bool, format: str | None = None) -> logging.Formatter
             renderer,
         ],
     )
-
-
-def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A002
-    """Sends all loggers of this process to standard output.
-
-    `level` and `format` are as in LOG_LEVEL and LOG_FORMAT. The default format is `console` on a
-    terminal, else `json`.
-    """
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(formatter(terminal=sys.stdout.isatty(), format=format))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
-    logging.getLogger("audit").setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -26,6 +26,7 @@ from activities.cache import CacheActivities
 from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
+from activities.privacy import PrivacyActivities
 from activities.relay import RelayActivities
 from activities.scans import ScanActivities
 from activities.upkeep.expiry import ExpiryActivities
@@ -44,6 +45,7 @@ from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from adapters.mongo.privacy import PersonalData
 from adapters.mongo.reconcile import CartBooks
 from adapters.mongo.reports import reporting
 from adapters.mongo.stores import StoreRegistry
@@ -51,6 +53,7 @@ from adapters.mongo.watch import WatchStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
 from adapters.setup_gauges import showing_setup
 from heartbeat import beating
@@ -59,13 +62,16 @@ from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
+from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.connection import connect
 from workflows.event_operations import mark_cart
 from workflows.gateway import CartGateway
+from workflows.histories import Histories
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
+from workflows.privacy import ErasePersonalDataWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
@@ -74,7 +80,7 @@ from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
-from workflows.upkeep.operations import expiry_of, repair_cart
+from workflows.upkeep.operations import erase_cart, expiry_of, repair_cart
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -99,6 +105,8 @@ WORKFLOWS = (
     FiguresWorkflow,
     ReconcileWorkflow,
     WatchHoldsWorkflow,
+    ErasePersonalDataWorkflow,
+    AuditWorkflow,
     PingWorkflow,
 )
 
@@ -161,6 +169,7 @@ def build_worker(
     outbox: Outbox,
     gateway: CartGateway,
     keyring: Keyring,
+    limiter: RateLimiter,
     sandboxed: bool = False,
 ) -> Worker:
     """The worker with all activities. The only place where activities get their adapters."""
@@ -210,6 +219,14 @@ def build_worker(
         orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
+    privacy_steps = PrivacyActivities(
+        PersonalData(),
+        cache,
+        limiter,
+        Histories(client),
+        keyring,
+        clear=partial(erase_cart, gateway, policy_of(settings)),
+    )
     scan_steps = ScanActivities(scans, mark=partial(mark_cart, gateway))
     return Worker(
         client,
@@ -235,6 +252,11 @@ def build_worker(
             reconcile_steps.reconcile_page,
             watch_steps.watch,
             scan_steps.mark_page,
+            privacy_steps.erase_carts,
+            privacy_steps.count,
+            privacy_steps.erase_histories,
+            privacy_steps.erase_records,
+            privacy_steps.erase_cached,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         deployment_config=deployment_of(settings),
@@ -284,6 +306,7 @@ async def run(settings: Settings) -> None:
             outbox=Outbox(),
             gateway=gateway,
             keyring=keyring,
+            limiter=RateLimiter(redis),
         )
         async with worker:
             await warming

@@ -1,28 +1,47 @@
-"""Audit lines of commands, on standard error: who changed what, why, and how many."""
+"""The audit lines of commands that change something. A worker writes them (`workflows.audit`)."""
 
-import logging
-import sys
+import asyncio
 from typing import Any
 
-from logs import audit, formatter
+from cli.console import reason as why
+from cli.console import warn
+from models.audit import AuditEntry
+from models.errors import DependencyUnavailable
+from settings import Settings
+from workflows.connection import connect
+from workflows.gateway import CartGateway
 
 
-def audited(command: str, *, by: str, count: int, reason: str | None = None, **what: Any) -> None:
-    """Writes the audit line of a command that has changed something.
+async def audited(
+    gateway: CartGateway,
+    command: str,
+    *,
+    by: str,
+    count: int,
+    reason: str | None = None,
+    **what: Any,
+) -> None:
+    """Has the line of a command written: who, how many, why and `what`.
 
-    JSON, or readable text on a terminal. `command` is named with underscores: `dlq_replay`.
+    `command` is named with underscores: `dlq_replay`. Without Temporal the line is
+    on standard error.
     """
-    logger = logging.getLogger("audit")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(terminal=sys.stderr.isatty()))
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    audit.info(
-        f"command_{command}",
-        message=f"Command: cart {command.replace('_', ' ')}",
-        operator=by,
-        count=count,
-        reason=reason,
-        **what,
-    )
+    entry = AuditEntry(command=command, operator=by, count=count, reason=reason, what=what)
+    try:
+        await gateway.audit(entry)
+    except DependencyUnavailable as error:
+        warn(f"Temporal does not answer ({why(error)}); not audited: {entry.model_dump_json()}")
+
+
+def audited_now(settings: Settings, command: str, **line: Any) -> None:
+    """The same for a command that has no connection to Temporal."""
+
+    async def run() -> None:
+        gateway = CartGateway(
+            await connect(settings, lazy=True),
+            task_queue=settings.temporal_task_queue,
+            lock_wait_seconds=0,
+        )
+        await audited(gateway, command, **line)
+
+    asyncio.run(run())

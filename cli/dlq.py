@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from adapters.kafka.dead_letters import DeadLetters, Letter, letters
 from adapters.kafka.publisher import EventPublisher, ping
-from cli.audit import audited
+from cli.audit import audited_now
 from cli.console import CliError, reason, show
 from cli.options import AsJson, By, DryRun, Why, grouped, operator, parsed_by
 from cli.tables import Column, Table
@@ -172,7 +172,9 @@ def _resolve(
     if not dry_run:
         _bounded(_for_each(settings, taken, act))
         names = [letter.id for letter in taken]
-        audited(done.command, by=done.by, count=len(taken), reason=done.reason, letters=names)
+        audited_now(
+            settings, done.command, by=done.by, count=len(taken), reason=done.reason, letters=names
+        )
     show(
         {
             "dryRun": dry_run,

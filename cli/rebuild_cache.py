@@ -10,7 +10,7 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import CartBooks
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
-from cli.audit import audited
+from cli.audit import audited_now
 from cli.console import CliError, show, unavailable
 from cli.options import AsJson, By, OnlyStore, operator
 from models.cart import cart_json
@@ -28,7 +28,7 @@ def rebuild_cache(store: OnlyStore = None, *, by: By = None, as_json: AsJson = F
         cached = asyncio.run(_rebuild(settings, store))
     except DependencyUnavailable as error:
         raise CliError(f"{unavailable(error)}; it is safe to run this again") from None
-    audited("rebuild_cache", by=operator(by), count=cached, storeId=store)
+    audited_now(settings, "rebuild_cache", by=operator(by), count=cached, storeId=store)
     show(
         {"cached": cached},
         f"{cached} carts cached for {settings.cart_cache_ttl} s",

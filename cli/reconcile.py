@@ -50,7 +50,14 @@ async def reconcile(
         raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
     if fix:
         repaired = report.drifts - report.left
-        audited("reconcile_fix", by=actor.id, count=repaired, storeId=store, carts=report.drifting)
+        await audited(
+            connections.gateway,
+            "reconcile_fix",
+            by=actor.id,
+            count=repaired,
+            storeId=store,
+            carts=report.drifting,
+        )
     as_dict = report.model_dump(mode="json")
     as_dict["findings"] = [finding.model_dump(mode="json") for finding in findings]
     show(as_dict, *_parts(report, findings), as_json=as_json)

@@ -20,6 +20,8 @@ FIGURES = "Figures"
 RECONCILE = "Reconcile"
 WATCH_HOLDS = "WatchHolds"
 PING = "Ping"
+ERASE = "ErasePersonalData"
+AUDIT = "Audit"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
@@ -71,6 +73,17 @@ MEMO_ATTEMPT_ID = "attemptId"
 def cart_workflow_id(store_id: str, user_id: str) -> str:
     """The id under which every operation on a cart runs: it is the cart's lock."""
     return f"cart/{store_id}/{user_id}"
+
+
+def in_query(value: str) -> str:
+    """A text as a literal of Temporal's query language."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def erase_workflow_id(token: str) -> str:
+    """The id of an erasure; the token stands for store and user, and tells nothing about them."""
+    return f"erase/{token}"
 
 
 def relay_workflow_id(kind: str, shard: int) -> str:

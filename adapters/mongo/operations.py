@@ -40,6 +40,7 @@ from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import AnyOperation, CartChange, ChangeContext
 from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
+from models.privacy import ERASED
 from models.saga import SagaRun
 from models.shopper import Shopper, with_name, without_name
 from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
@@ -78,6 +79,8 @@ class OperationStore:
         saga = request.saga
         async with bounded(READ_SECONDS):
             record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
+            if record is None and request.order is not None:
+                record = await _erased_commit(saga)
             facts = await _facts(cart, request)
         return LoadedCart(cart=facts, decided=record.result_for(saga) if record else None)
 
@@ -384,6 +387,20 @@ async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart
 
 def _commit_of(operation_id: str, cart: CartKey) -> dict[str, Any]:
     return in_cart(cart) | {"operationId": operation_id, "state": "committed"}
+
+
+async def _erased_commit(saga: SagaRun) -> OperationRecord | None:
+    """The record that committed the operation before its user's data was erased, or None.
+
+    It has a pseudonym for the user. An order that is delivered again must find it.
+    """
+    wanted = {
+        "storeId": saga.store_id,
+        "operationId": saga.operation_id,
+        "state": "committed",
+        "sagaId": ERASED,
+    }
+    return await OperationRecord.find_one(wanted)
 
 
 async def _own_record(saga: SagaRun) -> OperationRecord | None:

@@ -147,6 +147,33 @@ class CartCache:
                 break
         return sorted(users)[:limit]
 
+    async def keys_of_user(self, user_id: str, store_id: str | None) -> list[bytes]:
+        """The keys of a user's carts in a store, or (None) in all.
+
+        Scans all keys, at most `MAX_SCANS` times `SCAN_KEYS`.
+        """
+        pattern = f"Cart:{_literal(store_id) if store_id else '*'}:{_literal(user_id)}:*"
+        found: set[bytes] = set()
+        cursor = 0
+        for _ in range(MAX_SCANS):
+            async with self._redis.client("cart") as redis:
+                cursor, names = await redis.scan(cursor, pattern, SCAN_KEYS)
+            found.update(cast("list[bytes]", names))
+            if cursor == 0:
+                break
+        return sorted(found)
+
+    async def erase_user(self, user_id: str, store_id: str | None) -> int:
+        """Deletes the keys of a user's carts; returns how many there were."""
+        keys = await self.keys_of_user(user_id, store_id)
+        if keys:
+            async with self._redis.client("cart") as redis:
+                pipeline = redis.pipeline(transaction=False)
+                for key in keys:
+                    pipeline.delete(key)
+                await pipeline.execute()
+        return len(keys)
+
     def _signed(self, key: CartKey, version: int, body: bytes) -> bytes:
         return signed(self._keyring, body, "cart", *key, str(version))
 
@@ -162,6 +189,11 @@ class CartCache:
 def _send(pipeline: Pipeline, reply: ReplyMessage | None) -> None:
     if reply is not None:
         pipeline.publish(reply.channel, reply.payload)
+
+
+def _literal(text: str) -> str:
+    """A text in a pattern of keys."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
 def _number(latest: bytes | None) -> int:

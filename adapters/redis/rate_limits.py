@@ -55,11 +55,16 @@ class RateLimiter:
         self._redis = redis
         self._take = redis.script(_TAKE)
 
+    async def forget(self, subject: str) -> None:
+        """Deletes the subject's bucket."""
+        async with self._redis.client("rate_limit") as redis:
+            await redis.delete(_bucket(subject))
+
     async def take(self, subject: str, *, per_minute: int) -> Allowance:
         """Takes one token from the subject's bucket, if it has one."""
         async with self._redis.client("rate_limit"):
             allowed, left = await self._take(
-                keys=[f"cart:rate:{subject}"], args=[per_minute, WINDOW_SECONDS]
+                keys=[_bucket(subject)], args=[per_minute, WINDOW_SECONDS]
             )
         tokens, per_second = float(left), per_minute / WINDOW_SECONDS
         return Allowance(
@@ -69,3 +74,7 @@ class RateLimiter:
             wait_seconds=max(1, math.ceil((1 - tokens) / per_second)),
             full_seconds=math.ceil((per_minute - tokens) / per_second),
         )
+
+
+def _bucket(subject: str) -> str:
+    return f"cart:rate:{subject}"

@@ -61,7 +61,9 @@ async def ack(
                 "mongodb", partial(connections.acknowledgements.add, acknowledgement)
             )
         runs = [saga.run_id for saga in chosen]
-        audited("ops_ack", by=who, count=len(chosen), reason=reason, runIds=runs)
+        await audited(
+            connections.gateway, "ops_ack", by=who, count=len(chosen), reason=reason, runIds=runs
+        )
     show(
         {
             "by": who,

@@ -42,7 +42,9 @@ async def hold_intake(
         retry_after_seconds=retry_after,
     )
     held = await connections.need("mongodb", partial(connections.intake.hold, hold))
-    audited("ops_hold_intake", by=hold.by, count=1, reason=reason, storeId=store)
+    await audited(
+        connections.gateway, "ops_hold_intake", by=hold.by, count=1, reason=reason, storeId=store
+    )
     _show(held, "held", as_json=as_json)
 
 
@@ -61,7 +63,14 @@ async def release_intake(
     hold = await connections.need("mongodb", partial(release, at=datetime.now(UTC)))
     if hold is None:
         raise CliError(f"store {store} is not held", exit_code=ExitCode.NOT_FOUND)
-    audited("ops_release_intake", by=operator(by), count=1, reason=reason, storeId=store)
+    await audited(
+        connections.gateway,
+        "ops_release_intake",
+        by=operator(by),
+        count=1,
+        reason=reason,
+        storeId=store,
+    )
     _show(hold, "released", as_json=as_json)
 
 

@@ -121,7 +121,9 @@ def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
         names = [str(relay) for relay in chosen]
         if not dry_run:
             command = f"ops_{signal.removesuffix('_now')}"
-            audited(command, by=who, count=len(chosen), reason=reason, relays=names)
+            await audited(
+                connections.gateway, command, by=who, count=len(chosen), reason=reason, relays=names
+            )
         show(
             {
                 "action": signal,
@@ -166,7 +168,14 @@ async def skip(
     found = await find_effect(connections, effect)
     done = not dry_run and await skip_effect(connections, found, reason=reason, by=who)
     if not dry_run:
-        audited("ops_skip", by=who, count=int(done), reason=reason, effectId=found.effect_id)
+        await audited(
+            connections.gateway,
+            "ops_skip",
+            by=who,
+            count=int(done),
+            reason=reason,
+            effectId=found.effect_id,
+        )
     state = "would be skipped" if dry_run else "skipped" if done else "not yet skipped"
     show(
         {"action": ids.SKIP, "by": who, "reason": reason, **found.as_dict(), "done": done},

@@ -169,12 +169,13 @@ def abort(
         if not targets:
             return ExitCode.OK
         ends = await asyncio.gather(*(one(connections, target) for target in targets))
-        audited(
+        await audited(
+            connections.gateway,
             "ops_abort",
             by=who,
             count=len(ends),
             reason=reason,
-            carts=[end.saga.cart for end in ends],
+            runIds=[end.saga.run_id for end in ends],
         )
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
         if any(end.state is RunState.RUNNING for end in ends):

@@ -13,6 +13,7 @@ from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
 from settings import Settings
 from tests.support.call_faults import CallFaults, with_call_faults
@@ -62,6 +63,7 @@ async def faulty_worker_of(
         outbox=with_call_faults(Outbox(), faults),
         gateway=gateway,
         keyring=KEYRING,
+        limiter=RateLimiter(redis),
         sandboxed=sandboxed,
     )
     async with worker:
