@@ -11,7 +11,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
-from models.actor import ActorType
 from models.effects import EventEffect
 from models.money import Money
 from models.wire import CAMEL_CASE, timestamp, to_json
@@ -69,7 +68,7 @@ class CartEvent(EventModel):
     """`cart-{epoch ms}-{userId}-{productId}`. Whole-cart operations end in the operation's name."""
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
-    actor_type: ActorType
+    actor_type: Literal["user", "admin", "operator", "event", "schedule", "repair"]
     """Who caused the change: the cart's `user`, an `admin` of the store, an `operator`, an `event`
     of another service, a `schedule` or a `repair`. No event has the id of an admin or operator."""
     currency: str

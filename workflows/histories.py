@@ -6,10 +6,12 @@ from typing import Any
 import orjson
 from google.protobuf.json_format import MessageToDict
 from temporalio.api.common.v1 import WorkflowExecution as ExecutionId
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
+from models.actor import Actor
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT, as_unavailable
 
@@ -25,6 +27,15 @@ async def runs_of_user(
     with as_unavailable():
         async for run in client.list_workflows(query, rpc_timeout=RPC_TIMEOUT):
             yield run
+
+
+def actor_of(started: HistoryEvent) -> Actor | None:
+    """Who caused the operation of a run, by the first event of its history."""
+    payloads = started.workflow_execution_started_event_attributes.input.payloads
+    try:
+        return Actor.model_validate(orjson.loads(payloads[0].data)["actor"], strict=False)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 class Histories:

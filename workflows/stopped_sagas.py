@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-import orjson
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 
@@ -11,6 +9,7 @@ from models.actor import Actor, ActorType
 from models.saga import SagaRun
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT, as_unavailable
+from workflows.histories import actor_of
 
 UNKNOWN = Actor(type=ActorType.REPAIR, id="watch")
 """The actor of a saga whose input cannot be read: the watch records its end."""
@@ -38,7 +37,7 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
     started_at, actor = run.start_time, UNKNOWN
     async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
         started_at = event.event_time.ToDatetime(UTC)
-        actor = _actor(event)
+        actor = actor_of(event) or UNKNOWN
         break
     attributes = {
         name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
@@ -55,12 +54,3 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
         user_id=attributes[ids.USER_ID],
         actor=actor,
     )
-
-
-def _actor(started: HistoryEvent) -> Actor:
-    """Who caused the operation that a run was started with."""
-    payloads = started.workflow_execution_started_event_attributes.input.payloads
-    try:
-        return Actor.model_validate(orjson.loads(payloads[0].data)["actor"], strict=False)
-    except (IndexError, KeyError, TypeError, ValueError):
-        return UNKNOWN

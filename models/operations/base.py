@@ -184,7 +184,7 @@ class ChangeContext:
             user_id=self.saga.user_id,
             store_id=self.saga.store_id,
             saga_id=self.saga.saga_id,
-            actor_type=self.saga.actor.type,
+            actor_type=self.saga.actor.type.value,
             timestamp=self.now,
             **fields,
         )

@@ -63,12 +63,12 @@ class Reader:
         could, one of an earlier cart under the current version, and `latest` as the latest."""
         current = await self.buyer.cart()
         prefix = f"Cart:{self.key.store_id}:{self.key.user_id}"
+        for was, body in self.seen:
+            await self.cache.fill(self.key, was.version, body)
+        for was, body in self.seen:
+            if current is not None and was.cart_id != str(current.id):
+                await self.cache.fill(self.key, current.version, body)
         async with self.redis.client("cart") as redis:
-            for was, body in self.seen:
-                await redis.set(f"{prefix}:v{was.version}", body, ex=60)
-            for was, body in self.seen:
-                if current is not None and was.cart_id != str(current.id):
-                    await redis.set(f"{prefix}:v{current.version}", body, ex=60)
             await redis.set(f"{prefix}:latest_version", latest, ex=60)
 
     async def assert_shows(self, answer: httpx.Response) -> None:
