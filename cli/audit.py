@@ -24,8 +24,10 @@ async def audited(
     """Has the line of a command written: who, how many, why and `what`.
 
     `command` is named with underscores: `dlq_replay`. Without Temporal the line is
-    on standard error.
+    on standard error. There is none when nothing was changed.
     """
+    if not count:
+        return
     entry = AuditEntry(command=command, operator=by, count=count, reason=reason, what=what)
     try:
         await gateway.audit(entry)
