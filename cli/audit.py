@@ -32,7 +32,8 @@ async def audited(
     try:
         await gateway.audit(entry)
     except DependencyUnavailable as error:
-        warn(f"Temporal does not answer ({why(error)}); not audited: {entry.model_dump_json()}")
+        line = entry.model_dump_json()
+        warn(f"Without Temporal no worker writes the audit line ({why(error)}): {line}")
 
 
 def audited_now(settings: Settings, command: str, **line: Any) -> None:

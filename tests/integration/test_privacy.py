@@ -1,8 +1,10 @@
 """A user's data: what the export shows, and that nothing of it is found after the erasure."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -15,7 +17,16 @@ from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 
-NAME, EMAIL = "Perdita Vanish", "perdita.vanish@example.com"
+
+@dataclass(frozen=True)
+class Shopped:
+    """A buyer with an applied order and another cart; the ordered cart, and the order."""
+
+    buyer: Buyer
+    name: str
+    email: str
+    ordered: str
+    order: str
 
 
 @pytest.fixture
@@ -32,10 +43,10 @@ async def nothing_is_pending(shop: Shop) -> None:
     await eventually(done)
 
 
-async def shopped(shop: Shop, others: OtherServices) -> tuple[Buyer, str, str]:
-    """A buyer with an applied order and another cart; the ordered cart, and the order."""
+async def shopped(shop: Shop, others: OtherServices) -> Shopped:
     await shop.stock("headphones", 20)
-    buyer = shop.buyer(name=NAME, email=EMAIL)
+    name, email = f"Perdita {uuid4().hex}", f"{uuid4().hex}@example.com"
+    buyer = shop.buyer(name=name, email=email)
     ordered = (await buyer.add(quantity=2, key="first")).json()
     assert (await buyer.add(quantity=50)).status_code == 200  # too few
     order = await others.order(buyer, ordered["_id"])
@@ -45,12 +56,12 @@ async def shopped(shop: Shop, others: OtherServices) -> tuple[Buyer, str, str]:
 
     await eventually(applied)
     added = await buyer.add(quantity=3, key="second")
-    assert added.json()["fullName"] == NAME
+    assert added.json()["fullName"] == name
     repeated = await buyer.add(quantity=3, key="second")
     assert (repeated.content, repeated.headers["Idempotent-Replayed"]) == (added.content, "true")
-    assert (await buyer.get()).json()["fullName"] == NAME
+    assert (await buyer.get()).json()["fullName"] == name
     await nothing_is_pending(shop)
-    return buyer, ordered["_id"], order
+    return Shopped(buyer, name, email, ordered["_id"], order)
 
 
 def document_in(ran: Ran) -> Any:
@@ -75,24 +86,23 @@ async def erased(*words: str) -> Any:
 async def test_the_export_has_what_is_stored_in_clear_text(
     shop: Shop, others: OtherServices
 ) -> None:
-    buyer, ordered, order = await shopped(shop, others)
+    was = await shopped(shop, others)
 
     async def exported() -> Any:
-        ran = await cart("privacy", "export", "--user", buyer.user_id)
+        ran = await cart("privacy", "export", "--user", was.buyer.user_id)
         document = document_in(ran)
         assert len(document["temporal"]) >= 4
         return document
 
     document = await eventually(exported)
     [stored] = document["carts"]
-    assert (stored["fullName"], stored["email"], stored["quantity"]) == (NAME, EMAIL, 3)
+    assert (stored["fullName"], stored["email"], stored["quantity"]) == (was.name, was.email, 3)
     answers = [one["answer"] for one in document["operations"] if one["operation"] == "AddItem"]
-    assert NAME in repr(answers)
-    assert {ordered, order} <= {
-        word for word in (ordered, order) if word in repr(document["operations"])
-    }
+    assert was.name in repr(answers)
+    for word in (was.ordered, was.order):
+        assert word in repr(document["operations"])
     shoppers = [one["input"][0].get("shopper") for one in document["temporal"]]
-    assert {"full_name": NAME, "email": EMAIL} in shoppers
+    assert {"full_name": was.name, "email": was.email} in shoppers
     assert document["deadLetters"] == []
 
 
@@ -100,11 +110,13 @@ async def test_nothing_is_found_of_a_user_whose_data_was_erased(
     shop: Shop, others: OtherServices, redis: RedisPool
 ) -> None:
     since = datetime.now(UTC) - timedelta(seconds=1)
-    buyer, ordered, order = await shopped(shop, others)
+    was = await shopped(shop, others)
+    buyer, ordered, order = was.buyer, was.ordered, was.order
+    traces = (buyer.user_id, was.name, was.email)
     stays = shop.buyer(name="Someone Else")
     assert (await stays.add(quantity=1)).status_code == 201
     before = await dump_mongodb(shop.world)
-    for word in (buyer.user_id, NAME, EMAIL):
+    for word in traces:
         assert places_of(word, before), "the search finds what is there"
     refused = await cart("privacy", "erase", "--user", buyer.user_id, "--confirm", "1")
     assert refused.code == 6, refused.output
@@ -113,13 +125,13 @@ async def test_nothing_is_found_of_a_user_whose_data_was_erased(
     report = await erased("--user", buyer.user_id, "--as", "the data protection officer")
     assert report["left"]["records"] == report["left"]["carts"] == 0
 
-    for word in (buyer.user_id, NAME, EMAIL):
+    for word in traces:
         assert places_of(word, await dump_mongodb(shop.world)) == [], word
         assert places_of(word, await dump_redis(redis)) == [], word
 
     async def no_history() -> None:
         dump = await dump_temporal(shop.world.temporal, since=since)
-        for word in (buyer.user_id, NAME, EMAIL):
+        for word in traces:
             assert places_of(word, dump) == [], word
 
     await eventually(no_history, timeout=60)
@@ -150,7 +162,7 @@ async def test_nothing_is_found_of_a_user_whose_data_was_erased(
 
 async def test_only_one_store_is_erased_if_it_is_named(shop: Shop) -> None:
     other = Shop(shop.world)
-    buyer = shop.buyer(name=NAME)
+    buyer = shop.buyer(name="Someone")
     elsewhere = Buyer(other, buyer.user_id, buyer.claims)
     for one in (shop, other):
         await one.stock("headphones", 5)
@@ -159,4 +171,4 @@ async def test_only_one_store_is_erased_if_it_is_named(shop: Shop) -> None:
     await erased("--user", buyer.user_id, "--store", shop.store_id)
     assert await buyer.cart() is None
     assert await elsewhere.cart() is not None
-    assert (await elsewhere.get()).json()["fullName"] == NAME
+    assert (await elsewhere.get()).json()["fullName"] == "Someone"
