@@ -15,6 +15,7 @@ from adapters.keyring import Keyring
 from adapters.redis.checked import checked, signed
 from adapters.redis.pool import RedisPool, get_all
 from models.errors import DependencyUnavailable
+from telemetry.metrics import CACHE_HITS, CACHE_MISSES
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -38,7 +39,10 @@ class StockCache:
             return {}
         values = zip(products, found, strict=True)
         read = {product: self._read(store_id, product, value) for product, value in values}
-        return {product: stock for product, stock in read.items() if stock is not None}
+        stock = {product: one for product, one in read.items() if one is not None}
+        CACHE_HITS.add(len(stock), {"cache": "inventory"})
+        CACHE_MISSES.add(len(found) - len(stock), {"cache": "inventory"})
+        return stock
 
     async def put(self, store_id: str, product: str, stock: Stock) -> None:
         """Caches the stock of a product."""
