@@ -5,6 +5,7 @@ What cannot be erased is listed with the time at which it disappears by itself.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from temporalio.client import WorkflowFailureError
 
 from activities.privacy import ERASURE
 from adapters.kafka.dead_letters import Letter, letters
+from adapters.kafka.topics import retention
 from adapters.keyring import Keyring
 from adapters.mongo.operations import SHOPPER
 from adapters.mongo.privacy import Person, PersonalData
@@ -29,6 +31,7 @@ from models.actor import Actor, ActorType
 from models.cart import cart_fields
 from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
+from models.events import DEAD_LETTERS
 from models.privacy import EraseInput, UserData
 from models.wire import timestamp, to_json
 from settings import Settings
@@ -52,10 +55,10 @@ REMAINS = {
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of a user. Letters are None where Kafka does not answer."""
+    """What there is of a user; `letters` as they are shown, or None where Kafka does not answer."""
 
     stored: UserData
-    letters: list[Letter] | None
+    letters: list[dict[str, Any]] | None
 
 
 @privacy.command("export")
@@ -77,7 +80,7 @@ async def export_user(
         for running in (False, True)
         async for run in runs_of_user(connections.temporal, user, store, running=running)
     ]
-    parked = await _letters(connections.settings, user, carts)
+    parked = await _letters(connections.settings, user, carts, whole=True)
     document = {
         "user": user,
         "store": store,
@@ -85,7 +88,7 @@ async def export_user(
         "operations": records,
         **others,
         "temporal": runs,
-        "deadLetters": None if parked is None else [_letter(one, whole=True) for one in parked],
+        "deadLetters": parked,
         "notIncluded": REMAINS,
     }
     print_json(document)
@@ -147,7 +150,7 @@ async def erase_user(
     except WorkflowFailureError as error:
         raise CliError(f"the erasure failed: {brief(str(error.cause))}") from None
     show(
-        erased.model_dump(mode="json") | {"deadLetters": _dead(found.letters), "remains": REMAINS},
+        erased.model_dump(mode="json") | {"deadLetters": found.letters, "remains": REMAINS},
         f"{erased.carts} carts cleared, {erased.records} records without the user, "
         f"{erased.histories} histories and {erased.cached} cached values deleted",
         *([f"{erased.left.total} things are left: run it again"] if erased.left.total else []),
@@ -178,14 +181,31 @@ async def _found(connections: Connections, person: Person, keyring: Keyring) -> 
     return Found(stored.model_copy(update=counts), parked)
 
 
-async def _letters(settings: Settings, user: str, carts: list[Cart]) -> list[Letter] | None:
+async def _letters(
+    settings: Settings, user: str, carts: list[Cart], *, whole: bool = False
+) -> list[dict[str, Any]] | None:
     """The dead letters that name the user or a cart of the user; None without Kafka."""
     words = [word.encode() for word in (user, *(str(cart.id) for cart in carts))]
     try:
-        return [one for one in await letters(settings) if _names(one, words)]
+        found = [one for one in await letters(settings) if _names(one, words)]
+        kept = await retention(settings, DEAD_LETTERS) if found else None
     except (KafkaError, OSError, DependencyUnavailable) as error:
         warn(f"Kafka does not answer ({reason(error)}); cart.dlq was not read")
         return None
+    return [_letter(one, kept, whole=whole) for one in found]
+
+
+def _letter(letter: Letter, kept: timedelta | None, *, whole: bool) -> dict[str, Any]:
+    """`keptUntil` is when its topic may delete it at the earliest; None if that is not known."""
+    until = datetime.fromisoformat(letter.parked_at) + kept if kept else None
+    about = {
+        "id": letter.id,
+        "topic": letter.topic,
+        "error": letter.error,
+        "parkedAt": letter.parked_at,
+        "keptUntil": timestamp(until) if until else None,
+    }
+    return about | ({"value": letter.value.decode(errors="replace")} if whole else {})
 
 
 def _token(keyring: Keyring, person: Person) -> str:
@@ -203,7 +223,7 @@ def _show_found(found: Found, person: Person, *, as_json: bool) -> None:
     counts = found.stored.model_dump()
     show(
         {"user": person.user_id, "store": person.store_id, "found": counts}
-        | {"total": found.stored.total, "deadLetters": _dead(found.letters), "remains": REMAINS},
+        | {"total": found.stored.total, "deadLetters": found.letters, "remains": REMAINS},
         *(f"{name.replace('_', ' '):<16} {count}" for name, count in counts.items()),
         f"{found.stored.total} things",
         *_remaining_lines(found.letters),
@@ -211,28 +231,18 @@ def _show_found(found: Found, person: Person, *, as_json: bool) -> None:
     )
 
 
-def _remaining_lines(parked: list[Letter] | None) -> list[str]:
+def _remaining_lines(parked: list[dict[str, Any]] | None) -> list[str]:
     lines = [f"not erased: {text}" for text in REMAINS.values()]
     if parked is None:
         return [*lines, "not erased: cart.dlq, which could not be read"]
     return [
         *lines,
         *(
-            f"not erased: dead letter {one.id} of {one.parked_at}, until the retention of cart.dlq "
-            "ends"
+            f"not erased: dead letter {one['id']} ({one['error']}), kept until "
+            f"{one['keptUntil'] or 'the retention of cart.dlq ends'}"
             for one in parked
         ),
     ]
-
-
-def _dead(parked: list[Letter] | None) -> list[dict[str, Any]] | None:
-    return None if parked is None else [_letter(one) for one in parked]
-
-
-def _letter(letter: Letter, *, whole: bool = False) -> dict[str, Any]:
-    about = {"id": letter.id, "topic": letter.topic, "error": letter.error}
-    about["parkedAt"] = letter.parked_at
-    return about | ({"value": letter.value.decode(errors="replace")} if whole else {})
 
 
 def _cart(cart: Cart) -> dict[str, Any]:

@@ -1,7 +1,14 @@
 """Settings that work but are unsafe, most of them only outside development."""
 
 from cli.doctor.results import CheckReport, Part
-from settings import LOCALHOST, SAMPLE_JWT_SECRET, Environment, JwtAlgorithm, Settings
+from settings import (
+    LOCALHOST,
+    SAMPLE_DATA_SECRET,
+    SAMPLE_JWT_SECRET,
+    Environment,
+    JwtAlgorithm,
+    Settings,
+)
 
 _LOCAL_HOSTS = (LOCALHOST, "localhost", "::1")
 _DEPLOYED = (Environment.STAGING, Environment.PRODUCTION)
@@ -36,6 +43,12 @@ async def check_settings(settings: Settings, report: CheckReport) -> None:
             deployed and sample and not exposed,
             f"the sample JWT_SECRET {where}: anyone can sign tokens",
             replace_it,
+        ),
+        (
+            deployed and SAMPLE_DATA_SECRET in settings.secrets_of_data,
+            f"the sample in DATA_SECRETS {where}: anyone can read sealed names, and sign values in "
+            "Redis",
+            "set DATA_SECRETS to 32 random bytes or more, the same in every process",
         ),
         (
             deployed and hs256,
