@@ -18,10 +18,10 @@ from activities.privacy import ERASURE
 from adapters.kafka.dead_letters import Letter, letters
 from adapters.kafka.topics import retention
 from adapters.keyring import Keyring
-from adapters.mongo.operations import SHOPPER
 from adapters.mongo.privacy import Person, PersonalData
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
+from adapters.shoppers import SHOPPER
 from cli.audit import audited
 from cli.console import CliError, ExitCode, print_json, reason, show, warn
 from cli.ops.connections import Connections, connected

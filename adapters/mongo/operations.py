@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import structlog
 from beanie import PydanticObjectId
 from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -19,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
 from adapters.keyring import Keyring
+from adapters.mongo.answers import Answers
 from adapters.mongo.client import (
     COMMIT_SECONDS,
     READ_SECONDS,
@@ -27,29 +27,21 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
 )
-from adapters.mongo.orders import find_ordered
+from adapters.mongo.orders import erased_commit, find_ordered
+from adapters.shoppers import open_shopper
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import (
-    LARGE_ANSWER_BYTES,
     Cart,
-    LargeAnswer,
     OperationRecord,
     due_at,
 )
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
-from models.operations import AnyOperation, CartChange, ChangeContext
+from models.operations import CartChange, ChangeContext
 from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
-from models.privacy import ERASED
 from models.saga import SagaRun
-from models.shopper import Shopper, with_name, without_name
 from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
 from telemetry import tracing
-
-logger = structlog.stdlib.get_logger(__name__)
-
-SHOPPER, NAME = "shopper", "name"
-"""What a sealed text is (`Keyring.seal`); the cart's key is the rest of what it is about."""
 
 PERSIST_TRIES = 5
 RECENT = 512
@@ -70,6 +62,7 @@ class OperationStore:
         """`grace_seconds` is how long a saga has to do its effects before a relay does them."""
         self._client = client
         self._keyring = keyring
+        self._answers = Answers(keyring)
         self._grace = timedelta(seconds=grace_seconds)
         # The steps after a decision usually run in the process that wrote it, soon after.
         self._recent: BoundedCache[str, Decision] = BoundedCache(max_size=RECENT)
@@ -80,7 +73,7 @@ class OperationStore:
         async with bounded(READ_SECONDS):
             record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
             if record is None and request.order is not None:
-                record = await _erased_commit(saga)
+                record = await erased_commit(saga)
             facts = await _facts(cart, request)
         return LoadedCart(cart=facts, decided=record.result_for(saga) if record else None)
 
@@ -130,7 +123,7 @@ class OperationStore:
             recorded_id,
             operation.policy.publish,
             tracing.traceparent(),
-            self._shopper(operation),
+            open_shopper(self._keyring, operation),
         )
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
@@ -148,52 +141,15 @@ class OperationStore:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
         answer = StoredAnswer(status=change.status, body=change.body.decode())
-        kept = self._without_name(saga, change)
-        body = kept.body or ""
-        is_large = len(body.encode()) > LARGE_ANSWER_BYTES
-        if is_large:
-            kept = kept.model_copy(update={"body": None})
+        kept, large = self._answers.kept(saga, change)
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
         after = _document(cart_id, change)
         await record.insert(session=session)
-        if is_large:
-            large = LargeAnswer(
-                _id=record.id,
-                store_id=saga.store_id,
-                user_id=saga.user_id,
-                body=body,
-                at=datetime.now(UTC),
-            )
+        if large is not None:
             await large.insert(session=session)
         await _replace(before, after, session)
         return record.result(), Decision(record, after, answer)
-
-    def _shopper(self, operation: AnyOperation) -> Shopper | None:
-        """What the operation's request tells about its user.
-
-        Nothing if it cannot be opened, which never fails the operation: a cart can do without it.
-        """
-        sealed = operation.sealed_shopper
-        if sealed is None:
-            return None
-        text = self._keyring.open(sealed, SHOPPER, *operation.key)
-        if text is None:
-            logger.warning(
-                "shopper_unreadable",
-                message="Name and email address are sealed with an unknown key; see DATA_SECRETS",
-            )
-            return None
-        return Shopper.model_validate_json(text)
-
-    def _without_name(self, saga: SagaRun, change: CartChange) -> StoredAnswer:
-        """The answer as it is stored: the user's name is sealed, and not in the body."""
-        name = change.cart.full_name if change.cart else None
-        body = without_name(change.body, name)
-        sealed = None
-        if name is not None and body != change.body:
-            sealed = self._keyring.seal(name, NAME, *saga.key)
-        return StoredAnswer(status=change.status, body=body.decode(), sealed_name=sealed)
 
     async def _reject(
         self,
@@ -298,20 +254,7 @@ class OperationStore:
 
     async def answer(self, record: OperationRecord) -> StoredAnswer | None:
         """The answer of a committed operation; None when it is kept no more."""
-        answer = record.answer
-        if answer is None:
-            return None
-        body = answer.body
-        if body is None:
-            async with bounded(READ_SECONDS):
-                large = await LargeAnswer.find_one({"_id": record.id} | in_cart(record.key))
-            if large is None:
-                return None
-            body = large.body
-        if answer.sealed_name is not None:
-            name = self._keyring.open(answer.sealed_name, NAME, *record.key)
-            body = with_name(body.encode(), name).decode() if name is not None else body
-        return StoredAnswer(status=answer.status, body=body)
+        return await self._answers.read(record)
 
     async def record(self, record_id: str, cart: CartKey | None = None) -> OperationRecord | None:
         """The record with this id, of this cart if it is given, or None."""
@@ -387,20 +330,6 @@ async def _find(key: CartKey, session: AsyncClientSession | None = None) -> Cart
 
 def _commit_of(operation_id: str, cart: CartKey) -> dict[str, Any]:
     return in_cart(cart) | {"operationId": operation_id, "state": "committed"}
-
-
-async def _erased_commit(saga: SagaRun) -> OperationRecord | None:
-    """The record that committed the operation before its user's data was erased, or None.
-
-    It has a pseudonym for the user. An order that is delivered again must find it.
-    """
-    wanted = {
-        "storeId": saga.store_id,
-        "operationId": saga.operation_id,
-        "state": "committed",
-        "sagaId": ERASED,
-    }
-    return await OperationRecord.find_one(wanted)
 
 
 async def _own_record(saga: SagaRun) -> OperationRecord | None:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from adapters.mongo.operations import SHOPPER
+from adapters.shoppers import seal_shopper
 from api import openapi as docs
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import unless_known
@@ -117,14 +117,9 @@ def add_item_of(
         product_description=body.product_description,
         seller_id=body.seller_id,
         quantity=body.quantity,
-        shopper=_sealed(
-            call, cart, Shopper(full_name=principal.name, email=principal.email or body.email)
+        shopper=seal_shopper(
+            call.state.keyring,
+            cart,
+            Shopper(full_name=principal.name, email=principal.email or body.email),
         ),
     )
-
-
-def _sealed(call: Call, cart: CartKey, shopper: Shopper) -> str | None:
-    """Name and email address as they travel to the worker; None without both."""
-    if shopper == Shopper():
-        return None
-    return call.state.keyring.seal(shopper.model_dump_json(), SHOPPER, *cart)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.mongo.operations import SHOPPER
+from adapters.shoppers import SHOPPER
 from models.operations import AddItem
 from models.outcomes import Outcome
 from models.shopper import Shopper
