@@ -28,7 +28,7 @@ IMAGE = "https://img.example.com/canary-image.png"
 KEY = "canary-key-in-header"
 BODY_KEY = "canary-key-in-body"
 TOKEN = "canary.token.invalid"
-ADDRESS = "203.0.113.77"  # a client's, in X-Forwarded-For
+ADDRESS = "203.0.113.77"  # a client's, in X-Forwarded-For; audit lines of refusals have it
 BAGGAGE = "canary-baggage"
 # Text that shows that an output has the end of the traffic.
 SIGNS = {
@@ -104,6 +104,14 @@ async def send_orders(traced: Traced, shop: Shop, buyer: Buyer) -> None:
     await eventually(cleared)
 
 
+def without_refusals(log: str) -> str:
+    """A log without the audit lines that name the address of a refused request."""
+    refusals = ('"event":"token_refused"', '"event":"access_denied"')
+    return "\n".join(
+        line for line in log.splitlines() if not any(event in line for event in refusals)
+    )
+
+
 def shown_by_temporal(run: WorkflowExecutionDescription) -> str:
     """The data of a run that Temporal's lists, pages and searches show."""
     info = run.raw_description.workflow_execution_info
@@ -139,8 +147,9 @@ async def test_no_token_email_name_or_idempotency_key_is_in_any_output(traced: T
     texts = await eventually(outputs)
     for place, text in texts.items():
         for secret in (*CANARIES, *tokens, *(token.split(".")[1] for token in tokens)):
-            at = text.find(secret)
-            assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"
+            shown = without_refusals(text) if secret == ADDRESS else text
+            at = shown.find(secret)
+            assert at < 0, f"{place}: …{shown[max(0, at - 300) : at + 100]}…"
 
 
 async def test_name_and_email_address_are_stored_in_carts_only(traced: Traced) -> None:
