@@ -13,7 +13,11 @@ from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "staging", "prod", "prod/blue", "prod/green", "prod/canary")
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
-SECRETS = {"MONGODB_URI": "mongodb://u:p@mongo/cart-service", "REDIS_URL": "rediss://:p@redis/0"}
+SECRETS = {
+    "MONGODB_URI": "mongodb://u:p@mongo/cart-service",
+    "REDIS_URL": "rediss://:p@redis/0",
+    "DATA_SECRETS": "a-secret-of-at-least-thirty-two-bytes",
+}
 
 Resources = list[dict[str, Any]]
 _built: dict[str, Resources] = {}
