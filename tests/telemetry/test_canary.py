@@ -27,7 +27,7 @@ DESCRIPTION = "Canary description"
 IMAGE = "https://img.example.com/canary-image.png"
 KEY = "canary-key-in-header"
 BODY_KEY = "canary-key-in-body"
-TOKEN = "canary.token.invalid"
+TOKEN = "canary.canary-claims.invalid"
 ADDRESS = "203.0.113.77"  # a client's, in X-Forwarded-For; audit lines of refusals have it
 BAGGAGE = "canary-baggage"
 # Text that shows that an output has the end of the traffic.
