@@ -29,6 +29,8 @@ KEY = "cart:log-level"
 LOOK_SECONDS = 1.0
 MAX_SECONDS = 86_400
 """The longest time for which the level can be overridden."""
+CLOCK_SKEW_SECONDS = 300
+"""How far the clocks of two processes may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class LogLevels:
     def _read(self, value: bytes | None) -> LevelOverride | None:
         """The override, unless it was not written by this service or ends too late."""
         override = _parsed(checked(self._keyring, value, "log_level"))
-        latest = datetime.now(UTC) + timedelta(seconds=MAX_SECONDS)
+        latest = datetime.now(UTC) + timedelta(seconds=MAX_SECONDS + CLOCK_SKEW_SECONDS)
         return override if override is not None and override.until <= latest else None
 
     def _apply(self) -> None:
