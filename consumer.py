@@ -13,6 +13,7 @@ import structlog
 from adapters.kafka.consumer import EventConsumer
 from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
+from adapters.keyring import Keyring
 from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reports import reporting
@@ -41,11 +42,12 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(carts.close)
         publisher = EventPublisher(settings)
         stack.push_async_callback(publisher.close)
+        keyring = Keyring(settings.secrets_of_data)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
-        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels = LogLevels(redis, keyring, usual=settings.log_level)
         await stack.enter_async_context(log_levels.following())
-        inbox = AnswerInbox(settings.redis)
+        inbox = AnswerInbox(settings.redis, keyring)
         inbox.open()
         stack.push_async_callback(inbox.close)
         gateway = CartGateway(
@@ -57,7 +59,7 @@ async def run(settings: Settings) -> None:
         )
         handler = EventHandler(
             gateway,
-            OperationStore(carts.client),
+            OperationStore(carts.client, keyring),
             carts,
             DeadLetters(publisher),
             policy=policy_of(settings),

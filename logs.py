@@ -29,7 +29,8 @@ from telemetry import tracing
 from telemetry.printable import printable, printable_json
 
 audit = structlog.stdlib.get_logger("audit")
-"""Actions of administrators; its lines are logged at every level."""
+"""Who did what: admins, operators, and who was refused. Its lines are logged at every level."""
+logging.getLogger("audit").setLevel(logging.INFO)
 
 _TRACEBACKS = ("exception", "stack")
 _ARGUMENTS = ("exc_info", "stack_info", "stacklevel")  # of a call; everything else is a field
@@ -140,7 +141,6 @@ def configure_logging(level: str, format: str | None = None) -> None:  # noqa: A
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
-    logging.getLogger("audit").setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

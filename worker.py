@@ -26,6 +26,7 @@ from activities.cache import CacheActivities
 from activities.carts import CartActivities
 from activities.events import EventActivities
 from activities.inventory import InventoryActivities
+from activities.privacy import PrivacyActivities
 from activities.relay import RelayActivities
 from activities.scans import ScanActivities
 from activities.upkeep.expiry import ExpiryActivities
@@ -35,6 +36,7 @@ from activities.upkeep.repair import RepairActivities
 from activities.upkeep.watch import MOST_STOPPED, WatchActivities
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
+from adapters.keyring import Keyring
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
 from adapters.mongo.expiry import ExpiredCarts
@@ -43,6 +45,7 @@ from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from adapters.mongo.privacy import PersonalData
 from adapters.mongo.reconcile import CartBooks
 from adapters.mongo.reports import reporting
 from adapters.mongo.stores import StoreRegistry
@@ -50,6 +53,7 @@ from adapters.mongo.watch import WatchStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
 from adapters.setup_gauges import showing_setup
 from heartbeat import beating
@@ -59,13 +63,16 @@ from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
+from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.connection import check_namespace, connect
 from workflows.event_operations import mark_cart
 from workflows.gateway import CartGateway
+from workflows.histories import Histories
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
+from workflows.privacy import ErasePersonalDataWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
@@ -74,7 +81,7 @@ from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
-from workflows.upkeep.operations import expiry_of, repair_cart
+from workflows.upkeep.operations import erase_cart, expiry_of, repair_cart
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -99,6 +106,8 @@ WORKFLOWS = (
     FiguresWorkflow,
     ReconcileWorkflow,
     WatchHoldsWorkflow,
+    ErasePersonalDataWorkflow,
+    AuditWorkflow,
     PingWorkflow,
 )
 
@@ -160,12 +169,14 @@ def build_worker(
     events: EventPublisher,
     outbox: Outbox,
     gateway: CartGateway,
+    keyring: Keyring,
+    limiter: RateLimiter,
     sandboxed: bool = False,
 ) -> Worker:
     """The worker with all activities. The only place where activities get their adapters."""
     cart_steps = CartActivities(operations)
     inventory_steps = InventoryActivities(inventory, operations, outbox, stock, StoreRegistry())
-    cache_steps = CacheActivities(cache, operations)
+    cache_steps = CacheActivities(cache, operations, keyring)
     event_steps = EventActivities(events, operations, outbox)
     relay_steps = RelayActivities(
         outbox,
@@ -209,6 +220,14 @@ def build_worker(
         orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
+    privacy_steps = PrivacyActivities(
+        PersonalData(),
+        cache,
+        limiter,
+        Histories(client),
+        keyring,
+        clear=partial(erase_cart, gateway, policy_of(settings)),
+    )
     scan_steps = ScanActivities(scans, mark=partial(mark_cart, gateway))
     return Worker(
         client,
@@ -234,6 +253,11 @@ def build_worker(
             reconcile_steps.reconcile_page,
             watch_steps.watch,
             scan_steps.mark_page,
+            privacy_steps.erase_carts,
+            privacy_steps.count,
+            privacy_steps.erase_histories,
+            privacy_steps.erase_records,
+            privacy_steps.erase_cached,
         ],
         workflow_runner=workflow_runner(sandboxed=sandboxed),
         deployment_config=deployment_of(settings),
@@ -253,9 +277,10 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(carts.close)
         inventory = InventoryClient.of(settings)
         stack.push_async_callback(inventory.close)
+        keyring = Keyring(settings.secrets_of_data)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
-        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels = LogLevels(redis, keyring, usual=settings.log_level)
         await stack.enter_async_context(log_levels.following())
         events = EventPublisher(settings)
         stack.push_async_callback(events.close)
@@ -272,13 +297,17 @@ async def run(settings: Settings) -> None:
             client,
             settings,
             carts=carts,
-            operations=OperationStore(carts.client, grace_seconds=settings.relay_grace_seconds),
+            operations=OperationStore(
+                carts.client, keyring, grace_seconds=settings.relay_grace_seconds
+            ),
             inventory=inventory,
-            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
-            stock=StockCache(redis, ttl_seconds=settings.inventory_cache_ttl),
+            cache=CartCache(redis, keyring, ttl_seconds=settings.cart_cache_ttl),
+            stock=StockCache(redis, keyring, ttl_seconds=settings.inventory_cache_ttl),
             events=events,
             outbox=Outbox(),
             gateway=gateway,
+            keyring=keyring,
+            limiter=RateLimiter(redis),
         )
         async with worker:
             await warming

@@ -3,6 +3,7 @@
 from temporalio import activity
 
 from activities.errors import as_application_error
+from adapters.keyring import Keyring
 from adapters.mongo.operations import OperationStore
 from adapters.redis.answers import reply_message
 from adapters.redis.cart_cache import CartCache
@@ -11,9 +12,13 @@ from models.steps import RefreshCache, ReplyToCaller
 
 
 class CacheActivities:
-    """Activities on a `CartCache`. The `OperationStore` has the committed cart."""
+    """Activities on a `CartCache`. The `OperationStore` has the committed cart.
 
-    def __init__(self, cache: CartCache, operations: OperationStore) -> None:
+    Replies are signed with keys of the `Keyring`.
+    """
+
+    def __init__(self, cache: CartCache, operations: OperationStore, keyring: Keyring) -> None:
+        self._keyring = keyring
         self._cache = cache
         self._operations = operations
 
@@ -27,7 +32,7 @@ class CacheActivities:
             reply = None
             if request.reply_to is not None:
                 result = record.result().model_copy(update={"answer": decision.answer})
-                reply = reply_message(request.reply_to, result)
+                reply = reply_message(self._keyring, request.reply_to, result)
             if not request.cache:
                 if reply is not None:
                     await self._cache.announce(reply)
@@ -46,4 +51,5 @@ class CacheActivities:
     async def reply_to_caller(self, request: ReplyToCaller) -> None:
         """Sends the result to the caller. Does not fail without a receiver."""
         with as_application_error():
-            await self._cache.announce(reply_message(request.reply_to, request.result))
+            reply = reply_message(self._keyring, request.reply_to, request.result)
+            await self._cache.announce(reply)

@@ -16,6 +16,7 @@ from api.limits import limit_headers
 from api.middleware import RequestContext, context_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
+from models.actor import ActorType
 from workflows.ids import cart_workflow_id
 
 _SCOPE_KEY = "cart.principal"
@@ -69,6 +70,7 @@ async def authenticate(request: Request, *, cost: int) -> None:
         raise
     of_user = await state.limits.of_user(principal.user_id, cost)
     request.scope[_SCOPE_KEY] = principal
+    context_of(request).bind(actor=f"{ActorType.USER}:{principal.user_id}")
     context_of(request).headers += limit_headers(of_address, of_user)
 
 

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.audit import Refusals
 from api.error_codes import ErrorCode
 from api.errors import ApiError, problem, server_error
 from api.methods import allow
@@ -57,7 +58,8 @@ class RequestContext:
 
     def bind(self, **ids: str | None) -> None:
         """Adds ids to all further log lines of the request."""
-        self.bound |= structlog.contextvars.bind_contextvars(**ids)
+        # A name that is bound again is reset to what it was before the request.
+        self.bound = {**structlog.contextvars.bind_contextvars(**ids), **self.bound}
 
     def done(self, event: str, message: str, **fields: Any) -> None:
         """Sets the event, message and fields of the request's log line."""
@@ -78,6 +80,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._limit = max_body_bytes
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -120,6 +123,12 @@ class RequestMiddleware:
             await answer.response()(scope, receive, send_with_headers)
         finally:
             _log(routed, method, context)
+            self._refusals.note(
+                routed,
+                context.status,
+                route=getattr(routed.get("route"), "path", None),
+                reason=context.fields.get("reason"),
+            )
             structlog.contextvars.reset_contextvars(**context.bound)
 
     def _check(self, scope: Scope, length: int, largest: int) -> None:

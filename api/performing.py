@@ -7,6 +7,7 @@ from uuid import uuid4
 from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
+from api.audit import seen
 from api.dependencies import Call
 from api.entity_tags import required_tags
 from api.error_codes import ErrorCode
@@ -14,6 +15,7 @@ from api.errors import ApiError, invalid
 from api.field_problems import broken
 from api.outcomes import accepted, answer_to
 from api.schemas import IdempotencyKey
+from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome
@@ -115,9 +117,17 @@ def common_fields(
         cart,
         operation_id=ids.operation_id(cart.store_id, call.principal.user_id, key.value),
         requested=requested,
+        actor=actor_on(call, cart),
         policy=call.state.policy,
     )
     return fields | {"if_match": required_tags(if_match)}
+
+
+def actor_on(call: Call, cart: CartKey) -> Actor:
+    """Who acts on a cart: its user, or an admin on another's."""
+    user_id = call.principal.user_id
+    own = cart.user_id == user_id
+    return Actor(type=ActorType.USER if own else ActorType.ADMIN, id=user_id)
 
 
 async def perform(
@@ -129,7 +139,7 @@ async def perform(
     """
     state, context = call.state, call.context
     context.fields.update(storeId=operation.store_id, userId=operation.user_id)
-    context.bind(operationId=operation.operation_id)
+    context.bind(operationId=operation.operation_id, actor=str(operation.actor))
     with measured(operation.name) as measure:
         result = await _earlier(call, operation) if key.is_given else None
         if result is None:
@@ -141,6 +151,16 @@ async def perform(
             wait = state.settings.operation_wait_seconds
             result = await state.gateway.result(started, wait_seconds=wait)
         measure.ended_with(result)
+    if operation.actor.type is ActorType.ADMIN:
+        seen(
+            "admin_cart_changed",
+            "Admin changed a cart",
+            call.principal.user_id,
+            operation.key,
+            operation=operation.name,
+            operationId=operation.operation_id,
+            outcome=result.outcome.value if result else "pending",
+        )
     if result is None:
         context.fields["outcome"] = "pending"
         return accepted(operation.store_id, operation.operation_id).response()

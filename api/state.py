@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from adapters.inventory import InventoryClient
 from adapters.kafka import publisher
+from adapters.keyring import Keyring
 from adapters.mongo.carts import CartFilter, CartScope, CartStore, Owner
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
@@ -114,6 +115,7 @@ class ApiState:
     log_levels: Levels
     intake: Intake
     pages: Pages
+    keyring: Keyring
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
     owners: Owners = field(default_factory=Owners)
 
@@ -130,22 +132,23 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
     async with AsyncExitStack() as stack:
         carts = await CartStore.connect(settings.mongodb, app_name="cart-api")
         stack.push_async_callback(carts.close)
+        keyring = Keyring(settings.secrets_of_data)
         redis = RedisPool(settings.redis)
         stack.push_async_callback(redis.close)
         inventory = InventoryClient.of(settings)
         stack.push_async_callback(inventory.close)
-        stock = StockCache(redis, ttl_seconds=settings.inventory_cache_ttl)
+        stock = StockCache(redis, keyring, ttl_seconds=settings.inventory_cache_ttl)
         availability = Availability(stock, inventory.check)
         stack.push_async_callback(availability.close)
         authenticator = Authenticator(settings)
         stack.push_async_callback(authenticator.close)
-        log_levels = LogLevels(redis, usual=settings.log_level)
+        log_levels = LogLevels(redis, keyring, usual=settings.log_level)
         await stack.enter_async_context(log_levels.following())
         intake = Intake(IntakeHolds().active)
         await stack.enter_async_context(intake.following())
         await intake.first_read()
         temporal = await connect(settings, lazy=True)
-        inbox = AnswerInbox(settings.redis)
+        inbox = AnswerInbox(settings.redis, keyring)
         inbox.open()
         stack.push_async_callback(inbox.close)
         health = HealthChecks(
@@ -170,8 +173,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             policy=policy_of(settings),
             authenticator=authenticator,
             carts=carts,
-            operations=OperationStore(carts.client),
-            cache=CartCache(redis, ttl_seconds=settings.cart_cache_ttl),
+            operations=OperationStore(carts.client, keyring),
+            cache=CartCache(redis, keyring, ttl_seconds=settings.cart_cache_ttl),
             availability=availability,
             gateway=gateway,
             health=health,
@@ -183,6 +186,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             ),
             intake=intake,
             pages=Pages(settings.temporal_ui, temporal.namespace),
+            keyring=keyring,
         )
 
 

@@ -18,8 +18,9 @@ from aiokafka.errors import KafkaError
 
 from adapters.kafka.dead_letters import DeadLetters, Letter, letters
 from adapters.kafka.publisher import EventPublisher, ping
+from cli.audit import audited_now
 from cli.console import CliError, reason, show
-from cli.options import AsJson, DryRun, Why, grouped, parsed_by
+from cli.options import AsJson, By, DryRun, Why, grouped, operator, parsed_by
 from cli.tables import Column, Table
 from cli.texts import brief
 from cli.times import moment
@@ -123,26 +124,45 @@ def show_letter(
 
 @dlq.command()
 @grouped
-def replay(*, which: LetterChoice, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def replay(
+    *, which: LetterChoice, by: By = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
     """Send messages again to the topic they came from; each takes effect at most once."""
-    _resolve("replayed", which, DeadLetters.replay, dry_run=dry_run, as_json=as_json, whole=True)
+    done = _Done("dlq_replay", "replayed", operator(by))
+    _resolve(done, which, DeadLetters.replay, dry_run=dry_run, as_json=as_json, whole=True)
 
 
 @dlq.command()
 @grouped
 def drop(
-    *, which: LetterChoice, reason: Why, dry_run: DryRun = False, as_json: AsJson = False
+    *,
+    which: LetterChoice,
+    reason: Why,
+    by: By = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Mark letters as dropped, with the reason; their messages are never replayed."""
 
     async def act(letters: DeadLetters, letter: Letter) -> None:
         await letters.drop(letter, reason)
 
-    _resolve("dropped", which, act, dry_run=dry_run, as_json=as_json)
+    done = _Done("dlq_drop", "dropped", operator(by), reason)
+    _resolve(done, which, act, dry_run=dry_run, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a command does to letters, and in whose name."""
+
+    command: str
+    word: str
+    by: str
+    reason: str | None = None
 
 
 def _resolve(
-    done: str, which: LetterChoice, act: Act, *, dry_run: bool, as_json: bool, whole: bool = False
+    done: _Done, which: LetterChoice, act: Act, *, dry_run: bool, as_json: bool, whole: bool = False
 ) -> None:
     """Does something with each letter that is chosen; with `whole` only with complete ones."""
     settings = load_settings()
@@ -151,10 +171,14 @@ def _resolve(
     taken = [letter for letter in chosen if letter.is_whole or not whole]
     if not dry_run:
         _bounded(_for_each(settings, taken, act))
+        names = [letter.id for letter in taken]
+        audited_now(
+            settings, done.command, by=done.by, count=len(taken), reason=done.reason, letters=names
+        )
     show(
         {
             "dryRun": dry_run,
-            done: [letter.id for letter in taken],
+            done.word: [letter.id for letter in taken],
             "counts": _counts(taken),
             "tooLarge": [letter.id for letter in cut if letter.raw is None],
             "undecodable": [letter.id for letter in cut if letter.raw is not None],
@@ -165,7 +189,7 @@ def _resolve(
             f"replayed; it is in {letter.topic}/{letter.partition} at offset {letter.offset}"
             for letter in cut
         ),
-        f"{len(taken)} {'would be ' if dry_run else ''}{done}",
+        f"{len(taken)} {'would be ' if dry_run else ''}{done.word}",
         as_json=as_json,
     )
 

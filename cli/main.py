@@ -38,6 +38,7 @@ COMMANDS = {
     "rebuild-cache": "Fill the cache with every cart in MongoDB.",
     "replay-events": "Publish recorded events again, with the same ids.",
     "dlq": "List, replay or drop events that could not be processed.",
+    "privacy": "Export or erase all data of a user.",
     "stock": "Set and show stock in the reference inventory.",
 }
 # The modules of commands that only developers use; the wheel does not have them.

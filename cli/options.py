@@ -49,7 +49,7 @@ Confirm = Annotated[
     int | None, typer.Option(min=0, help="How many must match; asked for when absent.")
 ]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
-By = Annotated[str | None, typer.Option(help="The operator; default: USER@HOST.")]
+By = Annotated[str | None, typer.Option("--by", "--as", help="The operator; default: USER@HOST.")]
 StoreName = Annotated[str, parsed_by(store_id, metavar="STORE", help="The store's id.")]
 OnlyStore = Annotated[str | None, parsed_by(store_id, metavar="STORE", help="Only this store.")]
 

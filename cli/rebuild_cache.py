@@ -5,12 +5,14 @@ A version that a saga caches meanwhile has its own key. `cart reconcile` correct
 
 import asyncio
 
+from adapters.keyring import Keyring
 from adapters.mongo.carts import CartStore
 from adapters.mongo.reconcile import CartBooks
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
+from cli.audit import audited_now
 from cli.console import CliError, show, unavailable
-from cli.options import AsJson, OnlyStore
+from cli.options import AsJson, By, OnlyStore, operator
 from models.cart import cart_json
 from models.documents import Cart
 from models.errors import DependencyUnavailable
@@ -19,13 +21,14 @@ from settings import Settings, load_settings
 CARTS_AT_ONCE = 100
 
 
-def rebuild_cache(store: OnlyStore = None, *, as_json: AsJson = False) -> None:
+def rebuild_cache(store: OnlyStore = None, *, by: By = None, as_json: AsJson = False) -> None:
     """Fill the cache with every cart in MongoDB."""
     settings = load_settings()
     try:
         cached = asyncio.run(_rebuild(settings, store))
     except DependencyUnavailable as error:
         raise CliError(f"{unavailable(error)}; it is safe to run this again") from None
+    audited_now(settings, "rebuild_cache", by=operator(by), count=cached, storeId=store)
     show(
         {"cached": cached},
         f"{cached} carts cached for {settings.cart_cache_ttl} s",
@@ -37,7 +40,7 @@ async def _rebuild(settings: Settings, store: str | None) -> int:
     """The number of carts cached."""
     carts = await CartStore.connect(settings.mongodb, app_name="cart-rebuild-cache")
     redis = RedisPool(settings.redis)
-    cache = CartCache(redis, ttl_seconds=settings.cart_cache_ttl)
+    cache = CartCache(redis, Keyring(settings.secrets_of_data), ttl_seconds=settings.cart_cache_ttl)
     books = CartBooks()
 
     async def put(cart: Cart) -> None:

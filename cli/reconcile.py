@@ -8,11 +8,13 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from adapters.mongo.findings import FindingStore
+from cli.audit import audited
 from cli.console import CliError, ExitCode, show, warn
 from cli.ops.connections import Connections, connected
-from cli.options import AsJson, OnlyStore
+from cli.options import AsJson, By, OnlyStore, operator
 from cli.tables import Column, Table
 from cli.texts import brief
+from models.actor import Actor, ActorType
 from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
 
 
@@ -25,6 +27,7 @@ async def reconcile(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=2000, help="Most carts to report or repair.")
     ] = DEFAULT_LIMIT,
+    by: By = None,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Compare carts with holds, pending effects and cache; --fix repairs.
@@ -33,7 +36,8 @@ async def reconcile(
     """
     pages = connections.pages
     try:
-        request = ReconcileInput(store_id=store, fix=fix, limit=limit)
+        actor = Actor(type=ActorType.OPERATOR, id=operator(by))
+        request = ReconcileInput(store_id=store, fix=fix, limit=limit, actor=actor)
         starting = partial(connections.gateway.reconcile, request)
         started = await connections.need("temporal", starting)
         page = pages.workflow(started.id, started.first_execution_run_id)
@@ -44,6 +48,16 @@ async def reconcile(
         raise CliError(f"already running: {pages.workflow(error.workflow_id)}") from None
     except WorkflowFailureError as error:
         raise CliError(f"reconcile failed: {brief(str(error.cause))}") from None
+    if fix:
+        repaired = report.drifts - report.left
+        await audited(
+            connections.gateway,
+            "reconcile_fix",
+            by=actor.id,
+            count=repaired,
+            storeId=store,
+            carts=report.drifting,
+        )
     as_dict = report.model_dump(mode="json")
     as_dict["findings"] = [finding.model_dump(mode="json") for finding in findings]
     show(as_dict, *_parts(report, findings), as_json=as_json)

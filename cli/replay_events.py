@@ -11,8 +11,9 @@ from typing import Annotated
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
 from adapters.mongo.outbox import Outbox
+from cli.audit import audited_now
 from cli.console import CliError, show
-from cli.options import AsJson, DryRun, OnlyStore, parsed_by
+from cli.options import AsJson, By, DryRun, OnlyStore, operator, parsed_by
 from cli.texts import brief
 from cli.times import moment
 from models.documents import OperationRecord
@@ -41,19 +42,25 @@ def replay_events(
     ],
     store: OnlyStore = None,
     *,
+    by: By = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish recorded events again, with the same ids."""
+    settings = load_settings()
     replayed = Replayed()
     try:
-        asyncio.run(_replay(load_settings(), since, store, replayed, dry_run=dry_run))
+        asyncio.run(_replay(settings, since, store, replayed, dry_run=dry_run))
     except (DependencyUnavailable, EffectRefused) as error:
         again = timestamp(replayed.up_to or since)
         raise CliError(
             brief(str(error)),
             f"{replayed.events} events published; continue with --since {again}",
         ) from None
+    if not dry_run:
+        audited_now(
+            settings, "replay_events", by=operator(by), count=replayed.events, storeId=store
+        )
     verb = "would be published" if dry_run else "published"
     show(
         {

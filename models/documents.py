@@ -9,6 +9,7 @@ from beanie import Document, PydanticObjectId
 from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 
+from models.actor import Actor, ActorType, Intervention
 from models.cart import CartContent, CartKey, LineChange
 from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.outcomes import (
@@ -63,6 +64,7 @@ class Cart(CartContent, Document):
             # carts by user, in the order in which the inventory lists its reservations.
             IndexModel(["storeId", "userId"], unique=True),
             IndexModel(["storeId"]),
+            IndexModel(["userId"]),
             IndexModel(["sellerId"]),
             IndexModel(["expireAt"], expireAfterSeconds=TTL_GRACE_SECONDS),
             IndexModel([("createdAt", DESCENDING)]),
@@ -190,7 +192,8 @@ class OperationRecord(PendingEffects, Document):
     unique by `operation_id`, so that of all the sagas that try one operation at most one commits.
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
     cleared. `pending` is true while an effect has no `done_at`. `lines` are the lines that a
-    committed operation has changed. `short` is how many units of each product an order lacks. `due`
+    committed operation has changed. `actor` caused the saga, `intervention` is the operator's
+    request that ended it. `short` is how many units of each product an order lacks. `due`
     has an entry for each kind of effect that is pending.
     """
 
@@ -203,6 +206,8 @@ class OperationRecord(PendingEffects, Document):
     run_id: str
     saga_id: str
     fingerprint: str
+    actor: Actor
+    intervention: Intervention | None = None
     cart_id: str | None = None
     version: int | None = None
     answer: StoredAnswer | None = None
@@ -290,6 +295,13 @@ class OperationRecord(PendingEffects, Document):
                 name="done_by_time",
                 partialFilterExpression={"pending": False},
                 expireAfterSeconds=KEPT_SECONDS,
+            ),
+            # A user's records in all stores, and what an admin did to others' carts.
+            IndexModel(["userId"], name="by_user"),
+            IndexModel(
+                ["actor.id"],
+                name="by_admin",
+                partialFilterExpression={"actor.type": ActorType.ADMIN.value},
             ),
             # The carts that ended in an hour, from the index alone.
             IndexModel(

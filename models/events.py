@@ -42,7 +42,9 @@ TOPICS = (
 )
 
 
-ClearReason = TypeAliasType("ClearReason", Literal["user", "order_completed", "expired"])
+ClearReason = TypeAliasType(
+    "ClearReason", Literal["user", "order_completed", "expired", "privacy_erasure"]
+)
 """Why a whole cart is deleted."""
 
 ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
@@ -73,6 +75,9 @@ class CartEvent(EventModel):
     end in the operation's name."""
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
+    actor_type: Literal["user", "admin", "operator", "event", "schedule", "repair"]
+    """Who caused the change: the cart's `user`, an `admin` of the store, an `operator`, an `event`
+    of another service, a `schedule` or a `repair`. No event has the id of an admin or operator."""
     currency: str
     """The currency of all amounts (ISO 4217)."""
     timestamp: datetime
@@ -153,7 +158,8 @@ class CartCleared(CartEvent):
     topic = CART_CLEARED
 
     reason: ClearReason
-    """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused."""
+    """`user`: its user cleared it. `order_completed`: it was ordered. `expired`: it was unused.
+    `privacy_erasure`: its user's data was erased."""
     order_id: str | None
     """The order's id, for `order_completed`."""
     items: list[ClearedItem]

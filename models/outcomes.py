@@ -9,6 +9,7 @@ from models.drift import Drift
 from models.effects import EffectKind
 from models.message import Message
 from models.saga import SagaRun
+from models.wire import CAMEL_CASE
 
 Status = Literal["committed", "rejected", "aborted"]
 """An outcome as the operation's URL reports it."""
@@ -108,11 +109,15 @@ class StoredAnswer(BaseModel):
     """The client's answer: HTTP status and the exact JSON text of the body.
 
     In a record `body` is None when it is too large to be kept there
-    (`models.documents.LargeAnswer`).
+    (`models.documents.LargeAnswer`). A stored body has no name of the user: `sealed_name` is the
+    name that belongs into it (`models.shopper`).
     """
+
+    model_config = CAMEL_CASE
 
     status: int
     body: str | None
+    sealed_name: str | None = None
 
 
 class OperationResult(Message):

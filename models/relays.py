@@ -76,11 +76,12 @@ class RelayStatus(Message):
 
 
 class SkipEffect(Message):
-    """Never do this effect; its record keeps the reason."""
+    """Never do this effect; its record keeps the reason. `by` is the operator."""
 
     effect_id: str
     reason: str
     at: datetime
+    by: str = ""
 
 
 class WakeRelay(Message):

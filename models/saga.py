@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from models.actor import Actor
 from models.cart import CartKey
 from models.message import Message
 
@@ -23,6 +24,7 @@ class SagaRun(Message):
     fingerprint: str
     store_id: str
     user_id: str
+    actor: Actor
 
     @property
     def key(self) -> CartKey:

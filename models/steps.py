@@ -1,5 +1,6 @@
 """Inputs and results of a saga's activities."""
 
+from models.actor import Intervention
 from models.cart import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
@@ -77,7 +78,7 @@ class SettleOperation(Message):
     """Record a saga as rejected (`refusal`) or aborted (`reason`) unless it is decided already.
 
     `reserved` is what it must give back; None when an earlier try may have made reservations that
-    this one does not know.
+    this one does not know. `intervention` is the operator's request that ended it.
     """
 
     saga: SagaRun
@@ -85,6 +86,7 @@ class SettleOperation(Message):
     refusal: Refusal | None = None
     reason: AbortReason | None = None
     reserved: tuple[ReleaseEffect, ...] | None = ()
+    intervention: Intervention | None = None
 
 
 class DoEffects(Message):

@@ -19,12 +19,14 @@ from pydantic import AfterValidator, ValidationError
 from settings.auth import SAMPLE_JWT_SECRET, JwtAlgorithm
 from settings.base import ENVIRONMENT_NAMES, LOCALHOST, Environment
 from settings.cart import CartSettings
+from settings.data import SAMPLE_DATA_SECRET, DataSettings
 from settings.safety import SafetySettings
 from settings.server import LogLevel
 from settings.tls import TlsSettings
 
 __all__ = [
     "LOCALHOST",
+    "SAMPLE_DATA_SECRET",
     "SAMPLE_JWT_SECRET",
     "Environment",
     "JwtAlgorithm",
@@ -46,7 +48,7 @@ def _with_home(folder: Path) -> Path:
         raise ValueError("has ~, and this user has no home") from None
 
 
-class Settings(SafetySettings, TlsSettings, CartSettings):
+class Settings(SafetySettings, DataSettings, TlsSettings, CartSettings):
     """All settings of the service."""
 
     # Local stack

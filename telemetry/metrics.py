@@ -298,6 +298,12 @@ REDIS_AWAY = _counter(
     "Work done without Redis; rate_limit: a request passed uncounted",
     use=("cart", "stock", "rate_limit", "log_level"),
 )
+REDIS_REJECTED = _counter(
+    "cart.redis.rejected",
+    "{value}",
+    "Values in Redis that this service has not written so; each counts as absent",
+    use=("cart", "stock", "reply", "log_level"),
+)
 CALL_DURATION = _histogram(
     "cart.dependency.call.duration",
     "ms",

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
+    from models.actor import Intervention
     from models.operations import CartOperation
     from models.outcomes import AbortReason, OperationResult, Outcome
     from telemetry.metrics import SAGAS
@@ -29,13 +30,13 @@ class CartWorkflow(Generic[Operation]):
     """
 
     def __init__(self) -> None:
-        self._abort_requested = False
+        self._abort: Intervention | None = None
 
     @workflow.signal(name=ids.ABORT)
     def abort(self, reason: str = "", by: str = "") -> None:
         """Requests the undo. Without effect once the saga has committed."""
         note(ids.ABORT, reason, by)
-        self._abort_requested = True
+        self._abort = self._abort or Intervention(by=by, reason=reason)
 
     async def steps(self, saga: Saga, operation: Operation) -> None:
         """The operation's steps, in their order."""
@@ -51,11 +52,11 @@ class CartWorkflow(Generic[Operation]):
         stopped: AbortReason | None = None
         try:
             await workflow.wait_condition(
-                lambda: steps.done() or self._abort_requested,
+                lambda: steps.done() or self._abort is not None,
                 timeout=timedelta(seconds=operation.policy.deadline_seconds),
             )
             if not steps.done():
-                stopped = AbortReason.OPERATOR
+                stopped, saga.intervention = AbortReason.OPERATOR, self._abort
         except TimeoutError:
             stopped = AbortReason.DEADLINE
         except asyncio.CancelledError:

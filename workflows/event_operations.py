@@ -7,6 +7,7 @@ delivered: the operation's record outlives Temporal's retention and Kafka's.
 from collections.abc import Mapping
 
 from adapters.mongo.cart_scans import CartRef
+from models.actor import Actor, ActorType
 from models.cart import CartKey, ProductAvailability
 from models.events import ORDER_COMPLETED
 from models.incoming import OrderCompleted, OrderedItem
@@ -53,9 +54,14 @@ def _apply(request: OrderRequest, cart: CartKey, operation_id: str, policy: Poli
         cart,
         operation_id=operation_id,
         requested=request.model_dump(mode="json", exclude={"order_id"}),
+        actor=_actor(ORDER_COMPLETED, request.order_id),
         policy=policy,
     )
     return ApplyOrder(**fields, request=request)
+
+
+def _actor(topic: str, event_id: str) -> Actor:
+    return Actor(type=ActorType.EVENT, id=f"{topic}/{event_id}")
 
 
 def _summed(items: tuple[OrderedItem, ...]) -> tuple[OrderedLine, ...]:
@@ -83,6 +89,7 @@ def mark_lines(
             cart.key,
             operation_id=ids.event_operation_id(topic, event_id, cart.key),
             requested={"news": [item.model_dump(exclude={"at"}) for item in news]},
+            actor=_actor(topic, event_id),
             policy=policy,
         ),
         cart_id=cart.cart_id,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from temporalio.client import (
@@ -20,18 +21,20 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import Priority, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.breaker import CircuitBreaker
 from adapters.redis.answers import AnswerInbox
+from models.audit import AuditEntry
 from models.cart import CartKey
 from models.effects import EffectKind
 from models.errors import OperationAborted, OperationInProgress
 from models.mark_product import MarkProductInput
 from models.operations import CartOperation
 from models.outcomes import OperationResult, Outcome
+from models.privacy import Erased, EraseInput
 from models.relays import RelayInput
 from models.upkeep.reconcile import ReconcileInput, Report
 from telemetry import tracing
@@ -207,6 +210,33 @@ class CartGateway:
                 rpc_timeout=RPC_TIMEOUT,
                 result_type=Report,
                 static_summary=f"{'Repair' if request.fix else 'Compare'} the carts of {where}",
+            )
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Has an audit line written by a worker."""
+        with as_unavailable():
+            await self._client.start_workflow(
+                ids.AUDIT,
+                entry,
+                id=f"audit/{uuid4()}",
+                task_queue=self._task_queue,
+                rpc_timeout=RPC_TIMEOUT,
+                static_summary=f"{entry.operator}: cart {entry.command}",
+            )
+
+    async def erase(self, request: EraseInput, token: str) -> WorkflowHandle[Any, Erased]:
+        """Starts the erasure of a user's data, or finds the one that runs; `token` stands for the
+        user and the store."""
+        with as_unavailable():
+            return await self._client.start_workflow(
+                ids.ERASE,
+                request,
+                id=ids.erase_workflow_id(token),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                rpc_timeout=RPC_TIMEOUT,
+                result_type=Erased,
+                static_summary="Erase the data of a user",
             )
 
     async def find(

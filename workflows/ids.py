@@ -8,6 +8,7 @@ import json
 from datetime import datetime
 from urllib.parse import unquote
 
+from models.actor import Actor
 from models.cart import CartKey
 from models.operations import CartOperation
 from models.saga import SagaRun
@@ -22,6 +23,8 @@ FIGURES = "Figures"
 RECONCILE = "Reconcile"
 WATCH_HOLDS = "WatchHolds"
 PING = "Ping"
+ERASE = "ErasePersonalData"
+AUDIT = "Audit"
 
 SWEEP_SCHEDULE = "cart-sweep"
 EXPIRY_SCHEDULE = "cart-expiry"
@@ -119,6 +122,11 @@ def in_query(value: str) -> str:
     return f"'{value}'"
 
 
+def erase_workflow_id(token: str) -> str:
+    """The id of an erasure; the token stands for store and user, and tells nothing about them."""
+    return f"erase/{token}"
+
+
 def relay_workflow_id(kind: str, shard: int) -> str:
     """The id of the one relay that does a shard's effects of a kind, `event` or `release`."""
     return f"relay/{kind}/{shard}"
@@ -154,6 +162,7 @@ def saga_of(operation: CartOperation, *, run_id: str, started_at: datetime) -> S
         fingerprint=operation.fingerprint,
         store_id=operation.store_id,
         user_id=operation.user_id,
+        actor=operation.actor,
     )
 
 
@@ -167,6 +176,7 @@ def saga_run(
     fingerprint: str,
     store_id: str,
     user_id: str,
+    actor: Actor,
 ) -> SagaRun:
     """The identity of a saga, from the start of its first run and its operation."""
     started_at = to_milliseconds(started_at)
@@ -180,6 +190,7 @@ def saga_run(
         fingerprint=fingerprint,
         store_id=store_id,
         user_id=user_id,
+        actor=actor,
     )
 
 

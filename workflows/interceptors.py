@@ -42,7 +42,7 @@ class _Spans(TracingInterceptor):
 class LogIds(client.Interceptor, worker.Interceptor):
     """Binds ids to the log lines of a saga and its steps.
 
-    `requestId`, `operationId` and `traceId` come from the caller; `workflowId`, `runId`,
+    `requestId`, `operationId`, `actor` and `traceId` come from the caller; `workflowId`, `runId`,
     `activity` and `sagaId` are the step's own. (The SDK adds a workflow's.)
     """
 
@@ -68,7 +68,8 @@ class _Starts(client.OutboundInterceptor):
         input: client.StartWorkflowInput,  # noqa: A002
     ) -> client.WorkflowHandle[Any, Any]:
         if input.args and isinstance(input.args[0], CartOperation):
-            ids = {"operationId": input.args[0].operation_id}
+            operation = input.args[0]
+            ids = {"operationId": operation.operation_id, "actor": str(operation.actor)}
             request_id = structlog.contextvars.get_contextvars().get("requestId")
             if request_id is not None:
                 ids["requestId"] = request_id

@@ -127,6 +127,15 @@ CARTS_PAGE = ActivityConfig(
     ),
 )
 
+# An erasure waits for whatever it needs: all of it must be done.
+ERASE = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=30),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
+    ),
+)
+
 # The next look comes soon, so there is no second try.
 WATCH = ActivityConfig(
     summary="Compare carts and holds, and look again at those that differ",

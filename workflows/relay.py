@@ -165,7 +165,7 @@ class RelayWorkflow:
                 skip,
                 **policies.SKIP_EFFECT,
             )
-            note(ids.SKIP, skip.reason, effectId=skip.effect_id, pending=known)
+            note(ids.SKIP, skip.reason, skip.by, effectId=skip.effect_id, pending=known)
             self._skips.pop(0)
 
     def _show(self, text: str) -> None:
@@ -206,7 +206,7 @@ class RelayWorkflow:
     def skip(self, effect_id: str, reason: str, by: str = "") -> None:
         """Skips one effect for good. The record keeps the operator and the reason."""
         why = f"{reason} ({by})" if by else reason
-        self._skips.append(SkipEffect(effect_id=effect_id, reason=why, at=workflow.now()))
+        self._skips.append(SkipEffect(effect_id=effect_id, reason=why, at=workflow.now(), by=by))
         self._steered = True
 
     @workflow.query(name=ids.STATUS)

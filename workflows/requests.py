@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
+from models.actor import Actor
 from models.cart import CartKey
 from models.limits import Policy
 from models.operations import CartOperation
@@ -43,6 +44,7 @@ def operation_fields(
     *,
     operation_id: str,
     requested: dict[str, Any],
+    actor: Actor,
     policy: Policy,
 ) -> dict[str, Any]:
     """The fields that every operation has; a repeat must have the same `requested` content."""
@@ -53,6 +55,7 @@ def operation_fields(
         # Identifies this try, so that a start whose answer was lost is found.
         "attempt_id": uuid4().hex,
         "fingerprint": fingerprint(operation.name, requested),
+        "actor": actor,
         "policy": policy,
     }
 

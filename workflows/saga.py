@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.events import EventActivities
     from activities.inventory import InventoryActivities
     from activities.relay import RelayActivities
+    from models.actor import Intervention
     from models.cart import CartFacts
     from models.effects import EffectKind, ReleaseEffect
     from models.errors import NotSent
@@ -90,6 +91,8 @@ class Saga:
         self._cart: CartFacts | None = None
         self._reserved: tuple[ReleaseEffect, ...] | None = () if first_try else None
         self._result: OperationResult | None = None
+        self.intervention: Intervention | None = None
+        """The operator's request that has stopped the steps."""
 
     # Before the pivot
 
@@ -344,6 +347,7 @@ class Saga:
             refusal=refusal,
             reason=reason,
             reserved=self._reserved,
+            intervention=self.intervention,
         )
         try:
             result = await workflow.execute_local_activity_method(

@@ -6,9 +6,14 @@ from typing import Any
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 
+from models.actor import Actor, ActorType
 from models.saga import SagaRun
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT, as_unavailable
+from workflows.histories import actor_of
+
+UNKNOWN = Actor(type=ActorType.REPAIR, id="watch")
+"""The actor of a saga whose input cannot be read: the watch records its end."""
 
 
 async def stopped_sagas(client: Client, since: datetime, *, limit: int) -> list[SagaRun]:
@@ -30,10 +35,11 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
     """The saga of a run. A run that was reset has the start of the first one in its history,
     not in its description."""
     handle = client.get_workflow_handle(run.id, run_id=run.run_id)
-    started_at = run.start_time
+    started_at, actor = run.start_time, UNKNOWN
     cart, request = ids.cart_of_workflow(run.id), dict[str, Any]()
     async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
         started_at = event.event_time.ToDatetime(UTC)
+        actor = actor_of(event) or UNKNOWN
         if ids.has_hashed_user(run.id):
             payloads = event.workflow_execution_started_event_attributes.input.payloads
             [request] = await client.data_converter.decode(payloads)
@@ -51,4 +57,5 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
         fingerprint="",
         store_id=attributes[ids.STORE_ID],
         user_id=cart.user_id if cart else request.get("user_id", attributes[ids.USER_ID]),
+        actor=actor,
     )

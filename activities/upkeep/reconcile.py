@@ -142,6 +142,7 @@ class ReconcileActivities:
                 reason=page.reason,
                 fix=page.fix,
                 stuck_before=page.stuck_before,
+                actor=page.actor,
             )
         )
         found = [look for look in looks if look]

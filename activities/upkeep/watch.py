@@ -17,6 +17,7 @@ from activities.upkeep.reconcile import CARTS_AT_ONCE, ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.watch import WatchStore
+from models.actor import Actor, ActorType
 from models.drift import Drift, DriftKind
 from models.runners import Share
 from models.saga import SagaRun
@@ -192,6 +193,7 @@ class WatchActivities:
                 reason="watch",
                 fix=fix,
                 stuck_before=NEVER,
+                actor=Actor(type=ActorType.REPAIR, id="watch"),
             )
         )
 

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from adapters.kafka.connection import connection_options
 from adapters.kafka.decoding import message_consumer, messages
@@ -13,6 +16,7 @@ from models.incoming import ConsumedMessage
 from settings import Settings
 
 STALL_SECONDS = 10.0
+_RETENTION = "retention.ms"
 
 
 async def records(
@@ -58,3 +62,22 @@ async def records(
             waiting = {one for one in waiting if await consumer.position(one) < ends[one]}
     finally:
         await consumer.stop()
+
+
+async def retention(settings: Settings, topic: str) -> timedelta | None:
+    """How long the messages of a topic are kept at least; None if that is for ever or not known."""
+    admin = AIOKafkaAdminClient(
+        **connection_options(settings), request_timeout_ms=round(STALL_SECONDS * 1000)
+    )
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, configs={_RETENTION: None})
+    try:
+        await admin.start()
+        [answer] = await admin.describe_configs([wanted])
+        [resource] = answer.to_object()["resources"]
+    except (KafkaError, OSError, ValueError):  # a broker that does not have this request
+        return None
+    finally:
+        await admin.close()
+    values = {one["config_names"]: one["config_value"] for one in resource["config_entries"]}
+    milliseconds = int(values.get(_RETENTION) or -1)
+    return timedelta(milliseconds=milliseconds) if milliseconds >= 0 else None

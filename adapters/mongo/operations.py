@@ -17,6 +17,8 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
+from adapters.keyring import Keyring
+from adapters.mongo.answers import Answers
 from adapters.mongo.client import (
     COMMIT_SECONDS,
     READ_SECONDS,
@@ -25,12 +27,11 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
 )
-from adapters.mongo.orders import find_ordered
+from adapters.mongo.orders import erased_commit, find_ordered
+from adapters.shoppers import open_shopper
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import (
-    LARGE_ANSWER_BYTES,
     Cart,
-    LargeAnswer,
     OperationRecord,
     due_at,
 )
@@ -57,9 +58,11 @@ class Decision(NamedTuple):
 class OperationStore:
     """Records of operations. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
-    def __init__(self, client: MongoClient, *, grace_seconds: float = 0) -> None:
+    def __init__(self, client: MongoClient, keyring: Keyring, *, grace_seconds: float = 0) -> None:
         """`grace_seconds` is how long a saga has to do its effects before a relay does them."""
         self._client = client
+        self._keyring = keyring
+        self._answers = Answers(keyring)
         self._grace = timedelta(seconds=grace_seconds)
         # The steps after a decision usually run in the process that wrote it, soon after.
         self._recent: BoundedCache[str, Decision] = BoundedCache(max_size=RECENT)
@@ -69,6 +72,8 @@ class OperationStore:
         saga = request.saga
         async with bounded(READ_SECONDS):
             record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
+            if record is None and request.order is not None:
+                record = await erased_commit(saga)
             facts = await _facts(cart, request)
         return LoadedCart(cart=facts, decided=record.result_for(saga) if record else None)
 
@@ -113,7 +118,13 @@ class OperationStore:
         facts = facts_of(before, before and before.id, operation.subject)
         cart_id = before.id if before else PydanticObjectId()
         recorded_id = operation.recorded_cart_id or str(cart_id)
-        context = ChangeContext(saga, recorded_id, operation.policy.publish, tracing.traceparent())
+        context = ChangeContext(
+            saga,
+            recorded_id,
+            operation.policy.publish,
+            tracing.traceparent(),
+            open_shopper(self._keyring, operation),
+        )
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
         change = operation.apply(before, context) if refusal is None and is_current else None
@@ -129,23 +140,13 @@ class OperationStore:
             if not is_current:
                 raise VersionConflict("/".join(saga.key))
             return OperationResult.of(saga, Outcome.UNCHANGED, cart_id=facts.cart_id), None
-        body = change.body.decode()
-        answer = kept = StoredAnswer(status=change.status, body=body)
-        is_large = len(change.body) > LARGE_ANSWER_BYTES
-        if is_large:
-            kept = answer.model_copy(update={"body": None})
+        answer = StoredAnswer(status=change.status, body=change.body.decode())
+        kept, large = self._answers.kept(saga, change)
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
         after = _document(cart_id, change)
         await record.insert(session=session)
-        if is_large:
-            large = LargeAnswer(
-                _id=record.id,
-                store_id=saga.store_id,
-                user_id=saga.user_id,
-                body=body,
-                at=datetime.now(UTC),
-            )
+        if large is not None:
             await large.insert(session=session)
         await _replace(before, after, session)
         return record.result(), Decision(record, after, answer)
@@ -181,6 +182,7 @@ class OperationStore:
                 outcome=Outcome.REJECTED if request.refusal else Outcome.ABORTED,
                 refusal=request.refusal,
                 reason=request.reason,
+                intervention=request.intervention,
                 grace=self._grace,
                 effects=request.reserved
                 if request.reserved is not None
@@ -252,12 +254,7 @@ class OperationStore:
 
     async def answer(self, record: OperationRecord) -> StoredAnswer | None:
         """The answer of a committed operation; None when it is kept no more."""
-        answer = record.answer
-        if answer is None or answer.body is not None:
-            return answer
-        async with bounded(READ_SECONDS):
-            large = await LargeAnswer.find_one({"_id": record.id} | in_cart(record.key))
-        return answer.model_copy(update={"body": large.body}) if large else None
+        return await self._answers.read(record)
 
     async def record(self, record_id: str, cart: CartKey | None = None) -> OperationRecord | None:
         """The record with this id, of this cart if it is given, or None."""

@@ -11,6 +11,8 @@ from models.cart import CartKey
 from models.documents import Cart, OperationRecord, PendingEffects
 from models.operations import ApplyOrder
 from models.orders import Ordered, OrderRequest, Units, ordered_units
+from models.privacy import ERASED
+from models.saga import SagaRun
 
 Record = dict[str, Any]
 
@@ -42,6 +44,20 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
         cart_version=version,
         releasing=await _releasing(key) if is_missing else (),
     )
+
+
+async def erased_commit(saga: SagaRun) -> OperationRecord | None:
+    """The record that committed the operation before its user's data was erased, or None.
+
+    It has a pseudonym for the user. An order that is delivered again must find it.
+    """
+    wanted = {
+        "storeId": saga.store_id,
+        "operationId": saga.operation_id,
+        "state": "committed",
+        "sagaId": ERASED,
+    }
+    return await OperationRecord.find_one(wanted)
 
 
 async def _latest(ours: Record) -> Record | None:

@@ -18,6 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from adapters.background import cancelled, repeat
+from adapters.keyring import MAC_CHARACTERS, Keyring
+from adapters.redis.checked import reject
 from models.outcomes import OperationResult, StoredAnswer
 from models.saga import ReplyTo
 
@@ -40,21 +42,24 @@ class ReplyMessage:
     payload: bytes
 
 
-def reply_message(reply_to: ReplyTo, result: OperationResult) -> ReplyMessage:
-    """The reply: a line of JSON for the API, then the exact body for the client."""
+def reply_message(keyring: Keyring, reply_to: ReplyTo, result: OperationResult) -> ReplyMessage:
+    """The reply: a signature, a line of JSON for the API, then the exact body for the client."""
     head = {
         "attemptId": reply_to.attempt_id,
         "result": result.model_dump(mode="json", exclude={"answer"}),
         "status": result.answer.status if result.answer else None,
     }
     body = (result.answer.body or "").encode() if result.answer else b""
-    return ReplyMessage(reply_to.channel, orjson.dumps(head) + b"\n" + body)
+    text = orjson.dumps(head) + b"\n" + body
+    mac = keyring.sign(text, "reply", reply_to.channel)
+    return ReplyMessage(reply_to.channel, mac + text)
 
 
 class AnswerInbox:
     """Receives this process's replies on one channel. Each caller awaits its own future."""
 
-    def __init__(self, url: SecretStr) -> None:
+    def __init__(self, url: SecretStr, keyring: Keyring) -> None:
+        self._keyring = keyring
         self._url = url.get_secret_value()
         self._redis = self._client()
         self.channel = f"cart:answers:{uuid4().hex}"
@@ -155,7 +160,11 @@ class AnswerInbox:
         if payload == _PROBE:
             self._probe_arrived.set()
             return
-        head, _, body = payload.partition(b"\n")
+        mac, text = payload[:MAC_CHARACTERS], payload[MAC_CHARACTERS:]
+        if not self._keyring.is_signed(text, mac, "reply", self.channel):
+            reject("reply")  # the caller asks Temporal
+            return
+        head, _, body = text.partition(b"\n")
         try:
             fields = orjson.loads(head)
             result = OperationResult.model_validate(fields["result"], strict=False)

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from adapters.background import repeating
+from adapters.keyring import Keyring
+from adapters.redis.checked import checked, signed
 from adapters.redis.pool import RedisPool
 from logs import set_level
 from models.errors import DependencyUnavailable
@@ -24,6 +27,10 @@ logger = structlog.stdlib.get_logger(__name__)
 
 KEY = "cart:log-level"
 LOOK_SECONDS = 1.0
+MAX_SECONDS = 86_400
+"""The longest time for which the level can be overridden."""
+CLOCK_SKEW_SECONDS = 300
+"""How far the clocks of two processes may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,15 @@ class LogLevels:
     """Applies the override to this process. `usual` is the process's own level."""
 
     def __init__(
-        self, redis: RedisPool, *, usual: str, apply: Callable[[str], None] = set_level
+        self,
+        redis: RedisPool,
+        keyring: Keyring,
+        *,
+        usual: str,
+        apply: Callable[[str], None] = set_level,
     ) -> None:
         self._redis = redis
+        self._keyring = keyring
         self._usual = usual
         self._set_level = apply
         self._current = usual
@@ -58,7 +71,8 @@ class LogLevels:
         override = LevelOverride(LogLevel(level), datetime.now(UTC) + timedelta(seconds=seconds))
         async with self._lock:
             async with self._redis.client("log_level") as redis:
-                await redis.set(KEY, to_json(override), ex=seconds)
+                value = signed(self._keyring, to_json(override), "log_level")
+                await redis.set(KEY, value, ex=seconds)
             self._override = override
             self._apply()
         return override
@@ -71,7 +85,8 @@ class LogLevels:
         async with self._lock:
             try:
                 async with self._redis.client("log_level") as redis:
-                    self._override = _parsed(await redis.get(KEY))
+                    value = cast("bytes | None", await redis.get(KEY))
+                self._override = self._read(value)
             except DependencyUnavailable as error:  # the last known override stays in force
                 logger.debug(
                     "log_level_unread",
@@ -79,6 +94,12 @@ class LogLevels:
                     reason=str(error),
                 )
             self._apply()
+
+    def _read(self, value: bytes | None) -> LevelOverride | None:
+        """The override, unless it was not written by this service or ends too late."""
+        override = _parsed(checked(self._keyring, value, "log_level"))
+        latest = datetime.now(UTC) + timedelta(seconds=MAX_SECONDS + CLOCK_SKEW_SECONDS)
+        return override if override is not None and override.until <= latest else None
 
     def _apply(self) -> None:
         override = self._override
@@ -89,7 +110,7 @@ class LogLevels:
             logger.info("log_level_changed", message=f"Log level is {level}")
 
 
-def _parsed(text: str | bytes | None) -> LevelOverride | None:
+def _parsed(text: bytes | None) -> LevelOverride | None:
     if text is None:
         return None
     try:

@@ -21,8 +21,12 @@ local capacity, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(AR
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = tonumber(bucket[1] or capacity)
-local at = tonumber(bucket[2] or now)
+local tokens, at = tonumber(bucket[1] or capacity), tonumber(bucket[2] or now)
+-- What no request of this limit can have left is a full bucket. Comparisons with NaN are false.
+local plausible = tokens and at and tokens >= 0 and tokens <= capacity
+if not (plausible and at > now - 2 * window and at <= now) then
+  tokens, at = capacity, now
+end
 tokens = math.min(capacity, tokens + (now - at) * capacity / window)
 local taken = tokens >= cost
 if taken then tokens = tokens - cost end
@@ -65,6 +69,11 @@ class RateLimiter:
         self._redis = redis
         self._take = redis.script(_TAKE)
 
+    async def forget(self, subject: str) -> None:
+        """Deletes the subject's bucket."""
+        async with self._redis.client("rate_limit") as redis:
+            await redis.delete(_bucket(subject))
+
     async def take(self, subject: str, *, per_minute: int, cost: int = 1) -> Allowance:
         """Takes `cost` tokens from the subject's bucket, if it has as many.
 
@@ -73,7 +82,7 @@ class RateLimiter:
         cost = min(cost, per_minute)
         async with self._redis.client("rate_limit"):
             allowed, left = await self._take(
-                keys=[f"cart:rate:{subject}"], args=[per_minute, WINDOW_SECONDS, cost]
+                keys=[_bucket(subject)], args=[per_minute, WINDOW_SECONDS, cost]
             )
         return _allowance(bool(allowed), float(left), cost, per_minute)
 
@@ -102,3 +111,7 @@ class LocalLimiter:
         if len(self._buckets) > self.MAX_SUBJECTS:
             self._buckets.popitem(last=False)
         return _allowance(allowed, tokens, cost, per_minute)
+
+
+def _bucket(subject: str) -> str:
+    return f"cart:rate:{subject}"

@@ -11,6 +11,8 @@ import orjson
 import structlog
 
 from adapters.inventory import Stock
+from adapters.keyring import Keyring
+from adapters.redis.checked import checked, signed
 from adapters.redis.pool import RedisPool, get_all
 from models.errors import DependencyUnavailable
 from telemetry.metrics import CACHE_HITS, CACHE_MISSES
@@ -21,8 +23,9 @@ logger = structlog.stdlib.get_logger(__name__)
 class StockCache:
     """Cached stock of products."""
 
-    def __init__(self, redis: RedisPool, *, ttl_seconds: int) -> None:
+    def __init__(self, redis: RedisPool, keyring: Keyring, *, ttl_seconds: int) -> None:
         self._redis = redis
+        self._keyring = keyring
         self._ttl = ttl_seconds
 
     async def get(self, store_id: str, products: Collection[str]) -> dict[str, Stock]:
@@ -34,11 +37,9 @@ class StockCache:
         except DependencyUnavailable as error:  # the circuit breaker logs a warning, once
             _log_unavailable("stock_unread", "Could not read the stock cache", error)
             return {}
-        stock = {
-            product: Stock(**orjson.loads(text))
-            for product, text in zip(products, found, strict=True)
-            if text is not None
-        }
+        values = zip(products, found, strict=True)
+        read = {product: self._read(store_id, product, value) for product, value in values}
+        stock = {product: one for product, one in read.items() if one is not None}
         CACHE_HITS.add(len(stock), {"cache": "inventory"})
         CACHE_MISSES.add(len(found) - len(stock), {"cache": "inventory"})
         return stock
@@ -46,11 +47,16 @@ class StockCache:
     async def put(self, store_id: str, product: str, stock: Stock) -> None:
         """Caches the stock of a product."""
         text = orjson.dumps({"available": stock.available, "held": stock.held})
+        value = signed(self._keyring, text, "stock", store_id, product)
         try:
             async with self._redis.client("stock") as redis:
-                await redis.set(stock_key(store_id, product), text, ex=self._ttl)
+                await redis.set(stock_key(store_id, product), value, ex=self._ttl)
         except DependencyUnavailable as error:
             _log_unavailable("stock_uncached", "Could not cache stock", error)
+
+    def _read(self, store_id: str, product: str, value: bytes | None) -> Stock | None:
+        text = checked(self._keyring, value, "stock", store_id, product)
+        return None if text is None else Stock(**orjson.loads(text))
 
     async def drop(self, store_id: str, products: Collection[str]) -> None:
         """Deletes products whose stock has changed."""

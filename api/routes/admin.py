@@ -1,6 +1,7 @@
 """The carts of a store, for its admins."""
 
 import math
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from api.errors import Answer, forbidden
 from api.field_problems import broken
 from api.routing import BASE_PATH, ListRoute
 from api.schemas import MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter
+from logs import audit
 from models.cart import AvailabilityStatus, cart_fields
 from models.wire import to_json
 
@@ -66,6 +68,17 @@ async def list_carts(
         raise forbidden()
     where = CartFilter(user_id, product_id, availability, updated_from, updated_to)
     carts, total = await call.state.carts.store_carts(store_id, where, page=page, limit=limit)
+    audit.info(
+        "admin_carts_listed",
+        message="Admin listed the carts of a store",
+        adminId=call.principal.user_id,
+        storeId=store_id,
+        page=page,
+        limit=limit,
+        filters={name: value for name, value in asdict(where).items() if value is not None},
+        count=len(carts),
+        total=total,
+    )
     body = {
         "data": {
             "carts": [cart_fields(cart.id, cart) for cart in carts],

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from adapters.shoppers import seal_shopper
 from api import openapi as docs
 from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, StoreId
@@ -23,6 +24,7 @@ from api.routing import BASE_PATH, CartRoute
 from api.schemas import AddItemBody, Done
 from models.cart import CartKey, CartView
 from models.operations import AddItem, ClearCart
+from models.shopper import Shopper
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
 
@@ -116,6 +118,9 @@ def add_item_of(
         product_description=body.product_description,
         seller_id=body.seller_id,
         quantity=body.quantity,
-        email=principal.email or body.email,
-        full_name=principal.name,
+        shopper=seal_shopper(
+            call.state.keyring,
+            cart,
+            Shopper(full_name=principal.name, email=principal.email or body.email),
+        ),
     )

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import openapi as docs
 from api import openapi_headers as shown
+from api.audit import seen
 from api.dependencies import Call, CallDep, ProductId
 from api.entity_tags import unless_known
 from api.error_codes import ErrorCode
@@ -73,12 +74,15 @@ async def get_cart_by_id(
     cart_id: CartId, call: CallDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """For the cart's user and for admins of its store. Each line shows whether it is in stock."""
-    owner = await call.state.carts.owner(cart_id.lower(), call.principal.scope)
-    if owner is None:
+    found = await call.state.carts.owner(cart_id.lower(), call.principal.scope)
+    if found is None:
         raise not_found(ErrorCode.CART_NOT_FOUND)
-    if owner.cart is not None:
-        call.link_to_saga(owner.key.store_id, owner.key.user_id)
-    return unless_known(await shown_cart(call.state, owner.cart), if_none_match)
+    if found.cart is not None:
+        call.link_to_saga(found.key.store_id, found.key.user_id)
+    if found.key.user_id != call.principal.user_id:
+        admin_id = call.principal.user_id
+        seen("admin_cart_read", "Admin read a cart", admin_id, found.key, cartId=cart_id.lower())
+    return unless_known(await shown_cart(call.state, found.cart), if_none_match)
 
 
 @router.put(

@@ -51,7 +51,7 @@ async def set_log_level(body: LogLevelBody, call: CallDep) -> Response:
     audit.warning(
         "log_level_set",
         message="Log level set",
-        userId=principal.user_id,
+        adminId=principal.user_id,
         logLevel=body.level,
         until=timestamp(override.until),
     )

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowFailureError
 
 from api import openapi as docs
 from api import openapi_headers as shown
+from api.audit import seen
 from api.dependencies import CallDep, StoreId
 from api.error_codes import ErrorCode
 from api.errors import Answer, abort_answer, failure_answer, not_found
@@ -18,6 +19,7 @@ from api.outcomes import answer_to
 from api.routing import BASE_PATH, CartRoute
 from api.schemas import OperationStatus
 from api.state import ApiState
+from models.cart import CartKey
 from models.documents import OperationRecord
 from models.outcomes import AbortReason
 from workflows import ids
@@ -88,6 +90,14 @@ async def get_operation(
     owner = record.user_id if record is not None else user_id
     if owner is not None:
         call.link_to_saga(store_id, owner)
+    if user_id is None and owner != principal.user_id:
+        seen(
+            "admin_operation_read",
+            "Admin read an operation",
+            principal.user_id,
+            CartKey(store_id, owner or ""),
+            operationId=operation_id,
+        )
     status, answer = await _end(state, store_id, operation_id, owner, record)
     body: dict[str, Any] = {"operationId": operation_id, "status": status}
     if answer is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audit import audited
 from cli.console import CliError, ExitCode, show
 from cli.ops.connections import Connections, connected
 from cli.ops.endings import explain
@@ -59,6 +60,10 @@ async def ack(
             await connections.need(
                 "mongodb", partial(connections.acknowledgements.add, acknowledgement)
             )
+        runs = [saga.run_id for saga in chosen]
+        await audited(
+            connections.gateway, "ops_ack", by=who, count=len(chosen), reason=reason, runIds=runs
+        )
     show(
         {
             "by": who,

@@ -17,6 +17,7 @@ import typer
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from adapters.keyring import Keyring
 from adapters.mongo import client as mongo
 from adapters.mongo.acknowledgements import Acknowledgements
 from adapters.mongo.carts import CartStore
@@ -127,7 +128,7 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
             ),
             pages=Pages(settings.temporal_ui, temporal.namespace),
             carts=CartStore(client),
-            operations=OperationStore(client),
+            operations=OperationStore(client, Keyring(settings.secrets_of_data)),
             outbox=Outbox(),
             intake=IntakeHolds(),
             acknowledgements=Acknowledgements(),

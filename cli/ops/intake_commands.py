@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audit import audited
 from cli.console import CliError, ExitCode, show
 from cli.ops.connections import Connections, connected
 from cli.options import AsJson, By, StoreName, Why, operator
@@ -41,6 +42,9 @@ async def hold_intake(
         retry_after_seconds=retry_after,
     )
     held = await connections.need("mongodb", partial(connections.intake.hold, hold))
+    await audited(
+        connections.gateway, "ops_hold_intake", by=hold.by, count=1, reason=reason, storeId=store
+    )
     _show(held, "held", as_json=as_json)
 
 
@@ -59,6 +63,14 @@ async def release_intake(
     hold = await connections.need("mongodb", partial(release, at=datetime.now(UTC)))
     if hold is None:
         raise CliError(f"store {store} is not held", exit_code=ExitCode.NOT_FOUND)
+    await audited(
+        connections.gateway,
+        "ops_release_intake",
+        by=operator(by),
+        count=1,
+        reason=reason,
+        storeId=store,
+    )
     _show(hold, "released", as_json=as_json)
 
 

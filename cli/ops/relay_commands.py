@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.audit import audited
 from cli.console import ExitCode, show
 from cli.ops.connections import Connections, connected
 from cli.ops.relays import (
@@ -118,6 +119,11 @@ def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
                 sent = partial(connections.gateway.signal_relay, *words, shards=shards)
                 await connections.need("temporal", sent)
         names = [str(relay) for relay in chosen]
+        if not dry_run:
+            command = f"ops_{signal.removesuffix('_now')}"
+            await audited(
+                connections.gateway, command, by=who, count=len(chosen), reason=reason, relays=names
+            )
         show(
             {
                 "action": signal,
@@ -161,6 +167,15 @@ async def skip(
     who = operator(by)
     found = await find_effect(connections, effect)
     done = not dry_run and await skip_effect(connections, found, reason=reason, by=who)
+    if not dry_run:
+        await audited(
+            connections.gateway,
+            "ops_skip",
+            by=who,
+            count=int(done),
+            reason=reason,
+            effectId=found.effect_id,
+        )
     state = "would be skipped" if dry_run else "skipped" if done else "not yet skipped"
     show(
         {"action": ids.SKIP, "by": who, "reason": reason, **found.as_dict(), "done": done},

@@ -27,11 +27,13 @@ from cli.ops.filters import ENDED_FROM_OUTSIDE
 from cli.ops.history import HistoryEntry, entries, pending_steps, started_at
 from cli.ops.relays import PendingEffect, details, pending_effects
 from cli.ops.sagas import SagaSummary, cart_key, changes_of, find_saga, latest_saga, listed
+from models.actor import Actor
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
 from workflows.connection import RPC_TIMEOUT
+from workflows.histories import actor_of
 
 INVENTORY_SECONDS = 2.0
 PAGES_MAX = 20
@@ -47,7 +49,7 @@ class SagaReport:
 
     `unasked` has the systems that could not be asked; what they know is then None or empty. `holds`
     are the units that the inventory has reserved for the user, `latest` the cart's latest
-    operations when the report was asked for by the cart's name.
+    operations when the report was asked for by the cart's name, `actor` who caused the saga.
     """
 
     key: CartKey | None
@@ -60,6 +62,7 @@ class SagaReport:
     holds: Units | None = None
     effects: list[PendingEffect] = field(default_factory=list)
     latest: list[LatestChange] = field(default_factory=list)
+    actor: Actor | None = None
     unasked: Mapping[str, str] = field(default_factory=dict)
     next: list[str] = field(default_factory=list)
 
@@ -96,6 +99,10 @@ class SagaReport:
             "sagaId": record.saga_id if record else None,
             "recordedReason": record.reason if record else None,
             "recorded": record.state if record else None,
+            "actor": self.actor and self.actor.model_dump(mode="json"),
+            "intervention": record.intervention.model_dump()
+            if record and record.intervention
+            else None,
             "says": self.says,
             "lines": [line.as_dict() for line in self.changes],
             "repairs": self.repairs,
@@ -153,6 +160,7 @@ async def _latest_of_cart(connections: Connections, report: SagaReport, key: Car
     report.latest = latest_changes(await explain(connections, sagas), commits)
     if report.saga is None and commits:
         report.record = commits[0]
+        report.actor = report.record.actor
 
 
 async def _from_temporal(connections: Connections, report: SagaReport) -> datetime | None:
@@ -166,6 +174,7 @@ async def _from_temporal(connections: Connections, report: SagaReport) -> dateti
     if history is None:
         return None
     report.steps = entries(history)
+    report.actor = actor_of(history.events[0])
     if saga.running:
         described = await connections.ask(
             "temporal", partial(handle.describe, rpc_timeout=RPC_TIMEOUT), None
@@ -187,6 +196,8 @@ async def _from_mongodb(
         if report.saga is not None and started is not None:
             record_id = record_of(report.saga, started)
             report.record = await connections.operations.record(record_id, cart)
+        if report.record is not None:
+            report.actor = report.record.actor
         report.cart = await connections.carts.cart(cart)
         pending = await connections.outbox.pending_of(
             store_id=cart.store_id, user_id=cart.user_id, limit=EFFECTS_MAX

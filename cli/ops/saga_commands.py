@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cli.audit import audited
 from cli.console import CliError, ExitCode, output, print_parts, show
 from cli.ops.connections import Connections, connected, with_connections
 from cli.ops.endings import explain
@@ -164,6 +165,14 @@ def abort(
             return ExitCode.OK
         ends = await asyncio.gather(
             *(_abort(connections, target, reason, who, timeout) for target in targets)
+        )
+        await audited(
+            connections.gateway,
+            "ops_abort",
+            by=who,
+            count=len(ends),
+            reason=reason,
+            runIds=[end.saga.run_id for end in ends],
         )
         _show_ends(ends, as_json=as_json, action=ids.ABORT, by=who, reason=reason)
         return _exit_code_of(ends)

@@ -165,8 +165,10 @@ def _saga_facts(report: SagaReport) -> list[Text | str]:
         title = Text("No change is known")
     reasons = filter(None, [saga and saga.reason, record and record.reason])
     started = saga.started_at if saga else record.at if record else None
+    stop = record.intervention if record else None
     facts = {
         "cart": "/".join(report.key) if report.key else None,
+        "by": str(report.actor) if report.actor else None,
         "product": saga.product_id if saga else None,
         "order": report.order_id,
         "started": stamp(started) if started else None,
@@ -174,6 +176,7 @@ def _saga_facts(report: SagaReport) -> list[Text | str]:
         "run": saga.run_id if saga else record and record.run_id,
         "record": record.state if record else None,
         "reason": next(reasons, None),
+        "ended by": f"{stop.by}: {stop.reason}" if stop else None,
         "details": brief(report.says),
         "page": saga.url if saga else None,
     }

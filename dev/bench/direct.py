@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
+from adapters.keyring import Keyring
 from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import Decision, OperationStore
 from adapters.mongo.outbox import Outbox
@@ -32,11 +33,12 @@ class DirectAdd:
     def __init__(self, settings: Settings, carts: CartStore) -> None:
         """With connections of its own, and that to MongoDB."""
         self._carts = carts
-        self._operations = OperationStore(carts.client)
+        keyring = Keyring(settings.secrets_of_data)
+        self._operations = OperationStore(carts.client, keyring)
         self._outbox = Outbox()
         self._inventory = InventoryClient.of(settings)
         self._pool = RedisPool(settings.redis)
-        self._cache = CartCache(self._pool, ttl_seconds=settings.cart_cache_ttl)
+        self._cache = CartCache(self._pool, keyring, ttl_seconds=settings.cart_cache_ttl)
         self._events = EventPublisher(settings)
         self._redis = Redis.from_url(settings.redis.get_secret_value())
         self._lock_seconds = settings.lock_ttl

@@ -26,6 +26,7 @@ from aiokafka import AIOKafkaProducer
 
 from adapters.kafka.connection import connection_options
 from adapters.kafka.topics import records
+from adapters.keyring import Keyring
 from adapters.redis.answers import AnswerInbox
 from dev.bench.client import RawClient
 from dev.bench.data import CREATED, PRODUCTS, STORE, add_request, new_user, plant, set_stock
@@ -119,7 +120,7 @@ async def bench(*, production: bool) -> AsyncIterator[EventBench]:
     """A stack of its own, with a gateway and a producer."""
     async with local_stack(production=production) as stack:
         settings = stack.settings
-        inbox = AnswerInbox(settings.redis)
+        inbox = AnswerInbox(settings.redis, Keyring(settings.secrets_of_data))
         inbox.open()
         gateway = CartGateway(
             await connect(settings),

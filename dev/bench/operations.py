@@ -23,6 +23,7 @@ from dev.bench.data import (
 from dev.bench.measure import Operation, Prepare
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
 from dev.bench.rig import Rig
+from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.operations import AddItem
 from models.outcomes import Outcome
@@ -142,6 +143,7 @@ class Operations:
                 CartKey(STORE, user),
                 operation_id=ids.operation_id(STORE, user, uuid4().hex),
                 requested={"productId": product, **ITEM},
+                actor=Actor(type=ActorType.USER, id=user),
                 policy=self._policy,
             ),
             product_id=product,

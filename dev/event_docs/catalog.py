@@ -38,6 +38,7 @@ def _sent(topic: str, model: type[BaseModel], version: int, fields: dict[str, An
         "storeId": STORE_ID,
         "sagaId": f"cart-1769509800000-{USER_ID}-{fields.get('productId', 'ApplyOrder')}",
         "version": version,
+        "actorType": "event" if fields.get("orderId") else "user",
         "currency": "USD",
         "timestamp": TIME,
     }

@@ -29,8 +29,8 @@ class AddItem(CartOperation):
     product_description: str | None = None
     seller_id: str | None = None
     quantity: int
-    email: str | None = None
-    full_name: str | None = None
+    shopper: str | None = None
+    """The request's `Shopper`, sealed: workflow inputs have no personal data in clear text."""
 
     @property
     def summary(self) -> str:
@@ -39,6 +39,10 @@ class AddItem(CartOperation):
     @property
     def subject(self) -> str:
         return self.product_id
+
+    @property
+    def sealed_shopper(self) -> str | None:
+        return self.shopper
 
     def check(self, cart: CartFacts) -> Refusal | None:
         """The cart's currency stays, and the line and the cart stay within their limits."""
@@ -70,10 +74,10 @@ class AddItem(CartOperation):
             seller_id=self.seller_id,
             reserved_at=now,
         )
-        owner = {"full_name": self.full_name, "email": self.email}
-        changed = {name: value for name, value in owner.items() if value is not None}
-        changed["currency"] = self.policy.currency  # of an empty cart, which takes it
-        after = before.with_line(line, now, self.policy.expiry_days, **changed)
+        known = context.shopper.model_dump(exclude_none=True) if context.shopper else {}
+        # An empty cart takes the currency; in another it is the same (`check`).
+        known["currency"] = self.policy.currency
+        after = before.with_line(line, now, self.policy.expiry_days, **known)
         event = context.event(
             CartItemAdded,
             after,

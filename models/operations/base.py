@@ -12,6 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from models.actor import Actor
 from models.cart import CartContent, CartFacts, CartKey, cart_json, matches
 from models.effects import AnyEffect, EventEffect, ReleaseEffect
 from models.events import CartEvent, event_effect, event_id
@@ -20,6 +21,7 @@ from models.message import Message
 from models.orders import OrderRequest
 from models.outcomes import Refusal, RefusalCode, Refused
 from models.saga import ReplyTo, SagaRun
+from models.shopper import Shopper
 from models.wire import to_json
 
 UNDO = "saga_aborted"
@@ -50,8 +52,9 @@ class CartOperation(Message):
 
     `operation_id` identifies the client's intention (user, store and idempotency key), `attempt_id`
     this one try to start it. `fingerprint` is the hash of the request, to detect a key that is used
-    again for another request. `reply_channel` is the Redis channel on which the caller listens.
-    `if_match` are the entity tags of which the cart must have one (`models.cart.etag`).
+    again for another request. `actor` caused it. `reply_channel` is the Redis channel on which the
+    caller listens. `if_match` are the entity tags of which the cart must have one
+    (`models.cart.etag`).
     """
 
     name: ClassVar[str]
@@ -62,6 +65,7 @@ class CartOperation(Message):
     operation_id: str
     attempt_id: str
     fingerprint: str
+    actor: Actor
     reply_channel: str | None = None
     if_match: tuple[str, ...] | None = None
     policy: Policy = Policy()
@@ -85,6 +89,11 @@ class CartOperation(Message):
     @property
     def subject(self) -> str | None:
         """The product that the operation is about; None when it is about the whole cart."""
+        return None
+
+    @property
+    def sealed_shopper(self) -> str | None:
+        """The sealed `Shopper` of the request; None where it tells nothing of its user."""
         return None
 
     @property
@@ -137,12 +146,16 @@ class CartOperation(Message):
 
 @dataclass(frozen=True)
 class ChangeContext:
-    """What a change needs to know of its saga: the ids and the time of all that it writes."""
+    """What a change needs to know of its saga: the ids and the time of all that it writes.
+
+    `shopper` is the opened `CartOperation.sealed_shopper`.
+    """
 
     saga: SagaRun
     cart_id: str
     publish: bool
     traceparent: str | None = None
+    shopper: Shopper | None = None
 
     @property
     def now(self) -> datetime:
@@ -171,6 +184,7 @@ class ChangeContext:
             user_id=self.saga.user_id,
             store_id=self.saga.store_id,
             saga_id=self.saga.saga_id,
+            actor_type=self.saga.actor.type.value,
             timestamp=self.now,
             **fields,
         )

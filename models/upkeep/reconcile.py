@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from models.actor import Actor, ActorType
 from models.drift import Drift, DriftKind
 from models.message import Message
 from models.runners import Runner, Share
@@ -142,12 +143,13 @@ class ReconcileRunner(Runner):
 class ReconcileInput(Message):
     """Compare the carts of a store or (None) of all stores; with `fix` repair at most `limit`.
 
-    `runners` and `report` are carried from one run to the next.
+    `actor` caused the run. `runners` and `report` are carried from one run to the next.
     """
 
     store_id: str | None = None
     fix: bool = False
     limit: int = DEFAULT_LIMIT
+    actor: Actor = Actor(type=ActorType.REPAIR, id="reconcile")
     runners: tuple[ReconcileRunner, ...] = ()
     report: Report | None = None
 
@@ -167,6 +169,7 @@ class ReconcilePage(Message):
     reason: str
     fix: bool
     room: int
+    actor: Actor
 
 
 class ReconciledPage(Message):
@@ -210,3 +213,4 @@ class LookAgain(Message):
     reason: str
     fix: bool
     stuck_before: datetime
+    actor: Actor

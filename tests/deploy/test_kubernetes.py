@@ -19,12 +19,13 @@ SERVERS = {
     "KAFKA_SASL_USERNAME": "cart",
     "KAFKA_SASL_PASSWORD": "a-password",
 }
+DATA = {"DATA_SECRETS": "a-secret-of-at-least-thirty-two-bytes"}
 REDIS = {"REDIS_URL": "rediss://:p@redis/0"}
 INVENTORY = {"INVENTORY_TOKEN": "a-token"}
 SECRETS = {
-    "api": SERVERS | REDIS | INVENTORY,
-    "worker": SERVERS | REDIS | INVENTORY,
-    "consumer": SERVERS | REDIS,
+    "api": SERVERS | DATA | REDIS | INVENTORY,
+    "worker": SERVERS | DATA | REDIS | INVENTORY,
+    "consumer": SERVERS | DATA | REDIS,
     "setup": SERVERS,
 }
 JWT = {"JWT_SECRET": "a-secret-of-these-tests-that-has-32-bytes"}

@@ -30,6 +30,8 @@ from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
 from settings import LogLevel, Settings
+from tests.support.actors import SHOPPER
+from tests.support.keys import KEYRING
 from workflows.gateway import CartHandle, Started
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
@@ -78,6 +80,7 @@ def record_of(operation_id: str = "0" * 32, **changed: Any) -> OperationRecord:
         "run_id": RUN_ID,
         "saga_id": "cart-1-user-1-product-1",
         "fingerprint": "f",
+        "actor": SHOPPER,
         "store_id": STORE,
         "user_id": USER,
         "answer": StoredAnswer(status=201, body='{"quantity":2,"totalPrice":159.90}'),
@@ -360,6 +363,7 @@ class FakeApi:
             ),
             intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
+            keyring=KEYRING,
         )
         self.app = app or create_app(self.settings, state=self.state)
         self.app.state.api = self.state

@@ -25,6 +25,7 @@ from tests.faults.proxy import Mode
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform, prepare
 from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger, error
+from tests.support.actors import SHOPPER
 from tests.support.resets import reset_to_first_task
 from tests.support.waiting import eventually
 from workflows.add_item import AddItemWorkflow
@@ -88,6 +89,7 @@ class BugScenario:
                 operation_id=self.ledger.operation_id(request),
                 attempt_id=uuid4().hex,
                 fingerprint=fingerprint(AddItem.name, asked),
+                actor=SHOPPER,
                 policy=policy.model_copy(update={"deadline_seconds": deadline_seconds}),
                 product_id=body.product_id,
                 product_title=body.product_title,

@@ -15,7 +15,7 @@ from tests.faults.known_bugs import with_known_bugs, with_known_bugs_of_the_saga
 
 _run, _build = worker.run, worker.build_worker
 # No step waits for these, and the stock cache has method names of the cart cache.
-_WITHOUT_TRIGGERS = frozenset({"gateway", "stock"})
+_WITHOUT_TRIGGERS = frozenset({"gateway", "stock", "keyring", "limiter"})
 
 
 async def run(settings: Any) -> None:

@@ -9,6 +9,7 @@ from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.operations import OperationStore
 from dev.stack.stack import Stack
 from tests.support.events import OtherServices, other_services
+from tests.support.keys import KEYRING
 from tests.support.shop import Shop
 from workflows.event_handler import EventHandler
 from workflows.gateway import CartGateway
@@ -33,6 +34,6 @@ async def handler(shop: Shop) -> AsyncIterator[EventHandler]:
     policy = policy_of(settings)
     carts = shop.world.carts
     yield EventHandler(
-        gateway, OperationStore(carts.client), carts, DeadLetters(publisher), policy=policy
+        gateway, OperationStore(carts.client, KEYRING), carts, DeadLetters(publisher), policy=policy
     )
     await publisher.close()

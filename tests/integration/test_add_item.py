@@ -89,6 +89,7 @@ async def test_an_add_is_stored_held_and_published_once(shop: Shop) -> None:
         "productPrice": 79.99,
         "priceSource": "client",
         "totalPrice": 159.98,
+        "actorType": "user",
         "currency": "USD",
         "version": 1,
         "sagaId": record.saga_id,

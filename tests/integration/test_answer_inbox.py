@@ -15,6 +15,7 @@ from models.outcomes import OperationResult, Outcome
 from models.saga import ReplyTo
 from settings import LOCALHOST
 from tests.faults.proxy import Mode, Proxy
+from tests.support.keys import KEYRING
 from tests.support.shop import World
 from tests.support.waiting import eventually
 
@@ -28,7 +29,7 @@ async def link(world: World) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def inbox(link: Proxy) -> AsyncIterator[AnswerInbox]:
-    inbox = AnswerInbox(SecretStr(f"redis://{LOCALHOST}:{link.port}"))
+    inbox = AnswerInbox(SecretStr(f"redis://{LOCALHOST}:{link.port}"), KEYRING)
     yield inbox
     await inbox.close()
 
@@ -53,7 +54,9 @@ async def receives_a_reply(world: World, inbox: AnswerInbox) -> None:
             saga_id="1",
         )
         reply_to = ReplyTo(channel=inbox.channel, attempt_id="attempt")
-        await CartCache(redis, ttl_seconds=1).announce(reply_message(reply_to, result))
+        await CartCache(redis, KEYRING, ttl_seconds=1).announce(
+            reply_message(KEYRING, reply_to, result)
+        )
         assert (await reply).operation_id == "1"
     finally:
         await redis.close()

@@ -18,6 +18,7 @@ from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from adapters.redis.stock_cache import StockCache
 from models.cart import CartKey, CartVersion
+from tests.support.keys import KEYRING
 from tests.support.shop import Buyer, Shop, World
 from tests.support.waiting import eventually
 
@@ -62,12 +63,12 @@ class Reader:
         could, one of an earlier cart under the current version, and `latest` as the latest."""
         current = await self.buyer.cart()
         prefix = f"Cart:{self.key.store_id}:{self.key.user_id}"
+        for was, body in self.seen:
+            await self.cache.fill(self.key, was.version, body)
+        for was, body in self.seen:
+            if current is not None and was.cart_id != str(current.id):
+                await self.cache.fill(self.key, current.version, body)
         async with self.redis.client("cart") as redis:
-            for was, body in self.seen:
-                await redis.set(f"{prefix}:v{was.version}", body, ex=60)
-            for was, body in self.seen:
-                if current is not None and was.cart_id != str(current.id):
-                    await redis.set(f"{prefix}:v{current.version}", body, ex=60)
             await redis.set(f"{prefix}:latest_version", latest, ex=60)
 
     async def assert_shows(self, answer: httpx.Response) -> None:
@@ -85,11 +86,11 @@ class Reader:
 @pytest.fixture
 async def reader(shop: Shop, redis: RedisPool) -> Reader:
     await shop.stock("headphones", 100)
-    return Reader(shop.buyer(), redis, CartCache(redis, ttl_seconds=60))
+    return Reader(shop.buyer(), redis, CartCache(redis, KEYRING, ttl_seconds=60))
 
 
 async def test_a_version_is_found_only_as_that_of_its_cart(redis: RedisPool) -> None:
-    cache, key = CartCache(redis, ttl_seconds=60), CartKey("store", uuid4().hex)
+    cache, key = CartCache(redis, KEYRING, ttl_seconds=60), CartKey("store", uuid4().hex)
     one, other = CartVersion("a" * 24, 2), CartVersion("b" * 24, 2)
     body = b'{"_id":"' + one.cart_id.encode() + b'","version":2}'
     assert await cache.get(key, one) is None
@@ -191,7 +192,7 @@ async def test_whatever_redis_still_has_every_read_shows_the_latest_change(
 
 async def test_without_redis_the_stock_cache_is_empty_and_raises_nothing() -> None:
     redis = RedisPool(SecretStr("redis://127.0.0.1:1/0"))
-    stock = StockCache(redis, ttl_seconds=60)
+    stock = StockCache(redis, KEYRING, ttl_seconds=60)
     await stock.put("store", "headphones", Stock(1, 0))
     await stock.drop("store", {"headphones"})
     assert await stock.get("store", {"headphones"}) == {}
@@ -201,7 +202,7 @@ async def test_without_redis_the_stock_cache_is_empty_and_raises_nothing() -> No
 async def test_a_read_caches_the_stock_and_every_operation_deletes_it(
     shop: Shop, redis: RedisPool
 ) -> None:
-    stock = StockCache(redis, ttl_seconds=60)
+    stock = StockCache(redis, KEYRING, ttl_seconds=60)
     await shop.stock("headphones", 200)
     buyer = shop.buyer()
     url = f"/api/v1/cart/{(await buyer.add(quantity=60)).json()['_id']}"
@@ -245,7 +246,7 @@ async def test_a_line_without_stock_is_shown_as_out_of_stock_and_stored_as_it_wa
     buyer = shop.buyer()
     added = await buyer.add(quantity=2)
     assert (await buyer.get()).json() == added.json()
-    stock = StockCache(redis, ttl_seconds=60)
+    stock = StockCache(redis, KEYRING, ttl_seconds=60)
     await stock.put(shop.store_id, "headphones", Stock(available=0, held=1))
     seen = await buyer.get()
     [line] = seen.json()["cartItems"]

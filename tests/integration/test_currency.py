@@ -9,6 +9,7 @@ from uuid import uuid4
 from models.cart import CartKey
 from models.operations import AddItem
 from models.outcomes import OperationResult, Outcome, Refusal
+from tests.support.actors import SHOPPER
 from tests.support.shop import Buyer, Shop
 from workflows import ids
 from workflows.gateway import CartGateway
@@ -27,6 +28,7 @@ async def add_in_euros(buyer: Buyer, product: str) -> OperationResult:
         key,
         operation_id=ids.operation_id(*key, uuid4().hex),
         requested={"productId": product},
+        actor=SHOPPER,
         policy=policy_of(settings).model_copy(update={"currency": "EUR"}),
     )
     return await gateway.carry_out(

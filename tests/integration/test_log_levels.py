@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from adapters.redis import log_levels
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
+from tests.support.keys import KEYRING
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
 
@@ -31,7 +32,7 @@ class LevelFollower:
 
     def __init__(self, redis: RedisPool) -> None:
         self.levels = ["error"]
-        self._levels = LogLevels(redis, usual="error", apply=self.levels.append)
+        self._levels = LogLevels(redis, KEYRING, usual="error", apply=self.levels.append)
         self.ask = self._levels.override
 
     async def __aenter__(self) -> "LevelFollower":

@@ -13,6 +13,7 @@ from models.effects import ReleaseEffect
 from models.intake import IntakeHold
 from models.operations import AddItem, RepairCart
 from models.outcomes import OperationResult, Outcome
+from tests.support.actors import SHOPPER
 from tests.support.commands import cart
 from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Shop
@@ -158,6 +159,7 @@ async def look_for_drift(buyer: Buyer) -> Outcome:
         operation_id=uuid4().hex,
         attempt_id=uuid4().hex,
         fingerprint="",
+        actor=SHOPPER,
         policy=policy_of(world.settings),
         reason="a test",
         fix=True,
@@ -268,6 +270,7 @@ async def plant_release(shop: Shop, user: str, quantity: int) -> ReleaseEffect:
         run_id=str(uuid4()),
         saga_id=effect.saga_id,
         fingerprint="",
+        actor=SHOPPER,
         store_id=shop.store_id,
         user_id=user,
         effects=[effect],

@@ -23,6 +23,7 @@ from models.cart import CartKey, CartVersion
 from models.outcomes import OperationResult, Outcome
 from models.saga import ReplyTo
 from settings import LOCALHOST, LogLevel
+from tests.support.keys import KEYRING
 from tests.support.waiting import eventually
 
 SLOTS = 16384
@@ -88,7 +89,10 @@ async def test_the_server_refuses_a_command_over_several_slots(url: SecretStr) -
 
 
 async def test_carts_and_stock(redis: RedisPool) -> None:
-    carts, stock = CartCache(redis, ttl_seconds=60), StockCache(redis, ttl_seconds=60)
+    carts, stock = (
+        CartCache(redis, KEYRING, ttl_seconds=60),
+        StockCache(redis, KEYRING, ttl_seconds=60),
+    )
     for product in PRODUCTS:
         await stock.put("store-1", product, Stock(5, 1))
     assert await stock.get("store-1", PRODUCTS) == dict.fromkeys(PRODUCTS, Stock(5, 1))
@@ -110,7 +114,7 @@ async def test_carts_and_stock(redis: RedisPool) -> None:
 
 
 async def test_replies(url: SecretStr, redis: RedisPool) -> None:
-    inbox = AnswerInbox(url)
+    inbox = AnswerInbox(url, KEYRING)
     inbox.open()
 
     async def listens() -> None:
@@ -122,8 +126,8 @@ async def test_replies(url: SecretStr, redis: RedisPool) -> None:
         names = ("operation", "operation_id", "record_id", "saga_id")
         result = OperationResult(outcome=Outcome.UNCHANGED, **dict.fromkeys(names, "1"))
         reply_to = ReplyTo(channel=inbox.channel, attempt_id="attempt")
-        reply = reply_message(reply_to, result)
-        await CartCache(redis, ttl_seconds=60).put(KEY, version=1, body=BODY, reply=reply)
+        reply = reply_message(KEYRING, reply_to, result)
+        await CartCache(redis, KEYRING, ttl_seconds=60).put(KEY, version=1, body=BODY, reply=reply)
         assert (await expected).operation_id == "1"
     finally:
         await inbox.close()
@@ -133,8 +137,10 @@ async def test_rate_limits_and_log_levels(redis: RedisPool) -> None:
     limiter = RateLimiter(redis)
     assert [(await limiter.take("ada", per_minute=1)).allowed for _ in range(2)] == [True, False]
     levels: list[str] = []
-    follower = LogLevels(redis, usual="info", apply=levels.append)
-    await LogLevels(redis, usual="info", apply=lambda _: None).override("debug", seconds=60)
+    follower = LogLevels(redis, KEYRING, usual="info", apply=levels.append)
+    await LogLevels(redis, KEYRING, usual="info", apply=lambda _: None).override(
+        "debug", seconds=60
+    )
 
     async def followed() -> None:
         assert levels == [LogLevel.DEBUG]

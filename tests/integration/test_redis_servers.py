@@ -36,6 +36,7 @@ from models.saga import ReplyTo
 from settings import LOCALHOST, LogLevel, Settings
 from tests.faults.proxy import Proxy
 from tests.support.certificates import certificates_in
+from tests.support.keys import KEYRING
 from tests.support.waiting import eventually
 
 PASSWORD = "p@ss/w:rd#1"
@@ -132,16 +133,19 @@ async def examined(settings: Settings) -> CheckResult:
 async def everything(settings: Settings) -> None:
     """Each use that the service makes of Redis."""
     pool = RedisPool(settings.redis)
-    inbox = AnswerInbox(settings.redis)
+    inbox = AnswerInbox(settings.redis, KEYRING)
     inbox.open()
     try:
-        carts, stock = CartCache(pool, ttl_seconds=60), StockCache(pool, ttl_seconds=60)
+        carts, stock = (
+            CartCache(pool, KEYRING, ttl_seconds=60),
+            StockCache(pool, KEYRING, ttl_seconds=60),
+        )
         await stock.put("store-1", "lamp", Stock(5, 1))
         await carts.put(KEY, version=1, body=BODY, stale_products=["lamp"])
         assert await carts.get(KEY, CartVersion(CART_ID, 1)) == BODY
         assert await carts.cached_users("store-1", limit=10) == ["ada"]
         await RateLimiter(pool).take("ada", per_minute=10)
-        await LogLevels(pool, usual=LogLevel.INFO).override(LogLevel.INFO, seconds=1)
+        await LogLevels(pool, KEYRING, usual=LogLevel.INFO).override(LogLevel.INFO, seconds=1)
         await receives(inbox, carts)
         await carts.drop(KEY, version=1)
     finally:
@@ -159,7 +163,7 @@ async def receives(inbox: AnswerInbox, carts: CartCache) -> None:
         reply = inbox.expect("attempt")
         reply_to = ReplyTo(channel=inbox.channel, attempt_id="attempt")
         try:
-            await carts.announce(reply_message(reply_to, result))
+            await carts.announce(reply_message(KEYRING, reply_to, result))
             async with asyncio.timeout(0.5):
                 await reply
         except (TimeoutError, DependencyUnavailable) as error:
@@ -174,9 +178,9 @@ async def test_after_a_failover_the_next_command_reaches_the_new_primary(
 ) -> None:
     monkeypatch.setattr(answers, "PROBE_EVERY_SECONDS", 0.2)
     settings = settings_of(pair.url)
-    pool, inbox = RedisPool(settings.redis), AnswerInbox(settings.redis)
+    pool, inbox = RedisPool(settings.redis), AnswerInbox(settings.redis, KEYRING)
     inbox.open()
-    carts = CartCache(pool, ttl_seconds=60)
+    carts = CartCache(pool, KEYRING, ttl_seconds=60)
     try:
         await carts.put(KEY, version=1, body=BODY)
         await receives(inbox, carts)

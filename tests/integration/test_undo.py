@@ -23,6 +23,8 @@ from models.outcomes import AbortReason, Outcome
 from models.saga import SagaRun
 from models.steps import PersistCart, SettleOperation
 from models.wire import to_milliseconds
+from tests.support.actors import SHOPPER
+from tests.support.keys import KEYRING
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids
@@ -114,6 +116,7 @@ def add_request(shop: Shop, buyer: Buyer, *, deadline_seconds: float) -> AddItem
         operation_id=ids.operation_id(shop.store_id, buyer.user_id, uuid4().hex),
         attempt_id=uuid4().hex,
         fingerprint=fingerprint(AddItem.name, {}),
+        actor=SHOPPER,
         policy=policy.model_copy(update={"deadline_seconds": deadline_seconds}),
         product_id="headphones",
         product_title="Wireless Headphones",
@@ -122,9 +125,12 @@ def add_request(shop: Shop, buyer: Buyer, *, deadline_seconds: float) -> AddItem
     )
 
 
+COMMON = {"store_id", "user_id", "operation_id", "attempt_id", "fingerprint", "actor"}
+
+
 @pytest.fixture
 def operations(shop: Shop) -> OperationStore:
-    return OperationStore(shop.world.carts.client)
+    return OperationStore(shop.world.carts.client, KEYRING)
 
 
 def new_saga(operation: AnyOperation) -> SagaRun:
@@ -139,6 +145,7 @@ def new_saga(operation: AnyOperation) -> SagaRun:
         fingerprint=operation.fingerprint,
         store_id=operation.store_id,
         user_id=operation.user_id,
+        actor=operation.actor,
     )
 
 
@@ -216,16 +223,14 @@ async def test_a_removal_that_is_persisted_again_is_still_committed(
     request = add_request(shop, buyer, deadline_seconds=30)
     added = await operations.persist(PersistCart(saga=new_saga(request), operation=request))
     removal = RemoveItem(
-        **add_request(shop, buyer, deadline_seconds=30).model_dump(
-            include={"store_id", "user_id", "operation_id", "attempt_id", "fingerprint"}
-        ),
+        **add_request(shop, buyer, deadline_seconds=30).model_dump(include=COMMON),
         cart_id=added.cart_id or "",
         product_id="headphones",
     )
     pivot = PersistCart(saga=new_saga(removal), operation=removal)
     first = await operations.persist(pivot)
     again = await operations.persist(pivot)
-    elsewhere = await OperationStore(shop.world.carts.client).persist(pivot)
+    elsewhere = await OperationStore(shop.world.carts.client, KEYRING).persist(pivot)
     assert first.outcome is Outcome.COMMITTED
     assert first == again == elsewhere
     assert len(await OperationRecord.find({"operationId": removal.operation_id}).to_list()) == 1
@@ -306,9 +311,7 @@ async def test_a_transaction_that_does_not_commit_changes_nothing(
     request = add_request(shop, buyer, deadline_seconds=30)
     added = await operations.persist(PersistCart(saga=new_saga(request), operation=request))
     before = await buyer.cart()
-    fields = add_request(shop, buyer, deadline_seconds=30).model_dump(
-        include={"store_id", "user_id", "operation_id", "attempt_id", "fingerprint"}
-    )
+    fields = add_request(shop, buyer, deadline_seconds=30).model_dump(include=COMMON)
     operation = CHANGES[change](fields, added.cart_id or "")
 
     async def fails(_: AsyncClientSession) -> None:

@@ -12,6 +12,7 @@ from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from tests.support.carts import add_until_committed, hold, plant_cart
 from tests.support.commands import cart
+from tests.support.keys import KEYRING
 from tests.support.schedules import paused_schedules
 from tests.support.shop import Shop, World
 from tests.support.waiting import eventually
@@ -65,7 +66,7 @@ async def test_the_cache_is_rebuilt(shop: Shop) -> None:
     for buyer in buyers:
         await add_until_committed(buyer)
     redis = RedisPool(shop.world.settings.redis)
-    cache = CartCache(redis, ttl_seconds=60)
+    cache = CartCache(redis, KEYRING, ttl_seconds=60)
     for buyer in buyers:
         await cache.forget(CartKey(shop.store_id, buyer.user_id))
     wrong = CartKey(shop.store_id, buyers[0].user_id)

@@ -11,6 +11,7 @@ from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from tests.support.commands import cart
 from tests.support.events import OtherServices
+from tests.support.keys import KEYRING
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids
@@ -63,7 +64,7 @@ async def test_every_system_takes_the_user_and_shows_it_as_it_is(
     await shop.assert_consistent()
 
     redis = RedisPool(shop.world.settings.redis)
-    cache = CartCache(redis, ttl_seconds=60)
+    cache = CartCache(redis, KEYRING, ttl_seconds=60)
     assert await cache.cached_users(shop.store_id, limit=10) == [user]
     [cached] = await cache.peek(shop.store_id, [user])
     assert cached is not None

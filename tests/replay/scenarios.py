@@ -4,6 +4,7 @@ from tests.replay import (
     add_scenarios,
     change_scenarios,
     event_scenarios,
+    operator_scenarios,
     relay_scenarios,
     repair_scenarios,
     schedule_scenarios,
@@ -11,10 +12,12 @@ from tests.replay import (
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
+from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
+from workflows.privacy import ErasePersonalDataWorkflow
 from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
@@ -34,6 +37,7 @@ SCENARIOS: dict[str, Scenario] = {
         *relay_scenarios.SCENARIOS,
         *schedule_scenarios.SCENARIOS,
         *repair_scenarios.SCENARIOS,
+        *operator_scenarios.SCENARIOS,
     )
 }
 WORKFLOWS = {
@@ -52,5 +56,7 @@ WORKFLOWS = {
     "watch": WatchHoldsWorkflow,
     "ping": PingWorkflow,
     "repair": RepairCartWorkflow,
+    "erase": ErasePersonalDataWorkflow,
+    "audit": AuditWorkflow,
 }
 """The first word of a history's name -> its workflow."""

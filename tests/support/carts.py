@@ -9,6 +9,8 @@ from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from models.cart import CartKey, CartLine
 from models.documents import Cart, OperationRecord, due_at
+from tests.support.actors import SHOPPER
+from tests.support.keys import KEYRING
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 
@@ -105,7 +107,7 @@ async def plant_cart(
 async def cache_cart(shop: Shop, user_id: str, *, version: int, body: bytes) -> None:
     """Caches a version of a user's cart, whatever is stored."""
     redis = RedisPool(shop.world.settings.redis)
-    cache = CartCache(redis, ttl_seconds=600)
+    cache = CartCache(redis, KEYRING, ttl_seconds=600)
     await cache.put(CartKey(shop.store_id, user_id), version=version, body=body)
     await redis.close()
 
@@ -113,7 +115,7 @@ async def cache_cart(shop: Shop, user_id: str, *, version: int, body: bytes) -> 
 async def forget_cached(shop: Shop, user_id: str) -> None:
     """Removes what is cached of a user's cart."""
     redis = RedisPool(shop.world.settings.redis)
-    await CartCache(redis, ttl_seconds=600).forget(CartKey(shop.store_id, user_id))
+    await CartCache(redis, KEYRING, ttl_seconds=600).forget(CartKey(shop.store_id, user_id))
     await redis.close()
 
 
@@ -160,6 +162,7 @@ def operation_record(shop: Shop, reason: str | None = None, **more: Any) -> Oper
         "run_id": str(uuid4()),
         "saga_id": "cart-1-user-ClearCart",
         "fingerprint": "",
+        "actor": SHOPPER,
         "store_id": shop.store_id,
         "user_id": user,
         "pending": False,

@@ -28,6 +28,7 @@ from models.events import CART_ITEM_ADDED
 from models.operations import AddItem
 from models.relays import RelayProgress
 from settings import Settings
+from tests.support.actors import SHOPPER
 from tests.support.call_faults import CallFaults
 from tests.support.shop import Shop, read_events
 from tests.support.waiting import eventually
@@ -103,6 +104,7 @@ class RelayBench:
             run_id=str(uuid4()),
             saga_id=f"cart-1-{user}-headphones",
             fingerprint="",
+            actor=SHOPPER,
             store_id=self.shop.store_id,
             user_id=user,
             effects=[effect],

@@ -13,9 +13,11 @@ from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
+from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
 from settings import Settings
 from tests.support.call_faults import CallFaults, with_call_faults
+from tests.support.keys import KEYRING
 from tests.support.shop import World
 from worker import build_worker
 from workflows.gateway import CartGateway
@@ -51,14 +53,17 @@ async def faulty_worker_of(
         settings,
         carts=with_call_faults(carts, faults),
         operations=with_call_faults(
-            OperationStore(carts.client, grace_seconds=settings.relay_grace_seconds), faults
+            OperationStore(carts.client, KEYRING, grace_seconds=settings.relay_grace_seconds),
+            faults,
         ),
         inventory=with_call_faults(inventory, faults),
-        cache=with_call_faults(CartCache(redis, ttl_seconds=60), faults),
-        stock=StockCache(redis, ttl_seconds=60),
+        cache=with_call_faults(CartCache(redis, KEYRING, ttl_seconds=60), faults),
+        stock=StockCache(redis, KEYRING, ttl_seconds=60),
         events=with_call_faults(events, faults),
         outbox=with_call_faults(Outbox(), faults),
         gateway=gateway,
+        keyring=KEYRING,
+        limiter=RateLimiter(redis),
         sandboxed=sandboxed,
     )
     async with worker:

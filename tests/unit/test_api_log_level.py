@@ -34,7 +34,7 @@ async def test_an_admin_sets_the_level_for_a_time_and_it_is_audited(
     assert api.levels.asked == [("debug", 60)]
     [line] = [record for record in caplog.records if record.name == "audit"]
     fields = line.__dict__
-    assert (fields["event"], fields["userId"], fields["logLevel"]) == (
+    assert (fields["event"], fields["adminId"], fields["logLevel"]) == (
         "log_level_set",
         "admin-1",
         "debug",

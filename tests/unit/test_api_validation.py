@@ -1,6 +1,7 @@
 """Validation of requests before a saga starts."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.shoppers import SHOPPER
 from api.error_codes import ErrorCode
 from api.field_problems import label
+from models.operations import AddItem
 from models.outcomes import Outcome
+from models.shopper import Shopper
 from tests.fakes.api import ITEM, RUN_ID, STORE, URL, FakeApi, record_of, result_of
+from tests.support.keys import KEYRING
 
 
 @pytest.fixture
@@ -238,6 +243,12 @@ async def test_a_body_of_64_kib_is_accepted(api: FakeApi) -> None:
     assert answer.status_code == 201
 
 
+def opened(request: AddItem) -> Shopper:
+    """What the worker reads of the request's user."""
+    text = KEYRING.open(request.shopper or "", SHOPPER, *request.key)
+    return Shopper.model_validate_json(text or "")
+
+
 async def test_the_saga_gets_the_validated_request(api: FakeApi) -> None:
     body = ITEM | {
         "productPrice": 79.9,
@@ -250,8 +261,12 @@ async def test_the_saga_gets_the_validated_request(api: FakeApi) -> None:
     first, second = api.gateway.added
     assert first.product_price == Decimal("79.90")
     assert first.product_images == ("https://example.com/image.jpg",)
-    assert (first.email, first.full_name) == ("body@example.com", None)
-    assert (second.email, second.full_name) == ("token@example.com", "Jane")
+    assert opened(first) == Shopper(email="body@example.com")
+    assert opened(second) == Shopper(email="token@example.com", full_name="Jane")
+    for request in (first, second):
+        assert not {"Jane", "body@", "token@"} & {
+            *re.findall(r"Jane|body@|token@", request.model_dump_json())
+        }
     assert (first.store_id, first.user_id, first.seller_id) == (STORE, "user-1", "seller-1")
     assert first.policy == api.state.policy
     assert first.operation_id == second.operation_id

@@ -10,6 +10,7 @@ from models.cart import CartContent
 from models.limits import Policy
 from models.operations import AddItem, CartOperation, ChangeContext, RemoveItem, UpdateQuantity
 from models.saga import SagaRun
+from tests.support.actors import SHOPPER
 
 NOW = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 CART_ID = "507f1f77bcf86cd799439013"
@@ -24,6 +25,7 @@ def add(product_id: str = "lamp", quantity: int = 2, **changed: Any) -> AddItem:
         "operation_id": "0" * 32,
         "attempt_id": "attempt-1",
         "fingerprint": "",
+        "actor": SHOPPER,
         "policy": Policy(expiry_days=30),
         "product_id": product_id,
         "product_title": product_id.title(),
@@ -45,6 +47,7 @@ def after(cart: CartContent | None, operation: CartOperation, at: datetime) -> C
         fingerprint="",
         store_id=operation.store_id,
         user_id=operation.user_id,
+        actor=operation.actor,
     )
     change = operation.apply(cart, ChangeContext(saga, CART_ID, publish=False))
     assert change is not None
@@ -54,7 +57,9 @@ def after(cart: CartContent | None, operation: CartOperation, at: datetime) -> C
 
 def changed_by(kind: Any, days: int, **fields: Any) -> Any:
     """An operation on the cart's lamp, under a policy of so many days."""
-    common = add().model_dump(include={"store_id", "user_id", "operation_id", "attempt_id"})
+    common = add().model_dump(
+        include={"store_id", "user_id", "operation_id", "attempt_id", "actor"}
+    )
     policy = Policy(expiry_days=days)
     return kind(
         **common, fingerprint="", policy=policy, cart_id=CART_ID, product_id="lamp", **fields

@@ -352,6 +352,7 @@ def test_the_demo_refuses_to_run_in_production(
         JWT_SECRET="x" * 32,
         JWT_ISSUER="https://id.example.com",
         JWT_AUDIENCE="cart",
+        DATA_SECRETS="y" * 32,
         MONGODB_URI="mongodb://127.0.0.1:1",
         REDIS_URL="redis://127.0.0.1:1",
         KAFKA_BROKERS="127.0.0.1:1",

@@ -157,7 +157,7 @@ async def test_deployed_with_what_is_meant_for_a_laptop() -> None:
 
     assert {finding.state for finding in report.results} == {Status.WARN}
     shown = " ".join(finding.what for finding in report.results)
-    for name in ("HS256", "INVENTORY_FAULTS", "KAFKA_IDEMPOTENCE", "LOG_LEVEL", "REDIS_URL"):
+    for name in ("DATA_SECRETS", "HS256", "INVENTORY_FAULTS", "KAFKA_IDEMPOTENCE", "REDIS_URL"):
         assert name in shown
     assert all(finding.advice for finding in report.results)
 

@@ -26,6 +26,7 @@ from cli.ops.report import SagaReport
 from cli.ops.sagas import SagaSummary, Stored, cart_key, summary_of
 from cli.ops.views import report_page
 from cli.times import duration, span
+from models.audit import AuditEntry
 from models.cart import CartKey
 from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable
@@ -348,6 +349,10 @@ class FakeIntake:
 class FakeSignalGateway:
     def __init__(self) -> None:
         self.signals: list[tuple[Any, ...]] = []
+        self.audited: list[AuditEntry] = []
+
+    async def audit(self, entry: AuditEntry) -> None:
+        self.audited.append(entry)
 
     async def signal_relay(self, *words: Any, shards: int) -> None:
         assert shards == 16
@@ -457,6 +462,15 @@ def test_pause_tells_who_and_why(
     ended = run(capsys, "ops", "pause", "event/3", "--reason", "new broker", "--by", "alice")
     assert (ended.code, ended.out) == (0, "sent pause to: event/3\n")
     assert systems.gateway.signals == [(EffectKind.EVENT, 3, "pause", "new broker", "alice")]
+    assert systems.gateway.audited == [
+        AuditEntry(
+            command="ops_pause",
+            operator="alice",
+            count=1,
+            reason="new broker",
+            what={"relays": ["event/3"]},
+        )
+    ]
 
 
 def test_all_relays_only_when_their_number_is_confirmed(
@@ -468,7 +482,10 @@ def test_all_relays_only_when_their_number_is_confirmed(
     )
     assert run(capsys, "ops", "retry", "--all", "--confirm", "3").code == 6
     assert systems.gateway.signals == []
-    assert run(capsys, "ops", "retry", "--all", "--confirm", "2", "--by", "alice").code == 0
+    assert run(capsys, "ops", "retry", "--all", "--confirm", "2", "--as", "alice").code == 0
+    assert [(one.command, one.operator, one.count) for one in systems.gateway.audited] == [
+        ("ops_retry", "alice", 2)
+    ]
     assert len(systems.gateway.signals) == 2
 
 
@@ -478,6 +495,7 @@ def test_with_no_relay_at_work_there_is_nothing_to_confirm(
     """As when the relays end before the operator confirms."""
     ended = run(capsys, "ops", "retry", "--all", "--reason", "Kafka is back")
     assert (ended.code, ended.out, ended.err) == (0, "sent retry_now to: none\n", "")
+    assert systems.gateway.audited == [], "nothing was changed"
 
     expected_two = run(capsys, "ops", "retry", "--all", "--confirm", "2")
     assert expected_two.code == 6

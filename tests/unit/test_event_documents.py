@@ -32,6 +32,7 @@ from models.operations import (
 )
 from models.orders import Ordered, OrderedUnits, OrderRequest
 from models.saga import SagaRun
+from tests.support.actors import SHOPPER
 
 ASYNCAPI_SCHEMA = Path(__file__).with_name("asyncapi") / "3.0.0.json"
 WHAT_TO_DO = "run `make docs`, look at what has changed, and commit it"
@@ -84,6 +85,7 @@ COMMON: dict[str, Any] = {
     "operation_id": "op",
     "attempt_id": "attempt",
     "fingerprint": "",
+    "actor": SHOPPER,
 }
 ORDERED = Ordered(units=(OrderedUnits(product_id="lamp", ordered=1),), cart_version=1)
 OPERATIONS: dict[str, CartOperation] = {
@@ -110,7 +112,10 @@ def changed_by(
 ) -> tuple[CartContent | None, EventEffect]:
     """The cart after an operation, and the event of it."""
     saga = SagaRun(
-        **{name: COMMON[name] for name in ("store_id", "user_id", "operation_id", "fingerprint")},
+        **{
+            name: COMMON[name]
+            for name in ("store_id", "user_id", "operation_id", "fingerprint", "actor")
+        },
         run_id="0f8fad5b-d9cb-469f-a165-70867728950e",
         record_id="op-1769509800000",
         saga_id="cart-1-user-1-lamp",

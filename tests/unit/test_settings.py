@@ -147,6 +147,7 @@ def test_production_has_no_default_for_secrets_and_servers(
         "an empty value (`JWT_ISSUER=`) accepts any",
         "JWT_AUDIENCE: must be set when ENVIRONMENT=production; "
         "an empty value (`JWT_AUDIENCE=`) accepts any",
+        "DATA_SECRETS: must not have the sample when ENVIRONMENT=production",
         "MONGODB_URI: must be set when ENVIRONMENT=production",
         "REDIS_URL or REDIS_HOST: must be set when ENVIRONMENT=production",
         "KAFKA_BROKERS: must be set when ENVIRONMENT=production",
@@ -213,3 +214,24 @@ def test_the_credentials_for_the_inventory_are_sent_as_given(
         "X-Tenant": "the shop",
     }
     assert "a-secret" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("secrets", "rule"),
+    [
+        ("short", "each must have at least 32 bytes"),
+        ("x" * 32 + ",short", "each must have at least 32 bytes"),
+        (",", "must have 1 to 5 secrets, separated by commas"),
+        (",".join("x" * 32 for _ in range(6)), "must have 1 to 5 secrets, separated by commas"),
+    ],
+)
+def test_data_secrets_are_checked_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, secrets: str, rule: str
+) -> None:
+    text = refusal(monkeypatch, DATA_SECRETS=secrets)
+    assert text == f"DATA_SECRETS: {rule}"
+
+
+def test_the_first_data_secret_writes_and_all_of_them_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_SECRETS", f"{'n' * 32} , {'o' * 32}")
+    assert Settings().secrets_of_data == ("n" * 32, "o" * 32)

@@ -9,6 +9,7 @@ from models.cart import CartFacts
 from models.limits import Policy, room_for
 from models.operations import UpdateQuantity
 from models.outcomes import Refusal, RefusalCode
+from tests.support.actors import SHOPPER
 
 CART_ID = "507f1f77bcf86cd799439013"
 PRICE = Decimal("10.00")
@@ -42,6 +43,7 @@ def update(
         operation_id="0" * 32,
         attempt_id="attempt-1",
         fingerprint="",
+        actor=SHOPPER,
         if_match=tags,
         policy=policy or Policy(),
         cart_id=cart_id,

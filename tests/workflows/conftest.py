@@ -13,6 +13,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from models.operations import AddItem, CartOperation, RepairCart
 from models.outcomes import OperationResult
+from tests.support.actors import SHOPPER
 from tests.support.call_faults import CallFaults
 from tests.support.relays import RelayBench, relay_bench
 from tests.support.shop import Buyer, Shop, World
@@ -49,6 +50,7 @@ class Bench:
             "operation_id": ids.operation_id(self.shop.store_id, buyer.user_id, key or uuid4().hex),
             "attempt_id": uuid4().hex,
             "fingerprint": asked,
+            "actor": SHOPPER,
             "policy": policy_of(self.shop.world.settings).model_copy(update=policy),
         }
 

@@ -29,6 +29,7 @@ from models.runners import Share
 from models.steps import SettleOperation
 from models.upkeep.expiry import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
 from tests.support.carts import add_until_committed, clear_reasons, expire, plant_cart
+from tests.support.keys import KEYRING
 from tests.support.relays import details
 from tests.support.schedules import paused_schedules
 from tests.support.shop import Event, Shop, World
@@ -160,7 +161,7 @@ async def steps_of(
     steps = ExpiryActivities(
         CartScans(),
         expired or ExpiredCarts(world.carts.client),
-        CartCache(redis, ttl_seconds=60),
+        CartCache(redis, KEYRING, ttl_seconds=60),
         prepare=prepare or partial(expiry_of, policy_of(world.settings)),
         wake=partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
         shards=world.settings.relay_shards,
@@ -302,7 +303,7 @@ async def test_an_update_whose_worker_died_is_undone_after_the_cart_has_expired(
     settle = SettleOperation(
         saga=saga, operation=update, reason=AbortReason.DEADLINE, reserved=None
     )
-    settled = await OperationStore(shop.world.carts.client).settle(settle)
+    settled = await OperationStore(shop.world.carts.client, KEYRING).settle(settle)
     assert settled.outcome is Outcome.ABORTED
     await wake_relays(shop)
     await eventually(partial(all_units_are_free, shop), timeout=60)
@@ -361,7 +362,7 @@ async def test_an_expired_cart_has_a_record_like_that_of_a_saga(bench: Bench) ->
 
 async def cached_versions(shop: Shop, user_id: str) -> list[CachedCart | None]:
     redis = RedisPool(shop.world.settings.redis)
-    cached = await CartCache(redis, ttl_seconds=60).peek(shop.store_id, [user_id])
+    cached = await CartCache(redis, KEYRING, ttl_seconds=60).peek(shop.store_id, [user_id])
     await redis.close()
     return cached
 

@@ -13,6 +13,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from models.acknowledgement import KEPT_SECONDS, Acknowledgement
+from models.actor import Intervention
 from models.errors import DependencyUnavailable
 from models.operations import AddItem
 from models.outcomes import Outcome
@@ -40,8 +41,6 @@ async def start(bench: Bench, buyer: Buyer, quantity: int = 2) -> Started:
         product_title="Wireless Headphones",
         product_price=Decimal("79.99"),
         quantity=quantity,
-        email="secret@example.com",
-        full_name="Secret Name",
     )
     return await gateway.start(request)
 
@@ -87,6 +86,10 @@ async def test_an_abort_undoes_the_saga_and_records_who_and_why(
     shown = await cart("ops", "show", started.handle.run_id or "", "--json")
     [signal] = [step for step in shown.json["steps"] if step["what"] == "signal abort"]
     assert signal["note"] == "for a test, alice"
+    assert shown.json["intervention"] == {"by": "alice", "reason": "for a test"}
+    assert shown.json["actor"] == {"type": "user", "id": "user-1"}
+    [record] = await bench.shop.records()
+    assert record.intervention == Intervention(by="alice", reason="for a test")
 
 
 async def test_a_committed_saga_is_not_aborted(bench: Bench) -> None:

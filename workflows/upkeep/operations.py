@@ -2,11 +2,14 @@
 
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.expiry import Expiry
+from models.actor import Actor, ActorType
 from models.cart import CartKey
+from models.documents import Cart
 from models.events import CART_CLEARED
 from models.limits import Policy
 from models.operations import ClearCart, RepairCart
 from models.outcomes import OperationResult
+from models.privacy import EraseRun
 from models.upkeep.expiry import ExpiryPage
 from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
@@ -22,6 +25,7 @@ def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> E
             cart.key,
             operation_id=ids.event_operation_id(CART_CLEARED, f"expired/{cart.cart_id}", cart.key),
             requested={"expired": cart.cart_id},
+            actor=Actor(type=ActorType.SCHEDULE, id="expiry"),
             policy=policy,
         ),
         cart_id=cart.cart_id,
@@ -30,6 +34,26 @@ def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> E
     )
     saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
     return Expiry(saga, operation)
+
+
+async def erase_cart(
+    gateway: CartGateway, policy: Policy, cart: Cart, run: EraseRun
+) -> OperationResult:
+    """Clears the cart of a user whose data is erased, and waits for it; once for each cart."""
+    name = f"erasure/{run.run}/{cart.id}"
+    operation = ClearCart(
+        **operation_fields(
+            ClearCart,
+            cart.key,
+            operation_id=ids.event_operation_id(CART_CLEARED, name, cart.key),
+            requested={"erased": str(cart.id)},
+            actor=run.request.actor,
+            policy=policy,
+        ),
+        cart_id=str(cart.id),
+        reason="privacy_erasure",
+    )
+    return await gateway.carry_out(operation)
 
 
 async def repair_cart(
@@ -43,6 +67,7 @@ async def repair_cart(
             cart,
             operation_id=ids.event_operation_id("cart.repair", request.name, cart),
             requested={"fix": request.fix},
+            actor=request.actor,
             policy=policy,
         ),
         reason=request.reason,

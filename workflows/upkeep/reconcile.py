@@ -69,6 +69,7 @@ class ReconcileWorkflow:
                     reason=f"{ids.RECONCILE} {workflow.info().workflow_id}",
                     fix=self._request.fix,
                     room=room,
+                    actor=self._request.actor,
                 ),
                 **policies.CARTS_PAGE,
             )
