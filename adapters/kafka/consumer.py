@@ -37,7 +37,7 @@ from adapters.kafka.partition_tasks import PartitionTasks
 from adapters.kafka.publisher import connection_options
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
 from settings import Settings
-from telemetry.metrics import CONSUMER_LAG
+from telemetry.metrics import CONSUMER_LAG, TOPIC_REFUSED
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -56,6 +56,8 @@ REJOIN_SECONDS = 60.0
 takes to elect leaders and a coordinator after a restart."""
 REFUSED_SECONDS = 5.0
 """After so long a topic that must not be read is tried again."""
+TRIED_SECONDS = 5.0
+"""A topic that is not refused again in this time may be read, also without messages."""
 STABLE_SECONDS = 30.0
 """After so long without a failure, the next one is a new one."""
 MEASURE_SECONDS = 1.0
@@ -200,6 +202,8 @@ class _Member(ConsumerRebalanceListener):
             await asyncio.gather(*map(cancelled, self._meanwhile))
             await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
+            for topic in [*self._refused]:
+                self._read_again(topic)
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
@@ -214,8 +218,8 @@ class _Member(ConsumerRebalanceListener):
             if self._refused.keys() >= self._topics:
                 raise
             return {}
-        for partition in received:
-            self._refused.pop(partition.topic, None)
+        for topic in {partition.topic for partition in received}.intersection(self._refused):
+            self._read_again(topic)
         return received
 
     def _leave_alone(self, topic: str) -> None:
@@ -227,7 +231,13 @@ class _Member(ConsumerRebalanceListener):
                 topic=topic,
             )
         self._refused[topic] = time.monotonic() + REFUSED_SECONDS
+        TOPIC_REFUSED.set(1, {"topic": topic})
         self._consumer.pause(*(one for one in self._consumer.assignment() if one.topic == topic))
+
+    def _read_again(self, topic: str) -> None:
+        """Notes that a topic may be read, because it was, or was tried and not refused."""
+        del self._refused[topic]
+        TOPIC_REFUSED.forget({"topic": topic})
 
     def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
         tasks = self._tasks.setdefault(partition, PartitionTasks())
@@ -245,6 +255,8 @@ class _Member(ConsumerRebalanceListener):
         now = time.monotonic()
         tried_again = [one for one in paused if self._refused.get(one.topic, now) < now]
         self._consumer.resume(*tried_again)
+        for topic in [one for one, until in self._refused.items() if now > until + TRIED_SECONDS]:
+            self._read_again(topic)
         for partition, tasks in self._tasks.items():
             if partition.topic in self._refused:
                 continue

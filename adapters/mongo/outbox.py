@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
@@ -292,6 +293,23 @@ class Outbox:
                 },
             ],
         )
+
+
+async def waiting_since(
+    records: AsyncCollection[dict[str, Any]],
+    kind: EffectKind,
+    *,
+    before: datetime,
+    shown: dict[str, Any],
+    limit: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many records have effects of a kind that are pending since before a time, at most
+    `MOST_COUNTED`; and the fields `shown` of the `limit` oldest of them."""
+    since, index = f"due.{kind}.since", f"{kind}s_by_since"
+    old = _in_shard(kind, 0, 1) | {since: {"$lt": before}}
+    count = await records.count_documents(old, limit=MOST_COUNTED, hint=index)
+    found = records.find(old, shown, sort=[(since, 1)], limit=limit, hint=index)
+    return count, [record async for record in found]
 
 
 def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:

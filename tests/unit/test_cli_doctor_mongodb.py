@@ -309,6 +309,17 @@ async def test_a_slow_call_is_shown_beside_what_is_usual(
         assert finding.what == f"inventory reserve takes 1.5 s, {known}"
 
 
+async def test_what_is_usual_is_known_from_an_earlier_process(mongo: FakeMongoClient) -> None:
+    """A worker that was started while the inventory was slow knows nothing faster."""
+    before = calls_report(call("inventory", "reserve", now=0.4, usual=0.012))
+    before |= {"_id": "worker elsewhere 0", "at": datetime.now(UTC) - timedelta(minutes=5)}
+    for usual in (None, 0.4):
+        restarted = calls_report(call("inventory", "reserve", now=0.4, usual=usual))
+        mongo.reports = [before, restarted]
+        finding = (await examine_mongodb())["calls"]
+        assert finding.what == "inventory reserve takes 400 ms, usually 12 ms"
+
+
 async def test_a_call_that_fails_for_all_is_a_failure_only_where_carts_need_it(
     mongo: FakeMongoClient,
 ) -> None:
