@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -51,6 +51,7 @@ class FakeMongoClient:
             for document in DOCUMENTS
         }
         self.admin = SimpleNamespace(command=self._command)
+        self.validators: dict[str, dict[str, Any]] = {"carts": {}}
         self.pending: list[dict[str, Any]] = []
         self.paused: list[dict[str, Any]] = []
         self.reports = [calls_report(call("mongodb", "command", now=0.004, usual=0.003))]
@@ -85,8 +86,19 @@ class FakeDatabase:
     def __getitem__(self, name: str) -> "FakeCollection":
         return FakeCollection(self.client, name)
 
+    async def list_collections(self) -> AsyncIterator[dict[str, Any]]:
+        return _each(
+            {"name": name, "options": {"validator": validator}}
+            for name, validator in self.client.validators.items()
+        )
+
     async def command(self, _: str) -> dict[str, Any]:
         return {"fsUsedSize": self.client.disk_used, "fsTotalSize": 100}
+
+
+async def _each(documents: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for document in documents:
+        yield document
 
 
 @dataclass
@@ -283,6 +295,17 @@ def call(
         ],
         "failingSubjects": len(failing),
     }
+
+
+async def test_a_validator_of_our_collections_is_named(mongo: FakeMongoClient) -> None:
+    assert "MongoDB validators" not in await examine_mongodb()
+    mongo.validators = {"operations": {"never": {"$exists": True}}, "theirs": {"a": 1}}
+
+    finding = (await examine_mongodb())["MongoDB validators"]
+
+    assert finding.state is Status.FAILED
+    assert finding.what.startswith("operations has a validator")
+    assert '{"collMod": "operations", "validator": {}}' in finding.advice
 
 
 @pytest.mark.parametrize(
