@@ -17,11 +17,13 @@ from pymongo.read_concern import ReadConcern
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
 from models.cart import CartKey
 from models.documents import OperationRecord, PendingEffects, buckets_of
-from models.effects import EffectKind
+from models.effects import AnyEffect, EffectKind, EventEffect
 
 CART_RECORDS = 100
 CART_BATCH = 20
 CART_BYTES = 1_000_000
+RELEASE_BYTES = 1_000
+"""About what a release takes in memory."""
 PROBLEM_LENGTH = 300
 MOST_COUNTED = 10_000
 """Where counting ends: then there are at least so many."""
@@ -82,7 +84,7 @@ class Outbox:
                 batch_size=CART_BATCH,
             )
             async for record in found.sort("+at").limit(CART_RECORDS):
-                size += sum(len(event.value) for event in record.pending_events)
+                size += sum(map(_size, record.effects))
                 records.append(record)
                 if size > CART_BYTES:
                     break
@@ -293,6 +295,11 @@ class Outbox:
                 },
             ],
         )
+
+
+def _size(effect: AnyEffect) -> int:
+    """About how many bytes an effect takes in memory."""
+    return len(effect.value) if isinstance(effect, EventEffect) else RELEASE_BYTES
 
 
 async def waiting_since(
