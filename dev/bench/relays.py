@@ -1,6 +1,6 @@
 """Memory and rate of a worker whose relays work off the effects of the largest carts.
 
-`python -m dev.bench.relays [--carts 1000] [--lines 100] [--per-cart 1]`
+`python -m dev.bench.relays [--carts 400] [--lines 100] [--per-cart 1]`
 
 Records are written directly to MongoDB as expiry would: each releases every line of a cart, and
 publishes that it was cleared. A relay reads the effects of a record and not the cart or the answer,
@@ -135,7 +135,7 @@ async def main(carts: int, lines: int, per_cart: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--carts", type=int, default=1000)
+    parser.add_argument("--carts", type=int, default=400)
     parser.add_argument("--lines", type=int, default=100)
     parser.add_argument("--per-cart", type=int, default=1)
     options = parser.parse_args()
