@@ -86,7 +86,8 @@ class Mix:
     """The shoppers of a store while a mix of faults is switched on and off.
 
     With `sick_store`, what the inventory fails for is all products of another store. With `bug` all
-    carts are served by a build with this bug.
+    carts are served by a build with this bug, and the faults are switched on once: the bug may
+    outlast them.
     """
 
     def __init__(
@@ -151,9 +152,10 @@ class Mix:
 
     async def _compare(self) -> None:
         """Switches the faults until the requests are alike, or have differed too often."""
-        for _ in range(TRIES if self._bug is None else 1):
+        tries, rounds = (TRIES, ROUNDS) if self._bug is None else (1, 1)
+        for _ in range(tries):
             begin = len(self._timed)
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 await self._window()
                 async with self._all_applied():
                     await self._window()
