@@ -300,7 +300,7 @@ def _circuit_by_answers(inventory: Any) -> None:
 def _circuit_of_all_products(inventory: Any) -> None:
     """A circuit of its own, so that it does not open for the correct build."""
     reserve = inventory.reserve
-    circuit = CircuitBreaker("inventory", call="bug", failures=3, cooldown_seconds=10)
+    circuit = CircuitBreaker("inventory", call="bug", failures=2, cooldown_seconds=10)
 
     async def undivided(hold: ReserveInventory) -> Any:
         if not _has(KnownBug.ONE_CIRCUIT):

@@ -30,5 +30,5 @@ async def test_a_circuit_that_does_not_tell_products_apart_is_detected(rig: Faul
     mix = Mix(rig, [failing], random.Random(1), bug=KnownBug.ONE_CIRCUIT)
     await mix.run()
     [compared] = mix.compared
-    assert compared.success < compared.usual_success / 2, str(compared)
     assert not compared.is_alike
+    assert compared.success < compared.usual_success * 0.9, str(compared)
