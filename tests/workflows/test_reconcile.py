@@ -120,6 +120,20 @@ async def test_a_cart_with_many_drifts_is_repaired_in_bounded_parts(store: Bench
     assert (await reconcile(store)).report.drifts == 0
 
 
+async def test_a_cart_that_stays_busy_is_counted_and_not_reported(store: Bench) -> None:
+    shop = store.shop
+    busy = Buyer(shop, "busy", {})
+    for user in (busy.user_id, "other"):
+        await hold(shop, user, "lamp", 1)
+    holder = await shop.world.temporal.start_workflow(
+        "Unknown", id=busy.workflow_id, task_queue=f"unused-{uuid4().hex}"
+    )
+    result = await reconcile(store)
+    await holder.terminate()
+    assert (result.report.suspected, result.report.busy, result.report.drifting) == (2, 1, 1)
+    assert found(result) == {("other", "orphaned_hold", "lamp")}
+
+
 async def test_of_many_stuck_effects_so_many_are_named(store: Bench) -> None:
     shop, old = store.shop, datetime.now(UTC) - LONG_AGO
     releases = [
