@@ -159,6 +159,7 @@ class CircuitBreaker:
         self._circuit.reason = reason
         if self._circuit.open_until is None:
             if not self._too_many_fail():
+                self._log.failed(reason)
                 return
             self._log.down(reason)
             CIRCUIT_OPEN.set(1, self._attributes)

@@ -55,6 +55,11 @@ class OutageLog:
                 "dependency_available", message="Dependency is available again", **self._about
             )
 
+    def failed(self, reason: str) -> None:
+        """A call has failed, and it is not known yet whether others do."""
+        if not self._is_down and self._may_write("a failure"):
+            self._warn("dependency_call_failed", "Call to a dependency failed", reason)
+
     def fails_for(self, subject: str, reason: str) -> None:
         """Calls about one subject, such as a product, keep failing."""
         if self._may_write(subject):

@@ -21,8 +21,6 @@ async def own_cart(state: ApiState, key: CartKey) -> Answer:
 
     Redis cannot show an older version whatever it has missed, because the version is MongoDB's.
     """
-    if not state.policy.cache:
-        return await shown_cart(state, await state.carts.cart(key))
     version = await state.carts.version(key)
     if version is None:
         raise not_found("Cart")
@@ -38,22 +36,21 @@ async def shown_cart(state: ApiState, cart: Cart | None) -> Answer:
     """A stored cart as clients see it; raises 404 without one."""
     if cart is None:
         raise not_found("Cart")
-    answer = cart_answer(cart)
-    return await state.availability.shown(cart.store_id, answer) if state.policy.cache else answer
+    return await state.availability.shown(cart.store_id, cart_answer(cart))
 
 
 async def _cached(state: ApiState, key: CartKey, version: CartVersion) -> bytes | None:
     log = logger.bind(storeId=key.store_id, userId=key.user_id)
     try:
         body = await state.cache.get(key, version)
-    except DependencyUnavailable as error:  # the breaker warns, once
+    except DependencyUnavailable as error:  # the pool has warned
         logger.debug("cart_cache_unread", message=f"Cart is read without the cache: {error}")
         return None
     if body is None:
-        CACHE_MISSES.add(1)
+        CACHE_MISSES.add(1, {"cache": "cart"})
         log.debug("cache_miss", message="Cart not found in the cache")
     else:
-        CACHE_HITS.add(1)
+        CACHE_HITS.add(1, {"cache": "cart"})
         log.debug("cache_hit", message="Cart found in the cache")
     return body
 

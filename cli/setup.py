@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.kafka.publisher import connection_options
 from adapters.mongo import client as mongo
+from adapters.mongo.foreign_carts import foreign_carts
 from cli.console import CliError, reason, say
 from cli.doctor import checks
 from cli.doctor.results import Part, Status
@@ -104,9 +105,19 @@ async def create_topics(settings: Settings) -> None:
 
 
 async def create_indexes(settings: Settings) -> None:
-    """Makes the indexes of carts and operation records."""
+    """Makes the indexes of all documents.
+
+    Raises `CliError`, and makes none, where the database has carts of another service.
+    """
     client = mongo.open_client(settings.mongodb, app_name="cart-setup")
     try:
+        database = mongo.database_of(client)
+        if foreign := await foreign_carts(database):
+            raise CliError(
+                f"The database {database.name} has carts of another service: {', '.join(foreign)}."
+                " Nothing was changed in it. Name another database in MONGODB_URI, or rename the"
+                " collection `carts`."
+            )
         await mongo.create_indexes(client)
     finally:
         await mongo.close(client)

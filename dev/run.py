@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -14,7 +15,7 @@ import orjson
 import typer
 
 from cli.token import mint_token
-from dev.stack.apps import APPS, SERVERS
+from dev.stack.apps import APPS, ROOT, SERVERS
 from dev.stack.process import StackError
 from dev.stack.stack import Stack
 from settings import Settings, load_settings
@@ -27,13 +28,27 @@ DEMO_ITEM = {
     "quantity": 1,
 }
 TOKEN_SECONDS = 86_400
+WATCHED = [
+    ROOT / name
+    for name in (
+        *("activities", "adapters", "api", "models", "settings", "telemetry", "workflows"),
+        *("heartbeat.py", "logs.py", "process.py", "worker.py", "consumer.py"),
+        "dev/inventory_service",
+    )
+]
+"""The code of the service's processes."""
 
 Reset = Annotated[bool, typer.Option("--reset", help="Clear the data of the local servers first.")]
 
 
-def run(reset: Reset = False) -> None:
+Reload = Annotated[
+    bool, typer.Option("--reload", help="Start the processes again when their code changes.")
+]
+
+
+def run(reset: Reset = False, reload: Reload = False) -> None:
     """Start the local servers, inventory, worker, consumer and API; Ctrl-C stops them."""
-    raise typer.Exit(_run((*SERVERS, *APPS), reset=reset))
+    raise typer.Exit(_run((*SERVERS, *APPS), reset=reset, reload=reload))
 
 
 def stack(reset: Reset = False) -> None:
@@ -41,25 +56,25 @@ def stack(reset: Reset = False) -> None:
     raise typer.Exit(_run(SERVERS, reset=reset))
 
 
-def _run(parts: Collection[str], *, reset: bool) -> int:
+def _run(parts: Collection[str], *, reset: bool, reload: bool = False) -> int:
     """Returns the exit code: 0 after a signal, 1 after a failure, 2 for an unusable folder."""
     logging.getLogger().addHandler(logging.NullHandler())  # errors are printed below
     try:
-        asyncio.run(_serve(load_settings(), parts, reset=reset))
+        asyncio.run(_serve(load_settings(), parts, reset=reset, reload=reload))
     except StackError as error:
         typer.echo(f"\ncart: {error}", err=True)
         return error.exit_code
     return 0
 
 
-async def _serve(settings: Settings, parts: Collection[str], *, reset: bool) -> None:
+async def _serve(settings: Settings, parts: Collection[str], *, reset: bool, reload: bool) -> None:
     """Runs until a signal; raises `StackError` if a part fails for good."""
     local = Stack(settings, echo=_say, parts=parts)
     if reset:
         local.reset()
         _say(f"cleared the data in {local.local_dir}")
     _say(f"starting; data and logs are in {local.local_dir}")
-    running = asyncio.create_task(_start_and_wait(local, parts))
+    running = asyncio.create_task(_start_and_wait(local, parts, reload=reload))
     _stop_on_signals(local, running)
     try:
         with contextlib.suppress(asyncio.CancelledError):
@@ -90,7 +105,7 @@ def _stop_on_signals(local: Stack, running: asyncio.Task[None]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_and_wait(local: Stack, parts: Collection[str]) -> None:
+async def _start_and_wait(local: Stack, parts: Collection[str], *, reload: bool) -> None:
     """Ends only by an error."""
     begun = time.monotonic()
     await local.start()
@@ -100,7 +115,22 @@ async def _start_and_wait(local: Stack, parts: Collection[str]) -> None:
     elif "temporal" not in local.external:
         lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
     _say("\n".join([*lines, "", "Ctrl-C stops it."]))
-    await local.wait()
+    watching = [asyncio.create_task(_reload_on_changes(local))] if reload else []
+    try:
+        await local.wait()
+    finally:
+        for task in watching:
+            task.cancel()
+
+
+async def _reload_on_changes(local: Stack) -> None:
+    # Only developers have it (the extra `dev`), and only `--reload` needs it.
+    from watchfiles import PythonFilter, awatch  # noqa: PLC0415
+
+    async for changes in awatch(*WATCHED, watch_filter=PythonFilter()):
+        changed = sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
+        _say(f"  reloading  {', '.join(changed)}")
+        await local.reload()
 
 
 async def _how_to_use(local: Stack) -> list[str]:

@@ -297,8 +297,17 @@ TOPIC_REFUSED = _gauge_of_known(
 
 # The cache, and calls to other systems
 
-CACHE_HITS = _counter("cart.cache.hit", "{read}", "Cart reads served from Redis", API)
-CACHE_MISSES = _counter("cart.cache.miss", "{read}", "Cart reads not found in Redis", API)
+_CACHES = ("cart", "inventory")
+CACHE_HITS = _counter(
+    "cart.cache.hit", "{entry}", "Carts, and stock of products, found in Redis", API, cache=_CACHES
+)
+CACHE_MISSES = _counter(
+    "cart.cache.miss",
+    "{entry}",
+    "Carts, and stock of products, not found in Redis",
+    API,
+    cache=_CACHES,
+)
 REDIS_AWAY = _counter(
     "cart.redis.away",
     "{call}",

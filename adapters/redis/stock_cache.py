@@ -13,6 +13,7 @@ import structlog
 from adapters.inventory import Stock
 from adapters.redis.pool import RedisPool, get_all
 from models.errors import DependencyUnavailable
+from telemetry.metrics import CACHE_HITS, CACHE_MISSES
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -33,11 +34,14 @@ class StockCache:
         except DependencyUnavailable as error:  # the circuit breaker logs a warning, once
             _log_unavailable("stock_unread", "Could not read the stock cache", error)
             return {}
-        return {
+        stock = {
             product: Stock(**orjson.loads(text))
             for product, text in zip(products, found, strict=True)
             if text is not None
         }
+        CACHE_HITS.add(len(stock), {"cache": "inventory"})
+        CACHE_MISSES.add(len(found) - len(stock), {"cache": "inventory"})
+        return stock
 
     async def put(self, store_id: str, product: str, stock: Stock) -> None:
         """Caches the stock of a product."""

@@ -14,6 +14,7 @@ from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeou
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import DOCUMENTS, MongoClient
+from adapters.mongo.foreign_carts import foreign_carts
 from adapters.mongo.indexes import compare_indexes
 from cli.console import reason
 from cli.doctor import places
@@ -149,7 +150,10 @@ async def _indexes(database: Database, report: CheckReport) -> None:
         names = ", ".join(found.different)
         advice = "drop it and run `cart setup`"
         report.failed(Part.INDEXES, f"different from the code: {names}", advice)
-    if not found.missing and not found.different:
+    if foreign := await foreign_carts(database):
+        what = f"the collection `carts` has carts of another service: {', '.join(foreign)}"
+        report.failed(Part.INDEXES, what, "name another database in MONGODB_URI")
+    elif not found.missing and not found.different:
         report.ok(Part.INDEXES, f"all {found.wanted} exist")
 
 

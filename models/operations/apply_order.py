@@ -75,7 +75,7 @@ class ApplyOrder(CartOperation):
                 *events,
                 *self._applied(found, version or found.cart_version, cart, context),
             ),
-            REASON if taken and after is None else None,
+            REASON if taken else None,
             short={one.product_id: one.short for one in found.units if one.short},
         )
 

@@ -121,7 +121,9 @@ async def test_requests_are_counted_by_route_and_status(traffic: CountedTraffic)
     assert counted == not_zero(
         {"201": 2 + traffic.repeated, "200": 1, "409": traffic.busy, "503": 1}
     )
-    assert now("cart_cache_hit_total") == now("cart_cache_miss_total") == 1
+    for cache in ("cart", "inventory"):
+        assert now("cart_cache_miss_total", cache=cache) == 1
+        assert now("cart_cache_hit_total", cache=cache) == 1
 
 
 async def test_sagas_and_their_calls_are_counted_once(traffic: CountedTraffic) -> None:

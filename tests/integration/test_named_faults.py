@@ -1,12 +1,20 @@
-"""`cart doctor` reports wrong passwords and a missing index, and how to fix them."""
+"""`cart doctor` and `cart setup` report wrong passwords, missing indexes and carts of another
+service, and how to fix them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
+from bson import ObjectId
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from cli.console import CliError
 from cli.doctor.checks import examine
 from cli.doctor.results import CheckResult, Status
+from cli.setup import create_indexes
 from models.documents import Cart
 from settings import Settings, load_settings
 from tests.support.commands import cart
@@ -59,3 +67,40 @@ async def test_a_missing_index_is_reported_until_setup_creates_it(world: World) 
     ran = await cart("setup")
     assert ran.code == 0, ran.output
     assert (await found(world.settings, "MongoDB indexes")).state is Status.OK
+
+
+@pytest.fixture
+async def shared_database(world: World) -> AsyncIterator[Settings]:
+    """Settings that name another database, which is empty at first and dropped at the end."""
+    port, name = world.settings.mongodb_port, f"shared-{uuid4().hex[:8]}"
+    uri = f"mongodb://127.0.0.1:{port}/{name}?replicaSet=rs0"
+    yield world.settings.model_copy(update={"mongodb_uri": SecretStr(uri)})
+    await world.carts.client.drop_database(name)
+
+
+async def test_setup_refuses_a_database_with_the_carts_of_the_original_service(
+    shared_database: Settings, world: World
+) -> None:
+    """Its TTL index deletes a cart at `expireAt`, with the reservations still held."""
+    database = world.carts.client[urlsplit(shared_database.mongodb.get_secret_value()).path[1:]]
+    await database.carts.create_index([("userId", 1), ("storeId", 1)], unique=True)
+    await database.carts.create_index("expireAt", expireAfterSeconds=0)
+    await database.carts.insert_one({"userId": ObjectId(), "storeId": ObjectId(), "version": 1})
+    before = await database.carts.index_information()
+
+    with pytest.raises(CliError) as refused:
+        await create_indexes(shared_database)
+
+    for foreign in (
+        "index userId_1_storeId_1",
+        "index expireAt_1 that deletes carts",
+        "carts without currency",
+        "carts whose userId is a ObjectId",
+    ):
+        assert foreign in str(refused.value)
+    assert await database.carts.index_information() == before
+    assert (await found(shared_database, "MongoDB indexes")).advice.startswith("name another")
+
+    await database.carts.drop()
+    await create_indexes(shared_database)
+    await create_indexes(shared_database)  # with our own indexes there

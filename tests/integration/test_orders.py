@@ -207,6 +207,9 @@ async def test_a_partial_order_takes_its_units_and_leaves_the_rest(
         else:
             assert (event.value["productId"], event.value["quantity"]) == ("lamp", 2)
     assert await events_of(shop, CART_CLEARED) == []
+    # The figures count it as a conversion (docs/upkeep.md).
+    reasons = [record.reason for record in await shop.records()]
+    assert reasons.count("order_completed") == 1
     await shop.assert_consistent()
 
 
