@@ -124,17 +124,32 @@ class FakeCollection:
     async def find_one(self, *_: Any) -> Any:
         return self.client.watch
 
-    async def find(self, *_: Any, hint: str = "", **__: Any) -> AsyncIterator[Any]:
+    def find(self, *_: Any, hint: str = "", **__: Any) -> "FakeCursor":
         found: dict[str, list[Any]] = {
             "operations": self._pending(hint),
             "processReports": self.client.reports,
             "intakeHolds": self.client.paused,
+            "carts": [],
         }
-        for one in found[self.name]:
-            yield one
+        return FakeCursor(found[self.name])
 
     def _pending(self, index: str) -> list[Any]:
         return self.client.pending if index == "releases_by_since" else []
+
+
+class FakeCursor:
+    def __init__(self, documents: Sequence[Any]) -> None:
+        self._documents = documents
+
+    def sort(self, *_: Any) -> "FakeCursor":
+        return self
+
+    def limit(self, most: int) -> "FakeCursor":
+        return FakeCursor(self._documents[:most])
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for one in self._documents:
+            yield one
 
 
 @pytest.fixture
