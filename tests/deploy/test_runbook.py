@@ -141,11 +141,12 @@ async def test_drift_of_all_stores_is_repaired(shop: Shop, settings: Settings) -
     other = Shop(shop.world)
     for one in (shop, other):
         await one.stock("lamp", 5)
+        await add_until_committed(one.buyer(), "lamp")
         await hold(one, "no-cart", "lamp", 2)
     await repair(settings, "CartDriftRepaired", "there is more")
 
     async def released() -> None:
-        assert [await one.units("lamp") for one in (shop, other)] == [(5, 0, 0)] * 2
+        assert [await one.units("lamp") for one in (shop, other)] == [(4, 1, 0)] * 2
 
     await eventually(released, timeout=SECONDS)
 
@@ -155,16 +156,16 @@ async def test_what_a_run_that_was_terminated_left_behind_is_repaired(
 ) -> None:
     await shop.stock("lamp", 5)
     buyer = shop.buyer()
-    await shop.fault("reserve", "delay", seconds=3.0)
+    await shop.fault("reserve", "commit_then_timeout", seconds=4.0)
     adding = asyncio.create_task(buyer.add("lamp"))
 
-    async def terminated() -> str:
-        handle = shop.world.temporal.get_workflow_handle(buyer.workflow_id)
-        run = (await handle.describe()).run_id
-        await handle.terminate("for a test")
-        return run
+    async def reserved() -> None:
+        assert await shop.units("lamp") == (4, 1, 0)
 
-    run = await eventually(terminated)
+    await eventually(reserved)
+    handle = shop.world.temporal.get_workflow_handle(buyer.workflow_id)
+    run = (await handle.describe()).run_id
+    await handle.terminate("for a test")
     await adding
 
     async def listed(*, is_listed: bool) -> None:
