@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import httpx
@@ -205,9 +206,14 @@ class Mix:
         while len(self.well) < WELL_SHOPPERS:
             user_id = self._user(f"well-{number}")
             number += 1
-            await self._send(self.ledger, user_id, WELL_PRODUCT, CartAction.ADD, 3)
+            await eventually(partial(self._has_cart, user_id), timeout=30)
             if partition_of(self._carts[user_id]) != self.partition:
                 self.well.append(user_id)
+
+    async def _has_cart(self, user_id: str) -> None:
+        """Adds to the cart; an earlier test may have left a circuit open for a while."""
+        await self._send(self.ledger, user_id, WELL_PRODUCT, CartAction.ADD, 3)
+        assert user_id in self._carts
 
     async def _well_shopper(self, user_id: str) -> None:
         quantity = 3
