@@ -34,6 +34,7 @@ from activities.upkeep.figures import FigureActivities
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from activities.upkeep.watch import MOST_STOPPED, WatchActivities
+from activities.waking import RelayWaker
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.keyring import Keyring
@@ -43,6 +44,7 @@ from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
+from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
 from adapters.mongo.privacy import PersonalData
@@ -71,6 +73,7 @@ from workflows.gateway import CartGateway
 from workflows.histories import Histories
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.pause_gauges import showing_pauses
 from workflows.ping import PingWorkflow
 from workflows.privacy import ErasePersonalDataWorkflow
 from workflows.relay import RelayWorkflow
@@ -178,13 +181,14 @@ def build_worker(
     inventory_steps = InventoryActivities(inventory, operations, outbox, stock, StoreRegistry())
     cache_steps = CacheActivities(cache, operations, keyring)
     event_steps = EventActivities(events, operations, outbox)
+    shards = settings.relay_shards
+    waker = RelayWaker(partial(gateway.wake_relay, shards=shards), shards=shards)
     relay_steps = RelayActivities(
         outbox,
         events,
         inventory,
         stock,
-        wake=partial(gateway.wake_relay, shards=settings.relay_shards),
-        shards=settings.relay_shards,
+        waker,
     )
     scans = CartScans()
     expiry_steps = ExpiryActivities(
@@ -192,8 +196,7 @@ def build_worker(
         ExpiredCarts(carts.client),
         cache,
         prepare=partial(expiry_of, policy_of(settings)),
-        wake=partial(gateway.wake_relay, shards=settings.relay_shards),
-        shards=settings.relay_shards,
+        waker=waker,
         caching=settings.enable_cache_invalidation,
     )
     books = CartBooks()
@@ -321,6 +324,7 @@ async def run(settings: Settings) -> None:
                 showing = showing_stored(FigureStore(), Outbox(), WatchStore())
                 await stack.enter_async_context(showing)
                 await stack.enter_async_context(showing_setup(settings, carts.client))
+                await stack.enter_async_context(showing_pauses(client, IntakeHolds()))
             watched = (*inventory.breakers, events.breaker, redis.breaker, gateway.breaker)
             await stack.enter_async_context(reporting("worker", watched))
             async with beating(settings.heartbeat_file):

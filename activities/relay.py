@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from temporalio import activity
 
 from activities.delivery import (
@@ -16,25 +14,19 @@ from activities.delivery import (
 )
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
+from activities.waking import RelayWaker
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.outbox import Outbox
 from adapters.redis.stock_cache import StockCache
 from models.cart import CartKey
-from models.documents import bucket_of
 from models.effects import EffectKind
-from models.errors import DependencyUnavailable
 from models.relays import RelayBatch, RelayProgress, SkipEffect, WakeRelay
-
-logger = structlog.stdlib.get_logger(__name__)
 
 BATCH_SECONDS = 20.0
 """A batch begins nothing new after this time, well before the activity's timeout."""
 # Wakes of one relay within this time are sent as one, at its end.
 WAKE_DELAY_SECONDS = 0.25
-
-Wake = Callable[[EffectKind, int], Awaitable[None]]
-"""Starts or wakes the relay of a kind and shard. Raises `DependencyUnavailable`."""
 
 
 class RelayActivities:
@@ -46,16 +38,13 @@ class RelayActivities:
         events: EventPublisher,
         inventory: InventoryClient,
         stock: StockCache,
-        *,
-        wake: Wake,
-        shards: int,
+        waker: RelayWaker,
     ) -> None:
         self._outbox = outbox
         self._events = events
         self._inventory = inventory
         self._stock = stock
-        self._wake = wake
-        self._shards = shards
+        self._waker = waker
         self._slots = {kind: asyncio.Semaphore(CARTS_AT_ONCE_IN_ALL) for kind in EffectKind}
         self._waking: dict[tuple[EffectKind, int], asyncio.Task[None]] = {}
 
@@ -69,21 +58,14 @@ class RelayActivities:
     async def wake_relay(self, request: WakeRelay) -> None:
         """Schedules a wake of the cart's relay in `WAKE_DELAY_SECONDS`; does not wait for it."""
         cart = CartKey(request.store_id, request.user_id)
-        key = (request.kind, bucket_of(cart) % self._shards)
+        key = self._waker.relay_of(request.kind, cart)
         if key not in self._waking:
             self._waking[key] = asyncio.create_task(self._wake_soon(*key))
 
     async def _wake_soon(self, kind: EffectKind, shard: int) -> None:
         await asyncio.sleep(WAKE_DELAY_SECONDS)
         del self._waking[kind, shard]
-        try:
-            await self._wake(kind, shard)
-        except DependencyUnavailable as error:
-            logger.warning(
-                "relay_not_woken",
-                message=f"Could not wake relay {kind}/{shard}; the sweep will",
-                reason=str(error),
-            )
+        await self._waker.try_to_wake(kind, shard)
 
     @activity.defn(name="wake_waiting_relays")
     async def wake_waiting(self, older_than_seconds: float) -> int:
@@ -92,9 +74,9 @@ class RelayActivities:
         woken = 0
         with as_application_error():
             for kind in EffectKind:
-                waiting = await self._outbox.shards_due(kind, before=before, shards=self._shards)
-                for shard in waiting:
-                    await self._wake(kind, shard)
+                shards = self._waker.shards
+                for shard in await self._outbox.shards_due(kind, before=before, shards=shards):
+                    await self._waker.wake(kind, shard)
                     woken += 1
         return woken
 

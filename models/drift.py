@@ -16,6 +16,8 @@ class DriftKind(StrEnum):
     """Redis has another cart than MongoDB."""
     STUCK_EFFECT = "stuck_effect"
     """An event or a release has been pending for too long."""
+    FURTHER = "further"
+    """`found` more drifts of the cart, which are not listed."""
 
 
 class Drift(Message):

@@ -30,7 +30,7 @@ class FailingSubject(BaseModel):
 class CallReport(BaseModel):
     """One kind of call of a process.
 
-    `now_seconds` is its mean duration in the last minute or two, `usual_seconds` in the hour before
+    `now_seconds` is its mean duration in the last half minute, `usual_seconds` in the hour before
     that; None when it is not known. `down` is why its circuit is open, `refused` why the system has
     lately refused it. `failing` names at most
     `MOST_NAMED` of the `failing_subjects`, those that have failed the longest first.

@@ -225,6 +225,14 @@ DRIFTING_HOLDS = _gauge_of_known(
     WORKER,
     kind=(),
 )
+PAUSE_AGE = _gauge_of_known(
+    "cart.pause.age",
+    "s",
+    "Time since the oldest pause by an operator that has not ended, of a relay or a store; 0 if "
+    "there is none",
+    WORKER,
+    kind=("relay", "store"),
+)
 TOPICS_WITHOUT_LEADER = _gauge_of_known(
     "cart.event.topic.leaderless",
     "{partition}",
@@ -277,6 +285,14 @@ CONSUMER_LAG = _gauge_of_known(
     CONSUMER,
     topic=(),
     partition=(),
+)
+
+TOPIC_REFUSED = _gauge_of_known(
+    "cart.event.consume.refused",
+    "1",
+    "1 while Kafka does not let this consumer read a topic",
+    CONSUMER,
+    topic=incoming.CONSUMED,
 )
 
 # The cache, and calls to other systems

@@ -1,6 +1,6 @@
 """The step of expiry: clear a page of expired carts."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from temporalio import activity
@@ -8,10 +8,11 @@ from temporalio import activity
 from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
+from activities.waking import RelayWaker
 from adapters.mongo.cart_scans import CartRef, CartScans
 from adapters.mongo.expiry import ExpiredCarts, Expiry
 from adapters.redis.cart_cache import CartCache
-from models.documents import OperationRecord, bucket_of, buckets_of
+from models.documents import OperationRecord, buckets_of
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
 from models.operations import ClearCart
@@ -29,9 +30,6 @@ WAKES_AT_ONCE = 4
 Prepare = Callable[[CartRef, ExpiryPage, str], Expiry]
 """The clearing of a cart; the string is the id of the run that does it."""
 
-Wake = Callable[[EffectKind, int], Awaitable[None]]
-"""Starts or wakes the relay of a kind and shard. Raises `DependencyUnavailable`."""
-
 
 class ExpiryActivities:
     """Clears carts directly in MongoDB, and leaves their releases and events to the relays."""
@@ -43,16 +41,14 @@ class ExpiryActivities:
         cache: CartCache,
         *,
         prepare: Prepare,
-        wake: Wake,
-        shards: int,
+        waker: RelayWaker,
         caching: bool,
     ) -> None:
         self._scans = scans
         self._expired = expired
         self._cache = cache
         self._prepare = prepare
-        self._wake = wake
-        self._shards = shards
+        self._waker = waker
         self._caching = caching
 
     @activity.defn(name="expire_page")
@@ -134,10 +130,10 @@ class ExpiryActivities:
                 logger.debug("cache_not_dropped", message=str(error))
 
     async def _wake_relays(self, records: Sequence[OperationRecord]) -> None:
-        """Wakes the relays of what is pending; those that it cannot wake, the sweep will."""
+        """Wakes the relays of what is pending."""
         relays = sorted(
             {
-                (kind, bucket_of(record.key) % self._shards)
+                self._waker.relay_of(kind, record.key)
                 for record in records
                 for kind in EffectKind
                 if record.pending_of(kind)
@@ -145,9 +141,6 @@ class ExpiryActivities:
         )
 
         async def wake(relay: tuple[EffectKind, int]) -> None:
-            try:
-                await self._wake(*relay)
-            except DependencyUnavailable as error:
-                logger.debug("relay_not_woken", message=str(error))
+            await self._waker.try_to_wake(*relay)
 
         await gather_bounded(wake, relays, WAKES_AT_ONCE)

@@ -8,13 +8,21 @@ from activities.errors import as_application_error
 from activities.upkeep.cached_carts import CachedCarts, is_current
 from adapters.inventory import InventoryClient
 from adapters.mongo.carts import CartStore
-from adapters.mongo.reconcile import CartBooks
+from adapters.mongo.reconcile import CartBooks, PendingEffect, PendingOfCart
 from adapters.redis.cart_cache import CachedCart, CartCache
 from models.cart import CartKey
-from models.documents import Cart, OperationRecord
+from models.documents import Cart
 from models.drift import Drift, DriftKind
 from models.errors import VersionConflict
-from models.upkeep.reconcile import ExamineCart, Examined, ForgetCached, hold_drifts
+from models.upkeep.reconcile import (
+    MOST_DRIFTS,
+    NEVER,
+    ExamineCart,
+    Examined,
+    ForgetCached,
+    hold_drifts,
+    listed,
+)
 
 
 class RepairActivities:
@@ -40,19 +48,21 @@ class RepairActivities:
         key = CartKey(request.store_id, request.user_id)
         with as_application_error():
             before = await self._carts.version(key)
-            pending, cart, drifts = await self._compare(key, request.reserving)
+            pending = await self._pending(key, request.stuck_before)
+            cart, drifts = await self._compare(key, pending, reserving=request.reserving)
             if await self._carts.version(key) != before:
                 raise VersionConflict("/".join(key))
             cached = await self._cached.of(key) if request.caching else None
         if cached is not None and not is_current(cached, cart):
             drifts.append(_stale(cached, cart))
-        drifts += _stuck(pending, request.stuck_before)
-        return Examined(drifts=tuple(drifts))
+        drifts += map(_stuck, pending.stuck)
+        return Examined(drifts=tuple(listed(drifts, more=pending.more)))
 
     async def hold_drifts(self, store_id: str, user_id: str, *, reserving: bool) -> list[Drift]:
         """The drifts of a cart's reservations. Without its lock, they may be in progress."""
-        _, _, drifts = await self._compare(CartKey(store_id, user_id), reserving)
-        return drifts
+        key = CartKey(store_id, user_id)
+        _, drifts = await self._compare(key, await self._pending(key), reserving=reserving)
+        return listed(drifts)
 
     @activity.defn(name="forget_cached")
     async def forget(self, request: ForgetCached) -> None:
@@ -60,16 +70,17 @@ class RepairActivities:
         with as_application_error():
             await self._cache.forget(CartKey(request.store_id, request.user_id))
 
+    async def _pending(self, key: CartKey, stuck_before: datetime = NEVER) -> PendingOfCart:
+        return await self._books.pending(key, stuck_before=stuck_before, limit=MOST_DRIFTS)
+
     async def _compare(
-        self, key: CartKey, reserving: bool
-    ) -> tuple[list[OperationRecord], Cart | None, list[Drift]]:
-        """The records with pending effects, the cart, and the drifts of its reservations."""
-        pending = await self._books.pending(*key)
+        self, key: CartKey, pending: PendingOfCart, *, reserving: bool
+    ) -> tuple[Cart | None, list[Drift]]:
+        """The cart and the drifts of its reservations. `pending` was read before."""
         cart = await self._carts.cart(key)
         held = await self._held(*key)
         lines = cart.units if cart else {}
-        unsettled = {one.product_id for record in pending for one in record.pending_releases}
-        return pending, cart, hold_drifts(lines, held, unsettled=unsettled, reserving=reserving)
+        return cart, hold_drifts(lines, held, unsettled=pending.unsettled, reserving=reserving)
 
     async def _held(self, store_id: str, user_id: str) -> dict[str, int]:
         """The user's reserved units by product."""
@@ -93,16 +104,10 @@ def _stale(cached: CachedCart, cart: Cart | None) -> Drift:
     )
 
 
-def _stuck(records: list[OperationRecord], before: datetime) -> list[Drift]:
-    return [
-        Drift(
-            kind=DriftKind.STUCK_EFFECT,
-            product_id=effect.product_id if effect.kind == "release" else None,
-            effect_id=effect.id,
-            detail=f"{effect.kind} pending since {record.at:%Y-%m-%d %H:%M:%S} UTC",
-        )
-        for record in records
-        if record.at < before
-        for effect in record.effects
-        if effect.done_at is None
-    ]
+def _stuck(effect: PendingEffect) -> Drift:
+    return Drift(
+        kind=DriftKind.STUCK_EFFECT,
+        product_id=effect.product_id,
+        effect_id=effect.id,
+        detail=f"{effect.kind} pending since {effect.since:%Y-%m-%d %H:%M:%S} UTC",
+    )

@@ -6,7 +6,7 @@ without a cart that last for `ORPHAN_SECONDS`.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity
 
@@ -21,7 +21,7 @@ from models.actor import Actor, ActorType
 from models.drift import Drift, DriftKind
 from models.runners import Share
 from models.saga import SagaRun
-from models.upkeep.reconcile import Finding, LookAgain, Suspect
+from models.upkeep.reconcile import NEVER, Finding, LookAgain, Suspect
 from models.upkeep.watch import WATCHED, HoldWatch, WatchPass, WatchRunner
 
 LOOK_SECONDS = 1.0
@@ -34,7 +34,6 @@ PAUSE_SECONDS = 0.5
 """The pause before suspects are compared again; most operations in progress end in it."""
 
 MOST_SUSPECTS = 100
-NEVER = datetime.fromtimestamp(0, UTC)
 
 STOPPED_LOOKBACK = timedelta(minutes=15)
 MOST_STOPPED = 1000
@@ -149,9 +148,10 @@ class WatchActivities:
             before.setdefault(_suspect(finding), []).append(finding)
 
         async def compare(one: Suspect) -> list[Drift]:
-            return await self._repair.hold_drifts(
+            found = await self._repair.hold_drifts(
                 one.store_id, one.user_id, reserving=self._reserving
             )
+            return [drift for drift in found if drift.kind in WATCHED]
 
         drifts: list[Finding] = []
         new: list[Suspect] = []

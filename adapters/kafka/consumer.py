@@ -36,6 +36,7 @@ from adapters.background import cancelled, repeat
 from adapters.kafka.connection import connection_options
 from adapters.kafka.decoding import message_consumer, messages
 from adapters.kafka.partition_tasks import PartitionTasks
+from adapters.kafka.refused_topics import RefusedTopics
 from models.incoming import MAX_EVENT_BYTES, ConsumedMessage
 from settings import Settings
 from telemetry.metrics import CONSUMER_LAG
@@ -55,8 +56,6 @@ AGAIN_SECONDS = 1.0
 REJOIN_SECONDS = 60.0
 """How long the consumer may fail again and again while Kafka is available: longer than a broker
 takes to elect leaders and a coordinator after a restart."""
-REFUSED_SECONDS = 5.0
-"""After so long a topic that must not be read is tried again."""
 MISSING_SECONDS = 5.0
 """How often topics that do not exist are looked for."""
 STABLE_SECONDS = 30.0
@@ -186,8 +185,7 @@ class _Member(ConsumerRebalanceListener):
         self._measured: set[TopicPartition] = set()
         self._meanwhile: list[asyncio.Task[None]] = []
         self._topics = frozenset(topics)
-        # Topics that the broker does not let this client read, and when they are tried again.
-        self._refused: dict[str, float] = {}
+        self._refused = RefusedTopics()
         self._missing: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -216,6 +214,7 @@ class _Member(ConsumerRebalanceListener):
             await asyncio.gather(*map(cancelled, self._meanwhile))
             await self._finish([*self._tasks], DRAIN_SECONDS if stopping.is_set() else 0)
             self._forget_lag([*self._measured])
+            self._refused.clear()
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._consumer.stop()
@@ -227,22 +226,16 @@ class _Member(ConsumerRebalanceListener):
         except TopicAuthorizationFailedError as error:
             topic = str(error.args[0])
             self._leave_alone(topic)
-            if self._refused.keys() >= self._topics:
+            if len(self._refused) >= len(self._topics):
                 raise
             return {}
         for partition in received:
-            self._refused.pop(partition.topic, None)
+            self._refused.discard(partition.topic)
         return received
 
     def _leave_alone(self, topic: str) -> None:
         """Pauses the partitions of a topic that must not be read, which `_throttle` resumes."""
-        if topic not in self._refused:
-            logger.warning(
-                "topic_refused",
-                message=f"Kafka does not let the consumer read {topic}; other topics go on",
-                topic=topic,
-            )
-        self._refused[topic] = time.monotonic() + REFUSED_SECONDS
+        self._refused.add(topic)
         self._consumer.pause(*(one for one in self._consumer.assignment() if one.topic == topic))
 
     def _handle(self, partition: TopicPartition, received: list[ConsumedMessage]) -> None:
@@ -259,9 +252,8 @@ class _Member(ConsumerRebalanceListener):
     def _throttle(self) -> None:
         """Pauses partitions with too many unfinished messages, and resumes the others."""
         paused = self._consumer.paused()
-        now = time.monotonic()
-        tried_again = [one for one in paused if self._refused.get(one.topic, now) < now]
-        self._consumer.resume(*tried_again)
+        self._consumer.resume(*(one for one in paused if self._refused.is_due(one.topic)))
+        self._refused.discard_accepted()
         for partition, tasks in self._tasks.items():
             if partition.topic in self._refused:
                 continue

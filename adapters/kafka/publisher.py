@@ -8,6 +8,7 @@ buffers must not arrive late. Other calls on a replaced producer continue with t
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -42,6 +43,9 @@ logger = structlog.stdlib.get_logger(__name__)
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 0.5
 CLOSE_SECONDS = 3.0
+CLEANUP_SECONDS = 0.5
+REQUEST_SECONDS = 5.0
+"""A request that is under way is waited for, for so long."""
 FAILING_PARTITIONS = 3
 LATEST_CALLS = 6
 
@@ -95,7 +99,7 @@ class EventPublisher:
             "acks": "all",
             "enable_idempotence": settings.kafka_idempotent_producer,
             "linger_ms": 0,
-            "request_timeout_ms": 5_000,
+            "request_timeout_ms": round(REQUEST_SECONDS * 1000),
             "retry_backoff_ms": 50,
         }
         self._timeout = settings.publish_timeout_seconds
@@ -122,10 +126,10 @@ class EventPublisher:
             return  # the circuit breaker has logged it; the next event tries again
 
     async def close(self) -> None:
-        """Closes all producers; waits at most `CLOSE_SECONDS`."""
+        """Closes all producers; waits at most `CLOSE_SECONDS`, and a moment for what that fails."""
         self._retire(self._producer)
         if self._closing:
-            await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
+            await asyncio.wait(self._closing, timeout=CLOSE_SECONDS + CLEANUP_SECONDS)
 
     async def publish(self, events: Sequence[EventEffect], *, bypass_breaker: bool = False) -> None:
         """Publishes events in this order; returns when Kafka has acknowledged all.
@@ -269,9 +273,19 @@ def _outgoing(event: EventEffect, topic: str) -> Outgoing:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
+    """Ends a producer and its tasks; what it still buffers has `CLOSE_SECONDS` to arrive.
+
+    After this time its messages are failed, because `stop` waits until all are acknowledged, and
+    without an acknowledgement the tasks of the producer would send them for ever.
+    """
+    stopping = asyncio.ensure_future(producer.stop())
+    await asyncio.wait({stopping}, timeout=CLOSE_SECONDS)
+    if not stopping.done():
+        accumulator: Any = producer._message_accumulator  # noqa: SLF001 (no public way)
+        accumulator.fail_all(ProducerClosed())
     try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await producer.stop()
+        async with asyncio.timeout(REQUEST_SECONDS + CLOSE_SECONDS):
+            await stopping
     except (KafkaError, OSError, TimeoutError) as error:
         logger.debug(
             "producer_not_stopped",

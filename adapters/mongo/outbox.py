@@ -11,16 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
 from models.cart import CartKey
 from models.documents import OperationRecord, PendingEffects, buckets_of
-from models.effects import EffectKind
+from models.effects import AnyEffect, EffectKind, EventEffect
 
 CART_RECORDS = 100
 CART_BATCH = 20
 CART_BYTES = 1_000_000
+RELEASE_BYTES = 1_000
+"""About what a release takes in memory."""
 PROBLEM_LENGTH = 300
 MOST_COUNTED = 10_000
 """Where counting ends: then there are at least so many."""
@@ -81,7 +84,7 @@ class Outbox:
                 batch_size=CART_BATCH,
             )
             async for record in found.sort("+at").limit(CART_RECORDS):
-                size += sum(len(event.value) for event in record.pending_events)
+                size += sum(map(_size, record.effects))
                 records.append(record)
                 if size > CART_BYTES:
                     break
@@ -292,6 +295,28 @@ class Outbox:
                 },
             ],
         )
+
+
+def _size(effect: AnyEffect) -> int:
+    """About how many bytes an effect takes in memory."""
+    return len(effect.value) if isinstance(effect, EventEffect) else RELEASE_BYTES
+
+
+async def waiting_since(
+    records: AsyncCollection[dict[str, Any]],
+    kind: EffectKind,
+    *,
+    before: datetime,
+    shown: dict[str, Any],
+    limit: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many records have effects of a kind that are pending since before a time, at most
+    `MOST_COUNTED`; and the fields `shown` of the `limit` oldest of them."""
+    since, index = f"due.{kind}.since", f"{kind}s_by_since"
+    old = _in_shard(kind, 0, 1) | {since: {"$lt": before}}
+    count = await records.count_documents(old, limit=MOST_COUNTED, hint=index)
+    found = records.find(old, shown, sort=[(since, 1)], limit=limit, hint=index)
+    return count, [record async for record in found]
 
 
 def _in_shard(kind: EffectKind, shard: int, shards: int) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import zlib
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
+from models.cart import CartKey
 from models.documents import Cart, OperationRecord, Store
+from models.effects import EffectKind
 from models.runners import Share
 
 PAGE = 500
@@ -22,6 +24,34 @@ class BriefCart:
 
     user_id: str
     lines: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """An effect that is still to be done. `product_id` is that of a release."""
+
+    id: str
+    kind: EffectKind
+    product_id: str | None
+    since: datetime
+
+
+@dataclass(slots=True)
+class PendingOfCart:
+    """What is pending of a cart: the products with releases, and effects that are stuck, the oldest
+    first. `more` stuck effects are not named."""
+
+    unsettled: set[str] = field(default_factory=set)
+    stuck: list[PendingEffect] = field(default_factory=list)
+    more: int = 0
+
+    def note(self, effect: PendingEffect, *, is_stuck: bool, limit: int) -> None:
+        if effect.product_id is not None:
+            self.unsettled.add(effect.product_id)
+        if is_stuck and len(self.stuck) < limit:
+            self.stuck.append(effect)
+        elif is_stuck:
+            self.more += 1
 
 
 class CartBooks:
@@ -129,8 +159,28 @@ class CartBooks:
                 return
             after = page[-1]["userId"]
 
-    async def pending(self, store_id: str, user_id: str) -> list[OperationRecord]:
-        """The records of a cart with a pending effect, oldest first."""
-        wanted = {"storeId": store_id, "userId": user_id, "pending": True}
+    async def pending(self, key: CartKey, *, stuck_before: datetime, limit: int) -> PendingOfCart:
+        """What is pending of a cart; names at most `limit` effects since before a time."""
+        undone = {"input": "$effects", "cond": {"$eq": ["$$this.doneAt", None]}}
+        shown = {"id": "$effects.id", "kind": "$effects.kind", "productId": "$effects.productId"}
+        pending = PendingOfCart()
         async with bounded(READ_SECONDS):
-            return await OperationRecord.find(wanted).sort("at").to_list()
+            found = await OperationRecord.get_pymongo_collection().aggregate(
+                [
+                    {"$match": in_cart(key) | {"pending": True}},
+                    {"$sort": {"at": 1}},
+                    {"$set": {"effects": {"$filter": undone}}},
+                    {"$unwind": "$effects"},
+                    {"$project": {"at": 1, **shown}},
+                ],
+                hint="pending_by_cart",
+            )
+            async for one in found:
+                effect = PendingEffect(
+                    id=one["id"],
+                    kind=EffectKind(one["kind"]),
+                    product_id=one.get("productId"),
+                    since=one["at"],
+                )
+                pending.note(effect, is_stuck=effect.since < stuck_before, limit=limit)
+        return pending

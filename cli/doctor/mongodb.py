@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.client import MongoClient
+from adapters.mongo.client import DOCUMENTS, MongoClient
 from adapters.mongo.foreign_carts import foreign_carts
 from adapters.mongo.indexes import compare_indexes
 from cli.console import reason
@@ -60,6 +60,7 @@ async def check_mongodb(settings: Settings, report: CheckReport) -> None:
             Part.MONGODB: _write(database, where, report),
             Part.TRANSACTIONS: _transactions(client, report),
             Part.INDEXES: _indexes(database, report),
+            Part.VALIDATORS: _validators(database, report),
             Part.DISK: _disk(database, report),
             Part.PENDING: check_pending(database, report, shards=settings.relay_shards),
             Part.PAUSED: check_paused(database, report),
@@ -155,6 +156,22 @@ async def _indexes(database: Database, report: CheckReport) -> None:
         report.failed(Part.INDEXES, f"different from the code: {names}", advice)
     if not found.missing and not found.different:
         report.ok(Part.INDEXES, f"all {found.wanted} exist")
+
+
+async def _validators(database: Database, report: CheckReport) -> None:
+    """Collections of the service with a validator; it makes none, so mostly there is no row."""
+    ours = {document.Settings.name for document in DOCUMENTS}
+    validated = [
+        one["name"]
+        async for one in await database.list_collections()
+        if one["name"] in ours and one.get("options", {}).get("validator")
+    ]
+    for name in validated:
+        report.failed(
+            Part.VALIDATORS,
+            f"{name} has a validator, which may refuse what the service writes",
+            f'remove it in mongosh: `db.runCommand({{"collMod": "{name}", "validator": {{}}}})`',
+        )
 
 
 async def _disk(database: Database, report: CheckReport) -> None:

@@ -6,17 +6,18 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from adapters.mongo.outbox import MOST_COUNTED
+from adapters.mongo.outbox import waiting_since
 from cli.doctor.results import CheckReport, Part
 from cli.texts import brief
 from cli.times import ago, stamp
-from models.documents import BUCKETS, OperationRecord
+from models.documents import OperationRecord
 from models.effects import EffectKind
 from models.intake import IntakeHold
 
 OLD_AFTER = timedelta(seconds=30)
 LOOKED_AT = 100
 SHOWN = 3
+_FIELDS = {"due": 1, "storeId": 1, "effects": {"$slice": 5}, "operation": 1}
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -29,15 +30,11 @@ async def check_pending(database: Database, report: CheckReport, *, shards: int)
     described: Counter[str] = Counter()
     tries: Counter[str] = Counter()
     for kind in EffectKind:
-        since, index = f"due.{kind}.since", f"{kind}s_by_since"
-        old = {
-            f"due.{kind}.bucket": {"$in": [*range(BUCKETS)]},
-            since: {"$lt": now - OLD_AFTER},
-        }
-        count += await collection.count_documents(old, limit=MOST_COUNTED, hint=index)
-        shown = {"due": 1, "storeId": 1, "effects": {"$slice": 5}, "operation": 1}
-        first = collection.find(old, shown, sort=[(since, 1)], limit=LOOKED_AT, hint=index)
-        async for record in first:
+        waiting, first = await waiting_since(
+            collection, kind, before=now - OLD_AFTER, shown=_FIELDS, limit=LOOKED_AT
+        )
+        count += waiting
+        for record in first:
             oldest = min(oldest, record["due"][kind]["since"])
             about = _described(kind, record, shards)
             described[about] += 1

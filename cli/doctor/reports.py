@@ -13,13 +13,10 @@ from cli.texts import brief
 from cli.times import ago, span
 from models.documents import Cart
 from models.reports import CallReport, FailingSubject, ProcessReport
+from telemetry.call_times import is_slow
 
 YOUNG = timedelta(seconds=20)
 SHOWN = 3
-SLOWER_THAN_USUAL = 4
-SLOW_SECONDS = 0.1
-"""Nothing faster is slow, whatever is usual."""
-SLOW_WITHOUT_USUAL_SECONDS = 0.5
 _OURS = {"$in": ["api", "worker", "consumer"]}
 _IN_AN_ADD = ("mongodb", "temporal", "reserve")
 
@@ -32,7 +29,8 @@ async def check_reports(database: Database, report: CheckReport) -> None:
     now = datetime.now(UTC)
     recent = [one for one in found if now - one["at"] < YOUNG]
     _report_processes(found, recent, now, report)
-    calls = [CallReport.model_validate(call) for one in recent for call in one["calls"]]
+    usual = _usual(found)
+    calls = [_call(one, call, usual) for one in recent for call in one["calls"]]
     if calls:
         _report_calls(calls, report)
         await _report_failing(database, calls, report)
@@ -42,6 +40,27 @@ async def recent_processes(database: Database) -> list[str]:
     """The kinds of the processes that report now, one for each process."""
     since = {"process": _OURS, "at": {"$gt": datetime.now(UTC) - YOUNG}}
     return [one["process"] async for one in database[ProcessReport.Settings.name].find(since)]
+
+
+def _usual(found: list[dict[str, Any]]) -> dict[tuple[str, str, str], float]:
+    """By kind of process, dependency and call: the least that a process has as usual.
+
+    A process that was started while a system was slow knows nothing faster.
+    """
+    usual: dict[tuple[str, str, str], float] = {}
+    for one in found:
+        for call in one["calls"]:
+            key = one["process"], call["dependency"], call["call"]
+            if seconds := call.get("usualSeconds"):
+                usual[key] = min(seconds, usual.get(key, seconds))
+    return usual
+
+
+def _call(
+    process: dict[str, Any], call: dict[str, Any], usual: dict[tuple[str, str, str], float]
+) -> CallReport:
+    key = process["process"], call["dependency"], call["call"]
+    return CallReport.model_validate(call | {"usualSeconds": usual.get(key)})
 
 
 def _report_processes(
@@ -94,11 +113,7 @@ def _report_calls(calls: list[CallReport], report: CheckReport) -> None:
 
 
 def _is_slow(one: CallReport) -> bool:
-    if one.now_seconds is None:
-        return False
-    if one.usual_seconds is None:
-        return one.now_seconds > SLOW_WITHOUT_USUAL_SECONDS
-    return one.now_seconds > max(SLOW_SECONDS, SLOWER_THAN_USUAL * one.usual_seconds)
+    return one.now_seconds is not None and is_slow(one.now_seconds, one.usual_seconds)
 
 
 def _usually(one: CallReport) -> str:

@@ -27,6 +27,7 @@ class Part(StrEnum):
     WEB_UI = "Temporal Web UI"
     MONGODB = "MongoDB"
     INDEXES = "MongoDB indexes"
+    VALIDATORS = "MongoDB validators"
     TRANSACTIONS = "MongoDB transactions"
     DISK = "MongoDB disk"
     PENDING = "pending effects"

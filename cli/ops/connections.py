@@ -99,13 +99,9 @@ def away(server: str, why: str) -> CliError:
 
 
 async def _answer(question: Question[T]) -> T:
-    """Waits for `SERVER_SECONDS`. A call that has not ended by then is left to end by itself, and
-    cancelled at the end of the command at the latest."""
-    asking = asyncio.ensure_future(question())
-    await asyncio.wait({asking}, timeout=SERVER_SECONDS)
-    if not asking.done():
-        raise TimeoutError
-    return asking.result()
+    """Waits for at most `SERVER_SECONDS`."""
+    async with asyncio.timeout(SERVER_SECONDS):
+        return await question()
 
 
 def _is_away(error: Exception) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.common import SearchAttributeKey
 
 from cli.console import CliError, ExitCode
 from cli.ops.connections import Connections
@@ -18,10 +17,9 @@ from models.effects import EffectKind, EventEffect
 from models.relays import RelayStatus
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
+from workflows.running_relays import relay_status, running_relays
 
-_RUNNING = f"WorkflowType = '{ids.RELAY}' AND ExecutionStatus = 'Running'"
 _METADATA = "__temporal_workflow_metadata"
-RELAYS_MAX = 1000
 NOTED_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
@@ -112,25 +110,20 @@ async def overview(connections: Connections) -> list[RelayState]:
 
 async def _running(connections: Connections) -> dict[RelayId, bool]:
     """The relays that run, and whether they need attention."""
-    attention = SearchAttributeKey.for_bool(ids.ATTENTION)
-    runs = connections.temporal.list_workflows(_RUNNING, limit=RELAYS_MAX, rpc_timeout=RPC_TIMEOUT)
+    runs = await running_relays(connections.temporal)
     return {
-        relay: bool(run.typed_search_attributes.get(attention))
-        async for run in runs
-        if (relay := parse_relay(run.id))
+        relay: needs_attention
+        for workflow_id, needs_attention in runs.items()
+        if (relay := parse_relay(workflow_id))
     }
 
 
 async def _status(connections: Connections, workflow_id: str) -> RelayStatus:
     """What a relay says; nothing when no worker answers."""
-    handle = connections.temporal.get_workflow_handle(workflow_id)
     try:
-        status: RelayStatus = await handle.query(
-            ids.STATUS, result_type=RelayStatus, rpc_timeout=RPC_TIMEOUT
-        )
+        return await relay_status(connections.temporal, workflow_id)
     except Exception:  # whatever the worker's failure is, there is nothing to show
         return RelayStatus()
-    return status
 
 
 async def details(connections: Connections, workflow_id: str, run_id: str | None = None) -> str:

@@ -4,8 +4,8 @@ A difference that is found without the cart's lock is only a suspicion. It is a 
 found under the lock (`workflows.repair_cart`).
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,15 @@ from models.wire import CAMEL_CASE
 DEFAULT_LIMIT = 500
 """Most carts that one run reports or repairs."""
 
+
+NEVER = datetime.fromtimestamp(0, UTC)
+"""Before this time nothing is stuck."""
+
+MOST_DRIFTS = 100
+"""Most drifts of one cart that are listed and repaired at a time: as many as it may have lines."""
+
+MOST_DRIFT_BYTES = 65_536
+"""Most bytes of these drifts. The inventory chooses the ids of the products that it holds."""
 
 CART_RESERVATION = "cart"
 """The type of this service's reservations. Reservations of other types are ignored."""
@@ -67,6 +76,24 @@ def hold_drifts(
     return drifts
 
 
+def listed(drifts: Sequence[Drift], *, more: int = 0) -> list[Drift]:
+    """The first drifts within `MOST_DRIFTS` and `MOST_DRIFT_BYTES`.
+
+    One of its own kind stands for the others, and for `more` that are not among `drifts`.
+    """
+    shown: list[Drift] = []
+    size = 0
+    for drift in drifts[:MOST_DRIFTS]:
+        size += len(drift.model_dump_json())
+        if size > MOST_DRIFT_BYTES:
+            break
+        shown.append(drift)
+    if left := len(drifts) - len(shown) + more:
+        what = f"{left} more; repair the others first, then look again"
+        shown.append(Drift(kind=DriftKind.FURTHER, found=left, detail=what))
+    return shown
+
+
 class ExamineCart(Message):
     """Compare what the systems store about a cart. Must run under the cart's lock."""
 
@@ -78,7 +105,7 @@ class ExamineCart(Message):
 
 
 class Examined(Message):
-    """The drifts of a cart."""
+    """The drifts of a cart, as `listed`."""
 
     drifts: tuple[Drift, ...]
 

@@ -112,6 +112,8 @@ WELL: dict[str, str] = {
     f'cart_saga_undo_count_total{{{ADD}, reason="conflict"}}': counter(1, 1),
     f'cart_saga_undo_count_total{{{ADD}, reason="rejected"}}': counter(9, 9),
     'temporal_workflow_failed_total{workflow_type="Sweep"}': counter(0, 1),
+    'cart_pause_age_seconds{kind="relay"}': gauge(0, 600),
+    'cart_pause_age_seconds{kind="store"}': gauge(0, 0),
     'cart_drift_holds{kind="orphaned_hold"}': gauge(0, 0),
     'cart_drift_holds{kind="missing_hold"}': gauge(0, 0),
     'cart_outbox_oldest_age_seconds{kind="event"}': gauge(4, 4),
@@ -200,6 +202,16 @@ def missing(kind: str) -> Case:
         {"kind": kind},
         {f'cart_setup_missing{{kind="{kind}"}}': gauge(0, 1)},
     )
+
+
+def forgotten(kind: str) -> Case:
+    """A pause of a relay or a store that is half an hour old at the fault."""
+    begin = 1790 - EVERY_SECONDS * WELL_STEPS
+    series = {
+        f'cart_pause_age_seconds{{kind="{kind}"}}': f"{begin}+{EVERY_SECONDS}x{2 * FAULT_STEPS}"
+    }
+    what = f"a {kind} was paused half an hour ago"
+    return Case(what, "CartPauseForgotten", {"kind": kind}, series, severity="warning")
 
 
 MONGODB = 'dependency="mongodb", call="command"'
@@ -371,6 +383,21 @@ CASES = (
             'cart_outbox_oldest_age_seconds{kind="event"}': f"4+0x{WELL_STEPS} 5+10x{FAULT_STEPS}",
         },
         severity="warning",
+    ),
+    *(forgotten(kind) for kind in ("relay", "store")),
+    Case(
+        "the consumer may not read a topic",
+        "CartTopicRefused",
+        {"topic": "order.completed"},
+        {
+            f"cart_event_consume_refused{{{TOPIC}}}": f"{MISSING} 1+0x{FAULT_STEPS}",
+            # What it may not read has no known lag.
+            **{
+                f'cart_event_consume_lag{{{TOPIC}, partition="{partition}"}}': gauge(0, 0)
+                for partition in (0, 1)
+            },
+            f"cart_event_consume_handled_total{{{TOPIC}}}": counter(10, 0),
+        },
     ),
     Case(
         "the consumer hangs",

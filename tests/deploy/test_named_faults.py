@@ -8,7 +8,6 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -18,6 +17,7 @@ from models.documents import bucket_of
 from models.effects import ReleaseEffect
 from settings import Settings
 from tests.deploy.prometheus import Prometheus
+from tests.deploy.runbook import repair
 from tests.deploy.tools import needs
 from tests.support.carts import add_until_committed, hold, operation_record
 from tests.support.commands import cart
@@ -65,8 +65,8 @@ async def test_a_leaked_hold_is_reported_and_repaired_by_reconcile(
     await running_prometheus.fires("CartDrift")
     assert time.monotonic() - began < SECONDS
 
-    ran = await cart("reconcile", "--store", shop.store_id, "--fix")
-    assert ran.code == 0, ran.output
+    cause = "a leaked hold, or a cart without its hold"
+    await repair(shop.world.settings, "CartDrift", cause, STORE=shop.store_id)
     await trigger_hold_watch(shop.world)
     await eventually(no_drift, timeout=SECONDS)
     await running_prometheus.is_over("CartDrift")
@@ -91,7 +91,7 @@ async def test_a_paused_relay_is_reported_until_it_is_resumed(
     await running_prometheus.fires("CartRelayBehind")
     assert [one for one in await shop.records() if one.pending]
 
-    assert (await cart("ops", "resume", relay)).code == 0
+    await repair(shop.world.settings, "CartRelayBehind", "a relay is paused", RELAY=relay)
     await running_prometheus.is_over("CartRelayBehind")
     assert not [one for one in await shop.records() if one.pending]
 
@@ -106,12 +106,12 @@ async def test_a_stuck_consumer_is_reported_until_the_cart_is_free(
     cart_of_buyer = await buyer.cart()
     assert cart_of_buyer is not None
 
-    async def cart_taken() -> Any:
-        return await shop.world.temporal.start_workflow(
+    async def cart_taken() -> None:
+        await shop.world.temporal.start_workflow(
             "Unknown", id=buyer.workflow_id, task_queue=f"unused-{uuid4().hex}"
         )
 
-    holder = await eventually(cart_taken)
+    await eventually(cart_taken)
     async with other_services(settings) as others:
         await others.order(buyer, str(cart_of_buyer.id))
     await running_prometheus.fires("CartConsumerStuck")
@@ -125,7 +125,9 @@ async def test_a_stuck_consumer_is_reported_until_the_cart_is_free(
 
     await eventually(named, timeout=SECONDS)
 
-    await holder.terminate("for a test")
+    cause = "another workflow has the id of the cart"
+    names = {"STORE": shop.store_id, "USER": buyer.user_id}
+    await repair(settings, "CartEventWaits", cause, **names)
     await running_prometheus.is_over("CartConsumerStuck")
     await running_prometheus.is_over("CartEventWaits")
 

@@ -272,9 +272,19 @@ async def the_first_run_in_a_store_is_terminated(scenario: BugScenario) -> None:
 
 async def a_product_is_not_accepted(scenario: BugScenario) -> None:
     """Another shopper keeps asking for a product for which the inventory answers 400."""
+    await a_product_is_sick(scenario, status=400)
+
+
+async def a_product_fails(scenario: BugScenario) -> None:
+    """The same, and the inventory answers 500."""
+    await a_product_is_sick(scenario, status=500)
+
+
+async def a_product_is_sick(scenario: BugScenario, status: int) -> None:
+    """Another shopper keeps asking for a product for which the inventory answers so."""
     ledger = scenario.ledger
     await ledger.stock_up({SICK: 100})
-    async with scenario.sick("reserve", status=400):
+    async with scenario.sick("reserve", status=status):
         for _ in range(4):
             await scenario.perform(habit=RetryHabit.NEVER_RETRIES, user="-sick", product_id=SICK)
         request = await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
@@ -319,6 +329,7 @@ SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.UNRECORDED_REFUSAL: there_are_units_again_after_a_refusal,
     KnownBug.FORGOTTEN: the_first_run_in_a_store_is_terminated,
     KnownBug.COUNTS_ANSWERS: a_product_is_not_accepted,
+    KnownBug.ONE_CIRCUIT: a_product_fails,
     KnownBug.STOPS_AT_FAILURE: releases_of_a_product_fail,
 }
 

@@ -47,6 +47,7 @@ class KnownBug(StrEnum):
     UNRECORDED_REFUSAL = "unrecordedrefusal"  # a refusal for too few units is not recorded
     FORGOTTEN = "forgotten"  # what a terminated run has reserved is not looked for
     COUNTS_ANSWERS = "countsanswers"  # a circuit opens by answers about one request
+    ONE_CIRCUIT = "onecircuit"  # a circuit does not tell products apart
     STOPS_AT_FAILURE = "stopsatfailure"  # a relay's batch ends at its first failure
 
 
@@ -74,6 +75,7 @@ def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
     _unrecorded_refusals(adapters["operations"])
     _no_effects(adapters["operations"])
     _circuit_by_answers(adapters["inventory"])
+    _circuit_of_all_products(adapters["inventory"])
 
 
 def _has(bug: KnownBug) -> bool:
@@ -293,6 +295,20 @@ def _circuit_by_answers(inventory: Any) -> None:
         return reservation
 
     inventory.reserve = counting
+
+
+def _circuit_of_all_products(inventory: Any) -> None:
+    """A circuit of its own, so that it does not open for the correct build."""
+    reserve = inventory.reserve
+    circuit = CircuitBreaker("inventory", call="bug", failures=2, cooldown_seconds=10)
+
+    async def undivided(hold: ReserveInventory) -> Any:
+        if not _has(KnownBug.ONE_CIRCUIT):
+            return await reserve(hold)
+        async with circuit.guard():
+            return await reserve(hold)
+
+    inventory.reserve = undivided
 
 
 def _batches_that_end_at_a_failure() -> None:

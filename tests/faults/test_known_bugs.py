@@ -36,6 +36,7 @@ DETECTED_BY = {
     KnownBug.UNRECORDED_REFUSAL: {replies_match_what_was_committed},
     KnownBug.FORGOTTEN: {every_hold_is_a_cart_line},
     KnownBug.COUNTS_ANSWERS: {what_is_not_sick_is_not_affected},
+    KnownBug.ONE_CIRCUIT: {what_is_not_sick_is_not_affected},
     KnownBug.STOPS_AT_FAILURE: {what_is_not_sick_is_not_affected},
 }
 BUGGY_BUILD_PATIENCE = 3.0

@@ -1,6 +1,8 @@
-"""A topic that the consumer must not read stops no other topic, and is read once it may be."""
+"""A topic that the consumer must not read stops no other topic, is reported, and is read once it
+may be."""
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
@@ -10,6 +12,8 @@ from adapters.kafka.consumer import EventConsumer
 from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
 from models.incoming import ConsumedMessage
 from settings import LOCALHOST
+from tests.deploy.prometheus import prometheus
+from tests.deploy.tools import needs
 from tests.faults.partial.faults import KAFKA, SickPart, applied
 from tests.faults.rig import FaultRig
 from tests.support.waiting import eventually
@@ -61,3 +65,14 @@ async def test_a_topic_that_must_not_be_read_stops_no_other(rig: FaultRig) -> No
     events = [line["event"] for line in logs]
     assert events.count("topic_refused") == 1
     assert "consumer_rejoins" not in events
+
+
+@needs("prometheus")
+async def test_a_topic_that_must_not_be_read_is_reported_until_it_may_be(
+    rig: FaultRig, tmp_path: Path
+) -> None:
+    """Also without a message that could be read."""
+    async with prometheus(rig.settings, tmp_path) as running:
+        async with applied(rig, REFUSED, SickPart("store", "user")):
+            await running.fires("CartTopicRefused")
+        await running.is_over("CartTopicRefused")

@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.mongo.outbox import MOST_COUNTED, Outbox
+from adapters.mongo.outbox import CART_BYTES, MOST_COUNTED, RELEASE_BYTES, Outbox
 from models.cart import CartKey
 from models.documents import BUCKETS, OperationRecord, bucket_of
-from models.effects import EffectKind
+from models.effects import EffectKind, ReleaseEffect
+from tests.support.carts import operation_record
 from tests.support.profiler import profiled
 from tests.support.shop import Shop
 
@@ -89,3 +90,21 @@ async def test_counting_ends_at_its_bound(backlog: int) -> None:
     assert waiting.records == MOST_COUNTED
     assert waiting.oldest is not None
     assert all(query["keysExamined"] <= MOST_COUNTED + 2 * BUCKETS for query in of_relays(noted))
+
+
+async def test_what_is_read_of_a_cart_at_once_has_a_bounded_size(shop: Shop) -> None:
+    """Also of releases: the clear of a full cart leaves a hundred of them."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    releases = [
+        ReleaseEffect(id=uuid4().hex, product_id=f"p{n}", quantity=1, saga_id="s", reason="cleared")
+        for n in range(100)
+    ]
+    records = [
+        operation_record(shop, pending=True, effects=releases, at=later + timedelta(seconds=n))
+        for n in range(50)
+    ]
+    await OperationRecord.insert_many(records)
+    read = await Outbox().of_cart(EffectKind.RELEASE, records[0].key)
+    await OperationRecord.find({"storeId": shop.store_id}).delete()
+    assert 0 < len(read) * len(releases) * RELEASE_BYTES <= CART_BYTES + 100 * RELEASE_BYTES
+    assert [one.id for one in read] == [one.id for one in records[: len(read)]]

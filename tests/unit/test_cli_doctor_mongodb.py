@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -51,6 +51,7 @@ class FakeMongoClient:
             for document in DOCUMENTS
         }
         self.admin = SimpleNamespace(command=self._command)
+        self.validators: dict[str, dict[str, Any]] = {"carts": {}}
         self.pending: list[dict[str, Any]] = []
         self.paused: list[dict[str, Any]] = []
         self.reports = [calls_report(call("mongodb", "command", now=0.004, usual=0.003))]
@@ -85,8 +86,19 @@ class FakeDatabase:
     def __getitem__(self, name: str) -> "FakeCollection":
         return FakeCollection(self.client, name)
 
+    async def list_collections(self) -> AsyncIterator[dict[str, Any]]:
+        return _each(
+            {"name": name, "options": {"validator": validator}}
+            for name, validator in self.client.validators.items()
+        )
+
     async def command(self, _: str) -> dict[str, Any]:
         return {"fsUsedSize": self.client.disk_used, "fsTotalSize": 100}
+
+
+async def _each(documents: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for document in documents:
+        yield document
 
 
 @dataclass
@@ -112,18 +124,32 @@ class FakeCollection:
     async def find_one(self, *_: Any) -> Any:
         return self.client.watch
 
-    async def find(self, *_: Any, hint: str = "", **__: Any) -> AsyncIterator[Any]:
+    def find(self, *_: Any, hint: str = "", **__: Any) -> "FakeCursor":
         found: dict[str, list[Any]] = {
             "carts": [],
             "operations": self._pending(hint),
             "processReports": self.client.reports,
             "intakeHolds": self.client.paused,
         }
-        for one in found[self.name]:
-            yield one
+        return FakeCursor(found[self.name])
 
     def _pending(self, index: str) -> list[Any]:
         return self.client.pending if index == "releases_by_since" else []
+
+
+class FakeCursor:
+    def __init__(self, documents: Sequence[Any]) -> None:
+        self._documents = documents
+
+    def sort(self, *_: Any) -> "FakeCursor":
+        return self
+
+    def limit(self, most: int) -> "FakeCursor":
+        return FakeCursor(self._documents[:most])
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for one in self._documents:
+            yield one
 
 
 @pytest.fixture
@@ -286,6 +312,17 @@ def call(
     }
 
 
+async def test_a_validator_of_our_collections_is_named(mongo: FakeMongoClient) -> None:
+    assert "MongoDB validators" not in await examine_mongodb()
+    mongo.validators = {"operations": {"never": {"$exists": True}}, "theirs": {"a": 1}}
+
+    finding = (await examine_mongodb())["MongoDB validators"]
+
+    assert finding.state is Status.FAILED
+    assert finding.what.startswith("operations has a validator")
+    assert '{"collMod": "operations", "validator": {}}' in finding.advice
+
+
 @pytest.mark.parametrize(
     ("now", "usual", "state"),
     [
@@ -308,6 +345,17 @@ async def test_a_slow_call_is_shown_beside_what_is_usual(
     if now == 1.5:
         known = "usually 12 ms" if usual else "what is usual is not known yet"
         assert finding.what == f"inventory reserve takes 1.5 s, {known}"
+
+
+async def test_what_is_usual_is_known_from_an_earlier_process(mongo: FakeMongoClient) -> None:
+    """A worker that was started while the inventory was slow knows nothing faster."""
+    before = calls_report(call("inventory", "reserve", now=0.4, usual=0.012))
+    before |= {"_id": "worker elsewhere 0", "at": datetime.now(UTC) - timedelta(minutes=5)}
+    for usual in (None, 0.4):
+        restarted = calls_report(call("inventory", "reserve", now=0.4, usual=usual))
+        mongo.reports = [before, restarted]
+        finding = (await examine_mongodb())["calls"]
+        assert finding.what == "inventory reserve takes 400 ms, usually 12 ms"
 
 
 async def test_a_call_that_fails_for_all_is_a_failure_only_where_carts_need_it(

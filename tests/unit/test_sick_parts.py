@@ -220,11 +220,39 @@ def test_a_call_is_slow_beside_the_hour_before(clock: Clock) -> None:
     for _ in range(2):
         times.add(1.5)
         clock.now += 60
-    clock.now -= 60
+    clock.now -= 60 - 10
     assert times.now() == 1.5
     assert times.usual() == pytest.approx(0.020)
     clock.now += 3 * 3600
     assert (times.now(), times.usual()) == (None, None)
+
+
+def test_a_call_that_is_slow_for_long_does_not_become_what_is_usual(clock: Clock) -> None:
+    """Also soon after the start: then most of what is known is slow."""
+    clock.now = 6000.0
+    times = CallTimes()
+
+    def for_minutes(minutes: int, seconds: float) -> None:
+        for _ in range(minutes * 6):
+            times.add(seconds)
+            clock.now += 10
+
+    for_minutes(2, 0.012)
+    for_minutes(50, 0.412)
+    now, usual = times.now(), times.usual()
+    assert now == pytest.approx(0.412)
+    assert usual == pytest.approx(0.012)
+    assert call_times.is_slow(now or 0, usual)
+    for_minutes(70, 0.412)  # an hour later it is what is usual
+    assert times.usual() == pytest.approx(0.412)
+
+
+def test_a_call_is_slow_within_half_a_minute_of_a_new_process(clock: Clock) -> None:
+    times = CallTimes()
+    for seconds in (0.012, 0.012, 0.012, 0.012, 0.412, 0.412, 0.412):
+        times.add(seconds)
+        clock.now += 10
+    assert call_times.is_slow(times.now() or 0, times.usual())
 
 
 def test_a_report_has_each_kind_of_call_and_names_a_bounded_number_of_subjects(

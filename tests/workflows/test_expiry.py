@@ -15,6 +15,7 @@ from temporalio.testing import ActivityEnvironment
 
 import activities.upkeep.expiry
 from activities.upkeep.expiry import ExpiryActivities, Prepare
+from activities.waking import RelayWaker
 from adapters.mongo.cart_scans import CartRef, CartScans
 from adapters.mongo.expiry import ExpiredCarts, Expiry
 from adapters.mongo.operations import OperationStore
@@ -163,8 +164,10 @@ async def steps_of(
         expired or ExpiredCarts(world.carts.client),
         CartCache(redis, KEYRING, ttl_seconds=60),
         prepare=prepare or partial(expiry_of, policy_of(world.settings)),
-        wake=partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
-        shards=world.settings.relay_shards,
+        waker=RelayWaker(
+            partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
+            shards=world.settings.relay_shards,
+        ),
         caching=True,
     )
 

@@ -18,9 +18,10 @@ from adapters.redis.pool import RedisPool
 from models.cart import CartKey
 from models.documents import Cart, Due, OperationRecord, bucket_of
 from models.drift import Drift, DriftKind
-from models.effects import EventEffect, ReleaseEffect
+from models.effects import EffectKind, EventEffect, ReleaseEffect
 from models.outcomes import OperationResult, Outcome
 from models.upkeep.reconcile import (
+    MOST_DRIFTS,
     Finding,
     LookAgain,
     ReconcileInput,
@@ -98,6 +99,62 @@ async def ended(run: WorkflowHandle[Any, Report]) -> Found:
 def found(result: Found) -> set[tuple[str, str, str | None]]:
     """(user, kind, product)."""
     return {(one.user_id, one.drift.kind.value, one.drift.product_id) for one in result.findings}
+
+
+async def test_a_cart_with_many_drifts_is_repaired_in_bounded_parts(store: Bench) -> None:
+    shop, user = store.shop, "many"
+    products = [f"product-{number:03}" for number in range(MOST_DRIFTS + 30)]
+    for product in products:
+        await shop.stock(product, 1)
+        await hold(shop, user, product, 1, saga_id=f"lost-{product}")
+
+    dry = await reconcile(store)
+    assert (dry.report.drifting, dry.report.drifts) == (1, MOST_DRIFTS + 1)
+    [further] = [one.drift for one in dry.findings if one.drift.kind is DriftKind.FURTHER]
+    assert (further.found, further.done) == (30, None)
+
+    first = await reconcile(store, fix=True)
+    assert (first.report.drifts, first.report.left) == (MOST_DRIFTS + 1, 1)
+    second = await reconcile(store, fix=True)
+    assert (second.report.drifts, second.report.left) == (30, 0)
+    assert (await reconcile(store)).report.drifts == 0
+
+
+async def test_a_cart_that_stays_busy_is_counted_and_not_reported(store: Bench) -> None:
+    shop = store.shop
+    busy = Buyer(shop, "busy", {})
+    for user in (busy.user_id, "other"):
+        await hold(shop, user, "lamp", 1)
+    holder = await shop.world.temporal.start_workflow(
+        "Unknown", id=busy.workflow_id, task_queue=f"unused-{uuid4().hex}"
+    )
+    result = await reconcile(store)
+    await holder.terminate()
+    assert (result.report.suspected, result.report.busy, result.report.drifting) == (2, 1, 1)
+    assert found(result) == {("other", "orphaned_hold", "lamp")}
+
+
+async def test_of_many_stuck_effects_so_many_are_named(store: Bench) -> None:
+    shop, old = store.shop, datetime.now(UTC) - LONG_AGO
+    releases = [
+        ReleaseEffect(
+            id=str(uuid4()),
+            product_id=f"product-{number:03}",
+            quantity=1,
+            saga_id="stuck",
+            reason="saga_aborted",
+        )
+        for number in range(MOST_DRIFTS + 30)
+    ]
+    record = operation_record(shop, state="aborted", pending=True, effects=releases, at=old)
+    record.due[EffectKind.RELEASE].at = datetime.now(UTC) + LONG_AGO  # no relay does them
+    await record.insert()
+
+    dry = await reconcile(store)
+
+    kinds = [one.drift.kind for one in dry.findings]
+    assert kinds == [DriftKind.STUCK_EFFECT] * MOST_DRIFTS + [DriftKind.FURTHER]
+    assert dry.findings[-1].drift.found == 30
 
 
 # One drift of each kind: each function makes it and returns the expected findings.

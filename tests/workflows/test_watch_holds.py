@@ -238,14 +238,15 @@ async def test_traffic_is_never_reported_as_drift(
 async def test_a_build_without_the_second_check_reports_traffic_as_drift(
     store: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
+
     async def believed(
         steps: ReconcileActivities, suspect: Suspect, request: LookAgain
     ) -> list[Finding]:
-        drift = Drift(kind=DriftKind.MISSING_HOLD, detail="as seen from outside")
         return [Finding(**suspect.model_dump(), record_id="", drift=drift)]
 
-    async def differs(*_: object, **__: object) -> bool:
-        return True
+    async def differs(*_: object, **__: object) -> list[Drift]:
+        return [drift]
 
     monkeypatch.setattr(ReconcileActivities, "_look", believed)
     monkeypatch.setattr(RepairActivities, "hold_drifts", differs)
