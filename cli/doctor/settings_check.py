@@ -1,7 +1,7 @@
 """Settings that work but are unsafe, most of them only outside development."""
 
 from cli.doctor.results import CheckReport, Part
-from settings import SAMPLE_DATA_SECRET, JwtAlgorithm, Settings
+from settings import JwtAlgorithm, Settings
 
 
 async def check_settings(settings: Settings, report: CheckReport) -> None:
@@ -19,12 +19,6 @@ async def check_settings(settings: Settings, report: CheckReport) -> None:
             not settings.enable_event_publishing,
             "ENABLE_EVENT_PUBLISHING=false: changes of carts are not published",
             "unset it, unless no service consumes the events",
-        ),
-        (
-            deployed and SAMPLE_DATA_SECRET in settings.secrets_of_data,
-            f"the sample in DATA_SECRETS {where}: anyone can read sealed names, and sign values in "
-            "Redis",
-            "set DATA_SECRETS to 32 random bytes or more, the same in every process",
         ),
         (
             deployed and hs256,

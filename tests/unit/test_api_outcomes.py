@@ -413,7 +413,7 @@ async def test_ids_of_others_and_made_up_ids_are_refused_alike_without_a_query()
     api.mongo.records.append(record_of(foreign, user_id="another-user"))
     for name in (foreign, elsewhere, *made_up):
         answer = await api.get(f"/api/v1/cart/{STORE}/operations/{name}")
-        assert (answer.status_code, answer.json()) == (404, {"message": "Operation not found"})
+        assert (answer.status_code, answer.json()) == (404, NO_OPERATION)
     assert (api.mongo.reads, api.gateway.looked_up) == (0, [])
 
 

@@ -22,6 +22,7 @@ SAFE = {
     "JWT_JWKS_URL": "https://id.example.com/jwks.json",
     "JWT_ISSUER": "https://id.example.com/",
     "JWT_AUDIENCE": "cart.example.com",
+    "DATA_SECRETS": "a-secret-of-at-least-thirty-two-bytes",
     "MONGODB_URI": "mongodb+srv://user:secret@mongo.example.net/cart-service",
     "REDIS_URL": "rediss://:secret@redis:6379/0",
     "KAFKA_BROKERS": "kafka-1:9094",

@@ -18,7 +18,9 @@ from structlog.testing import capture_logs
 
 import process
 from adapters.kafka import consumer as event_consumer
+from adapters.kafka import refused_topics
 from adapters.kafka.consumer import EventConsumer, _Member
+from adapters.kafka.refused_topics import RefusedTopics
 from settings import Settings
 from telemetry.metrics import CONSUMER_LAG
 from tests.fakes.api import settings_for_tests
@@ -117,11 +119,11 @@ async def test_a_topic_that_must_not_be_read_stops_no_other_topic(
         return answer
 
     monkeypatch.setattr(event_consumer, "messages", next_answer)
-    monkeypatch.setattr(event_consumer, "REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(refused_topics, "REFUSED_SECONDS", 0.0)
     fake = FakeConsumer([TopicPartition(topic, 0) for topic in "ab"])
     member: Any = object.__new__(_Member)
     member._consumer, member._tasks = fake, {}
-    member._topics, member._refused = frozenset("ab"), {}
+    member._topics, member._refused = frozenset("ab"), RefusedTopics()
     received: dict[TopicPartition, Any] = {}
     with capture_logs() as logs:
         try:

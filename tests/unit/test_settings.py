@@ -147,11 +147,11 @@ def test_production_has_no_default_for_secrets_and_servers(
         "an empty value (`JWT_ISSUER=`) accepts any",
         "JWT_AUDIENCE: must be set when ENVIRONMENT=production; "
         "an empty value (`JWT_AUDIENCE=`) accepts any",
-        "DATA_SECRETS: must not have the sample when ENVIRONMENT=production",
         "MONGODB_URI: must be set when ENVIRONMENT=production",
         "REDIS_URL or REDIS_HOST: must be set when ENVIRONMENT=production",
         "KAFKA_BROKERS: must be set when ENVIRONMENT=production",
         "INVENTORY_SERVICE_URL: must be set when ENVIRONMENT=production",
+        "DATA_SECRETS: must not have the sample when ENVIRONMENT=production",
     ]
 
 
