@@ -15,8 +15,6 @@ from models.user_id import path_safe
 
 logger = structlog.stdlib.get_logger(__name__)
 
-READ_COST = 1
-WRITE_COST = 3  # a change runs a saga
 _PREFIX_BITS = 64  # what one customer has of IPv6 (RFC 6177)
 
 

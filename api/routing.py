@@ -17,7 +17,6 @@ from api.dependencies import authenticate
 from api.error_codes import ErrorCode
 from api.errors import MAX_DETAILS, ApiError, invalid, problem
 from api.field_problems import MAX_NAME
-from api.limits import READ_COST, WRITE_COST
 from api.media_types import FORM, accepts_json, check_content
 from api.schemas import FieldProblem
 from api.strict_json import StrictJsonError, parse_object
@@ -57,22 +56,18 @@ class StrictRequest(Request):
 
 
 class CartRoute(APIRoute):
-    """A route that requires a valid token.
-
-    Its requests cost more of a rate limit where they change something (`cost`).
-    """
+    """A route that requires a valid token. A request counts as `cost` requests for rate limits."""
 
     request_class: type[StrictRequest] = StrictRequest
-    cost: int | None = None
+    cost = 1
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         parameters = get_flat_params(self.dependant)
         known = frozenset(one.alias for one in parameters if isinstance(one.field_info, Query))
-        cost = self.cost or (READ_COST if self.methods == {"GET"} else WRITE_COST)
 
         async def authenticated(request: Request) -> Response:
-            await authenticate(request, cost=cost)
+            await authenticate(request, cost=self.cost)
             if not accepts_json(request.headers.getlist("accept")):
                 message = "Answers are application/json, which Accept does not allow"
                 raise ApiError(
@@ -102,27 +97,29 @@ class ListRoute(CartRoute):
 
 
 def _check_query(query: QueryParams, known: frozenset[str]) -> None:
-    """Raises `ApiError` (400) that names each parameter that is unknown or repeated."""
+    """Raises `ApiError` (400) that names each parameter that is unknown, repeated or not UTF-8."""
     times = Counter(name for name, _ in query.multi_items())
     details = [
-        _unknown_parameter(name) if name not in known else _repeated_parameter(name)
-        for name, number in times.items()
-        if name not in known or number > 1
+        *(
+            _flaw(name, ErrorCode.UNKNOWN_FIELD, "Unknown query parameter")
+            if name not in known
+            else _flaw(name, ErrorCode.CONFLICTING_VALUES, "Must be given once")
+            for name, number in times.items()
+            if name not in known or number > 1
+        ),
+        # Bytes that are not UTF-8 are replaced when they are decoded.
+        *(
+            _flaw(name, ErrorCode.INVALID_FORMAT, "Must be UTF-8, percent-encoded")
+            for name, value in query.multi_items()
+            if "\N{REPLACEMENT CHARACTER}" in value
+        ),
     ]
     if details:
         raise ApiError(invalid(*details[:MAX_DETAILS]))
 
 
-def _unknown_parameter(name: str) -> FieldProblem:
-    return FieldProblem(
-        code=ErrorCode.UNKNOWN_FIELD, field=name[:MAX_NAME], message="Unknown query parameter"
-    )
-
-
-def _repeated_parameter(name: str) -> FieldProblem:
-    return FieldProblem(
-        code=ErrorCode.CONFLICTING_VALUES, field=name[:MAX_NAME], message="Must be given once"
-    )
+def _flaw(name: str, code: ErrorCode, message: str) -> FieldProblem:
+    return FieldProblem(code=code, field=name[:MAX_NAME], message=message)
 
 
 def _plain(scope: Scope) -> Scope:

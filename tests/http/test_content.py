@@ -118,7 +118,9 @@ async def test_a_byte_order_mark_is_ignored(api: FakeApi) -> None:
     headers = {"Content-Type": "application/json"}
     assert (await api.post(content=b"\xef\xbb\xbf" + BODY, headers=headers)).status_code == 201
     answer = await api.post(content=json.dumps(ITEM).encode("utf-16"), headers=headers)
-    assert answer.json()["details"] == [{"field": "body", "message": "Body must be UTF-8"}]
+    assert answer.json()["details"] == [
+        {"code": "malformed_json", "field": "body", "message": "Body must be UTF-8"}
+    ]
 
 
 async def test_the_log_level_is_set_by_what_curl_sends(api: FakeApi) -> None:

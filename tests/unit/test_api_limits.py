@@ -52,7 +52,7 @@ async def test_without_redis_each_process_counts_for_itself(
     assert api.state.limits.counted_locally == 0
 
 
-async def test_a_change_costs_more_than_a_read_and_a_list_the_most() -> None:
+async def test_a_list_costs_more_than_a_read_or_a_change() -> None:
     api = FakeApi(settings_for_tests(rate_limit_per_user=300))
     api.gateway.outcome = result_of(Outcome.COMMITTED)
     api.mongo.records.append(record_of())
@@ -61,8 +61,8 @@ async def test_a_change_costs_more_than_a_read_and_a_list_the_most() -> None:
     await api.post()
     await api.get(f"/api/v1/cart/{STORE}/admin/carts", role="admin")
     read, head, change, many = api.limiter.costs
-    assert read == head == 1
-    assert read < change < many
+    assert read == head == change == 1
+    assert many > 1
 
 
 def test_buckets_in_the_process_refill_and_are_bounded() -> None:

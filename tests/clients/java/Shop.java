@@ -1,4 +1,3 @@
-import java.net.http.HttpClient;
 import java.util.List;
 import org.openapitools.client.ApiClient;
 import org.openapitools.client.ApiException;
@@ -27,7 +26,6 @@ public final class Shop {
 
   static ApiClient as(String token) {
     ApiClient client = new ApiClient();
-    client.setHttpClientBuilder(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1));
     client.updateBaseUri(System.getenv("CART_URL"));
     String bearer = "Bearer " + System.getenv(token);
     client.setRequestInterceptor(request -> request.header("Authorization", bearer));
