@@ -306,9 +306,8 @@ class CartGateway:
             where = f"{ids.STORE_ID} = {ids.in_query(store_id)}"
         query = f"{ids.OPERATION_ID} = {ids.in_query(operation_id)} AND {where}"
         async with self._searching:
-            async for run in self._client.list_workflows(
-                query, limit=1, page_size=1, rpc_timeout=RPC_TIMEOUT
-            ):
+            found = self._client.list_workflows(query, limit=1, rpc_timeout=RPC_TIMEOUT)
+            async for run in found:
                 return self._handle(run.id, run.run_id)
         return None
 
