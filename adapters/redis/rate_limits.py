@@ -24,10 +24,11 @@ local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens, at = tonumber(bucket[1] or capacity), tonumber(bucket[2] or now)
 -- What no request of this limit can have left is a full bucket. Comparisons with NaN are false.
 local plausible = tokens and at and tokens >= 0 and tokens <= capacity
-if not (plausible and at > now - 2 * window and at <= now) then
+-- A stored time is rounded, and so may be a little later than now.
+if not (plausible and at > now - 2 * window and at < now + 1) then
   tokens, at = capacity, now
 end
-tokens = math.min(capacity, tokens + (now - at) * capacity / window)
+tokens = math.min(capacity, tokens + math.max(0, now - at) * capacity / window)
 local taken = tokens >= cost
 if taken then tokens = tokens - cost end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))

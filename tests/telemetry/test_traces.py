@@ -113,7 +113,7 @@ async def test_an_error_has_its_trace_id_in_a_header_only(traced: Traced) -> Non
     http = traced.world.http
     for answer in (await http.get(traced.shop().buyer().path), await http.get("/nowhere")):
         assert answer.status_code in {401, 404}
-        assert answer.json().keys() == {"message"}
+        assert answer.json().keys() == {"message", "code"}
         assert len(answer.headers["X-Trace-Id"]) == 32
     assert "X-Trace-Id" not in (await http.get("/health/live")).headers
 
