@@ -54,6 +54,8 @@ def test_our_services_start_with_their_settings(monkeypatch: pytest.MonkeyPatch)
     """Also as in production, whose rules then know what is insecure here on purpose."""
     for environment in ("development", "production"):
         monkeypatch.setenv("ENVIRONMENT", environment)
+        if environment == "production":
+            monkeypatch.setenv("DATA_SECRETS", "a-secret-of-at-least-thirty-two-bytes")
         for name in OURS | {"cart"}:
             given = services(FILES[0], "*")[name]["environment"]
             with pytest.MonkeyPatch.context() as process:

@@ -26,7 +26,7 @@ SECRETS = {
     "api": SERVERS | DATA | REDIS | INVENTORY,
     "worker": SERVERS | DATA | REDIS | INVENTORY,
     "consumer": SERVERS | DATA | REDIS,
-    "setup": SERVERS,
+    "setup": SERVERS | DATA,
 }
 JWT = {"JWT_SECRET": "a-secret-of-these-tests-that-has-32-bytes"}
 

@@ -15,6 +15,7 @@ from cli.doctor.results import Status
 from cli.main import main
 from models.events import TOPICS
 from settings import Settings, load_settings
+from tests.unit.cli_standin import clear_environment
 
 SAFE = {
     "ENVIRONMENT": "production",
@@ -69,7 +70,7 @@ BROKEN = [
 
 
 def given(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
-    monkeypatch.setenv("CART_ENV_FILE", "")
+    clear_environment(monkeypatch)
     for name, value in (SAFE | env).items():
         monkeypatch.setenv(name, value)
     return load_settings()
