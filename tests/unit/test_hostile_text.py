@@ -198,25 +198,24 @@ def test_no_finding_of_the_doctor_has_it(name: str, capsys: pytest.CaptureFixtur
 LOGGING = """
 import json, logging, sys, structlog, logs
 logs.configure_logging("info", {format!r})
-value = json.loads(sys.stdin.read())
-logging.getLogger("here").info("begin %s end", value, extra={{"event": value, "userId": value}})
-more = {{"a": [value]}}
-structlog.stdlib.get_logger("here").warning("event", message=value, field=value, more=more)
-try:
-    raise ValueError(value)
-except ValueError:
-    logging.getLogger(value).exception(value)
+for value in json.loads(sys.stdin.read()):
+    logging.getLogger("here").info("begin %s end", value, extra={{"event": value, "userId": value}})
+    more = {{"a": [value]}}
+    structlog.stdlib.get_logger("here").warning("event", message=value, field=value, more=more)
+    try:
+        raise ValueError(value)
+    except ValueError:
+        logging.getLogger(value).exception(value)
 """
 
 
 @pytest.mark.parametrize("format_", ["json", "console"])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
-@pytest.mark.parametrize("name", HOSTILE)
-def test_no_log_line_has_it(name: str, encoding: str, format_: str, project_root: Path) -> None:
-    value = HOSTILE[name] + " ü日"
+def test_no_log_line_has_it(encoding: str, format_: str, project_root: Path) -> None:
+    values = [f"{text} ü日" for text in HOSTILE.values()]
     done = subprocess.run(
         [sys.executable, "-c", LOGGING.format(format=format_)],
-        input=json.dumps(value).encode(),
+        input=json.dumps(values).encode(),
         env={**os.environ, "PYTHONPATH": str(project_root), "PYTHONIOENCODING": encoding},
         capture_output=True,
         check=False,
@@ -225,8 +224,10 @@ def test_no_log_line_has_it(name: str, encoding: str, format_: str, project_root
     lines = done.stdout.decode(encoding)
     assert is_clean(lines)
     if format_ == "json":
-        first, second, third = map(json.loads, lines.splitlines())
-        assert first["userId"] == second["field"] == third["message"] == value
+        written = [json.loads(line) for line in lines.splitlines()]
+        assert [line["userId"] for line in written[::3]] == values
+        assert [line["field"] for line in written[1::3]] == values
+        assert [line["message"] for line in written[2::3]] == values
 
 
 def test_what_can_be_shown_stays(capsys: pytest.CaptureFixture[str]) -> None:
