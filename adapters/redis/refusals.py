@@ -28,12 +28,13 @@ class Refusal:
     """A server that answers, and refuses.
 
     `is_elsewhere`: it is not, or not now, the server that takes writes. Where a fixed address leads
-    to the current primary, a new connection finds another one.
+    to the current primary, a new connection finds another one. `is_login`: it does not know us.
     """
 
     code: str
     advice: str
     is_elsewhere: bool = False
+    is_login: bool = False
 
 
 _LOGIN = "check REDIS_USERNAME and REDIS_PASSWORD, or the user and password in REDIS_URL"
@@ -83,8 +84,8 @@ _REFUSALS: tuple[tuple[type[RedisError], Refusal], ...] = (
     ),
     (ClusterCrossSlotError, Refusal("CROSSSLOT", _NO_CLUSTER)),
     (TryAgainError, Refusal("TRYAGAIN", "the cluster moves slots: wait", is_elsewhere=True)),
-    (AuthenticationError, Refusal("NOAUTH, WRONGPASS", _LOGIN, is_elsewhere=True)),
-    (AuthorizationError, Refusal("NOPERM", _LOGIN)),
+    (AuthenticationError, Refusal("NOAUTH, WRONGPASS", _LOGIN, is_elsewhere=True, is_login=True)),
+    (AuthorizationError, Refusal("NOPERM", _LOGIN, is_login=True)),
 )
 _BY_CODE = {
     "MISCONF": Refusal(
@@ -95,7 +96,7 @@ _BY_CODE = {
     "NOREPLICAS": Refusal(
         "NOREPLICAS", "too few replicas follow it (`min-replicas-to-write`): start them"
     ),
-    "NOAUTH": Refusal("NOAUTH", _LOGIN, is_elsewhere=True),
+    "NOAUTH": Refusal("NOAUTH", _LOGIN, is_elsewhere=True, is_login=True),
     "BUSY": Refusal("BUSY", "a script runs for long: `SCRIPT KILL` ends it"),
 }
 _OTHER = Refusal("ERR", "see its log; a Sentinel is not supported: use an address of the primary")

@@ -40,7 +40,8 @@ async def check_redis(settings: Settings, report: CheckReport) -> None:
         await client.delete(key)
     except (RedisError, OSError) as error:
         if refusal := refusal_of(error):
-            what = f"{where} answers, and refuses a write: {in_words(error, refusal)}"
+            did = "refuses us" if refusal.is_login else "answers, and refuses a write"
+            what = f"{where} {did}: {in_words(error, refusal)}"
             report.failed(Part.REDIS, what, refusal.advice)
         else:
             report.unreachable(Part.REDIS, place, error)
