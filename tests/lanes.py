@@ -56,10 +56,13 @@ _EVENTS = Lane(
         "tests/integration/test_outages.py",
         "tests/integration/test_routes.py",
         "tests/integration/test_stack.py",
+        "tests/integration/test_privacy.py",
+        "tests/integration/test_redis_servers.py",
+        "tests/integration/test_temporal_connections.py",
         "tests/integration/test_undecodable_messages.py",
     ),
 )
-_SAGAS = Lane("sagas", ("tests/workflows", "tests/replay", "tests/telemetry"))
+_SAGAS = Lane("sagas", ("tests/http", "tests/workflows", "tests/replay", "tests/telemetry"))
 _FAULTS = (
     Lane("faults", ("tests/faults",)),
     Lane(

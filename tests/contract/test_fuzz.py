@@ -34,4 +34,4 @@ async def test_random_bytes_get_no_5xx(world: World, tmp_path: Path) -> None:
     token = env["CART_FUZZ_TOKEN"]
     seen = await send_raw(world.settings.port, 1000, seed=1, store="fuzz", token=token)
     assert seen.faults == []
-    assert seen.statuses[200] > 50, seen.statuses
+    assert seen.statuses[200] > 20, seen.statuses
