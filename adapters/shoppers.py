@@ -21,7 +21,7 @@ def seal_shopper(keyring: Keyring, cart: CartKey, shopper: Shopper) -> str | Non
 
 
 def open_shopper(keyring: Keyring, operation: CartOperation) -> Shopper | None:
-    """What the operation's request tells about its user.
+    """What the operation's request says about its user.
 
     Nothing if it cannot be opened, which never fails the operation: a cart can do without it.
     """

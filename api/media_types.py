@@ -11,7 +11,7 @@ from api.error_codes import ErrorCode
 from api.errors import ApiError, problem
 
 FORM = "application/x-www-form-urlencoded"
-"""What curl sends with `-d` unless it is told otherwise."""
+"""What curl sends with `-d` by default."""
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -49,7 +49,7 @@ def check_content(headers: Headers, *, also: str | None = None) -> None:
         one.strip().lower() for one in ",".join(headers.getlist("content-encoding")).split(",")
     ]
     if not {"", "identity"}.issuperset(codings):
-        # RFC 9110, 15.5.16: the header tells that no coding would be accepted.
+        # RFC 9110, 15.5.16: the header says that no coding is accepted.
         message = "Content-Encoding is not supported; send the body without compression"
         raise _unsupported(
             message, ErrorCode.CONTENT_ENCODING_NOT_SUPPORTED, **{"Accept-Encoding": "identity"}

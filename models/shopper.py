@@ -12,7 +12,7 @@ _NO_NAME = b'"fullName":null'
 
 
 class Shopper(Message):
-    """What a request tells about its user; None where it tells nothing."""
+    """What a request says about its user; None if nothing."""
 
     full_name: str | None = None
     email: str | None = None

@@ -61,8 +61,8 @@ class SafetySettings(
                 yield f"JWT_SECRET: must not be the sample when ENVIRONMENT={self.environment}"
             elif not is_loopback(self.host):
                 yield (
-                    f"JWT_SECRET: must not be the sample when HOST={self.host}: whoever reaches "
-                    "it could sign tokens. Set 32 random bytes or more, or HOST=127.0.0.1"
+                    f"JWT_SECRET: must not be the sample when HOST={self.host}: anyone who "
+                    "reaches it could sign tokens. Set 32 random bytes or more, or HOST=127.0.0.1"
                 )
         if self.environment.is_deployed:
             yield from self._unreadable_temporal()
@@ -88,7 +88,7 @@ class SafetySettings(
     def _jwks(self) -> Iterator[Weakness]:
         uses_it = self.jwt_algorithm is not JwtAlgorithm.HS256 and self.jwt_jwks_url is not None
         if uses_it and _is_plain_http(str(self.jwt_jwks_url)):
-            problem = "is http: whoever is on the way can replace the keys and sign tokens"
+            problem = "is http: anyone on the network path can replace the keys and sign tokens"
             yield Weakness("JWT_JWKS_URL", problem, "allow_insecure_jwks")
 
     def _mongodb(self) -> Iterator[Weakness]:

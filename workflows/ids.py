@@ -123,7 +123,7 @@ def in_query(value: str) -> str:
 
 
 def erase_workflow_id(token: str) -> str:
-    """The id of an erasure; the token stands for store and user, and tells nothing about them."""
+    """The id of an erasure; the token is a keyed hash of store and user."""
     return f"erase/{token}"
 
 

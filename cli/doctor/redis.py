@@ -55,7 +55,7 @@ async def check_redis(settings: Settings, report: CheckReport) -> None:
 
 
 async def _shards(client: Redis) -> int:
-    """The number of primaries of a cluster; 1 without one, or where it is not told."""
+    """The number of primaries of a cluster; 1 without one, or if the server does not say."""
     try:
         info = await client.info("cluster")
         if not info.get("cluster_enabled"):

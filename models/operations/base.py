@@ -93,7 +93,7 @@ class CartOperation(Message):
 
     @property
     def sealed_shopper(self) -> str | None:
-        """The sealed `Shopper` of the request; None where it tells nothing of its user."""
+        """The sealed `Shopper` of the request; None if it has nothing about its user."""
         return None
 
     @property

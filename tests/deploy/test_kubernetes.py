@@ -13,7 +13,7 @@ from tests.deploy.tools import DRAINS, KNOWN, ROOT, SECRET, documents, run
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "staging", "prod", "prod/blue", "prod/green", "prod/canary")
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
-# What docs/deploy.md tells to put into each process's secret.
+# What docs/deploy.md says each process's secret has.
 SERVERS = {
     "MONGODB_URI": "mongodb://u:p@mongo/cart-service?tls=true",
     "KAFKA_SASL_USERNAME": "cart",

@@ -61,7 +61,7 @@ async def test_if_none_match(served: Served, lines: list[str], status: int) -> N
     ],
 )
 async def test_if_match(served: Served, lines: list[str], tags: tuple[str, ...] | None) -> None:
-    """An empty list is a condition that nothing fulfils: a client that lost its tag is told so."""
+    """An empty list is a condition that nothing fulfils: a client that lost its tag gets 412."""
     headers = [f"If-Match: {line}" for line in lines]
     await served.ask(served.add(*headers))
     [started] = served.api.gateway.started

@@ -1,4 +1,4 @@
-"""Redis's error answers: each is told apart, and a server that is the wrong one is left.
+"""Redis's error answers: each has a meaning, and connections to the wrong server are closed.
 
 The codes are those of Valkey's and Redis's source (server.c, cluster.c). After a failover behind a
 fixed address, connections to the demoted primary stay open: only new ones lead to the next primary.
