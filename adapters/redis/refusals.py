@@ -28,7 +28,8 @@ class Refusal:
     """A server that answers, and refuses.
 
     `is_elsewhere`: it is not, or not now, the server that takes writes. Where a fixed address leads
-    to the current primary, a new connection finds another one. `is_login`: our login is not accepted.
+    to the current primary, a new connection finds another one. `is_login`: it does not accept our
+    login.
     """
 
     code: str
