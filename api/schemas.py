@@ -46,13 +46,19 @@ MAX_LOG_LEVEL_SECONDS = 86_400
 
 # RFC 3339, 5.6, without leap seconds, which Python's datetime cannot hold.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-# An http or https URL (RFC 3986) or IRI (RFC 3987): user information, a host, a port, the rest.
+# An http or https URL (RFC 3986) or IRI (RFC 3987): user information, a host, a port, the rest. The
+# host is a name or an IPv4 address. It has no character that is normalized (NFKC) to a delimiter of
+# URLs, because some clients, such as Python's urlsplit, refuse such a URL.
 _PORT = "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 _NO_URL = r"\s\x00-\x1f\x7f-\x9f\uFEFF\\"
+_NO_HOST = (
+    rf"{_NO_URL}/?#@\[\]\u2047-\u2049\u2100\u2101\u2105\u2106\u2A74"
+    r"\uFE13\uFE16\uFE55\uFE56\uFE5F\uFE6B\uFF03\uFF0F\uFF1A\uFF1F\uFF20"
+)
 URL_PATTERN = (
     r"^[Hh][Tt][Tt][Pp][Ss]?://"
-    rf"(?:[^{_NO_URL}/?#@\[\]]*@)?"
-    rf"(?:[^{_NO_URL}/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
+    rf"(?:[^{_NO_HOST}]*@)?"
+    rf"[^{_NO_HOST}:]+"
     rf"(?::(?:{_PORT})?)?"
     rf"(?:[/?#][^{_NO_URL}]*)?$"
 )

@@ -50,6 +50,11 @@ ClearReason = TypeAliasType(
 ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
 """Why a line is reduced or removed."""
 
+ActorKind = TypeAliasType(
+    "ActorKind", Literal["user", "admin", "operator", "event", "schedule", "repair"]
+)
+"""Who causes a change (`models.actor.ActorType`)."""
+
 
 class EventModel(BaseModel):
     """Base of all events: camelCase names; the docstring of a field is its description."""
@@ -75,7 +80,7 @@ class CartEvent(EventModel):
     end in the operation's name."""
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
-    actor_type: Literal["user", "admin", "operator", "event", "schedule", "repair"]
+    actor_type: ActorKind
     """Who caused the change: the cart's `user`, an `admin` of the store, an `operator`, an `event`
     of another service, a `schedule` or a `repair`. No event has the id of an admin or operator."""
     currency: str

@@ -97,6 +97,8 @@ INTEGER = "Quantity must be an integer"
         ({"productImage": "https://"}, "productImage", URL_RULE),
         ({"productImage": "https:///a"}, "productImage", URL_RULE),
         ({"productImage": "https://a:99999/"}, "productImage", URL_RULE),
+        ({"productImage": "https://[c42E1aDad]/a"}, "productImage", URL_RULE),
+        ({"productImage": "https://shop.example\u2100b/a"}, "productImage", URL_RULE),
         ({"productImage": "https://exa\nmple.com"}, "productImage", URL_RULE),
         ({"productImage": "https://a.example/\u0000"}, "productImage", URL_RULE),
         ({"productImage": "https://a.example/\u0085"}, "productImage", URL_RULE),
