@@ -30,8 +30,8 @@ CASES ?= 50000
 
 help:
 	@echo "make run            start everything in the foreground: local servers, inventory, worker, consumer, API"
-	@echo "make test           run the tests on a stack of their own: 6 minutes on two cores (ARGS=… goes to pytest)"
-	@echo "make test-faults    run the long tests: faults, load, fuzz, Apache Kafka, deployment: 10 minutes"
+	@echo "make test           run the tests on a stack of their own: 9 minutes on two cores (ARGS=… goes to pytest)"
+	@echo "make test-faults    run the long tests: faults, load, fuzz, Apache Kafka, deployment: 12 minutes"
 	@echo "make test-servers   run the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
 	@echo "make check          check format, lint, types and import rules"
 	@echo "make bench          measure the ratios on a stack of its own (ARGS=… goes to cart bench)"
