@@ -141,8 +141,12 @@ async def test_nothing_is_found_of_a_user_whose_data_was_erased(
     assert await shop.holds() == {(stays.user_id, "headphones"): 1}
     assert (await stays.get()).json()["fullName"] == "Someone Else"
     cleared = [event for event in await shop.events() if event.topic == CART_CLEARED]
-    assert [event.value["reason"] for event in cleared] == ["order_completed", "privacy_erasure"]
-    assert [event.value["actorType"] for event in cleared] == ["event", "operator"]
+    # Two carts, whose events are in no order among each other.
+    assert {event.value["reason"]: event.value["actorType"] for event in cleared} == {
+        "order_completed": "event",
+        "privacy_erasure": "operator",
+    }
+    assert len(cleared) == 2
 
     # The order is known: when it is delivered again, nothing is sold twice.
     await others.order(buyer, ordered, order, items=[{"productId": "headphones", "quantity": 2}])
