@@ -91,7 +91,7 @@ def _dump(value: Any, **_: Any) -> str:
 
 
 def _without_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escapes what a terminal would obey; only tracebacks have several lines."""
+    """Escapes control characters; only tracebacks have several lines."""
     return {printable(name): _shown(name, value) for name, value in event.items()}
 
 

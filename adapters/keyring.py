@@ -35,12 +35,16 @@ class _Keys:
     def of(cls, secret: str) -> "_Keys":
         # Imported here: it takes 40 ms, and most commands of the CLI need no keys.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
 
-        extracted = hmac.digest(_SALT, secret.encode(), hashlib.sha256)
+        def derived(use: bytes) -> bytes:
+            return HKDF(SHA256(), length=32, salt=_SALT, info=use).derive(secret.encode())
+
         return cls(
-            id=_derived(extracted, b"id")[:4].hex(),
-            signing=_derived(extracted, b"sign"),
-            sealing=AESGCM(_derived(extracted, b"seal")),
+            id=derived(b"id")[:4].hex(),
+            signing=derived(b"sign"),
+            sealing=AESGCM(derived(b"seal")),
         )
 
 
@@ -84,11 +88,6 @@ class Keyring:
     def is_signed(self, data: bytes, mac: bytes, *about: str) -> bool:
         """Whether the signature is one of this service for this data."""
         return any(hmac.compare_digest(_mac(keys, data, about), mac) for keys in self._all)
-
-
-def _derived(extracted: bytes, use: bytes) -> bytes:
-    """The first 32 bytes of HKDF-Expand with SHA-256 (RFC 5869, 2.3)."""
-    return hmac.digest(extracted, use + b"\x01", hashlib.sha256)
 
 
 def _mac(keys: _Keys, data: bytes, about: Sequence[str]) -> bytes:

@@ -71,7 +71,7 @@ def check_size(received: int, limit: int) -> None:
 
 
 def malformed(error: httptools.HttpParserError, data: bytes) -> Answer:
-    """The answer to what is not HTTP/1.1: 501 for a method that nobody knows, else 400."""
+    """The answer to what is not HTTP/1.1: 501 for an unknown method, else 400."""
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
         message = "This method is not implemented"
         return closing_answer(HTTPStatus.NOT_IMPLEMENTED, message, ErrorCode.METHOD_NOT_IMPLEMENTED)

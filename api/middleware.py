@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.audit import Refusals
 from api.error_codes import ErrorCode
 from api.errors import ApiError, problem, server_error
+from api.http_rules import MAX_FIELD_BYTES
 from api.methods import allow
 from telemetry import tracing
 
@@ -32,8 +33,6 @@ REFUSAL_KEY = "cart.refusal"
 """In the scope of a request that the server refuses before any route: the `Answer`."""
 _SCOPE_KEY = "cart.context"
 _READS = ("GET", "HEAD", "OPTIONS")
-# For servers other than `api.http_protocol`, which has read less than this by then.
-_MAX_FIELD_BYTES = 16 * 1024
 _HEALTH = "/health"
 # For responses that are opened in a browser (OWASP, REST Security Cheat Sheet).
 _SECURITY = (
@@ -135,8 +134,8 @@ class RequestMiddleware:
         """Raises `ApiError` for a request that no route should see."""
         if REFUSAL_KEY in scope:
             raise ApiError(scope[REFUSAL_KEY])
-        if largest > _MAX_FIELD_BYTES:
-            message = f"A header field is larger than {_MAX_FIELD_BYTES} bytes"
+        if largest > MAX_FIELD_BYTES:  # for servers other than `api.http_protocol`
+            message = f"A header field is larger than {MAX_FIELD_BYTES} bytes"
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise ApiError(problem(status, message, code=ErrorCode.HEADER_FIELDS_TOO_LARGE))
         if length > self._limit:

@@ -1,7 +1,7 @@
 """Output of all commands: texts, tables, JSON and errors.
 
-No command writes to standard output by other means. What a terminal would obey or cannot show is
-escaped (`telemetry.printable`); `cli.streams` has what happens to the streams themselves.
+No command writes to standard output by other means. Control characters, and what a terminal cannot
+show, are escaped (`telemetry.printable`); `cli.streams` handles errors of the streams themselves.
 """
 
 import errno

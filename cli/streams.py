@@ -11,8 +11,8 @@ from cli.console import CliError
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output. Whoever writes to it, a reader that leaves ends the command with exit code
-    0, and a full disk with a line that says so."""
+    """Standard output. A reader that closes the pipe ends the command with exit code 0, and a full
+    disk ends it with an error line; so for every caller that writes."""
 
     def write(self, text: str, /) -> int:
         try:

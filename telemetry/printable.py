@@ -1,8 +1,8 @@
 r"""Text of other systems and of strangers, made fit for a terminal and for logs.
 
-Escaped is what a terminal would obey or not show: control characters, also of C1; marks that
-change the direction of text; characters without width; line separators; lone surrogates; and what
-is unassigned. The escapes are those of Python's literals (`\x1b`, `\n`, `\u202e`), in JSON those
+Escaped are control characters (C0 and C1), which a terminal interprets; marks that change the
+direction of text; characters without width; line separators; lone surrogates; and unassigned
+characters. The escapes are those of Python's literals (`\x1b`, `\n`, `\u202e`), in JSON those
 of JSON, so that JSON keeps the value.
 """
 

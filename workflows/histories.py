@@ -29,12 +29,21 @@ async def runs_of_user(
             yield run
 
 
-def actor_of(started: HistoryEvent) -> Actor | None:
-    """Who caused the operation of a run, by the first event of its history."""
+def request_of(started: HistoryEvent) -> dict[str, Any]:
+    """The operation that a run was started with, by the first event of its history.
+
+    Empty for an input that is no operation.
+    """
     payloads = started.workflow_execution_started_event_attributes.input.payloads
+    request = _decoded(payloads[0].data) if payloads else None
+    return request if isinstance(request, dict) else {}
+
+
+def actor_of(request: dict[str, Any]) -> Actor | None:
+    """Who caused the operation (`request_of`); None if that cannot be read."""
     try:
-        return Actor.model_validate(orjson.loads(payloads[0].data)["actor"], strict=False)
-    except (IndexError, KeyError, TypeError, ValueError):
+        return Actor.model_validate(request["actor"], strict=False)
+    except (KeyError, ValueError):
         return None
 
 

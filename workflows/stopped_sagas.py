@@ -10,7 +10,7 @@ from models.actor import Actor, ActorType
 from models.saga import SagaRun
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT, as_unavailable
-from workflows.histories import actor_of
+from workflows.histories import actor_of, request_of
 
 UNKNOWN = Actor(type=ActorType.REPAIR, id="watch")
 """The actor of a saga whose input cannot be read: the watch records its end."""
@@ -35,14 +35,10 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
     """The saga of a run. A run that was reset has the start of the first one in its history,
     not in its description."""
     handle = client.get_workflow_handle(run.id, run_id=run.run_id)
-    started_at, actor = run.start_time, UNKNOWN
-    cart, request = ids.cart_of_workflow(run.id), dict[str, Any]()
+    started_at, cart = run.start_time, ids.cart_of_workflow(run.id)
+    request: dict[str, Any] = {}
     async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
-        started_at = event.event_time.ToDatetime(UTC)
-        actor = actor_of(event) or UNKNOWN
-        if ids.has_hashed_user(run.id):
-            payloads = event.workflow_execution_started_event_attributes.input.payloads
-            [request] = await client.data_converter.decode(payloads)
+        started_at, request = event.event_time.ToDatetime(UTC), request_of(event)
         break
     attributes = {
         name: run.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
@@ -57,5 +53,5 @@ async def _saga_of(client: Client, run: WorkflowExecution) -> SagaRun:
         fingerprint="",
         store_id=attributes[ids.STORE_ID],
         user_id=cart.user_id if cart else request.get("user_id", attributes[ids.USER_ID]),
-        actor=actor,
+        actor=actor_of(request) or UNKNOWN,
     )

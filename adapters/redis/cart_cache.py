@@ -11,7 +11,7 @@ Each command names one key, so that the keys can be in different slots of a clus
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import unquote
@@ -137,15 +137,12 @@ class CartCache:
         """
         prefix, suffix = f"Cart:{store_id}:", ":latest_version"
         users: set[str] = set()
-        cursor = 0
-        for _ in range(MAX_SCANS):
-            async with self._redis.client("cart") as redis:
-                cursor, names = await redis.scan(cursor, f"{prefix}*{suffix}", SCAN_KEYS)
+        async for names in self._scan(f"{prefix}*{suffix}"):
             users |= {
                 unquote(name.decode(errors="replace").removeprefix(prefix).removesuffix(suffix))
-                for name in cast("list[bytes]", names)
+                for name in names
             }
-            if cursor == 0 or len(users) >= limit:
+            if len(users) >= limit:
                 break
         return sorted(users)[:limit]
 
@@ -155,15 +152,17 @@ class CartCache:
         Scans all keys, at most `MAX_SCANS` times `SCAN_KEYS`.
         """
         pattern = f"Cart:{_literal(store_id) if store_id else '*'}:{_literal(path_safe(user_id))}:*"
-        found: set[bytes] = set()
+        return sorted({name async for names in self._scan(pattern) for name in names})
+
+    async def _scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """The keys of a pattern, page by page; a key can be in several pages."""
         cursor = 0
         for _ in range(MAX_SCANS):
             async with self._redis.client("cart") as redis:
                 cursor, names = await redis.scan(cursor, pattern, SCAN_KEYS)
-            found.update(cast("list[bytes]", names))
+            yield cast("list[bytes]", names)
             if cursor == 0:
-                break
-        return sorted(found)
+                return
 
     async def erase_user(self, user_id: str, store_id: str | None) -> int:
         """Deletes the keys of a user's carts; returns how many there were."""

@@ -1,8 +1,8 @@
 """Values in Redis that are read back: JSON objects whose last member, `_mac`, is a signature.
 
-Whoever can write to Redis must not be able to show one user's cart to another, or another price. So
-a value counts only if this service has written it, for this purpose and key. Any other counts as
-absent.
+An attacker with write access to Redis must not be able to show one user's cart to another, or a
+forged price. A value counts only if this service has written it, for this purpose and key. Any
+other value counts as absent.
 """
 
 import time

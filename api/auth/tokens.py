@@ -128,7 +128,7 @@ class Authenticator:
             raise ClaimError(f"another audience than JWT_AUDIENCE: {_shown(audience)}")
         events = claims.get("events")
         if isinstance(events, dict) and _LOGOUT_EVENT in events:
-            raise ClaimError("a logout token, which authenticates nobody")
+            raise ClaimError("a logout token, which does not authenticate a user")
 
 
 def _check_header(header: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
 from workflows.connection import RPC_TIMEOUT
-from workflows.histories import actor_of
+from workflows.histories import actor_of, request_of
 
 INVENTORY_SECONDS = 2.0
 PAGES_MAX = 20
@@ -174,7 +174,7 @@ async def _from_temporal(connections: Connections, report: SagaReport) -> dateti
     if history is None:
         return None
     report.steps = entries(history)
-    report.actor = actor_of(history.events[0])
+    report.actor = actor_of(request_of(history.events[0]))
     if saga.running:
         described = await connections.ask(
             "temporal", partial(handle.describe, rpc_timeout=RPC_TIMEOUT), None

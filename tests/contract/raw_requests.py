@@ -151,7 +151,7 @@ async def send_raw(port: int, number: int, *, seed: int, store: str, token: str)
             seen.closed += 1
             continue
         seen.statuses[status] += 1
-        # 501 is for methods that nobody knows (RFC 9110, 15.6.2).
+        # 501 is for unknown methods (RFC 9110, 15.6.2).
         if status >= 500 and status != 501:
             seen.faults.append(f"{status}: {raw[:300]!r}")
     return seen

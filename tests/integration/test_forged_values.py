@@ -1,4 +1,4 @@
-"""Whoever can write to Redis cannot write answers.
+"""Write access to Redis does not allow forged answers.
 
 Each test plants a value as an attacker or a wrong client would, and reads as a shopper.
 """

@@ -37,6 +37,7 @@ from settings import LOCALHOST, LogLevel, Settings
 from tests.faults.proxy import Proxy
 from tests.support.certificates import certificates_in
 from tests.support.keys import KEYRING
+from tests.support.streams import copy_stream
 from tests.support.waiting import eventually
 
 PASSWORD = "p@ss/w:rd#1"
@@ -228,24 +229,13 @@ async def ending_tls(port: int, tls: ssl.SSLContext) -> AsyncIterator[int]:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(LOCALHOST, port)
-        await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
+        await asyncio.gather(copy_stream(reader, up_writer), copy_stream(up_reader, writer))
 
     server = await asyncio.start_server(relay, LOCALHOST, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
 
 
 async def test_tls_with_an_own_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from models.errors import DependencyRefuses, DependencyUnavailable
 from settings import LOCALHOST
 from tests.support.certificates import certificates_in
 from tests.support.shop import World
+from tests.support.streams import copy_stream
 from tests.support.waiting import eventually
 from workflows.connection import check_namespace, connect
 
@@ -70,7 +71,7 @@ async def test_an_own_authority_is_one_setting(
         up_reader, up_writer = await asyncio.open_connection(
             LOCALHOST, world.settings.temporal_port
         )
-        await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
+        await asyncio.gather(copy_stream(reader, up_writer), copy_stream(up_reader, writer))
 
     tls: ssl.SSLContext = certificates.server_tls()
     tls.set_alpn_protocols(["h2"])
@@ -91,14 +92,3 @@ async def test_an_own_authority_is_one_setting(
 
     await eventually(well)
     server.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()

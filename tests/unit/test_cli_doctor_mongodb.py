@@ -328,7 +328,7 @@ async def test_a_validator_of_our_collections_is_named(mongo: FakeMongoClient) -
     [
         (1.5, 0.012, Status.WARN),
         (0.4, 0.012, Status.WARN),
-        (0.09, 0.002, Status.OK),  # nobody waits for that
+        (0.09, 0.002, Status.OK),  # too short to notice
         (0.3, 0.2, Status.OK),  # it always takes so long
         (1.5, None, Status.WARN),
         (0.3, None, Status.OK),

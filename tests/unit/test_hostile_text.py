@@ -1,9 +1,9 @@
 """Text of strangers on a terminal and in logs.
 
-Whoever can write to a topic, choose a title or name a workflow can put terminal sequences into it:
-they set titles, clear the screen, hide or forge lines, or answer into the shell (CWE-150). Marks
-that change the direction of text, and characters without width, make one id look like another
-(Unicode TR36). No output has any of them as they are; JSON has them as escapes of JSON.
+Anyone who can write to a topic, choose a title or name a workflow can put terminal sequences into
+it. They set titles, clear the screen, hide or forge lines, or answer into the shell (CWE-150).
+Marks that change the direction of text, and characters without width, make one id look like
+another (Unicode TR36). No output has any of them as they are; JSON has them as escapes of JSON.
 """
 
 import json

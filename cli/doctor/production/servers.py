@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from adapters.kafka.connection import connection_options, topics_of
 from adapters.mongo.client import close, database_of, open_client
 from cli.console import reason
+from cli.doctor.mongodb import TRANSACTION_SECONDS
 from cli.doctor.production.lines import Findings, Line
 from cli.doctor.reports import recent_processes
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
@@ -25,7 +26,6 @@ from settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 MEMBERS = 3
-TRANSACTION_SECONDS = 5
 REPLICATION = 3
 IN_SYNC = 2
 LETTERS_DAYS = 7
