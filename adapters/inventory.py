@@ -18,7 +18,7 @@ import orjson
 from pydantic import ValidationError
 
 from adapters.breaker import CircuitBreaker
-from adapters.inventory_http import HttpAnswer, InventoryHttp
+from adapters.service_http import HttpAnswer, ServiceHttp
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable, EffectRefused
 from models.steps import Reservation, ReserveInventory
@@ -91,7 +91,7 @@ class InventoryClient:
     is too slow for one may be fast enough for another. An answer about one request is no failure.
     """
 
-    def __init__(self, http: InventoryHttp) -> None:
+    def __init__(self, http: ServiceHttp) -> None:
         self._http = http
         self._checking = _breaker("check", CHECK_COOLDOWN_SECONDS)
         self._reserving = _breaker("reserve", COOLDOWN_SECONDS)
@@ -104,7 +104,8 @@ class InventoryClient:
     @classmethod
     def of(cls, settings: Settings, *, timeout_seconds: float | None = None) -> "InventoryClient":
         """A client of the configured service, with its credentials."""
-        http = InventoryHttp(
+        http = ServiceHttp(
+            "inventory",
             settings.inventory,
             timeout_seconds=timeout_seconds or settings.inventory_timeout_seconds,
             headers=settings.inventory_credentials,

@@ -37,7 +37,8 @@ and is rolled back completely if it cannot finish.
   5xx: the outcome is unknown; retry with the same idempotency key.
 - Every error and refusal has a `code` for programs, and a `message` for people (`Problem`).
 - Amounts are JSON numbers with two decimals. Times are in UTC.
-- Prices are what clients send (`priceSource`). The service does not check them.
+- `priceSource` says where a price comes from: `client` is what the client sent, unchecked, and
+  `product_service` is the product service's, where one is configured.
 """
 _TAGS = [
     {"name": "Cart", "description": "Your cart in a store."},

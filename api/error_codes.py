@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
     OPERATION_NOT_FOUND = "operation_not_found"
     INSUFFICIENT_STOCK = "insufficient_stock"
     PRODUCT_NOT_ACCEPTED = "product_not_accepted"
+    UNKNOWN_PRODUCT = "unknown_product"
     QUANTITY_LIMIT = "quantity_limit"
     LINE_LIMIT = "line_limit"
     UNIT_LIMIT = "unit_limit"
@@ -62,6 +63,7 @@ class ErrorCode(StrEnum):
 
     # Passing problems: the same request with the same idempotency key may succeed later.
     INVENTORY_UNAVAILABLE = "inventory_unavailable"
+    PRODUCT_SERVICE_UNAVAILABLE = "product_service_unavailable"
     MONGODB_UNAVAILABLE = "mongodb_unavailable"
     REDIS_UNAVAILABLE = "redis_unavailable"
     KAFKA_UNAVAILABLE = "kafka_unavailable"

@@ -97,6 +97,13 @@ def not_found(code: ErrorCode) -> ApiError:
     return ApiError(problem(HTTPStatus.NOT_FOUND, _NOT_FOUND[code], code=code))
 
 
+def unknown_product(product_id: str) -> ApiError:
+    """400: the product service does not have the product in this store."""
+    message = "This product is not known in this store"
+    code = ErrorCode.UNKNOWN_PRODUCT
+    return ApiError(problem(HTTPStatus.BAD_REQUEST, message, code=code, productId=product_id))
+
+
 def forbidden(where: str = "this store") -> ApiError:
     """403: known, and not allowed."""
     return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))
@@ -188,6 +195,7 @@ ABORTS = {
     AbortReason.TERMINATED: "This was stopped; try again",
 }
 TEMPORAL_UNAVAILABLE = "Carts cannot be changed at the moment; try again"
+PRICES_UNAVAILABLE = "Prices are unavailable at the moment; try again"
 UNDONE = "This was undone; try again"
 
 
@@ -230,6 +238,11 @@ def abort_answer(reason: AbortReason | None) -> Answer:
     if reason not in ABORTS:
         return _unavailable_answer(UNDONE, ErrorCode.UNDONE)
     return _unavailable_answer(ABORTS[reason], ErrorCode(reason))
+
+
+def prices_unavailable() -> Answer:
+    """503: the product service does not answer; nothing was started."""
+    return _unavailable_answer(PRICES_UNAVAILABLE, ErrorCode.PRODUCT_SERVICE_UNAVAILABLE)
 
 
 def _unavailable_answer(message: str, code: ErrorCode) -> Answer:
@@ -288,6 +301,8 @@ async def _unavailable(_: Request, error: DependencyUnavailable) -> Response:
     code = ErrorCode(f"{error.dependency}_unavailable")
     if code in {*AbortReason}:
         return abort_answer(AbortReason(code)).response()
+    if code is ErrorCode.PRODUCT_SERVICE_UNAVAILABLE:
+        return prices_unavailable().response()
     return _unavailable_answer(TEMPORAL_UNAVAILABLE, code).response()
 
 

@@ -6,20 +6,17 @@ from typing import Any
 
 from api.error_codes import ErrorCode
 from api.schemas import (
-    MAX_DESCRIPTION,
     MAX_EMAIL,
     MAX_ID,
-    MAX_IMAGES,
     MAX_KEY,
     MAX_LIMIT,
     MAX_LOG_LEVEL_SECONDS,
     MAX_PAGE,
-    MAX_TITLE,
-    MAX_URL,
     FieldProblem,
 )
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE
+from models.products import MAX_DESCRIPTION, MAX_IMAGES, MAX_TITLE, MAX_URL
 from models.user_id import MAX_USER_ID
 
 MAX_NAME = 64

@@ -1,7 +1,7 @@
 """Health probes of the systems that this service uses, each with a time limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import structlog
@@ -21,7 +21,7 @@ class HealthChecks:
     Concurrent checks share one probe, so that health requests cannot overload a system.
     """
 
-    def __init__(self, *, timeout: float = PROBE_SECONDS, **probes: Probe) -> None:
+    def __init__(self, probes: Mapping[str, Probe], *, timeout: float = PROBE_SECONDS) -> None:
         self._probes = probes
         self._timeout = timeout
         self._running: SingleFlight[bool] = SingleFlight()

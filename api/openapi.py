@@ -17,10 +17,12 @@ from api.errors import (
     in_progress,
     invalid,
     not_found,
+    prices_unavailable,
     problem,
     refusal_answer,
     server_error,
     unauthorized,
+    unknown_product,
 )
 from api.field_problems import broken
 from api.openapi_headers import Headers
@@ -155,7 +157,8 @@ NOT_ADDED: Responses = {
         stock=_NO_STOCK,
     ),
     400: refused(
-        "The request is invalid, the cart would exceed a limit, or the product cannot be reserved.",
+        "The request is invalid, the cart would exceed a limit, or the product is unknown or "
+        "cannot be reserved.",
         shown.IDEMPOTENCY_KEY,
         shown.PREFERENCE_APPLIED,
         quantity=invalid(broken("quantity", ErrorCode.OUT_OF_RANGE)),
@@ -168,6 +171,7 @@ NOT_ADDED: Responses = {
         ),
         limit=_refusal(AddItem.name, RefusalCode.QUANTITY_LIMIT, current=99, limit=100),
         lines=_refusal(AddItem.name, RefusalCode.LINE_LIMIT, current=100, limit=100),
+        unknown=unknown_product("507f1f77bcf86cd799439011").answer,
         size=_refusal(AddItem.name, RefusalCode.SIZE_LIMIT, current=262_200, limit=262_144),
         **_LIMITS,
     ),
@@ -301,6 +305,7 @@ MUTATION: Responses = {
         shown.IDEMPOTENCY_KEY,
         shown.RETRY_AFTER,
         unavailable=abort_answer(AbortReason.INVENTORY_UNAVAILABLE),
+        prices=prices_unavailable(),
         paused=problem(
             503, "Cart changes in this store are paused; try again", code=ErrorCode.INTAKE_HELD
         ),

@@ -30,7 +30,7 @@ _NAMES = {
     "Services": "ServiceHealth",
 }
 """Our classes -> their names in the document, and so in generated code."""
-_ENUM_NAMES = {"PriceSource": ["FromClient"]}
+_ENUM_NAMES = {"PriceSource": ["FromClient", "FromProductService"]}
 """Names of values that would collide in generated code: a client's type in Go is `Client`."""
 _METHODS = ("get", "put", "post", "delete")
 

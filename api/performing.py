@@ -14,6 +14,7 @@ from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
 from api.field_problems import broken
 from api.outcomes import accepted, answer_to
+from api.pricing import priced
 from api.schemas import IdempotencyKey
 from models.actor import Actor, ActorType
 from models.cart import CartKey
@@ -145,7 +146,7 @@ async def perform(
         if result is None:
             measure.ended("unavailable", "intake_held")  # unless the store's intake is open
             state.intake.check(operation.store_id)
-            started = await state.gateway.start(operation)
+            started = await state.gateway.start(await priced(state.products, operation))
             context.bind(workflowId=started.handle.id, runId=started.handle.run_id)
             call.link_to_saga(operation.store_id, operation.user_id)
             wait = state.settings.operation_wait_seconds

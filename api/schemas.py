@@ -16,6 +16,7 @@ from api.error_codes import ErrorCode
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents
+from models.products import MAX_IMAGES, Description, ImageUrl, Title
 from models.user_id import MAX_USER_ID
 from models.wire import SENT
 
@@ -30,38 +31,11 @@ KEY_PATTERN = rf"^[!-~]{{1,{MAX_KEY}}}$"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL_PATTERN = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
-# No control character and no noncharacter (Unicode 23.7). The marks of Cf stay: emoji, Persian and
-# right-to-left titles need them.
-_NO_TEXT = r"\x7F-\x9F\uFDD0-\uFDEF\uFFFE\uFFFF"
-_NO_TITLE = rf"\x00-\x1F{_NO_TEXT}"
-# Not blank, for the white space of every regular expression dialect.
-TITLE_PATTERN = rf"^[^{_NO_TITLE}]*[^{_NO_TITLE}\s\uFEFF][^{_NO_TITLE}]*$"
-DESCRIPTION_PATTERN = rf"^[^\x00-\x08\x0B\x0C\x0E-\x1F{_NO_TEXT}]*$"
-MAX_IMAGES = 20
-MAX_URL = 2048
-MAX_TITLE = 500
-MAX_DESCRIPTION = 5000
 MAX_EMAIL = 254
 MAX_LOG_LEVEL_SECONDS = 86_400
 
 # RFC 3339, 5.6, without leap seconds, which Python's datetime cannot hold.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-# An http or https URL (RFC 3986) or IRI (RFC 3987): user information, a host, a port, the rest. The
-# host is a name or an IPv4 address. It has no character that is normalized (NFKC) to a delimiter of
-# URLs, because some clients, such as Python's urlsplit, refuse such a URL.
-_PORT = "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}"
-_NO_URL = r"\s\x00-\x1f\x7f-\x9f\uFEFF\\"
-_NO_HOST = (
-    rf"{_NO_URL}/?#@\[\]\u2047-\u2049\u2100\u2101\u2105\u2106\u2A74"
-    r"\uFE13\uFE16\uFE55\uFE56\uFE5F\uFE6B\uFF03\uFF0F\uFF1A\uFF1F\uFF20"
-)
-URL_PATTERN = (
-    r"^[Hh][Tt][Tt][Pp][Ss]?://"
-    rf"(?:[^{_NO_HOST}]*@)?"
-    rf"[^{_NO_HOST}:]+"
-    rf"(?::(?:{_PORT})?)?"
-    rf"(?:[/?#][^{_NO_URL}]*)?$"
-)
 
 
 def _price(value: Any) -> Decimal:
@@ -98,8 +72,6 @@ UserIdFilter = Annotated[
     str, Field(pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,{MAX_USER_ID}}}$", max_length=MAX_USER_ID)
 ]
 IdempotencyKey = Annotated[str, Field(pattern=KEY_PATTERN)]
-Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, pattern=TITLE_PATTERN)]
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=DESCRIPTION_PATTERN)]
 # `multipleOf: 0.01` would refuse 79.99 in validators that divide binary floats.
 Price = Annotated[
     Decimal,
@@ -113,7 +85,7 @@ Time = Annotated[
 ]
 # Documented as a list: a union would have no usable type in generated clients.
 Images = Annotated[
-    list[Annotated[str, Field(max_length=MAX_URL, pattern=URL_PATTERN)]],
+    list[ImageUrl],
     Field(max_length=MAX_IMAGES),
     BeforeValidator(_listed),
 ]
@@ -160,7 +132,8 @@ class AddItemBody(RequestBody):
     )
     product_price: Price = Field(
         description="Price of one unit in the cart's currency, with at most two decimals. The "
-        "service takes it as it is: check it when the order is placed."
+        "service takes it as it is: check it when the order is placed. With a product service, "
+        "title, images and price come from there, and these are ignored."
     )
     product_description: Description | None = None
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
@@ -270,6 +243,8 @@ class Problem(ResponseBody):
     max_quantity: int | None = AbsentOrNull
     """With `insufficient_stock` of an update: the largest quantity that the item can have now, its
     own units included. Null if not known."""
+    product_id: str | None = Absent
+    """With `unknown_product`: the product."""
     limit: int | None = Absent
     """With `body_too_large` the most bytes, with `rate_limited` the most requests a minute."""
     cart_currency: str | None = Absent
@@ -351,6 +326,8 @@ class Services(ResponseBody):
     kafka: Literal["connected", "disconnected"]
     temporal: Literal["connected", "disconnected"]
     inventory: Literal["reachable", "unreachable"]
+    products: Literal["reachable", "unreachable"] | None = Absent
+    """The product service, where one is configured."""
 
 
 class Health(ResponseBody):

@@ -22,6 +22,7 @@ from adapters.mongo.carts import CartFilter, CartScope, CartStore, Owner
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reports import reporting
+from adapters.products import ProductClient
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.log_levels import LevelOverride, LogLevels
@@ -30,10 +31,11 @@ from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
 from api.auth.tokens import Authenticator
 from api.availability import Availability
-from api.health import PROBE_SECONDS, HealthChecks
+from api.health import PROBE_SECONDS, HealthChecks, Probe
 from api.intake import Intake
 from api.limits import RateLimits
 from api.owners import Owners
+from api.pricing import Products
 from api.single_flight import SingleFlight
 from models.cart import CartKey, CartVersion
 from models.documents import Cart, OperationRecord
@@ -98,8 +100,8 @@ class Levels(Protocol):
 class ApiState:
     """Everything the routes use.
 
-    `policy` is passed to the operations that start now. `loads` are the reads from MongoDB that are
-    in progress after a cache miss.
+    `policy` is passed to the operations that start now. `products` is None without a product
+    service. `loads` are the reads from MongoDB that are in progress after a cache miss.
     """
 
     settings: Settings
@@ -116,6 +118,7 @@ class ApiState:
     intake: Intake
     pages: Pages
     keyring: Keyring
+    products: Products | None = None
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
     owners: Owners = field(default_factory=Owners)
 
@@ -151,13 +154,19 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         inbox = AnswerInbox(settings.redis, keyring)
         inbox.open()
         stack.push_async_callback(inbox.close)
-        health = HealthChecks(
-            mongodb=carts.ping,
-            redis=redis.ping,
-            kafka=partial(publisher.ping, settings, timeout=PROBE_SECONDS),
-            temporal=partial(_ping_temporal, temporal),
-            inventory=inventory.ping,
-        )
+        products = ProductClient.of(settings) if settings.product_service else None
+        if products is not None:
+            stack.push_async_callback(products.close)
+        probes: dict[str, Probe] = {
+            "mongodb": carts.ping,
+            "redis": redis.ping,
+            "kafka": partial(publisher.ping, settings, timeout=PROBE_SECONDS),
+            "temporal": partial(_ping_temporal, temporal),
+            "inventory": inventory.ping,
+        }
+        if products is not None:
+            probes["products"] = products.ping
+        health = HealthChecks(probes)
         stack.push_async_callback(health.close)
         gateway = CartGateway(
             temporal,
@@ -166,7 +175,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             inbox=inbox,
             fallback_seconds=settings.answer_fallback_ms / 1000,
         )
-        watched = (*inventory.breakers, redis.breaker, gateway.breaker)
+        watched = [*inventory.breakers, redis.breaker, gateway.breaker]
+        if products is not None:
+            watched.append(products.breaker)
         await stack.enter_async_context(reporting("api", watched))
         yield ApiState(
             settings=settings,
@@ -187,6 +198,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             intake=intake,
             pages=Pages(settings.temporal_ui, temporal.namespace),
             keyring=keyring,
+            products=products,
         )
 
 

@@ -75,7 +75,8 @@ class CartLine(BaseModel):
     product_price: Money
     """The price of one unit."""
     price_source: PriceSource = "client"
-    """`client`: the price is what the client sent with the latest add; nothing has checked it."""
+    """`client`: the price is what the client sent with the latest add; nothing has checked it.
+    `product_service`: it is the product service's."""
     product_quantity: int
     """Its units in the cart."""
     product_description: str | None = None

@@ -21,7 +21,7 @@ class CartServiceError(Exception):
 
 
 class DependencyUnavailable(CartServiceError):
-    """A system did not answer. `dependency` is mongodb, redis, kafka, inventory or temporal."""
+    """A system did not answer. `dependency` is its name (docs/metrics.md)."""
 
     def __init__(self, dependency: str, detail: str = "") -> None:
         super().__init__(f"{dependency} is unavailable{': ' if detail else ''}{detail}")

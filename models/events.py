@@ -103,7 +103,8 @@ class CartItemAdded(CartEvent):
     product_price: Money
     """The price of one unit."""
     price_source: PriceSource
-    """`client`: the price is what the client sent with the add; nothing has checked it."""
+    """`client`: the price is what the client sent with the add; nothing has checked it.
+    `product_service`: it is the product service's."""
     total_price: Money
     """The cart's total price."""
 
@@ -122,7 +123,8 @@ class CartItemUpdated(CartEvent):
     product_price: Money
     """The price of one unit."""
     price_source: PriceSource
-    """`client`: the price is what the client sent with the add; nothing has checked it."""
+    """`client`: the price is what the client sent with the add; nothing has checked it.
+    `product_service`: it is the product service's."""
     total_price: Money
     """The cart's total price."""
     reason: ChangeReason = "user"

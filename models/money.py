@@ -24,7 +24,7 @@ Money = Annotated[
 ]
 """An amount in the cart's currency. Also accepts `Decimal128`."""
 
-PriceSource = TypeAliasType("PriceSource", Literal["client"])
+PriceSource = TypeAliasType("PriceSource", Literal["client", "product_service"])
 """Where a price comes from: `client` is the request that added the units."""
 
 

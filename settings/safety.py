@@ -14,6 +14,7 @@ from settings.base import is_loopback
 from settings.inventory import InventorySettings
 from settings.kafka import KafkaSettings
 from settings.mongodb import MongodbSettings
+from settings.products import ProductSettings
 from settings.redis import RedisSettings
 from settings.server import ServerSettings
 from settings.temporal import TemporalSettings, temporal_address
@@ -38,6 +39,7 @@ class SafetySettings(
     RedisSettings,
     KafkaSettings,
     InventorySettings,
+    ProductSettings,
     TemporalSettings,
 ):
     """The exceptions that an operator makes on purpose."""
@@ -47,6 +49,7 @@ class SafetySettings(
     allow_insecure_redis: bool = False
     allow_insecure_kafka: bool = False
     allow_insecure_inventory: bool = False
+    allow_insecure_product_service: bool = False
     allow_insecure_temporal: bool = False
 
     @property
@@ -83,6 +86,9 @@ class SafetySettings(
         if _is_plain_http(self.inventory):
             problem = "is http: calls and their credentials are sent in clear text"
             yield Weakness("INVENTORY_SERVICE_URL", problem, "allow_insecure_inventory")
+        if _is_plain_http(self.product_service):
+            problem = "is http: anyone on the network path can change the prices"
+            yield Weakness("PRODUCT_SERVICE_URL", problem, "allow_insecure_product_service")
         yield from self._temporal()
 
     def _jwks(self) -> Iterator[Weakness]:

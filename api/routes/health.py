@@ -43,7 +43,8 @@ def _example(status: str, services: dict[str, str]) -> dict[str, object]:
     responses={
         200: docs.described(
             Health,
-            "Healthy, or degraded: Redis, Kafka or the Inventory Service is unavailable.",
+            "Healthy, or degraded: Redis, Kafka, the Inventory Service or the product service is "
+            "unavailable.",
             example=_example("healthy", _ALL_UP),
         ),
         503: docs.described(
@@ -104,7 +105,7 @@ async def ready(request: Request) -> Response:
 
 
 def _word(name: str, up: bool) -> str:
-    if name == "inventory":
+    if name in {"inventory", "products"}:
         return "reachable" if up else "unreachable"
     return "connected" if up else "disconnected"
 

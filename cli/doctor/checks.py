@@ -38,6 +38,7 @@ CHECKS: Checks = {
     Part.KAFKA: kafka.check_kafka,
     Part.LETTERS: kafka.check_letters,
     Part.INVENTORY: services.check_inventory,
+    Part.PRODUCTS: services.check_products,
 }
 # The servers that the checks are about.
 PLACES: Mapping[Part, Callable[[Settings], Place]] = {
@@ -47,6 +48,7 @@ PLACES: Mapping[Part, Callable[[Settings], Place]] = {
     Part.REDIS: places.redis,
     Part.KAFKA: places.kafka,
     Part.INVENTORY: places.inventory,
+    Part.PRODUCTS: places.products,
 }
 
 

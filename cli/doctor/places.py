@@ -48,6 +48,10 @@ def inventory(settings: Settings) -> Place:
     return Place(without_login(settings.inventory), "INVENTORY_SERVICE_URL", is_set)
 
 
+def products(settings: Settings) -> Place:
+    return Place(without_login(settings.product_service), "PRODUCT_SERVICE_URL", is_set=True)
+
+
 def temporal(settings: Settings) -> Place:
     """Raises `RuntimeError` when Temporal's configuration cannot be read."""
     place = TemporalPlace(settings)

@@ -42,6 +42,7 @@ class Part(StrEnum):
     CONSUMER = "consumer"
     LETTERS = "dead letters"
     INVENTORY = "inventory"
+    PRODUCTS = "product service"
 
 
 class Status(StrEnum):

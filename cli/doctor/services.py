@@ -1,4 +1,4 @@
-"""The API and the inventory."""
+"""The API, the inventory and the product service."""
 
 from http import HTTPStatus
 
@@ -7,6 +7,7 @@ import httpx
 from cli.console import reason
 from cli.doctor import places
 from cli.doctor.listeners import listener_at
+from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, Part, fastest
 from settings import Settings
 
@@ -58,23 +59,47 @@ def _services_down(answer: httpx.Response) -> str:
 
 async def check_inventory(settings: Settings, report: CheckReport) -> None:
     """The inventory reports that it is healthy."""
-    place = places.inventory(settings)
-    where = place.address
+    http = httpx.AsyncClient(
+        base_url=settings.inventory,
+        timeout=HTTP_TIMEOUT_SECONDS,
+        headers=settings.inventory_credentials,
+        verify=settings.inventory_tls() or True,
+        proxy=settings.inventory_proxy,
+        trust_env=False,
+    )
+    advice = "see its log; the reference inventory needs MongoDB"
+    await _check_health(http, Part.INVENTORY, places.inventory(settings), advice, report)
+
+
+async def check_products(settings: Settings, report: CheckReport) -> None:
+    """The product service, where one is configured, reports that it is healthy."""
+    if not settings.product_service:
+        return
+    http = httpx.AsyncClient(
+        base_url=settings.product_service,
+        timeout=HTTP_TIMEOUT_SECONDS,
+        headers=settings.product_service_credentials,
+        verify=settings.product_service_tls() or True,
+        proxy=settings.product_service_proxy,
+        trust_env=False,
+    )
+    advice = "see its log; without it nothing can be added to a cart"
+    await _check_health(http, Part.PRODUCTS, places.products(settings), advice, report)
+
+
+async def _check_health(
+    http: httpx.AsyncClient, part: Part, place: Place, advice: str, report: CheckReport
+) -> None:
+    """`GET /health` is answered with 200, and soon. Closes the client."""
     try:
-        async with httpx.AsyncClient(
-            timeout=HTTP_TIMEOUT_SECONDS,
-            headers=settings.inventory_credentials,
-            verify=settings.inventory_tls() or True,
-            proxy=settings.inventory_proxy,
-            trust_env=False,
-        ) as http:
-            answer = await http.get(f"{settings.inventory}/health")
-            took = await fastest(lambda: http.get(f"{settings.inventory}/health"))
+        async with http:
+            answer = await http.get("/health")
+            took = await fastest(lambda: http.get("/health"))
     except httpx.HTTPError as error:
-        report.unreachable(Part.INVENTORY, place, error)
+        report.unreachable(part, place, error)
         return
     if answer.status_code == HTTPStatus.OK:
-        report.answered(Part.INVENTORY, where, "its health", took, slow_after=SLOW_SECONDS)
+        report.answered(part, place.address, "its health", took, slow_after=SLOW_SECONDS)
     else:
-        what = f"{where}/health answered {answer.status_code}"
-        report.failed(Part.INVENTORY, what, "see its log; the reference inventory needs MongoDB")
+        what = f"{place.address}/health answered {answer.status_code}"
+        report.failed(part, what, advice)

@@ -24,10 +24,10 @@ the cart's id, which keeps the events of a cart in order. Its headers are those 
 in binary mode. Delivery is at least once: `eventId` is the same on every delivery of an event, and
 `version` increases by one with each change of a cart. Events of different topics have no common
 order: a consumer of several topics sorts a cart's events by `version` and drops repeats by
-`eventId`; the events of one change share a version. Prices are what clients sent (`priceSource`):
-compare them before you charge. If tracing is on, the header `traceparent`
-identifies the trace of the change, even if the event is sent later. Fields may be added at any
-time; they are not removed, and their types do not change.
+`eventId`; the events of one change share a version. Prices are what clients sent, where
+`priceSource` is `client`: compare them before you charge. If tracing is on, the header
+`traceparent` identifies the trace of the change, even if the event is sent later. Fields may be
+added at any time; they are not removed, and their types do not change.
 
 Events of a cart are in order within a topic. A consumer of several topics gets them in any order:
 it sorts by `version`, and drops repeats by `eventId` (two events can have the same version). Where

@@ -1,4 +1,4 @@
-"""The application: routes of the contract, health and fault injection; start and stop.
+"""The application: routes of the contracts, health and fault injection; start and stop.
 
 `store.py` has the rules about stock.
 """
@@ -20,6 +20,8 @@ from dev.inventory_service.schemas import (
     EntityId,
     HealthAnswer,
     Problem,
+    ProductAnswer,
+    ProductRequest,
     ReleaseAnswer,
     ReleaseRequest,
     ReservationsPage,
@@ -62,7 +64,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Reference Inventory Service",
-        description="Implements the inventory contract, for development.",
+        description="Implements the contracts of the inventory and of the product service, for "
+        "development.",
         version="1",
         telemetry=REQUEST_SPANS,
         lifespan=lifespan,
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.faults = Faults()
     app.include_router(inventory_routes)
+    app.include_router(product_routes)
     app.include_router(health_routes)
     if settings.inventory_faults:
         app.include_router(fault_routes)
@@ -120,6 +124,11 @@ def _answers(models: dict[int, type[BaseModel]]) -> dict[int | str, dict[str, An
 inventory_routes = APIRouter(
     prefix="/api/v1/inventories",
     tags=["inventory"],
+    responses=_answers({400: ValidationProblem, 503: Problem}),
+)
+product_routes = APIRouter(
+    prefix="/api/v1/products",
+    tags=["products"],
     responses=_answers({400: ValidationProblem, 503: Problem}),
 )
 health_routes = APIRouter(tags=["health"])
@@ -173,6 +182,32 @@ async def set_stock(
 async def reservations(query: Annotated[ReservationsQuery, Query()], request: Request) -> Response:
     """A page of the units held, by user and product."""
     return answer(await _store(request).reservations(query))
+
+
+@product_routes.get("/{productId}", responses=_answers({200: ProductAnswer, 404: Problem}))
+async def product(
+    product_id: Annotated[EntityId, Path(alias="productId")],
+    query: Annotated[StoreQuery, Query()],
+    request: Request,
+) -> Response:
+    """What a product is called and costs in a store."""
+
+    async def read() -> BaseModel:
+        found = await _store(request).product(query.store_id, product_id)
+        return found or Problem(message="No such product in this store")
+
+    return await _faults(request).around(FaultAction.PRODUCT, query.store_id, product_id, read)
+
+
+@product_routes.put("/{productId}", responses=_answers({200: ProductAnswer}))
+async def set_product(
+    product_id: Annotated[EntityId, Path(alias="productId")],
+    query: Annotated[StoreQuery, Query()],
+    body: ProductRequest,
+    request: Request,
+) -> Response:
+    """Sets what a product is called and costs in a store."""
+    return answer(await _store(request).set_product(query.store_id, product_id, body))
 
 
 @health_routes.get("/health", responses=_answers({200: HealthAnswer, 503: HealthAnswer}))

@@ -8,6 +8,8 @@ Collections of the database `inventory`:
            reserved (0 without a reserve), `released` the units that the release freed, `delta` the
            rest in the user's holding (negative for a release of units of other sagas).
 
+`products` `_id` "store/product", `title`, `images`, `price` (text, exact), `currency`.
+
 A user's holding of a product is the sum of `delta`, and `held` is that sum over all users.
 
 The action document decides every race between a reserve and a release of the same saga. A reserve

@@ -27,6 +27,7 @@ class FaultAction(StrEnum):
     RESERVE = "reserve"
     RELEASE = "release"
     CHECK = "check"
+    PRODUCT = "product"
 
 
 class FaultKind(StrEnum):

@@ -28,7 +28,7 @@ class StoreUnavailableError(Exception):
 
 
 class Mongo:
-    """A client with two collections and a time limit for every call."""
+    """A client with three collections and a time limit for every call."""
 
     def __init__(self, uri: str, *, call_seconds: float) -> None:
         """`uri` must be that of a replica set, because transactions need one."""
@@ -49,6 +49,7 @@ class Mongo:
         database = self._client[DATABASE]
         self.stock = database["stock"]
         self.actions = database["actions"]
+        self.products = database["products"]
 
     async def prepare(self) -> None:
         """Creates the index with its collection, and opens connections."""

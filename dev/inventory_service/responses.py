@@ -14,11 +14,12 @@ _BAD_REQUEST = 400
 def answer(model: BaseModel, status: int | None = None) -> Response:
     """A model as JSON with its camelCase names, without unset fields.
 
-    The status defaults to 200, or 409 for a reserve that is refused. FastAPI's own serialization
-    would validate and copy the model again.
+    The status defaults to 200, to 409 for a reserve that is refused, and to 404 for a `Problem`.
+    FastAPI's own serialization would validate and copy the model again.
     """
     if status is None:
-        status = 409 if isinstance(model, ReserveAnswer) and not model.success else 200
+        refused = isinstance(model, ReserveAnswer) and not model.success
+        status = 409 if refused else 404 if isinstance(model, Problem) else 200
     body = model.model_dump_json(by_alias=True, exclude_unset=True)
     return Response(body, status, media_type="application/json")
 

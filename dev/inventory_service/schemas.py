@@ -4,9 +4,10 @@ JSON names are camelCase. Unknown fields are refused and nothing is coerced: `"1
 are not quantities.
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 # The reason of an undo. Without a reserve to undo, it is recorded and releases nothing.
@@ -117,6 +118,24 @@ class ReservationsPage(_Model):
 
     reservations: list[Reservation]
     cursor: str | None
+
+
+class ProductRequest(_Model):
+    """What a product of a store is called and costs; `currency` may be left to the store."""
+
+    title: Annotated[str, Field(min_length=1, max_length=500)]
+    images: Annotated[list[Annotated[str, Field(max_length=2048)]], Field(max_length=20)] = []
+    # A JSON number; read as a decimal, because 79.99 is none in binary.
+    price: Annotated[
+        Decimal, Field(strict=False, ge=0, le=1_000_000, decimal_places=2), PlainSerializer(float)
+    ]
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+
+
+class ProductAnswer(ProductRequest):
+    """A product of a store."""
+
+    product_id: EntityId
 
 
 class HealthAnswer(_Model):

@@ -19,6 +19,8 @@ from dev.inventory_service.documents import Document, product_key, stock_answer
 from dev.inventory_service.mongo import Mongo
 from dev.inventory_service.schemas import (
     ORDER_COMPLETED,
+    ProductAnswer,
+    ProductRequest,
     ReleaseAnswer,
     ReleaseRequest,
     Reservation,
@@ -91,6 +93,25 @@ class Store(Mongo):
                 return_document=ReturnDocument.AFTER,
             )
         return stock_answer(found)
+
+    async def product(self, store_id: str, product_id: str) -> ProductAnswer | None:
+        """What the product is called and costs; None for one that was never set."""
+        async with self.bounded():
+            found = await self.products.find_one(
+                {"_id": product_key(store_id, product_id)}, {"_id": 0}
+            )
+        return ProductAnswer(product_id=product_id, **found) if found else None
+
+    async def set_product(
+        self, store_id: str, product_id: str, product: ProductRequest
+    ) -> ProductAnswer:
+        """Sets what the product is called and costs."""
+        stored = product.model_dump(exclude_none=True) | {"price": str(product.price)}
+        async with self.bounded():
+            await self.products.replace_one(
+                {"_id": product_key(store_id, product_id)}, stored, upsert=True
+            )
+        return ProductAnswer(product_id=product_id, **stored)
 
     async def reservations(self, query: ReservationsQuery) -> ReservationsPage:
         """A page of the units held, ordered by user and product."""

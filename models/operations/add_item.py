@@ -1,15 +1,17 @@
 """Add an item."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from models.cart import CartContent, CartFacts, CartLine
 from models.events import CartItemAdded
 from models.limits import room_for, room_in_bytes, same_currency
-from models.money import cents
+from models.money import PriceSource, cents
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.outcomes import Refusal
+from models.products import Product
 
 
 class AddItem(CartOperation):
@@ -26,6 +28,7 @@ class AddItem(CartOperation):
     product_title: str
     product_images: tuple[str, ...] = ()
     product_price: Decimal
+    price_source: PriceSource = "client"
     product_description: str | None = None
     seller_id: str | None = None
     quantity: int
@@ -39,6 +42,22 @@ class AddItem(CartOperation):
     @property
     def subject(self) -> str:
         return self.product_id
+
+    @property
+    def priced_products(self) -> tuple[str, ...]:
+        return (self.product_id,)
+
+    def with_products(self, known: Mapping[str, Product]) -> Self:
+        """The operation with the product's title, images and price in place of the request's."""
+        product = known[self.product_id]
+        return self.model_copy(
+            update={
+                "product_title": product.title,
+                "product_images": product.images,
+                "product_price": product.price,
+                "price_source": "product_service",
+            }
+        )
 
     @property
     def sealed_shopper(self) -> str | None:
@@ -69,6 +88,7 @@ class AddItem(CartOperation):
             product_title=self.product_title,
             product_image=list(self.product_images),
             product_price=cents(self.product_price),
+            price_source=self.price_source,
             product_quantity=self.quantity + (held.product_quantity if held else 0),
             product_description=self.product_description,
             seller_id=self.seller_id,

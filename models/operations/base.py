@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from models.actor import Actor
 from models.cart import CartContent, CartFacts, CartKey, cart_json, matches
@@ -20,6 +20,7 @@ from models.limits import Policy
 from models.message import Message
 from models.orders import OrderRequest
 from models.outcomes import Refusal, RefusalCode, Refused
+from models.products import Product
 from models.saga import ReplyTo, SagaRun
 from models.shopper import Shopper
 from models.wire import to_json
@@ -100,6 +101,15 @@ class CartOperation(Message):
     def products(self) -> tuple[str, ...]:
         """The products whose cached stock the operation makes stale."""
         return () if self.subject is None else (self.subject,)
+
+    @property
+    def priced_products(self) -> tuple[str, ...]:
+        """The products whose price must be known before the operation starts (`with_products`)."""
+        return ()
+
+    def with_products(self, known: Mapping[str, Product]) -> Self:
+        """The operation with what the product service says of its products, by their ids."""
+        return self
 
     @property
     def references(self) -> Mapping[str, str | None]:

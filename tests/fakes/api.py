@@ -355,7 +355,7 @@ class FakeApi:
             availability=Availability(self.stock, self.stock.check),
             gateway=self.gateway,
             log_levels=self.levels,
-            health=HealthChecks(timeout=0.1, **probes),
+            health=HealthChecks(probes, timeout=0.1),
             limits=RateLimits(
                 self.limiter,
                 per_user=self.settings.rate_limit_per_user,

@@ -87,6 +87,13 @@ class Shop:
         )
         response.raise_for_status()
 
+    async def product(self, product_id: str, **body: Any) -> None:
+        """Sets a product's `title` and `price`, and more, in the reference product service."""
+        response = await self.world.inventory.put(
+            f"/api/v1/products/{product_id}", params={"storeId": self.store_id}, json=body
+        )
+        response.raise_for_status()
+
     async def units(self, product_id: str) -> tuple[int, int, int]:
         """(available, held, sold)."""
         response = await self.world.inventory.get(

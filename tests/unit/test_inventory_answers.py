@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.inventory import InventoryClient, Stock
-from adapters.inventory_http import MAX_BODY_BYTES, InventoryHttp
+from adapters.service_http import MAX_BODY_BYTES, ServiceHttp
 from models.effects import ReleaseEffect
 from models.errors import DependencyTimeout, DependencyUnavailable, EffectRefused
 from models.steps import Reservation, ReserveInventory
@@ -109,7 +109,9 @@ async def inventory_with(
         return answer if f"/{call}" in path else check
 
     async with raw_server(answering) as server:
-        client = InventoryClient(InventoryHttp(server.url, timeout_seconds=TIMEOUT_SECONDS))
+        client = InventoryClient(
+            ServiceHttp("inventory", server.url, timeout_seconds=TIMEOUT_SECONDS)
+        )
         try:
             yield client, server
         finally:
@@ -182,7 +184,7 @@ async def test_a_refusal_without_a_number_is_completed_by_a_check(
 async def test_a_service_that_is_not_there_is_an_outage() -> None:
     async with raw_server(lambda _: RawAnswer()) as server:
         pass
-    client = InventoryClient(InventoryHttp(server.url, timeout_seconds=TIMEOUT_SECONDS))
+    client = InventoryClient(ServiceHttp("inventory", server.url, timeout_seconds=TIMEOUT_SECONDS))
     with pytest.raises(DependencyUnavailable):
         await client.reserve(HOLD)
     await client.close()

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from adapters import breaker
 from adapters.breaker import CircuitBreaker
 from adapters.inventory import COOLDOWN_SECONDS, InventoryClient
-from adapters.inventory_http import InventoryHttp
+from adapters.service_http import ServiceHttp
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable, EffectRefused, NotSent
 from models.steps import Reservation, ReserveInventory
@@ -82,7 +82,7 @@ def inventory(clock: FakeMonotonicClock) -> FakeInventory:
 
 @pytest.fixture
 async def client(inventory: FakeInventory) -> AsyncIterator[InventoryClient]:
-    client = InventoryClient(InventoryHttp("http://inventory", timeout_seconds=1))
+    client = InventoryClient(ServiceHttp("inventory", "http://inventory", timeout_seconds=1))
     await client.close()
     client._http._http = inventory  # type: ignore[assignment]
     yield client

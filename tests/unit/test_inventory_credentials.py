@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.inventory import InventoryClient
-from adapters.inventory_http import InventoryHttp
+from adapters.service_http import ServiceHttp
 from cli.doctor.results import TRIES, CheckReport, Status
 from cli.doctor.services import check_inventory
 from models.errors import DependencyUnavailable
@@ -81,7 +81,7 @@ async def test_a_client_certificate_opens_a_service_that_requires_one(
         await check_inventory(settings, report)
         assert [result.state for result in report.results] == [Status.OK]
         untrusting = ssl.create_default_context()
-        http = InventoryHttp(server.url, timeout_seconds=1, tls=untrusting)
+        http = ServiceHttp("inventory", server.url, timeout_seconds=1, tls=untrusting)
         stranger = InventoryClient(http)
         with pytest.raises(DependencyUnavailable):
             await stranger.ping()

@@ -87,12 +87,13 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
     optional = {
         ("OperationStatus", "answer"),
+        ("ServiceHealth", "products"),
         *(("FieldProblem", name) for name in ("min", "max", "allowed", "limit", "current")),
         *(
             ("Problem", name)
             for name in (
                 *("error", "details", "available", "maxQuantity"),
-                *("limit", "cartCurrency", "currency"),
+                *("limit", "cartCurrency", "currency", "productId"),
             )
         ),
     }

@@ -42,6 +42,7 @@ INSECURE = {
     ),
     "KAFKA": ("KAFKA_SECURITY_PROTOCOL", ["PLAINTEXT", "SASL_PLAINTEXT"]),
     "INVENTORY": ("INVENTORY_SERVICE_URL", ["http://inventory:4008", "http://10.0.0.1"]),
+    "PRODUCT_SERVICE": ("PRODUCT_SERVICE_URL", ["http://products", "http://10.0.0.1:4008"]),
     "TEMPORAL": ("TEMPORAL_TLS", ["false"]),
 }
 CASES = [
@@ -94,6 +95,8 @@ def test_an_insecure_connection_stops_the_start_unless_it_is_allowed_by_name(
         {"KAFKA_BROKERS": "127.0.0.1:9092", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
         {"INVENTORY_SERVICE_URL": "http://127.0.0.1:4008"},
         {"INVENTORY_SERVICE_URL": "http://[::1]:4008"},
+        {"PRODUCT_SERVICE_URL": "https://products"},
+        {"PRODUCT_SERVICE_URL": "http://127.0.0.1:4008"},
         {"JWT_JWKS_URL": "http://localhost:8080/jwks.json"},
         {"TEMPORAL_ADDRESS": "localhost:7233", "TEMPORAL_TLS": "false"},
     ],

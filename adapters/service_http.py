@@ -1,6 +1,7 @@
-"""HTTP calls of the Inventory Service, each bounded in time and in the size of its answer.
+"""HTTP calls of another service, each bounded in time and in the size of its answer.
 
-Redirects are not followed. What an answer means is decided in `adapters.inventory`.
+Redirects are not followed. What an answer means is decided in `adapters.inventory` and
+`adapters.products`.
 """
 
 import asyncio
@@ -51,14 +52,15 @@ class HttpAnswer:
         return self.content
 
 
-class InventoryHttp:
-    """The connections to the Inventory Service. `headers` are sent with each call.
+class ServiceHttp:
+    """The connections to one service, `system` in errors. `headers` are sent with each call.
 
     Without `proxy` none is used, whatever the environment says.
     """
 
     def __init__(
         self,
+        system: str,
         base_url: str,
         *,
         timeout_seconds: float,
@@ -66,6 +68,7 @@ class InventoryHttp:
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
+        self._system = system
         self._timeout = timeout_seconds
         self._base = base_url.rstrip("/")
         self._http = aiohttp.ClientSession(
@@ -118,7 +121,7 @@ class InventoryHttp:
         started = asyncio.get_running_loop().time()
         try:
             with tracing.span(
-                f"{method} inventory", {"http.request.method": method, "url.path": path}
+                f"{method} {self._system}", {"http.request.method": method, "url.path": path}
             ):
                 async with self._http.request(
                     method,
@@ -128,42 +131,47 @@ class InventoryHttp:
                     timeout=limits,
                     allow_redirects=False,
                 ) as response:
-                    answer = await _read(response, path, max_bytes)
+                    answer = await self._read(response, path, max_bytes)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise NotSent("inventory", f"{path}: {error!r}") from error
+            raise NotSent(self._system, f"{path}: {error!r}") from error
         except TimeoutError as error:
-            raise DependencyTimeout("inventory", f"{path}: no answer in {seconds:g} s") from error
+            raise DependencyTimeout(self._system, f"{path}: no answer in {seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _unavailable(f"{path}: {_why(error)}") from error
+            raise self._unavailable(f"{path}: {_why(error)}") from error
         took = asyncio.get_running_loop().time() - started
         if took > SLOW_SECONDS:
             logger.warning(
-                "inventory_slow",
-                message="Inventory service is slow",
+                "dependency_slow",
+                message="Dependency is slow",
+                dependency=self._system,
                 path=path,
                 durationMs=round(took * 1000),
             )
         return answer
 
+    async def _read(
+        self, response: aiohttp.ClientResponse, path: str, max_bytes: int
+    ) -> HttpAnswer:
+        """The answer with its body, or with the reason why the body could not be read."""
+        content = bytearray()
+        unread: DependencyUnavailable | None = None
+        try:
+            async for part in response.content.iter_any():
+                content += part
+                if len(content) > max_bytes:
+                    unread = self._unavailable(f"{path}: an answer of more than {max_bytes} bytes")
+                    break
+        except TimeoutError:
+            unread = DependencyTimeout(self._system, f"{path}: the answer did not end in time")
+        except (aiohttp.ClientError, OSError) as error:
+            unread = self._unavailable(f"{path}: {_why(error)}")
+        if unread is None:
+            return HttpAnswer(path, response.status, bytes(content))
+        response.close()
+        return HttpAnswer(path, response.status, unread=unread)
 
-async def _read(response: aiohttp.ClientResponse, path: str, max_bytes: int) -> HttpAnswer:
-    """The answer with its body, or with the reason why the body could not be read."""
-    content = bytearray()
-    unread: DependencyUnavailable | None = None
-    try:
-        async for part in response.content.iter_any():
-            content += part
-            if len(content) > max_bytes:
-                unread = _unavailable(f"{path}: an answer of more than {max_bytes} bytes")
-                break
-    except TimeoutError:
-        unread = DependencyTimeout("inventory", f"{path}: the answer did not end in time")
-    except (aiohttp.ClientError, OSError) as error:
-        unread = _unavailable(f"{path}: {_why(error)}")
-    if unread is None:
-        return HttpAnswer(path, response.status, bytes(content))
-    response.close()
-    return HttpAnswer(path, response.status, unread=unread)
+    def _unavailable(self, detail: str) -> DependencyUnavailable:
+        return DependencyUnavailable(self._system, detail)
 
 
 def _why(error: Exception) -> str:
@@ -171,10 +179,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{type(error).__name__}: {error.message}"
     return repr(error)
-
-
-def _unavailable(detail: str) -> DependencyUnavailable:
-    return DependencyUnavailable("inventory", detail)
 
 
 def _retrieve(task: "asyncio.Task[HttpAnswer]") -> None:

@@ -1,0 +1,86 @@
+"""With a product service, a cart and its events have the shop's prices, not the client's."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+
+from tests.support.apis import shop_with
+from tests.support.shop import Shop
+from tests.support.waiting import eventually
+
+IMAGE = "https://example.com/lamp.jpg"
+
+
+@pytest.fixture
+async def priced(shop: Shop) -> AsyncIterator[Shop]:
+    """The shop with the reference product service; its inventory has lamps."""
+    await shop.stock("lamp", 10)
+    await shop.product("lamp", title="Lamp", price=99.5, images=[IMAGE])
+    async with shop_with(shop, product_service_url=shop.world.settings.inventory) as served:
+        yield served
+
+
+async def test_cart_record_and_event_have_the_services_price(priced: Shop) -> None:
+    buyer = priced.buyer()
+    answer = await buyer.add("lamp", 2, productPrice=0.01, productTitle="Cheap lamp")
+    assert answer.status_code == 201
+    [line] = answer.json()["cartItems"]
+    assert (line["productTitle"], line["productImage"]) == ("Lamp", [IMAGE])
+    assert (line["productPrice"], line["priceSource"]) == (99.5, "product_service")
+    assert "priceChanged" not in line
+    cart = await buyer.cart()
+    assert cart is not None
+    assert (cart.total_price, cart.cart_items[0].product_price) == (Decimal(199), Decimal("99.5"))
+
+    async def published() -> None:
+        [event] = await priced.events()
+        assert (event.value["productPrice"], event.value["priceSource"]) == (
+            99.5,
+            "product_service",
+        )
+        assert event.value["totalPrice"] == 199
+
+    await eventually(published)
+    await priced.assert_consistent()
+
+
+async def test_an_unknown_product_reserves_nothing(priced: Shop) -> None:
+    await priced.stock("cable", 5)
+    buyer = priced.buyer()
+    answer = await buyer.add("cable", 2)
+    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_product")
+    assert await priced.units("cable") == (5, 0, 0)
+    assert await priced.records() == []
+    assert await buyer.runs() == []
+
+
+async def test_while_the_service_is_down_nothing_is_reserved_and_a_retry_succeeds(
+    priced: Shop,
+) -> None:
+    buyer = priced.buyer()
+    await priced.fault("product", "error", storeId=priced.store_id)
+    refused = await buyer.add("lamp", 2, key="k")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json()["code"] == "product_service_unavailable"
+    assert await priced.units("lamp") == (10, 0, 0)
+    added = await buyer.add("lamp", 2, key="k")
+    assert (added.status_code, added.json()["totalPrice"]) == (201, 199)
+    assert await priced.units("lamp") == (8, 2, 0)
+    await priced.fault("product", "error", storeId=priced.store_id)
+    repeated = await buyer.add("lamp", 2, key="k")
+    assert (repeated.status_code, repeated.content) == (201, added.content)
+
+
+async def test_health_names_the_service(priced: Shop) -> None:
+    body = (await priced.world.http.get("/health")).json()
+    assert body["services"]["products"] == "reachable"
+
+
+async def test_without_the_service_nothing_of_it_appears(shop: Shop) -> None:
+    await shop.stock("lamp", 10)
+    await shop.product("lamp", title="Lamp", price=99.5)
+    answer = await shop.buyer().add("lamp", 1, productPrice=3)
+    [line] = answer.json()["cartItems"]
+    assert (line["productPrice"], line["priceSource"]) == (3, "client")
+    assert "products" not in (await shop.world.http.get("/health")).json()["services"]
