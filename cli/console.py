@@ -27,11 +27,16 @@ from models.errors import DependencyUnavailable
 from telemetry.printable import printable, printable_json
 
 # Texts of drivers, and what they mean. The first pattern that matches is used.
+NO_ANSWER = "no answer in time"
+BAD_CERTIFICATE = "a certificate is not accepted"
+CLOSED = "the server closed the connection"
+
 _MEANINGS = (
     (rf"connection refused|\[Errno {errno.ECONNREFUSED}\]", "connection refused"),
     ("unable to bootstrap|KafkaConnectionError", "no broker can be reached"),
     ("dns error", "unknown host name"),
-    ("certificate", "a certificate is not accepted"),
+    ("certificate", BAD_CERTIFICATE),
+    ("connection closed", CLOSED),
     ("unauthenticated", "unauthenticated"),
 )
 
@@ -190,7 +195,7 @@ def reason(error: BaseException) -> str:
         if isinstance(inner, ConnectionRefusedError):
             return "connection refused"
         if "timeout" in type(inner).__name__.lower():
-            return "no answer in time"
+            return NO_ANSWER
     text = brief(error.detail if isinstance(error, DependencyUnavailable) else str(error))
     return text if len(text) > 1 else type(error).__name__
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cli.console import reason
+from cli.console import NO_ANSWER, reason
 from cli.doctor.listeners import listener_at
 from cli.doctor.places import Place
 from cli.times import span
@@ -87,12 +87,15 @@ class CheckReport:
 
     def unreachable(self, part: str, place: Place, error: BaseException) -> None:
         """The server does not answer. One that hangs needs no start."""
-        what = f"does not answer at {place.address} ({reason(error)})"
+        why = reason(error)
+        what = f"does not answer at {place.address} ({why})"
         process = listener_at(place.address)
         if process is not None:
-            self.failed(part, f"{what}; {process}", process.advice)
+            what = f"{what}; {process}"
+        if process is not None and why == NO_ANSWER:
+            self.failed(part, what, process.advice)
         else:
-            self.failed(part, what, place.advice)
+            self.failed(part, what, place.advice_for(why))
 
     def answered(
         self, part: str, where: str, what: str, seconds: float, *, slow_after: float

@@ -85,14 +85,17 @@ def mongodb(settings: Settings, data: Path) -> ProcessSpec:
     return replace(member, probe=is_writable_primary)
 
 
-def mongodb_member(name: str, port: int, data: Path, replica_set: str) -> ProcessSpec:
-    """One member of a replica set, which is ready once it listens."""
+def mongodb_member(
+    name: str, port: int, data: Path, replica_set: str, *options: str
+) -> ProcessSpec:
+    """One member of a replica set, which is ready once it listens; with further `options`."""
     flags = [
         *("--dbpath", str(folder_of(data, name)), "--port", str(port)),
         *("--bind_ip", LOCALHOST, "--nounixsocket", "--replSet", replica_set, "--quiet"),
         *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
         # By default, the journal allocates 300 MB at the start.
         *("--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"),
+        *options,
     ]
     for key, value in MONGODB_PARAMETERS.items():
         flags += ["--setParameter", f"{key}={value}"]
