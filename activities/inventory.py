@@ -52,10 +52,10 @@ class InventoryActivities:
             await self._stores.register(request.store_id)
             with _counted():
                 reservation = await self._reserve(request)
-        if reservation.refusal is None:
+        if reservation.refused_as is None:
             RESERVED.add(1)
         else:
-            NOT_RESERVED.add(1, {"error": reservation.refusal.code.value})
+            NOT_RESERVED.add(1, {"error": reservation.refused_as.value})
         return reservation
 
     async def _reserve(self, request: ReserveInventory) -> Reservation:

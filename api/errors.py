@@ -19,7 +19,7 @@ from temporalio.exceptions import CancelledError, TerminatedError
 from api.error_codes import ErrorCode, code_of
 from api.field_problems import field_problem
 from api.methods import allow
-from api.schemas import FieldProblem
+from api.schemas import FieldProblem, MissingLine
 from models.errors import DependencyUnavailable, OperationInProgress
 from models.operations import AddItem, UpdateQuantity
 from models.outcomes import AbortReason, Refusal, RefusalCode
@@ -181,7 +181,7 @@ _REFUSALS_OF_AN_ADD = _REFUSALS | {
 }
 
 STOCK_NOT_TOLD = "Insufficient stock."
-"""The message where the inventory does not tell how many units there are."""
+"""The message without a number of units: the inventory does not tell it, or each line has one."""
 
 ABORTS = {
     AbortReason.INVENTORY_UNAVAILABLE: "Unable to reserve inventory",
@@ -205,6 +205,16 @@ def refusal_answer(operation: str, refusal: Refusal, *, strict: bool = False) ->
     `strict` is the client's preference (RFC 7240, 4.4) for an error status where the contract has
     200.
     """
+    if refusal.lines:
+        return problem(
+            HTTPStatus.CONFLICT,
+            STOCK_NOT_TOLD,
+            code=ErrorCode(refusal.code),
+            lines=[
+                MissingLine(product_id=one.product_id, wanted=one.wanted, available=one.available)
+                for one in refusal.lines
+            ],
+        )
     rules = _REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS
     rule, code = rules[refusal.code], ErrorCode(refusal.code)
     is_told = code is not ErrorCode.INSUFFICIENT_STOCK or refusal.available is not None

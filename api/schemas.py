@@ -227,6 +227,16 @@ class FieldProblem(ResponseBody):
     """What the cart has of that already; of bytes, what it would have with the item."""
 
 
+class MissingLine(ResponseBody):
+    """A product that cannot be reserved."""
+
+    product_id: str
+    wanted: int
+    """The units that had to be reserved."""
+    available: int | None
+    """The units that can be reserved now. Null if not known."""
+
+
 class Problem(ResponseBody):
     """Why a request was refused or failed. Fields other than `code` and `message` depend on the
     code."""
@@ -245,6 +255,8 @@ class Problem(ResponseBody):
     own units included. Null if not known."""
     product_id: str | None = Absent
     """With `unknown_product`: the product."""
+    lines: tuple[MissingLine, ...] | None = Absent
+    """With `insufficient_stock` of an operation on several items: those that cannot be had."""
     limit: int | None = Absent
     """With `body_too_large` the most bytes, with `rate_limited` the most requests a minute."""
     cart_currency: str | None = Absent

@@ -44,12 +44,22 @@ class ProductAvailability(Message):
     at: datetime
 
 
+class LineFacts(Message):
+    """What a saga knows of a line: `unheld` of its units are not held at the inventory."""
+
+    product_id: str
+    quantity: int
+    unheld: int = 0
+    price: Decimal
+
+
 class CartFacts(Message):
     """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
 
-    `line_quantity` and `line_price` are those of the operation's product. Amounts are in
-    `currency`, which is None without a cart. `ordered` is what an order has, if the operation is
-    one whose content is known.
+    `line_quantity`, `line_unheld` and `line_price` are those of the operation's product. Amounts
+    are in `currency`, which is None without a cart. `content` are all lines, if the operation
+    decides on all (`CartOperation.needs_lines`). `ordered` is what an order has, if the operation
+    is one whose content is known.
     """
 
     version: int = 0
@@ -59,8 +69,13 @@ class CartFacts(Message):
     total_price: Decimal = Decimal(0)
     currency: str | None = None
     line_quantity: int = 0
+    line_unheld: int = 0
     line_price: Decimal = Decimal(0)
+    content: tuple[LineFacts, ...] = ()
     ordered: Ordered | None = None
+
+
+NO_CART = CartFacts()
 
 
 class CartLine(BaseModel):
@@ -79,6 +94,8 @@ class CartLine(BaseModel):
     `product_service`: it is the product service's."""
     product_quantity: int
     """Its units in the cart."""
+    units_held: SkipJsonSchema[int | None] = None
+    """Its units that are held at the inventory; None: all of them."""
     product_description: str | None = None
     seller_id: str | None = None
     availability_status: AvailabilityStatus = "available"
@@ -105,10 +122,16 @@ class CartLine(BaseModel):
             }
         )
 
-    def with_quantity(self, quantity: int, now: datetime) -> Self:
-        """The line with another quantity. More units were reserved now, so they are available."""
-        changed: dict[str, Any] = {"product_quantity": quantity}
-        if quantity > self.product_quantity:
+    def with_quantity(self, quantity: int, held: int, now: datetime) -> Self:
+        """The line with another quantity, of which `held` units are held.
+
+        More held units were reserved now, so they are available.
+        """
+        changed: dict[str, Any] = {
+            "product_quantity": quantity,
+            "units_held": held if held < quantity else None,
+        }
+        if held > self.held:
             changed |= {
                 "reserved_at": now,
                 "availability_status": "available",
@@ -116,6 +139,11 @@ class CartLine(BaseModel):
                 "availability_at": None,
             }
         return self.model_copy(update=changed)
+
+    @property
+    def held(self) -> int:
+        """Its units that are held at the inventory."""
+        return self.product_quantity if self.units_held is None else self.units_held
 
     @property
     def total(self) -> Decimal:
@@ -191,6 +219,11 @@ class CartContent(BaseModel):
         """Product id -> units."""
         return {line.product_id: line.product_quantity for line in self.cart_items}
 
+    @property
+    def held_units(self) -> dict[str, int]:
+        """Product id -> units that are held at the inventory, of the products that have some."""
+        return {line.product_id: line.held for line in self.cart_items if line.held}
+
     def line(self, product_id: str) -> CartLine | None:
         """The line of a product, or None."""
         return next((line for line in self.cart_items if line.product_id == product_id), None)
@@ -208,15 +241,15 @@ class CartContent(BaseModel):
     def without_units(self, taken: dict[str, int], now: datetime, expiry_days: int) -> Self:
         """The next version of the cart without these units (product -> how many, at most all).
 
-        A line without units is removed.
+        A line without units is removed. Units that are held leave a line first.
         """
-        lines = [
-            line.model_copy(
-                update={"product_quantity": line.product_quantity - taken.get(line.product_id, 0)}
-            )
-            for line in self.cart_items
-        ]
-        return self._next([line for line in lines if line.product_quantity], now, expiry_days)
+        lines = []
+        for line in self.cart_items:
+            units = taken.get(line.product_id, 0)
+            left = line.product_quantity - units
+            if left:
+                lines.append(line.with_quantity(left, line.held - min(units, line.held), now))
+        return self._next(lines, now, expiry_days)
 
     def marked(self, news: Iterable[ProductAvailability], now: datetime) -> Self | None:
         """The next version of the cart with its lines marked; None when nothing changes.
@@ -290,10 +323,13 @@ def line_changes(before: CartContent | None, after: CartContent | None) -> list[
     return changes
 
 
-def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) -> CartFacts:
-    """What a saga must know of a cart; `product_id` names the line that matters, if one does."""
+def facts_of(
+    cart: CartContent | None, cart_id: object, product_id: str | None, *, whole: bool = False
+) -> CartFacts:
+    """What a saga must know of a cart; `product_id` names the line that matters, if one does, and
+    with `whole` all do."""
     if cart is None:
-        return CartFacts()
+        return NO_CART
     line = cart.line(product_id) if product_id is not None else None
     return CartFacts(
         version=cart.version,
@@ -303,7 +339,18 @@ def facts_of(cart: CartContent | None, cart_id: object, product_id: str | None) 
         total_price=cart.total_price,
         currency=cart.currency,
         line_quantity=line.product_quantity if line else 0,
+        line_unheld=line.product_quantity - line.held if line else 0,
         line_price=line.product_price if line else Decimal(0),
+        content=tuple(map(_facts_of_line, cart.cart_items)) if whole else (),
+    )
+
+
+def _facts_of_line(line: CartLine) -> LineFacts:
+    return LineFacts(
+        product_id=line.product_id,
+        quantity=line.product_quantity,
+        unheld=line.product_quantity - line.held,
+        price=line.product_price,
     )
 
 
@@ -311,7 +358,7 @@ _NOT_SHOWN: Any = {
     "id": True,
     "email": True,
     "bucket": True,
-    "cart_items": {"__all__": {"availability_at"}},
+    "cart_items": {"__all__": {"availability_at", "units_held"}},
 }
 
 

@@ -9,9 +9,9 @@ class DriftKind(StrEnum):
     """What disagrees."""
 
     ORPHANED_HOLD = "orphaned_hold"
-    """The inventory holds more units than the cart has."""
+    """The inventory holds more units than it must for the cart."""
     MISSING_HOLD = "missing_hold"
-    """The inventory holds fewer units than the cart has."""
+    """The inventory holds fewer units than it must for the cart."""
     STALE_CACHE = "stale_cache"
     """Redis has another cart than MongoDB."""
     STUCK_EFFECT = "stuck_effect"

@@ -36,23 +36,29 @@ class OrderRequest(Message):
 class OrderedUnits(Message):
     """The units of a product that were ordered.
 
-    `in_cart` are those that are taken out of the cart. The others are `missing`: `reserved` of them
-    could be reserved again (by the saga id `reservation`), the rest is `short`.
+    `in_cart` are those that are taken out of the cart, `unheld` of them were not held. These and
+    those that are not in the cart are `missing`: `reserved` of them could be reserved again (by the
+    saga id `reservation`), the rest is `short`.
     """
 
     product_id: str
     ordered: int
     in_cart: int = 0
+    unheld: int = 0
     reserved: int = 0
     reservation: str | None = None
 
     @property
+    def held(self) -> int:
+        return self.in_cart - self.unheld
+
+    @property
     def missing(self) -> int:
-        return self.ordered - self.in_cart
+        return self.ordered - self.held
 
     @property
     def booked(self) -> int:
-        return self.in_cart + self.reserved
+        return self.held + self.reserved
 
     @property
     def short(self) -> int:
@@ -81,13 +87,14 @@ class Ordered(Message):
 
 
 def ordered_units(
-    order: OrderRequest, now: Units, moves: Iterable[Units], gone: Units
+    order: OrderRequest, now: Units, held: Units, moves: Iterable[Units], gone: Units
 ) -> tuple[OrderedUnits, ...]:
     """What an order has of each product, and how much of it is still in the cart.
 
-    `now` is the cart. `moves` are its changes since the ordered version, in their order, without
-    what other orders took; () if the order names no version. `gone` are the units that left the
-    cart last, which stand for an order that does not say how many it has.
+    `now` is the cart, of which `held` is held; an order takes held units first. `moves` are its
+    changes since the ordered version, in their order, without what other orders took; () if the
+    order names no version. `gone` are the units that left the cart last, which stand for an order
+    that does not say how many it has.
     """
     changes = list(moves)
     names = {*now, *(name for move in changes for name in move)}
@@ -102,8 +109,14 @@ def ordered_units(
     for product_id, quantity in asked.items():
         ordered = quantity or max(was.get(product_id, 0), 0) or gone.get(product_id, 0) or 1
         left = 0 if order.leave_cart else _left(now.get(product_id, 0), since.get(product_id, []))
+        in_cart = min(ordered, left)
         found.append(
-            OrderedUnits(product_id=product_id, ordered=ordered, in_cart=min(ordered, left))
+            OrderedUnits(
+                product_id=product_id,
+                ordered=ordered,
+                in_cart=in_cart,
+                unheld=max(in_cart - held.get(product_id, 0), 0),
+            )
         )
     return tuple(found)
 

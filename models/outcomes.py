@@ -80,13 +80,27 @@ class AbortReason(StrEnum):
     """A defect; the run fails once it is undone."""
 
 
+class MissingUnits(Message):
+    """A product of which an operation must reserve `wanted` units, and cannot have them.
+
+    `available` is how many there are; None where the inventory does not tell. `accepted` is False
+    when the inventory takes no reservation of the product.
+    """
+
+    product_id: str
+    wanted: int
+    available: int | None = None
+    accepted: bool = True
+
+
 class Refusal(Message):
     """Why a business rule refused an operation.
 
     The numbers belong to the code: units, lines, bytes or, for `value_limit`, an amount in the
     cart's currency. `available` is None where the inventory does not tell. With too little stock
-    `current` are the units that the line has. `cart_currency` and `currency` are those of the cart
-    and of the operation.
+    `current` are the units that are held for the line; an operation on several lines has `lines`
+    instead, those that cannot be had. `cart_currency` and `currency` are those of the cart and of
+    the operation.
     """
 
     code: RefusalCode
@@ -95,6 +109,7 @@ class Refusal(Message):
     limit: int | None = None
     cart_currency: str | None = None
     currency: str | None = None
+    lines: tuple[MissingUnits, ...] = ()
 
 
 class Refused(Exception):

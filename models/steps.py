@@ -1,10 +1,12 @@
 """Inputs and results of a saga's activities."""
 
+from typing import Self
+
 from models.actor import Intervention
 from models.cart import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
-from models.operations import AnyOperation
+from models.operations import AnyOperation, CartOperation
 from models.orders import OrderRequest
 from models.outcomes import AbortReason, OperationResult, Refusal, RefusalCode
 from models.saga import ReplyTo, SagaRun
@@ -13,12 +15,24 @@ from models.saga import ReplyTo, SagaRun
 class LoadCart(Message):
     """Load what a saga decides on.
 
-    `product_id` names the line that matters, if one does. `order` is the order to look up.
+    `product_id` names the line that matters, if one does; with `whole` all do. `order` is the order
+    to look up.
     """
 
     saga: SagaRun
     product_id: str | None = None
+    whole: bool = False
     order: OrderRequest | None = None
+
+    @classmethod
+    def of(cls, saga: SagaRun, operation: CartOperation) -> Self:
+        """What an operation decides on."""
+        return cls(
+            saga=saga,
+            product_id=operation.subject,
+            whole=operation.needs_lines,
+            order=operation.order,
+        )
 
 
 class LoadedCart(Message):
@@ -52,13 +66,13 @@ class Reservation(Message):
     nothing_held: bool = False
 
     @property
-    def refusal(self) -> Refusal | None:
+    def refused_as(self) -> RefusalCode | None:
         """Why the units are not reserved; None when they are."""
         if self.granted:
             return None
         if not self.accepted:
-            return Refusal(code=RefusalCode.PRODUCT_NOT_ACCEPTED)
-        return Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=self.available)
+            return RefusalCode.PRODUCT_NOT_ACCEPTED
+        return RefusalCode.INSUFFICIENT_STOCK
 
 
 class PersistCart(Message):

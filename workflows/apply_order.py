@@ -11,10 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from models.orders import Ordered, OrderedUnits
     from models.outcomes import OperationResult, Refusal, RefusalCode, Refused
     from workflows.cart_workflow import CartWorkflow
+    from workflows.reservations import AT_ONCE
     from workflows.saga import Saga
-
-AT_ONCE = 8
-"""Reservations under way at once."""
 
 
 @workflow.defn(name=ApplyOrder.name)
@@ -45,7 +43,7 @@ class ApplyOrderWorkflow(CartWorkflow[ApplyOrder]):
         if operation.request.leave_cart and not any(one.booked for one in ordered.units):
             raise Refused(Refusal(code=RefusalCode.INSUFFICIENT_STOCK, available=0))
         # The pivot. Undo: settle_operation, unless the order turns out to be applied.
-        found = {"ordered": ordered, "undo": saga.reserved_except(ordered.reservations)}
+        found = {"ordered": ordered, "undo": saga.reservations.undo_except(ordered.reservations)}
         await saga.persist_cart(operation.model_copy(update=found), expected=cart)
         # After the pivot. What fails here stays pending, and a relay does it.
         await saga.complete(saga.refresh_cache, saga.publish_event, saga.release_inventory)

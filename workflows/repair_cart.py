@@ -7,7 +7,8 @@ with workflow.unsafe.imports_passed_through():
     from models.drift import Drift, DriftKind
     from models.effects import EffectKind
     from models.operations import RepairCart
-    from models.outcomes import OperationResult, Refused
+    from models.operations.base import UNDO, releases_of
+    from models.outcomes import OperationResult
     from models.upkeep.reconcile import ExamineCart, ForgetCached
     from workflows import policies
     from workflows.cart_workflow import CartWorkflow
@@ -83,12 +84,11 @@ async def _repair(saga: Saga, drift: Drift) -> Drift:
 
 async def _reserve(saga: Saga, drift: Drift) -> str | None:
     missing = drift.expected - drift.found
-    try:
-        # Undo: release_inventory.
-        await saga.reserve_inventory(drift.product_id or "", missing)
-    except Refused:
-        return None  # the units are sold; the shopper must choose again
-    return f"reserved {missing}"
+    # Undo: release_inventory.
+    [undo] = releases_of(saga.run, {drift.product_id or "": missing}, UNDO)
+    answer = await saga.try_reserve(undo)
+    # Else the units are sold; the shopper must choose again.
+    return f"reserved {missing}" if answer.granted else None
 
 
 async def _forget_cached(saga: Saga) -> None:

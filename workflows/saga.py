@@ -14,7 +14,7 @@ steps: it only completes what the record has decided, or records that nothing mo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from temporalio import workflow
@@ -30,9 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from models.actor import Intervention
     from models.cart import CartFacts
     from models.effects import EffectKind, ReleaseEffect
-    from models.errors import NotSent
     from models.operations import AnyOperation
-    from models.operations.base import UNDO, releases_of
     from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, Refused
     from models.relays import WakeRelay
     from models.steps import (
@@ -42,10 +40,10 @@ with workflow.unsafe.imports_passed_through():
         RefreshCache,
         ReplyToCaller,
         Reservation,
-        ReserveInventory,
         SettleOperation,
     )
     from workflows import ids, policies
+    from workflows.reservations import Reservations
     from workflows.steps import abort_reason, attempt, is_first_try, step
 
 _ATTENTION = SearchAttributeKey.for_bool(ids.ATTENTION)
@@ -84,12 +82,12 @@ class Saga:
         started_at = info.workflow_start_time
         self.run = ids.saga_of(operation, run_id=info.run_id, started_at=started_at)
         # An earlier try, whose worker died or which was reset, may have done any step.
-        first_try = is_first_try()
+        self.is_first_try = is_first_try()
         # A run that is reset has an id of its own, and the first run's history.
         self.is_reset = info.run_id != info.first_execution_run_id
-        self.phase = Phase.NEW if first_try else Phase.UNDECIDED
+        self.phase = Phase.NEW if self.is_first_try else Phase.UNDECIDED
         self._cart: CartFacts | None = None
-        self._reserved: tuple[ReleaseEffect, ...] | None = () if first_try else None
+        self.reservations = Reservations(self.run, is_first_try=self.is_first_try)
         self._result: OperationResult | None = None
         self.intervention: Intervention | None = None
         """The operator's request that has stopped the steps."""
@@ -106,9 +104,7 @@ class Saga:
             "mongodb",
             workflow.execute_local_activity_method(
                 CartActivities.load_cart,
-                LoadCart(
-                    saga=self.run, product_id=self.operation.subject, order=self.operation.order
-                ),
+                LoadCart.of(self.run, self.operation),
                 **policies.LOAD_CART,
             ),
         )
@@ -120,70 +116,34 @@ class Saga:
             raise Refused(refusal)
         return loaded.cart
 
-    async def reserve_inventory(self, product_id: str, quantity: int) -> None:
-        """Reserves units; undone by `release_inventory` unless the saga commits.
+    async def reserve_inventory(self, cart: CartFacts) -> None:
+        """Reserves what the operation must hold and this cart does not; undone by
+        `release_inventory` unless the saga commits. What is reserved already is not again.
 
         Raises `Refused` when the inventory refuses, or when a rule of the cart forbids the
         operation.
         """
-        if not self.operation.policy.reserve:
+        wanted = self.operation.reservations(self.run, cart)
+        if not wanted:
             return
-        undo = releases_of(self.run, {product_id: quantity}, UNDO)
-        reservation = await self.try_reserve(*undo)
-        if reservation.refusal is not None:
+        self.phase = Phase.UNDECIDED
+        self.show(f"Reserving {', '.join(f'{one.quantity} x {one.product_id}' for one in wanted)}")
+        if missing := await self.reservations.reserve_all(wanted):
             # A rule of the cart takes precedence, and so does a decision.
             cart = await self.load_cart()
-            raise Refused(reservation.refusal.model_copy(update={"current": cart.line_quantity}))
+            raise Refused(self.operation.out_of_stock(missing, cart))
 
     async def try_reserve(self, undo: ReleaseEffect) -> Reservation:
         """Reserves the units that `undo` releases, and returns the inventory's answer."""
-        self._register(undo)
-        self.show(f"Reserving {undo.quantity} x {undo.product_id}")
-        try:
-            reservation = await step(
-                "inventory",
-                workflow.execute_local_activity_method(
-                    InventoryActivities.reserve_inventory,
-                    ReserveInventory(
-                        store_id=self.run.store_id,
-                        product_id=undo.product_id,
-                        user_id=self.run.user_id,
-                        saga_id=undo.saga_id,
-                        quantity=undo.quantity,
-                    ),
-                    **policies.RESERVE_INVENTORY,
-                ),
-            )
-        except NotSent:
-            self._unregister(undo)
-            raise
-        if reservation.refusal is not None and reservation.nothing_held:
-            self._unregister(undo)
-        return reservation
-
-    def _register(self, *undo: ReleaseEffect) -> None:
-        """Registers the undo before the call is made: a call that failed may have been done."""
         self.phase = Phase.UNDECIDED
-        self._reserved = (*self.reserved_except({one.saga_id for one in undo}), *undo)
+        self.show(f"Reserving {undo.quantity} x {undo.product_id}")
+        return await self.reservations.reserve(undo)
 
     def register_earlier(self, *undo: ReleaseEffect) -> None:
         """Registers the undo of reservations that an earlier try of the saga may have made."""
-        if not is_first_try():
-            self._register(*undo)
-
-    def reserved_except(self, reservations: Collection[str]) -> tuple[ReleaseEffect, ...]:
-        """The undo of what was or may have been reserved, but for these saga ids."""
-        return tuple(one for one in self._reserved or () if one.saga_id not in reservations)
-
-    def _unregister(self, undo: ReleaseEffect) -> None:
-        """Takes a registration back, when no try of its step can have reserved anything.
-
-        Only in the saga's first try: in a later one, the step may have been done by an earlier. The
-        saga stays undecided, so that its end is recorded: the caller learns of it, and no later try
-        may commit.
-        """
-        if is_first_try():
-            self._reserved = self.reserved_except({undo.saga_id})
+        if not self.is_first_try:
+            self.phase = Phase.UNDECIDED
+            self.reservations.register(*undo)
 
     # The pivot
 
@@ -206,7 +166,7 @@ class Saga:
                     saga=self.run,
                     operation=operation or self.operation,
                     expected=expected,
-                    reserved=self._reserved or (),
+                    reserved=self.reservations.undo or (),
                 ),
                 **policies.PERSIST_CART,
             ),
@@ -329,7 +289,7 @@ class Saga:
         result = self._result
         if result is None or result.outcome is Outcome.COMMITTED:
             return False
-        return bool(self._reserved) and EffectKind.RELEASE not in result.pending
+        return bool(self.reservations.undo) and EffectKind.RELEASE not in result.pending
 
     async def _complete_decided(self) -> None:
         if self._result is not None and self._result.outcome is Outcome.COMMITTED:
@@ -346,7 +306,7 @@ class Saga:
             operation=self.operation,
             refusal=refusal,
             reason=reason,
-            reserved=self._reserved,
+            reserved=self.reservations.undo,
             intervention=self.intervention,
         )
         try:

@@ -22,9 +22,8 @@ class UpdateQuantityWorkflow(CartWorkflow[UpdateQuantity]):
     async def steps(self, saga: Saga, operation: UpdateQuantity) -> None:
         # Before the pivot.
         cart = await saga.load_cart()
-        if units := operation.units_to_reserve(cart):
-            # Undo: release_inventory.
-            await saga.reserve_inventory(operation.product_id, units)
+        # Undo: release_inventory.
+        await saga.reserve_inventory(cart)
         # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
         await saga.persist_cart(expected=cart)
         # After the pivot. What fails here stays pending, and a relay does it.

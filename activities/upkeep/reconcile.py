@@ -228,9 +228,9 @@ class ReconcileActivities:
                 carts.append(cart)
             if holding is not None:
                 cursor = holding.cursor
-            lines = cart.lines if cart else {}
+            wanted = cart.held if cart else {}
             held = holding.units if holding else {}
-            if is_stuck or hold_drifts(lines, held, unsettled=(), reserving=self._reserving):
+            if is_stuck or hold_drifts(wanted, held, unsettled=(), reserving=self._reserving):
                 suspects.add(user_id)
         if stuck_before is not None and self._caching:
             suspects |= await self._cached.stale(store_id, carts)

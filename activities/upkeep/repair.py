@@ -79,8 +79,8 @@ class RepairActivities:
         """The cart and the drifts of its reservations. `pending` was read before."""
         cart = await self._carts.cart(key)
         held = await self._held(*key)
-        lines = cart.units if cart else {}
-        return cart, hold_drifts(lines, held, unsettled=pending.unsettled, reserving=reserving)
+        wanted = cart.held_units if cart else {}
+        return cart, hold_drifts(wanted, held, unsettled=pending.unsettled, reserving=reserving)
 
     async def _held(self, store_id: str, user_id: str) -> dict[str, int]:
         """The user's reserved units by product."""

@@ -115,7 +115,9 @@ class OperationStore:
         """The result, and the decision that is valid once the transaction has committed."""
         saga, operation = request.saga, request.operation
         before = await _find(saga.key, session)
-        facts = facts_of(before, before and before.id, operation.subject)
+        facts = facts_of(
+            before, before and before.id, operation.subject, whole=operation.needs_lines
+        )
         cart_id = before.id if before else PydanticObjectId()
         recorded_id = operation.recorded_cart_id or str(cart_id)
         context = ChangeContext(
@@ -234,7 +236,7 @@ class OperationStore:
         saga, operation = request.saga, request.operation
         if not operation.policy.reserve:
             return ()
-        load = LoadCart(saga=saga, product_id=operation.subject, order=operation.order)
+        load = LoadCart.of(saga, operation)
         return operation.undo_of(saga, await _facts(await _find(saga.key), load))
 
     async def decision(self, saga: SagaRun) -> Decision:
@@ -293,7 +295,7 @@ class OperationStore:
 
 async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
     """What a saga must know of a cart, and of the order if it applies one."""
-    facts = facts_of(cart, cart and cart.id, request.product_id)
+    facts = facts_of(cart, cart and cart.id, request.product_id, whole=request.whole)
     if request.order is None:
         return facts
     ordered = await find_ordered(request.order, request.saga.key, cart)

@@ -28,8 +28,9 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
     """
     ours = in_cart(key) | {"cartId": order.cart_id, "state": "committed"}
     now: Units = {}
+    held: Units = {}
     if cart is not None and str(cart.id) == order.cart_id:
-        now, version = cart.units, cart.version
+        now, held, version = cart.units, cart.held_units, cart.version
         latest = None if now else await _latest(ours)
     else:
         latest = await _latest(ours)
@@ -37,7 +38,7 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
             return None
         version = latest["version"] if latest else 0
     changes = await _changes(order, ours)
-    units = ordered_units(order, now, changes, await _gone(order, ours, now, latest))
+    units = ordered_units(order, now, held, changes, await _gone(order, ours, now, latest))
     is_missing = any(one.missing for one in units)
     return Ordered(
         units=units,

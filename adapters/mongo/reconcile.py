@@ -15,15 +15,20 @@ from models.runners import Share
 PAGE = 500
 STORES = 100
 ALL = Share(runner=0, runners=1)
-_BRIEF = {"userId": 1, "cartItems.productId": 1, "cartItems.productQuantity": 1}
+_BRIEF = {
+    "userId": 1,
+    "cartItems.productId": 1,
+    "cartItems.productQuantity": 1,
+    "cartItems.unitsHeld": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class BriefCart:
-    """The fields of a cart that are compared. `lines` is product id -> units."""
+    """The fields of a cart that are compared. `held` is product id -> units that must be held."""
 
     user_id: str
-    lines: dict[str, int]
+    held: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,7 @@ class CartBooks:
                     .to_list()
                 )
             for cart in page:
-                lines = {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
-                yield BriefCart(cart["userId"], lines)
+                yield BriefCart(cart["userId"], dict(map(_held, cart["cartItems"])))
             if len(page) < PAGE:
                 return
             after = page[-1]["userId"]
@@ -184,3 +188,9 @@ class CartBooks:
                 )
                 pending.note(effect, is_stuck=effect.since < stuck_before, limit=limit)
         return pending
+
+
+def _held(line: dict[str, Any]) -> tuple[str, int]:
+    """The product of a stored line, and its units that are held (`CartLine.held`)."""
+    held = line.get("unitsHeld")
+    return line["productId"], line["productQuantity"] if held is None else held

@@ -89,12 +89,13 @@ def _stopped(saga: SagaSummary) -> list[str]:
 
 
 def _mismatches(report: "SagaReport") -> list[str]:
-    holds, lines = report.holds or {}, report.lines
+    holds = report.holds or {}
+    wanted = report.cart.held_units if report.cart else {}
     store = report.key.store_id if report.key else "STORE"
     return [
-        f"The inventory holds {holds.get(product, 0)} x {product} for this user, the cart has "
-        f"{lines.get(product, 0)}: unless another saga of the cart is running, "
+        f"The inventory holds {holds.get(product, 0)} x {product} for this user, the cart needs "
+        f"{wanted.get(product, 0)}: unless another saga of the cart is running, "
         f"`cart reconcile --store {store} --fix` repairs it"
-        for product in sorted({*holds, *lines})
-        if holds.get(product, 0) != lines.get(product, 0)
+        for product in sorted({*holds, *wanted})
+        if holds.get(product, 0) != wanted.get(product, 0)
     ]

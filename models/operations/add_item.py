@@ -76,20 +76,26 @@ class AddItem(CartOperation):
         """Only an add makes a cart grow; the answer to it is the cart."""
         return room_in_bytes(self.policy, len(change.body))
 
-    def units_to_reserve(self, cart: CartFacts) -> int:
-        return self.quantity
+    def units_to_hold(self, cart: CartFacts) -> Mapping[str, int]:
+        return {self.product_id: cart.line_quantity + self.quantity}
+
+    def is_current(self, expected: CartFacts, stored: CartFacts) -> bool:
+        """It fits any cart, as long as the units of the line that are not held were reserved."""
+        return not self.policy.reserve or expected.line_unheld == stored.line_unheld
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
         now = context.now
         before = cart or CartContent.empty(self.key, self.policy.currency, now)
-        held = before.line(self.product_id)
+        earlier = before.line(self.product_id)
+        held = earlier.held if earlier else 0
         line = CartLine(
             product_id=self.product_id,
             product_title=self.product_title,
             product_image=list(self.product_images),
             product_price=cents(self.product_price),
             price_source=self.price_source,
-            product_quantity=self.quantity + (held.product_quantity if held else 0),
+            product_quantity=self.quantity + (earlier.product_quantity if earlier else 0),
+            units_held=None if self.policy.reserve else held,
             product_description=self.product_description,
             seller_id=self.seller_id,
             reserved_at=now,

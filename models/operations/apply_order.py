@@ -61,6 +61,7 @@ class ApplyOrder(CartOperation):
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
         found = self.ordered or Ordered()
         taken = {one.product_id: one.in_cart for one in found.units if one.in_cart}
+        held = {one.product_id: one.held for one in found.units}
         after, events = self._take(cart, taken, context) if cart and taken else (cart, ())
         version = None if cart is None or not taken else cart.version + 1
         return CartChange(
@@ -69,7 +70,7 @@ class ApplyOrder(CartOperation):
             HTTPStatus.OK,
             to_json({"message": "Order applied", "orderId": self.request.order_id}),
             (
-                *context.releases(taken, REASON, self.request.order_id),
+                *context.releases(held, REASON, self.request.order_id),
                 *self._bookings(found, context.saga),
                 *self.undo,
                 *events,

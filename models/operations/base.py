@@ -19,7 +19,7 @@ from models.events import CartEvent, event_effect, event_id
 from models.limits import Policy
 from models.message import Message
 from models.orders import OrderRequest
-from models.outcomes import Refusal, RefusalCode, Refused
+from models.outcomes import MissingUnits, Refusal, RefusalCode, Refused
 from models.products import Product
 from models.saga import ReplyTo, SagaRun
 from models.shopper import Shopper
@@ -27,6 +27,8 @@ from models.wire import to_json
 
 UNDO = "saga_aborted"
 """The reason of a release that undoes a reservation."""
+AGAIN = "again"
+"""The part of a saga's reservations that is for units which the cart has and which are not held."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class CartOperation(Message):
 
     name: ClassVar[str]
     """The operation's name, which is also its workflow's."""
+    needs_lines: ClassVar[bool] = False
+    """Whether it decides on all lines of the cart (`CartFacts.content`)."""
 
     store_id: str
     user_id: str
@@ -136,14 +140,47 @@ class CartOperation(Message):
         """Why the cart must not become what `apply` has made of it; None when it may."""
         return None
 
-    def units_to_reserve(self, cart: CartFacts) -> int:
-        """How many units of the subject the saga must reserve before it changes this cart."""
-        return 0
+    def units_to_hold(self, cart: CartFacts) -> Mapping[str, int]:
+        """The lines that must be wholly held after the operation, given this cart: product ->
+        units of the line by then. The saga reserves what is not held yet."""
+        return {}
+
+    def reservations(self, saga: SagaRun, cart: CartFacts) -> tuple[ReleaseEffect, ...]:
+        """The reservations that the saga must make for this cart, each as its undo, by product.
+
+        Of a product, additional units and units that the cart has already are reserved apart. So
+        the former are the same reservation in every try of the saga, whatever lapses in between.
+        """
+        if not self.policy.reserve:
+            return ()
+        lines = {line.product_id: (line.quantity, line.unheld) for line in cart.content}
+        if self.subject is not None:
+            lines[self.subject] = (cart.line_quantity, cart.line_unheld)
+        more: dict[str, int] = {}
+        again: dict[str, int] = {}
+        for product_id, units in sorted(self.units_to_hold(cart).items()):
+            quantity, unheld = lines.get(product_id, (0, 0))
+            more[product_id] = units - quantity
+            again[product_id] = min(units, quantity) - (quantity - unheld)
+        return (
+            *releases_of(saga, more, UNDO),
+            *releases_of(saga, again, UNDO, part=AGAIN),
+        )
 
     def undo_of(self, saga: SagaRun, cart: CartFacts) -> tuple[ReleaseEffect, ...]:
         """The undo of everything that the saga may have reserved, given the unchanged cart."""
-        units = self.units_to_reserve(cart) if self.subject else 0
-        return releases_of(saga, {self.subject: units} if self.subject and units else {}, UNDO)
+        return self.reservations(saga, cart)
+
+    def out_of_stock(self, missing: tuple[MissingUnits, ...], cart: CartFacts) -> Refusal:
+        """The refusal of an operation whose units cannot be reserved."""
+        code = RefusalCode.INSUFFICIENT_STOCK
+        if self.subject is None:
+            return Refusal(code=code, lines=missing)
+        [line] = missing
+        if not line.accepted:
+            return Refusal(code=RefusalCode.PRODUCT_NOT_ACCEPTED)
+        held = cart.line_quantity - cart.line_unheld
+        return Refusal(code=code, available=line.available, current=held)
 
     def is_current(self, expected: CartFacts, stored: CartFacts) -> bool:
         """Whether what the saga has decided on (`expected`) still holds for the stored cart."""
@@ -234,19 +271,29 @@ class ChangeContext:
 
 
 def releases_of(
-    saga: SagaRun, units: Mapping[str, int], reason: str, order_id: str | None = None
+    saga: SagaRun,
+    units: Mapping[str, int],
+    reason: str,
+    order_id: str | None = None,
+    *,
+    part: str | None = None,
 ) -> tuple[ReleaseEffect, ...]:
-    """The releases of a saga's record: product id -> units."""
+    """The releases of a saga's record: product id -> units, of which only positive ones count.
+
+    For the inventory a saga has one reservation of a product. `part` names another one.
+    """
+    suffix = f"-{part}" if part else ""
     return tuple(
         ReleaseEffect(
-            id=f"{saga.record_id}/release/{position}",
+            id=f"{saga.record_id}/release/{product_id}{suffix}",
             product_id=product_id,
             quantity=quantity,
-            saga_id=saga.saga_id,
+            saga_id=f"{saga.saga_id}{suffix}",
             reason=reason,
             order_id=order_id,
         )
-        for position, (product_id, quantity) in enumerate(units.items())
+        for product_id, quantity in units.items()
+        if quantity > 0
     )
 
 

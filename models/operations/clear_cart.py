@@ -43,7 +43,7 @@ class ClearCart(CartOperation):
             before.version + 1,
             "Cart cleared",
             (
-                *context.releases(before.units, self.reason),
+                *context.releases(before.held_units, self.reason),
                 *cart_cleared(before, context, self.reason),
             ),
             reason=self.reason,

@@ -23,6 +23,7 @@ class RemoveItem(LineOperation):
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
         before = stored(cart)
         units = {self.product_id: before.units[self.product_id]}
+        held = {self.product_id: before.held_units.get(self.product_id, 0)}
         after = before.without_units(units, context.now, self.policy.expiry_days)
         event = context.event(
             CartItemRemoved,
@@ -35,6 +36,6 @@ class RemoveItem(LineOperation):
             after,
             after.version,
             REMOVED,
-            (*context.releases(units, "item_removed"), *event),
+            (*context.releases(held, "item_removed"), *event),
             cart=cart_fields(context.cart_id, after),
         )

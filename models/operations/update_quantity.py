@@ -1,5 +1,6 @@
 """Set the quantity of an item."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar, Literal
 
@@ -32,22 +33,24 @@ class UpdateQuantity(LineOperation):
             return room_for(self.policy, cart, units=self.quantity, price=cart.line_price)
         return refusal
 
-    def units_to_reserve(self, cart: CartFacts) -> int:
-        return max(self.quantity - cart.line_quantity, 0)
+    def units_to_hold(self, cart: CartFacts) -> Mapping[str, int]:
+        return {self.product_id: self.quantity}
 
     def is_current(self, expected: CartFacts, stored: CartFacts) -> bool:
-        """What was reserved is the difference to the line's quantity, and to no other."""
-        line = (expected.cart_id, expected.line_quantity)
-        return line == (stored.cart_id, stored.line_quantity)
+        """What was reserved is the difference to the line as it was, and to no other."""
+        line = (expected.cart_id, expected.line_quantity, expected.line_unheld)
+        return line == (stored.cart_id, stored.line_quantity, stored.line_unheld)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
         before = stored(cart)
         line = before.line(self.product_id)
-        if line is None or line.product_quantity == self.quantity:
+        if line is None:
             return None
-        after = before.with_line(
-            line.with_quantity(self.quantity, context.now), context.now, self.policy.expiry_days
-        )
+        held = self.quantity if self.policy.reserve else min(self.quantity, line.held)
+        if (line.product_quantity, line.held) == (self.quantity, held):
+            return None
+        changed = line.with_quantity(self.quantity, held, context.now)
+        after = before.with_line(changed, context.now, self.policy.expiry_days)
         event = context.event(
             CartItemUpdated,
             after,
@@ -58,7 +61,6 @@ class UpdateQuantity(LineOperation):
             price_source=line.price_source,
             total_price=after.total_price,
         )
-        freed = line.product_quantity - self.quantity
-        units = {self.product_id: freed} if freed > 0 else {}
-        releases = context.releases(units, "quantity_reduced")
+        freed = {self.product_id: line.held - held}
+        releases = context.releases(freed, "quantity_reduced")
         return context.changed(after, HTTPStatus.OK, (*releases, *event))

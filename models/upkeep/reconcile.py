@@ -53,7 +53,8 @@ class ReservationPage(BaseModel):
 def hold_drifts(
     lines: dict[str, int], held: dict[str, int], *, unsettled: Collection[str], reserving: bool
 ) -> list[Drift]:
-    """The differences of a cart's units and its reserved units (both product id -> units).
+    """The differences between the units that must be held for a cart's lines, and the reserved
+    units (both product id -> units).
 
     Skips the products in `unsettled`, which have pending releases. Without `reserving`, lines need
     no reservation.

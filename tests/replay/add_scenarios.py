@@ -16,6 +16,7 @@ from tests.replay.common import (
     past_its_deadline,
     reset_when_it_has_ended,
 )
+from tests.support.carts import forget_holds
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench
 
@@ -25,7 +26,13 @@ async def add_committed(bench: Bench, relays: RelayBench) -> Run:
 
 
 async def add_to_a_cart_that_moved_on(bench: Bench, relays: RelayBench) -> Run:
-    bench.faults.fail("persist", "before", VersionConflict("moved"))
+    bench.faults.fail("persist", "before", VersionConflict("moved"), times=2)
+    return await bench.start(buyer(relays))
+
+
+async def add_to_a_line_that_is_not_held(bench: Bench, relays: RelayBench) -> Run:
+    await bench.add(buyer(relays), 3)
+    await forget_holds(bench.shop)
     return await bench.start(buyer(relays))
 
 
@@ -112,6 +119,7 @@ async def add_reset_when_undone(bench: Bench, relays: RelayBench) -> Run:
 SCENARIOS: tuple[Scenario, ...] = (
     add_committed,
     add_to_a_cart_that_moved_on,
+    add_to_a_line_that_is_not_held,
     add_rejected_for_stock,
     add_rejected_for_its_limit,
     add_undone_without_inventory,

@@ -104,6 +104,15 @@ async def plant_cart(
     return cart
 
 
+async def forget_holds(shop: Shop) -> None:
+    """Gives back all units that are held in a shop; its carts keep their lines."""
+    await Cart.get_pymongo_collection().update_many(
+        {"storeId": shop.store_id}, {"$set": {"cartItems.$[].unitsHeld": 0}}
+    )
+    for (user_id, product_id), units in (await shop.holds()).items():
+        await release(shop, user_id, product_id, units, saga_id=f"forgotten-{uuid4().hex[:8]}")
+
+
 async def cache_cart(shop: Shop, user_id: str, *, version: int, body: bytes) -> None:
     """Caches a version of a user's cart, whatever is stored."""
     redis = RedisPool(shop.world.settings.redis)

@@ -133,12 +133,12 @@ class Shop:
         ]
 
     async def assert_consistent(self) -> None:
-        """Asserts that the holds are the cart lines, and that each cart's totals are right."""
+        """Asserts that the holds are those of the lines, and that each cart's totals are right."""
         carts = await Cart.find({"storeId": self.store_id}).to_list()
         lines = {
-            (cart.user_id, line.product_id): line.product_quantity
+            (cart.user_id, product_id): units
             for cart in carts
-            for line in cart.cart_items
+            for product_id, units in cart.held_units.items()
         }
         assert await self.holds() == lines
         for cart in carts:

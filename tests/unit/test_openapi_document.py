@@ -92,7 +92,7 @@ def test_answers_are_described_as_they_are_sent(document: Json) -> None:
         *(
             ("Problem", name)
             for name in (
-                *("error", "details", "available", "maxQuantity"),
+                *("error", "details", "available", "lines", "maxQuantity"),
                 *("limit", "cartCurrency", "currency", "productId"),
             )
         ),
@@ -125,7 +125,8 @@ def test_the_names_read_well_in_generated_code(document: Json) -> None:
     assert {*document["components"]["schemas"]} == {
         *("Accepted", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem", "CartList"),
         *("CartPage", "ErrorCode", "FieldProblem", "Health", "ItemRemoved", "Liveness"),
-        *("LogLevel", "LogLevelRequest", "Message", "OperationAnswer", "OperationStatus"),
+        *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
+        "OperationStatus",
         *("PriceSource", "Problem", "Readiness", "RemoveItemRequest", "ServiceHealth"),
         "UpdateQuantityRequest",
     }

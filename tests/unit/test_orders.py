@@ -42,15 +42,28 @@ def test_an_order_takes_its_units_and_leaves_later_ones(
 ) -> None:
     asked = items and tuple(OrderedLine(product_id=name, quantity=count) for name, count in items)
     order = OrderRequest(order_id="order-1", cart_id="cart-1", items=asked)
-    units = ordered_units(order, now, moves, LAMP)
+    units = ordered_units(order, now, now, moves, LAMP)
     assert {one.product_id: (one.ordered, one.in_cart) for one in units} == expected
 
 
 def test_a_second_try_leaves_the_cart_alone() -> None:
     items = (OrderedLine(product_id="a", quantity=2),)
     order = OrderRequest(order_id="order-1", cart_id="cart-1", items=items, leave_cart=True)
-    [units] = ordered_units(order, {"a": 5}, [], {})
+    [units] = ordered_units(order, {"a": 5}, {"a": 5}, [], {})
     assert (units.ordered, units.in_cart, units.missing) == (2, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("held", "unheld", "missing"), [({"a": 5}, 0, 0), ({"a": 1}, 2, 2), ({}, 3, 3)]
+)
+def test_units_in_the_cart_that_are_not_held_are_reserved_again(
+    held: dict[str, int], unheld: int, missing: int
+) -> None:
+    items = (OrderedLine(product_id="a", quantity=3),)
+    order = OrderRequest(order_id="order-1", cart_id="cart-1", items=items)
+    [units] = ordered_units(order, {"a": 5}, held, [], {})
+    assert (units.in_cart, units.unheld, units.missing) == (3, unheld, missing)
+    assert units.model_copy(update={"reserved": missing}).short == 0
 
 
 def news(seconds: int, status: Literal["available", "out_of_stock"]) -> ProductAvailability:

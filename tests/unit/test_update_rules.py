@@ -1,5 +1,6 @@
 """When an update of a quantity is refused, and how many units it reserves."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,20 @@ from models.limits import Policy, room_for
 from models.operations import UpdateQuantity
 from models.outcomes import Refusal, RefusalCode
 from tests.support.actors import SHOPPER
+from workflows import ids
 
 CART_ID = "507f1f77bcf86cd799439013"
+SAGA = ids.saga_run(
+    run_id="run-1",
+    started_at=datetime(2026, 1, 27, 10, 30, tzinfo=UTC),
+    operation="UpdateQuantity",
+    operation_id="0" * 32,
+    subject="lamp",
+    fingerprint="",
+    store_id="store-1",
+    user_id="user-1",
+    actor=SHOPPER,
+)
 PRICE = Decimal("10.00")
 
 
@@ -105,7 +118,24 @@ def test_a_cart_over_a_limit_may_keep_its_units_or_have_fewer(
 
 @pytest.mark.parametrize(("quantity", "reserved"), [(8, 3), (6, 1), (5, 0), (1, 0)])
 def test_only_the_additional_units_are_reserved(quantity: int, reserved: int) -> None:
-    assert update(quantity).units_to_reserve(cart(line_units=5)) == reserved
+    reservations = update(quantity).reservations(SAGA, cart(line_units=5))
+    assert sum(one.quantity for one in reservations) == reserved
+
+
+def test_units_of_the_line_that_are_not_held_are_reserved_as_well() -> None:
+    """As reservations of their own: those of the additional units stay the same in every try."""
+    loaded = cart(line_units=5, line_unheld=5)
+    more, again = update(8).reservations(SAGA, loaded)
+    assert (more.quantity, more.saga_id) == (3, SAGA.saga_id)
+    assert (again.quantity, again.saga_id) == (5, f"{SAGA.saga_id}-again")
+    assert more.id != again.id
+    [fewer] = update(2).reservations(SAGA, loaded)
+    assert (fewer.quantity, fewer.saga_id) == (2, again.saga_id)
+    assert update(2).reservations(SAGA, cart(line_units=5, line_unheld=3)) == ()
+
+
+def test_nothing_is_reserved_where_reservation_is_off() -> None:
+    assert update(8, Policy(reserve=False)).reservations(SAGA, cart(line_units=5)) == ()
 
 
 @pytest.mark.parametrize("tags", [("3",), ("*",), (f"3-{CART_ID}",), ("2", "3")])

@@ -59,10 +59,21 @@ async def test_units_that_were_never_held_are_not_released_when_reservations_are
 
 
 async def test_a_line_with_held_and_other_units_releases_only_the_held_ones(bench: Bench) -> None:
+    buyer, other = bench.shop.buyer(), bench.shop.buyer()
+    await bench.add(other)
+    await bench.add(buyer, 3)
+    await bench.add(buyer, reserve=False)
+    assert await quantity(buyer) == 5
+    await assert_held(bench, 5)
+    assert (await perform(bench, buyer, "remove")).outcome is Outcome.COMMITTED
+    await assert_held(bench, 2)  # the other buyer's
+
+
+async def test_an_add_reserves_also_what_the_line_had_while_reservations_were_off(
+    bench: Bench,
+) -> None:
     buyer = bench.shop.buyer()
     await bench.add(buyer, reserve=False)
     await bench.add(buyer, 3)
     assert await quantity(buyer) == 5
-    await assert_held(bench, 3)
-    assert (await perform(bench, buyer, "remove")).outcome is Outcome.COMMITTED
-    await assert_held(bench, 0)
+    await assert_held(bench, 5)
