@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-servers check bench chaos storm load fuzz docs release-openapi image sbom check-clients check-deploy install clean
+.PHONY: help run test test-faults test-servers check bench profile chaos storm load fuzz docs release-openapi image sbom check-clients check-deploy install clean
 
 # The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
@@ -35,6 +35,7 @@ help:
 	@echo "make test-servers   run the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
 	@echo "make check          check format, lint, types and import rules"
 	@echo "make bench          measure the ratios on a stack of its own (ARGS=… goes to cart bench)"
+	@echo "make profile        measure where the CPU time of an add goes; flame graphs in build/profile (Linux)"
 	@echo "make chaos          long run of faults among sagas, with a report (SAGAS=10000 FAULTS=500 SEED=1)"
 	@echo "make storm          long run of other services' events under faults (EVENTS=5000 FAULTS=100 SEED=1)"
 	@echo "make load           long run of a hundred buyers of ten units (SECONDS=60)"
@@ -99,6 +100,9 @@ release-openapi: docs
 
 bench: $(STAMP)
 	@exec $(BIN)/cart bench $(ARGS)
+
+profile: $(STAMP)
+	@exec $(BIN)/python -m dev.bench.profiling $(ARGS)
 
 IMAGE ?= cart-service:dev
 

@@ -5,6 +5,7 @@ Has the targets of the ratios, and the output: JSON and tables.
 
 import operator
 import signal
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from cli.console import CliError, output, print_json, show
 from cli.tables import Column, Table
 from dev.bench import suite
 from dev.bench.client import UnexpectedAnswer
+from dev.bench.costs import Cost
 from dev.bench.rig import rig
 from dev.stack.process import StackError
 
@@ -39,6 +41,9 @@ TARGETS = {
     "throughput_over_noop": Target(">=", 0.75, "adds / empty workflows in a second, 32 at once"),
     "back_to_back_over_add": Target("<=", 1.5, "two adds in a row to one cart / to two carts"),
     "answer_over_direct": Target("<=", 3.0, "answer to an add / the same steps without Temporal"),
+    "own_cpu_over_direct": Target(
+        "<=", 2.5, "CPU time of API and worker for an add / of a process without Temporal"
+    ),
     "transitions_per_operation": Target("=", 3.0, "state transitions of a saga on the server"),
     "transitions_per_update": Target("=", 3.0, "the same of an update"),
     "transitions_per_remove": Target("=", 3.0, "the same of a removal"),
@@ -70,7 +75,11 @@ def bench(
     if as_json:
         print_json(as_json_document(figures))
         return
-    show(None, "Ratios", ratio_table(figures), "", "Times on this machine", detail_table(figures))
+    show(
+        *(None, "Ratios", ratio_table(figures)),
+        *("", "Commands and bytes written of an operation", cost_table(figures)),
+        *("", "Times on this machine", detail_table(figures)),
+    )
 
 
 async def _run(size: suite.Size, *, production: bool) -> suite.Figures:
@@ -85,10 +94,14 @@ async def _run(size: suite.Size, *, production: bool) -> suite.Figures:
 
 
 def as_json_document(figures: suite.Figures) -> dict[str, Any]:
-    """The ratios by name, and the details behind them; times are in milliseconds."""
+    """The ratios by name, what operations cost, and the details; times are in milliseconds."""
     spread = {name: list(bounds) for name, bounds in figures.spread.items()}
     ratios = {name: float(figures.ratios[name]) for name in TARGETS}
-    return {**ratios, "details": {**figures.details, "spread": spread}}
+    costs: dict[str, Any] = {}
+    for name, cost in figures.costs.items():
+        costs[f"commands_per_{name}"] = cost.commands
+        costs[f"bytes_per_{name}"] = cost.bytes_written
+    return {**ratios, **costs, "details": {**figures.details, "spread": spread}}
 
 
 def ratio_table(figures: suite.Figures) -> Table:
@@ -110,6 +123,28 @@ def ratio_table(figures: suite.Figures) -> Table:
         ),
         ("", lambda name: "met" if TARGETS[name].met(figures.ratios[name]) else "missed"),
         (Column("what it is", prose=True, spare=1), lambda name: TARGETS[name].means),
+    )
+
+
+def cost_table(figures: suite.Figures) -> Table:
+    """What operations ask of MongoDB and Redis; bytes are those of MongoDB's journal."""
+
+    def number(of: Callable[[Cost], float]) -> Callable[[str], str]:
+        return lambda name: f"{of(figures.costs[name]):.1f}"
+
+    return Table(
+        figures.costs,
+        ("operation", str),
+        (Column("MongoDB", right=True), number(lambda cost: cost.commands["mongodb"])),
+        (Column("Redis", right=True), number(lambda cost: cost.commands["redis"])),
+        (
+            Column("KiB in MongoDB", right=True),
+            number(lambda cost: cost.bytes_written["mongodb"] / 1024),
+        ),
+        (
+            Column("KiB in Redis", right=True),
+            number(lambda cost: cost.bytes_written["redis"] / 1024),
+        ),
     )
 
 

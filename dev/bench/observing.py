@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from unittest.mock import patch
 
 from dev.bench.client import RawClient
+from dev.bench.cpu import cpu_seconds
 from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock
 from dev.bench.measure import compared
 from dev.bench.rig import local_stack
@@ -24,8 +24,6 @@ from dev.stack.ports import free_ports
 from dev.stack.stack import Stack
 from dev.stack.supervisor import Supervisor
 from settings import Settings, load_settings
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -39,9 +37,7 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """CPU time of both processes so far."""
-        pids = [self.supervisor.process(name).pid for name in ("api", "worker")]
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-        return sum(int(stat[11]) + int(stat[12]) for stat in stats) / TICKS
+        return cpu_seconds(self.supervisor.process(name).pid for name in ("api", "worker"))
 
     async def round(self, adds: int, at_once: int, *, warm_up: bool) -> None:
         """Adds to new carts, `at_once` concurrently."""

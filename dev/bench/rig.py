@@ -26,11 +26,12 @@ from workflows.gateway import CartGateway
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """The running stack. `bench_port` is the port of the bench's own application."""
+    """The running stack. `bench_port` and `bench_pid` are of the bench's own application."""
 
     settings: Settings
     stack: Stack
     bench_port: int
+    bench_pid: int
     temporal: Client
     gateway: CartGateway
 
@@ -92,5 +93,6 @@ async def rig(*, production: bool = False) -> AsyncIterator[Rig]:
             cwd=ROOT,
             shown_as=f"{LOCALHOST}:{port}",
         )
-        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs"):
-            yield Rig(settings, stack, port, client, gateway)
+        async with Supervisor([worker, app], log_dir=stack.local_dir / "logs") as supervisor:
+            pid = supervisor.process(app.name).pid
+            yield Rig(settings, stack, port, pid, client, gateway)

@@ -2,12 +2,13 @@
 
 import asyncio
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from dev.bench.client import RawClient
+from dev.bench.costs import Cost, counters, own_cpu_over_direct
 from dev.bench.data import set_stock
 from dev.bench.measure import (
     Prepare,
@@ -22,6 +23,7 @@ from dev.bench.operations import Operations
 from dev.bench.rig import Rig
 
 AT_ONCE = (1, 8, 32)
+COUNTED = ("add", "update", "remove", "read")
 PATHS = {"add": "/api/v1/cart", "noop": "/noop"}
 _RECOVERY_SECONDS = 2.0  # until breakers close and clients have reconnected
 _WARM_UP = 5  # adds at the start of a phase
@@ -50,31 +52,50 @@ class Size:
     block_seconds: float = 1.5
     phases: int = 3
     phase_operations: int = 25
+    cpu_rounds: int = 5
+    cpu_adds: int = 200
+    counted: int = 40
 
     @property
     def ticks(self) -> int:
         """The number of ticks of a run, for a progress bar."""
         blocks = self.blocks * len(AT_ONCE) * len(PATHS)
         phases = 2 * (2 * self.phases + 1)
-        return self.rounds + self.warm_up + blocks + phases * self.phase_operations
+        costs = self.cpu_rounds + 1 + len(COUNTED)
+        return self.rounds + self.warm_up + blocks + costs + phases * self.phase_operations
 
 
 FULL = Size()
-QUICK = Size(40, 14, 8, blocks=2, block_seconds=0.6, phases=1, phase_operations=10)
+QUICK = Size(
+    *(40, 14, 8),
+    blocks=2,
+    block_seconds=0.6,
+    phases=1,
+    phase_operations=10,
+    cpu_rounds=2,
+    cpu_adds=100,
+    counted=20,
+)
 
 
 @dataclass
 class Figures:
-    """Ratios, their spread over parts of the run, and the times behind them."""
+    """Ratios, their spread over parts of the run, the times behind them, and costs."""
 
     ratios: dict[str, float] = field(default_factory=dict)
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
 
     def compare(self, name: str, of: Samples, to: Samples) -> None:
         """Sets a ratio of two medians."""
         self.ratios[name] = of.p50 / to.p50
         parts = [a.p50 / b.p50 for a, b in zip(of.parts(), to.parts(), strict=True)]
+        self.spread[name] = (min(parts), max(parts))
+
+    def median(self, name: str, parts: Sequence[float]) -> None:
+        """Sets a ratio that was measured in several parts."""
+        self.ratios[name] = statistics.median(parts)
         self.spread[name] = (min(parts), max(parts))
 
     def detail(self, name: str, samples: Samples) -> None:
@@ -90,6 +111,7 @@ async def measure(rig: Rig, size: Size, tick: Tick) -> Figures:
         operations = Operations(rig, api, bench)
         await _latencies(operations, size, tick, figures)
         await _throughputs(rig, operations, size, tick, figures)
+        await _costs(rig, operations, size, tick, figures)
         for name in ("operation", "update", "remove"):
             figures.ratios[f"transitions_per_{name}"] = float(await operations.transitions(name))
         figures.details["noop_transitions"] = await operations.transitions("noop")
@@ -152,8 +174,26 @@ async def _throughputs(
     }
     top = max(AT_ONCE)
     parts = [a / b for a, b in zip(rates["add", top], rates["noop", top], strict=True)]
-    figures.ratios["throughput_over_noop"] = statistics.median(parts)
-    figures.spread["throughput_over_noop"] = (min(parts), max(parts))
+    figures.median("throughput_over_noop", parts)
+
+
+async def _costs(
+    rig: Rig, operations: Operations, size: Size, tick: Tick, figures: Figures
+) -> None:
+    ratios = await own_cpu_over_direct(
+        rig, operations, rounds=size.cpu_rounds, adds=size.cpu_adds, tick=tick
+    )
+    figures.median("own_cpu_over_direct", ratios)
+    prepares = {
+        "add": operations.add,
+        "update": operations.update,
+        "remove": operations.remove,
+        "read": (await operations.reads())["read"],
+    }
+    async with counters(rig) as counting:
+        for name in COUNTED:
+            figures.costs[name] = await counting.cost(prepares[name], size.counted)
+            tick()
 
 
 async def _outage(
