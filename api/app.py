@@ -17,7 +17,7 @@ from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi_document import DocumentedApi
-from api.routes import admin, cart, carts, health, log_level, metrics, operations
+from api.routes import admin, cart, carts, guests, health, log_level, metrics, operations
 from api.state import ApiState, open_state
 from api.version import service_version
 from heartbeat import beating
@@ -43,6 +43,7 @@ and is rolled back completely if it cannot finish.
 _TAGS = [
     {"name": "Cart", "description": "Your cart in a store."},
     {"name": "Carts", "description": "Carts by id, for their users and for store admins."},
+    {"name": "Guests", "description": "Shoppers without an account."},
     {"name": "Admin", "description": "The carts of a store, and the service's log level."},
     {"name": "Operations", "description": "The status of changes that take longer."},
     {"name": "Health", "description": "For load balancers and orchestrators."},
@@ -90,6 +91,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         carts.router,
         admin.router,
         operations.router,
+        guests.router,
         log_level.router,
         health.router,
         *([metrics.router] if settings.enable_metrics else ()),

@@ -16,7 +16,6 @@ from api.limits import limit_headers
 from api.middleware import RequestContext, context_of
 from api.schemas import ID_PATTERN
 from api.state import ApiState, state_of
-from models.actor import ActorType
 from workflows.ids import cart_workflow_id
 
 _SCOPE_KEY = "cart.principal"
@@ -70,8 +69,16 @@ async def authenticate(request: Request, *, cost: int) -> None:
         raise
     of_user = await state.limits.of_user(principal.user_id, cost)
     request.scope[_SCOPE_KEY] = principal
-    context_of(request).bind(actor=f"{ActorType.USER}:{principal.user_id}")
+    context_of(request).bind(actor=str(principal.actor))
     context_of(request).headers += limit_headers(of_address, of_user)
+
+
+async def admit_stranger(request: Request) -> None:
+    """Counts a request without a token; raises `ApiError` (429) for too many of an address."""
+    limits = state_of(request).limits
+    of_address = await limits.of_address(request, 1)
+    of_guests = await limits.of_new_guest(request)
+    context_of(request).headers += limit_headers(of_address, of_guests)
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]

@@ -89,6 +89,7 @@ _NOT_FOUND = {
     ErrorCode.CART_NOT_FOUND: "Cart not found",
     ErrorCode.ITEM_NOT_FOUND: "Item not found in cart",
     ErrorCode.OPERATION_NOT_FOUND: "Operation not found",
+    ErrorCode.GUESTS_OFF: "This service has no guests: GUEST_TOKEN_SECRETS is not set",
 }
 
 

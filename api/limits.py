@@ -1,4 +1,7 @@
-"""Rate limits: tokens per minute for each user and each address. A request costs one or more."""
+"""Rate limits: tokens per minute for each user and each address, and for new guests of an address.
+
+A request costs one or more.
+"""
 
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
@@ -30,17 +33,23 @@ class RateLimits:
     While the limiter is unavailable, each process counts for itself.
     """
 
-    def __init__(self, limiter: Limiter, *, per_user: int, per_address: int) -> None:
+    def __init__(
+        self, limiter: Limiter, *, per_user: int, per_address: int, guests_per_address: int
+    ) -> None:
         self._limiter = limiter
         self._local = LocalLimiter()
         self._per_user = per_user
         self._per_address = per_address
+        self._guests_per_address = guests_per_address
         self.counted_locally = 0  # requests since the limiter is unavailable
 
     async def of_address(self, request: Request, cost: int) -> Allowance | None:
         """The allowance of the client's address; raises `ApiError` (429) if it is used up."""
-        address = address_key(request.client.host if request.client else "")
-        return await self._take(f"address:{address}", self._per_address, cost)
+        return await self._take(f"address:{_address(request)}", self._per_address, cost)
+
+    async def of_new_guest(self, request: Request) -> Allowance | None:
+        """The allowance of the client's address for new guests; raises `ApiError` (429)."""
+        return await self._take(f"guests:{_address(request)}", self._guests_per_address, 1)
 
     async def of_user(self, user_id: str, cost: int) -> Allowance | None:
         """The allowance of the user; raises `ApiError` (429) if it is used up."""
@@ -77,6 +86,10 @@ class RateLimits:
                 countedLocally=self.counted_locally,
             )
             self.counted_locally = 0
+
+
+def _address(request: Request) -> str:
+    return address_key(request.client.host if request.client else "")
 
 
 def address_key(host: str) -> str:

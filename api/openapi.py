@@ -215,20 +215,7 @@ _ANYWHERE: Responses = {
 }
 PUBLIC = _ANYWHERE
 """The responses of every route."""
-PROTECTED: Responses = {
-    401: refused(
-        "The token is missing, expired or invalid.",
-        shown.AUTHENTICATE,
-        expired=unauthorized(
-            "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
-        ).answer,
-        missing=unauthorized(
-            "Authentication required: no bearer token was sent",
-            reason="no token",
-            code=ErrorCode.TOKEN_MISSING,
-        ).answer,
-        invalid=unauthorized("Token is invalid", reason="malformed").answer,
-    ),
+WITHOUT_TOKEN: Responses = {
     406: refused(
         "`Accept` does not allow JSON.",
         accept=problem(406, "Answers are application/json, which Accept does not allow"),
@@ -248,6 +235,23 @@ PROTECTED: Responses = {
     ),
     500: refused("Unexpected error.", shown.IDEMPOTENCY_KEY, unexpected=server_error()),
     **_ANYWHERE,
+}
+"""The responses of every route with a rate limit."""
+PROTECTED: Responses = {
+    401: refused(
+        "The token is missing, expired or invalid.",
+        shown.AUTHENTICATE,
+        expired=unauthorized(
+            "Token has expired", reason="expired", code=ErrorCode.TOKEN_EXPIRED
+        ).answer,
+        missing=unauthorized(
+            "Authentication required: no bearer token was sent",
+            reason="no token",
+            code=ErrorCode.TOKEN_MISSING,
+        ).answer,
+        invalid=unauthorized("Token is invalid", reason="malformed").answer,
+    ),
+    **WITHOUT_TOKEN,
 }
 """The responses of every route that needs a token."""
 STORAGE_UNAVAILABLE = refused(

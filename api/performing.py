@@ -125,10 +125,10 @@ def common_fields(
 
 
 def actor_on(call: Call, cart: CartKey) -> Actor:
-    """Who acts on a cart: its user, or an admin on another's."""
-    user_id = call.principal.user_id
-    own = cart.user_id == user_id
-    return Actor(type=ActorType.USER if own else ActorType.ADMIN, id=user_id)
+    """Who acts on a cart: its user or guest, or an admin on another's."""
+    principal = call.principal
+    own = cart.user_id == principal.user_id
+    return principal.actor if own else Actor(type=ActorType.ADMIN, id=principal.user_id)
 
 
 async def perform(

@@ -1,5 +1,7 @@
-"""The route class of the API: authenticates, checks headers and query, reads a strict JSON body."""
+"""The route classes of the API: each admits a request (by its token and rate limits), checks its
+headers and query, and reads a strict JSON body."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -13,7 +15,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from api.dependencies import authenticate
+from api.dependencies import admit_stranger, authenticate
 from api.error_codes import ErrorCode
 from api.errors import MAX_DETAILS, ApiError, invalid, problem
 from api.field_problems import MAX_NAME
@@ -55,19 +57,22 @@ class StrictRequest(Request):
             raise ApiError(invalid(flaw)) from None
 
 
-class CartRoute(APIRoute):
-    """A route that requires a valid token. A request counts as `cost` requests for rate limits."""
+class StrictRoute(APIRoute):
+    """Base of the routes: admits a request, and then reads it strictly."""
 
     request_class: type[StrictRequest] = StrictRequest
-    cost = 1
+
+    @abstractmethod
+    async def admit(self, request: Request) -> None:
+        """Raises `ApiError` for a request that the route does not serve."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         parameters = get_flat_params(self.dependant)
         known = frozenset(one.alias for one in parameters if isinstance(one.field_info, Query))
 
-        async def authenticated(request: Request) -> Response:
-            await authenticate(request, cost=self.cost)
+        async def admitted(request: Request) -> Response:
+            await self.admit(request)
             if not accepts_json(request.headers.getlist("accept")):
                 message = "Answers are application/json, which Accept does not allow"
                 raise ApiError(
@@ -77,7 +82,23 @@ class CartRoute(APIRoute):
                 _check_query(request.query_params, known)
             return await handler(self.request_class(request.scope, request.receive))
 
-        return authenticated
+        return admitted
+
+
+class CartRoute(StrictRoute):
+    """A route that requires a valid token. A request counts as `cost` requests for rate limits."""
+
+    cost = 1
+
+    async def admit(self, request: Request) -> None:
+        await authenticate(request, cost=self.cost)
+
+
+class StrangerRoute(StrictRoute):
+    """A route for those who have no token yet, with a rate limit of its own."""
+
+    async def admit(self, request: Request) -> None:
+        await admit_stranger(request)
 
 
 class _CurlRequest(StrictRequest):

@@ -330,6 +330,16 @@ class LogLevelSet(ResponseBody):
     until: datetime
 
 
+class Guest(ResponseBody):
+    """A new guest, who has carts like any user."""
+
+    token: str
+    """The guest's bearer token. There is no other way to the guest's carts: keep it, and keep it
+    secret."""
+    expires_at: datetime
+    """When the token expires."""
+
+
 class Services(ResponseBody):
     """The systems that this service uses."""
 

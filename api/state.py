@@ -194,6 +194,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 RateLimiter(redis),
                 per_user=settings.rate_limit_per_user,
                 per_address=settings.rate_limit_per_address,
+                guests_per_address=settings.rate_limit_guests_per_address,
             ),
             intake=intake,
             pages=Pages(settings.temporal_ui, temporal.namespace),

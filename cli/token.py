@@ -8,6 +8,7 @@ import typer
 
 from api.auth.roles import ALL_STORES
 from cli.console import CliError, say_whole
+from models.guests import is_guest_id
 from models.user_id import USER_ID_RULE, is_user_id
 from settings import JwtAlgorithm, Settings, load_settings
 
@@ -51,6 +52,8 @@ def mint_token(
     """
     if not is_user_id(user):
         raise TokenError(f"--user {USER_ID_RULE}")
+    if is_guest_id(user):
+        raise TokenError("--user is a guest's id; POST /api/v1/guests makes guests")
     if settings.jwt_algorithm is not JwtAlgorithm.HS256:
         raise TokenError(
             f"cart token needs JWT_ALGORITHM=HS256; with {settings.jwt_algorithm} the issuer "

@@ -10,6 +10,8 @@ class ActorType(StrEnum):
 
     USER = "user"
     """The cart's user, by the API. The id is the token's `sub`."""
+    GUEST = "guest"
+    """The cart's guest, by the API. The id is the `sub` of the token that this service signed."""
     ADMIN = "admin"
     """An admin of the store, on another user's cart. The id is the admin's `sub`."""
     OPERATOR = "operator"

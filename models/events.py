@@ -51,7 +51,7 @@ ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
 """Why a line is reduced or removed."""
 
 ActorKind = TypeAliasType(
-    "ActorKind", Literal["user", "admin", "operator", "event", "schedule", "repair"]
+    "ActorKind", Literal["user", "guest", "admin", "operator", "event", "schedule", "repair"]
 )
 """Who causes a change (`models.actor.ActorType`)."""
 
@@ -81,8 +81,9 @@ class CartEvent(EventModel):
     version: int
     """The cart's version after this change (0: not known). Each change increments it by one."""
     actor_type: ActorKind
-    """Who caused the change: the cart's `user`, an `admin` of the store, an `operator`, an `event`
-    of another service, a `schedule` or a `repair`. No event has the id of an admin or operator."""
+    """Who caused the change: the cart's `user` or `guest`, an `admin` of the store, an `operator`,
+    an `event` of another service, a `schedule` or a `repair`. No event has the id of an admin or
+    operator."""
     currency: str
     """The currency of all amounts (ISO 4217)."""
     timestamp: datetime

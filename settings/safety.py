@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from settings.auth import SAMPLE_JWT_SECRET, AuthSettings, JwtAlgorithm
+from settings.auth import SAMPLE_JWT_SECRET, JwtAlgorithm
 from settings.base import is_loopback
+from settings.guests import GuestSettings
 from settings.inventory import InventorySettings
 from settings.kafka import KafkaSettings
 from settings.mongodb import MongodbSettings
 from settings.products import ProductSettings
 from settings.redis import RedisSettings
-from settings.server import ServerSettings
 from settings.temporal import TemporalSettings, temporal_address
 
 
@@ -33,8 +33,7 @@ class Weakness:
 
 
 class SafetySettings(
-    ServerSettings,
-    AuthSettings,
+    GuestSettings,
     MongodbSettings,
     RedisSettings,
     KafkaSettings,

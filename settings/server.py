@@ -43,6 +43,7 @@ class ServerSettings(SettingsGroup):
     # Rate limits, in requests per minute; 0 turns a limit off
     rate_limit_per_user: int = Field(0, ge=0, le=1_000_000)
     rate_limit_per_address: int = Field(0, ge=0, le=1_000_000)
+    rate_limit_guests_per_address: int = Field(60, ge=0, le=1_000_000)
 
     # Logs
     log_level: LogLevel = LogLevel.INFO

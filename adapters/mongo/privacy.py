@@ -136,7 +136,7 @@ async def _anonymise(record: OperationRecord, pseudonym: str) -> None:
         changed |= {"answer.body": None, "answer.sealedName": None}
     if record.operation != ApplyOrder.name:  # of an order, it identifies the same order
         changed["fingerprint"] = ERASED
-    if record.actor.type in {ActorType.USER, ActorType.ADMIN}:
+    if record.actor.type in {ActorType.USER, ActorType.GUEST, ActorType.ADMIN}:
         changed["actor.id"] = pseudonym
     async with bounded(READ_SECONDS):
         own = {"_id": record.id} | in_cart(record.key)

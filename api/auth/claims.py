@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from adapters.mongo.carts import CartScope
 from api.auth.roles import ALL_STORES
 from api.schemas import EMAIL_PATTERN, MAX_EMAIL
+from models.actor import Actor, ActorType
+from models.guests import is_guest_id
 from models.user_id import USER_ID_RULE, is_user_id
 from settings import Settings
 
@@ -37,8 +39,14 @@ class Principal(BaseModel):
     user_id: str
     name: str | None = None
     email: str | None = None
+    is_guest: bool = False
     is_admin: bool = False
     store_ids: frozenset[str] = frozenset()
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts on the principal's own cart."""
+        return Actor(type=ActorType.GUEST if self.is_guest else ActorType.USER, id=self.user_id)
 
     def administers(self, store_id: str) -> bool:
         """Whether the principal is an admin of the store, or of `ALL_STORES`."""
@@ -53,10 +61,12 @@ class Principal(BaseModel):
 
 
 def principal_of(claims: Claims, settings: Settings) -> Principal:
-    """The user of a token. Raises `ClaimError` for a `sub` that is no user's id."""
+    """The user of an issuer's token. Raises `ClaimError` for a `sub` that is no user's id."""
     sub = claims.get("sub")
     if not isinstance(sub, str) or not is_user_id(sub):
         raise ClaimError(f"sub {USER_ID_RULE}")
+    if is_guest_id(sub):
+        raise ClaimError("sub is a guest's id, which only this service gives out")
     return Principal(
         user_id=sub,
         name=_name(claim(claims, settings.jwt_name_claim)),

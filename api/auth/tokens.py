@@ -1,7 +1,8 @@
-"""Authentication: bearer tokens (JWT) with one pinned algorithm.
+"""Authentication: bearer tokens (JWT) of the issuer, with one pinned algorithm, and of guests.
 
 HS256 uses the shared secret of development, all others the issuer's keys (`api.auth.jwks`). This
 module checks that a token is valid here and now; `api.auth.claims` reads what it says of its user.
+`api.auth.guests` verifies the tokens of guests.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import jwt
 from jwt.types import Options
 
 from api.auth.claims import ClaimError, Claims, Principal, claim, principal_of
+from api.auth.guests import GuestTokens, is_guest_token
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
 from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
@@ -40,6 +42,7 @@ class Authenticator:
     def __init__(
         self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
+        self.guests = GuestTokens(settings)
         self._settings = settings
         self._algorithm = settings.jwt_algorithm.value
         self._issuers = frozenset(settings.jwt_issuers)
@@ -62,6 +65,8 @@ class Authenticator:
         """The principal of a request."""
         token = _token(authorization)
         try:
+            if is_guest_token(token):
+                return Principal(user_id=self.guests.guest_id(token), is_guest=True)
             claims = await self._verified(token)
             self._check(claims)
             return principal_of(claims, self._settings)
@@ -76,7 +81,7 @@ class Authenticator:
                 problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code=code, headers=RETRY_AFTER)
             ) from None
         except (jwt.PyJWTError, UnknownKeyError, *_GARBAGE) as error:
-            raise unauthorized("Token is invalid", reason=_why(error)) from None
+            raise unauthorized("Token is invalid", reason=why_invalid(error)) from None
 
     async def _verified(self, token: str) -> Claims:
         """The claims of a token whose signature and times are valid."""
@@ -153,7 +158,7 @@ def _shown(value: Any) -> str:
 _GARBAGE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
-def _why(error: Exception) -> str:
+def why_invalid(error: Exception) -> str:
     """Why a token is not accepted, for the log.
 
     Of a token it has at most an issuer, an audience or a type, and nothing of its user.

@@ -43,6 +43,7 @@ _SHOWN = (
 _CART_ID = re.compile(r"\b[0-9a-f]{24}\b")
 _OPERATION_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _TIME = re.compile(r'"(\w+)": "\d{4}-\d\d-\d\dT[\d:.]+Z"')
+_TOKEN = re.compile(r'"(eyJhbGciOiJIUzI1NiIs)[^"]+"')
 _AMOUNT = re.compile(r'"amount ([^"]+)"')
 _RELEASE = re.compile(r'"version": "[^"]+"')
 """The version of the service is a string; that of a cart is a number."""
@@ -171,11 +172,12 @@ class Walk:
         text = _CART_ID.sub("507f1f77bcf86cd799439013", text)
         text = _OPERATION_ID.sub("9f86d081884c7d659a2feaa0c55ad015", text)
         text = _RELEASE.sub(f'"version": "{service_version()}"', text)
+        text = _TOKEN.sub(r'"\1…"', text)
         return _TIME.sub(_fixed_time, text)
 
 
 def _fixed_time(found: re.Match[str]) -> str:
-    day = "2026-02-26" if found[1] == "expireAt" else "2026-01-27"
+    day = "2026-02-26" if found[1] in {"expireAt", "expiresAt"} else "2026-01-27"
     return f'"{found[1]}": "{day}T10:30:00.000Z"'
 
 

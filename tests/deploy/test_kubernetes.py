@@ -28,6 +28,7 @@ SECRETS = {
     "consumer": SERVERS | DATA | REDIS,
     "setup": SERVERS | DATA,
 }
+PUBLISHED = ["/api/v1/cart", "/api/v1/guests"]
 JWT = {"JWT_SECRET": "a-secret-of-these-tests-that-has-32-bytes"}
 
 HTTPS = 443
@@ -140,13 +141,14 @@ def test_only_the_api_is_published(overlay: str) -> None:
         [ingress] = of_kind(resources, "Ingress")
         assert "ingressClassName" not in ingress["spec"]
         [rule] = ingress["spec"]["rules"]
-        assert [path["path"] for path in rule["http"]["paths"]] == ["/api/v1/cart"]
+        assert [path["path"] for path in rule["http"]["paths"]] == PUBLISHED
         return
     [route] = of_kind(resources, "HTTPRoute")
     assert not of_kind(resources, "Ingress")
     assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
     [rule] = route["spec"]["rules"]
-    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/api/v1/cart"}}]
+    paths = [{"path": {"type": "PathPrefix", "value": path}} for path in PUBLISHED]
+    assert rule["matches"] == paths
     [backend] = rule["backendRefs"]
     service = named(resources, "Service", backend["name"])
     assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]

@@ -360,6 +360,7 @@ class FakeApi:
                 self.limiter,
                 per_user=self.settings.rate_limit_per_user,
                 per_address=self.settings.rate_limit_per_address,
+                guests_per_address=self.settings.rate_limit_guests_per_address,
             ),
             intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),

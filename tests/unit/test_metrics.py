@@ -202,7 +202,7 @@ async def test_an_open_circuit_is_shown_until_a_call_succeeds(since: Since) -> N
 
 async def test_requests_that_are_limited_without_redis_are_counted(since: Since) -> None:
     redis = RedisPool(SecretStr(f"redis://127.0.0.1:{free_ports()['REDIS_PORT']}/0"))
-    limits = RateLimits(RateLimiter(redis), per_user=3, per_address=0)
+    limits = RateLimits(RateLimiter(redis), per_user=3, per_address=0, guests_per_address=0)
     for _ in range(3):
         assert await limits.of_user("user-1", 1)
     await redis.close()

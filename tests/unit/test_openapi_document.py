@@ -124,7 +124,7 @@ def test_optional_fields_of_requests_are_left_out_and_never_null(document: Json)
 def test_the_names_read_well_in_generated_code(document: Json) -> None:
     assert {*document["components"]["schemas"]} == {
         *("Accepted", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem", "CartList"),
-        *("CartPage", "ErrorCode", "FieldProblem", "Health", "ItemRemoved", "Liveness"),
+        *("CartPage", "ErrorCode", "FieldProblem", "Guest", "Health", "ItemRemoved", "Liveness"),
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",
         *("PriceSource", "Problem", "Readiness", "RemoveItemRequest", "ServiceHealth"),

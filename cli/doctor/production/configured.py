@@ -85,6 +85,8 @@ def _rate_limits(settings: Settings) -> Iterator[Weak]:
     for name, usual in (("rate_limit_per_user", 300), ("rate_limit_per_address", 3000)):
         if not getattr(settings, name):
             yield f"{name.upper()}=0: off", f"for instance {usual}"
+    if settings.secrets_of_guests and not settings.rate_limit_guests_per_address:
+        yield "RATE_LIMIT_GUESTS_PER_ADDRESS=0: off", "for instance 60"
     if not os.environ.get("FORWARDED_ALLOW_IPS"):
         yield (
             "FORWARDED_ALLOW_IPS is not set: behind a proxy all clients share its address",

@@ -35,7 +35,7 @@ class Line(StrEnum):
 BY_HAND = {
     Line.RIGHTS: "each user may do what docs/deploy.md lists, and no more",
     Line.SECRETS: "they come from a vault; each pod has its own; a plan for changing each",
-    Line.NETWORK: "policies are enforced and narrowed; only /api/v1/cart is published",
+    Line.NETWORK: "policies are enforced; only /api/v1/cart and /api/v1/guests are published",
     Line.WEB_UI: "it requires a login",
     Line.BACKUP: "MongoDB and Temporal's database are backed up; a restore was tried",
     Line.PERSONAL_DATA: "your data protection officer knows where it is",
