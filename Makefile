@@ -107,7 +107,7 @@ profile: $(STAMP)
 IMAGE ?= cart-service:dev
 
 image:
-	docker build --file deploy/Dockerfile $(if $(TARGET),--target $(TARGET)) --tag $(IMAGE) .
+	docker build $(if $(TARGET),--target $(TARGET)) --tag $(IMAGE) .
 
 # In a separate environment, without development tools.
 sbom: $(STAMP)

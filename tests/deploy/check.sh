@@ -29,8 +29,8 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }'
 
 build_image() {
     local start=$EPOCHREALTIME
-    docker build --quiet --file deploy/Dockerfile --tag "$IMAGE" .
-    docker build --quiet --file deploy/Dockerfile --target dev --tag "$DEV_IMAGE" .
+    docker build --quiet --tag "$IMAGE" .
+    docker build --quiet --target dev --tag "$DEV_IMAGE" .
     echo "built in $(since "$start")"
 }
 
@@ -77,7 +77,7 @@ stops_well() {
 
 # --- Without an engine and without a registry
 
-BASE=python:3.13.14-slim  # of deploy/Dockerfile, made of Debian's packages
+BASE=python:3.13.14-slim  # of Dockerfile, made of Debian's packages
 
 stand_ins() {
     WORK=${WORK:-$(mktemp -d)}
@@ -97,8 +97,8 @@ stand_ins() {
         rm "$WORK/base.tar"
     fi
     local start=$EPOCHREALTIME image
-    built deploy/Dockerfile "$IMAGE"
-    built deploy/Dockerfile "$DEV_IMAGE" --target dev
+    built Dockerfile "$IMAGE"
+    built Dockerfile "$DEV_IMAGE" --target dev
     echo "built in $(since "$start")"
     storage inspect --type image cart-standins > /dev/null 2>&1 \
         || built tests/deploy/standins/Dockerfile cart-standins:latest --ignorefile /dev/null

@@ -1,4 +1,4 @@
-"""deploy/Dockerfile and its build context; `make check-deploy` builds it."""
+"""Dockerfile and its build context; `make check-deploy` builds it."""
 
 import re
 import tomllib
@@ -15,11 +15,11 @@ BUILD_FILES = {
 }
 # In the image that `--target dev` builds, and never in the wheel.
 DEVELOPMENT = {"dev", "inventory.py"}
-DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def test_hadolint_finds_no_problem() -> None:
-    done = run("hadolint", "deploy/Dockerfile")
+    done = run("hadolint", "Dockerfile")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
