@@ -12,7 +12,8 @@ class TemporalSettings(SettingsGroup):
     """Where workflows run, and how links to the Web UI are made."""
 
     temporal_task_queue: str = "cart"
-    temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    # Temporal's worker controller names deployments NAMESPACE/NAME.
+    temporal_deployment_name: str = Field("cart", pattern=r"^[A-Za-z0-9_/-]{1,130}$")
     temporal_worker_build_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
     temporal_port: Port = 7233
     temporal_ui_port: Port = 8233

@@ -41,12 +41,17 @@ DRAINS = {
 }
 
 
+INSTALLED_BY = {
+    "helm": "go install helm.sh/helm/v3/cmd/helm@v3.22.0",
+    "actionlint": "go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
+}
+
+
 def needs(tool: str) -> pytest.MarkDecorator:
-    """Skips a test without this tool; `.ci/run` installs it."""
+    """Skips a test without this tool."""
     missing = shutil.which(tool) is None
-    return pytest.mark.skipif(
-        missing, reason=f"no {tool} here (Debian: apt-get install prometheus)"
-    )
+    how = INSTALLED_BY.get(tool, "Debian: apt-get install prometheus")
+    return pytest.mark.skipif(missing, reason=f"no {tool} here ({how})")
 
 
 def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
