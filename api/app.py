@@ -17,7 +17,17 @@ from api.docs import add_docs
 from api.errors import add_error_handlers
 from api.middleware import RequestMiddleware
 from api.openapi_document import DocumentedApi
-from api.routes import admin, cart, carts, guests, health, log_level, metrics, operations
+from api.routes import (
+    admin,
+    cart,
+    carts,
+    guests,
+    health,
+    history,
+    log_level,
+    metrics,
+    operations,
+)
 from api.state import ApiState, open_state
 from api.version import service_version
 from heartbeat import beating
@@ -89,6 +99,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     for router in (
         cart.router,
         carts.router,
+        history.router,
         admin.router,
         operations.router,
         guests.router,

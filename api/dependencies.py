@@ -14,7 +14,7 @@ from api.auth.claims import Principal
 from api.errors import ApiError
 from api.limits import limit_headers
 from api.middleware import RequestContext, context_of
-from api.schemas import ID_PATTERN
+from api.schemas import CART_ID_PATTERN, ID_PATTERN
 from api.state import ApiState, state_of
 from workflows.ids import cart_workflow_id
 
@@ -82,6 +82,15 @@ async def admit_stranger(request: Request) -> None:
 
 
 CallDep = Annotated[Call, Depends(BearerCall())]
+CartId = Annotated[
+    str,
+    Path(
+        alias="id",
+        pattern=CART_ID_PATTERN,
+        description="The cart's id.",
+        examples=["507f1f77bcf86cd799439013"],
+    ),
+]
 StoreId = Annotated[
     str,
     Path(

@@ -54,6 +54,7 @@ RULES = {
     "sellerId": _ID,
     "page": Rule(f"must be an integer from 1 to {MAX_PAGE}", min=1, max=MAX_PAGE),
     "limit": Rule(f"must be an integer from 1 to {MAX_LIMIT}", min=1, max=MAX_LIMIT),
+    "cursor": Rule("must be the nextCursor of the page before"),
     "availability": Rule("must be available or out_of_stock", allowed=_AVAILABILITY),
     "updatedFrom": _TIME,
     "updatedTo": _TIME,

@@ -84,6 +84,36 @@ CART_EXAMPLE: dict[str, Any] = {
     "createdAt": "2026-01-27T10:30:00.000Z",
     "updatedAt": "2026-01-27T10:30:00.000Z",
 }
+HISTORY_EXAMPLE: dict[str, Any] = {
+    "cartId": "507f1f77bcf86cd799439013",
+    "changes": [
+        {
+            "version": 2,
+            "at": "2026-01-27T10:35:00.000Z",
+            "operation": "UpdateQuantity",
+            "changedBy": "admin",
+            "items": [
+                {
+                    "productId": "507f1f77bcf86cd799439011",
+                    "quantityBefore": 2,
+                    "quantityAfter": 1,
+                    "productPrice": 79.99,
+                }
+            ],
+        }
+    ],
+    "nextCursor": "2",
+}
+HISTORY_OF_ADMIN_EXAMPLE: dict[str, Any] = HISTORY_EXAMPLE | {
+    "changes": [
+        HISTORY_EXAMPLE["changes"][0]
+        | {
+            "actor": {"type": "admin", "id": "507f1f77bcf86cd799439016"},
+            "operationId": OPERATION_ID_EXAMPLE,
+            "sagaUrl": "http://127.0.0.1:8233/namespaces/default/workflows/cart%2Fshop%2Fjane",
+        }
+    ]
+}
 EMPTY_CART_EXAMPLE = CART_EXAMPLE | {
     "sellerId": None,
     "quantity": 0,

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import structlog
 
+from api.dependencies import Call
 from api.entity_tags import cart_answer, etag_headers
 from api.error_codes import ErrorCode
 from api.errors import Answer, not_found
@@ -15,6 +16,18 @@ from models.errors import DependencyUnavailable
 from telemetry.metrics import CACHE_HITS, CACHE_MISSES
 
 logger = structlog.stdlib.get_logger(__name__)
+
+
+async def cart_owner(call: Call, cart_id: str) -> CartKey:
+    """The owner of a cart that the caller may access; raises 404 for any other.
+
+    Also of a cart that has ended: operations and records outlive their cart.
+    """
+    state, scope = call.state, call.principal.scope
+    owner = await state.owners.of(cart_id, state.carts.owner, scope)
+    if owner is None:
+        raise not_found(ErrorCode.CART_NOT_FOUND)
+    return owner
 
 
 async def own_cart(state: ApiState, key: CartKey) -> Answer:

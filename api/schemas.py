@@ -27,6 +27,7 @@ MAX_PAGE = 1_000_000
 MAX_LIMIT = 100
 ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{MAX_ID}}}$"
 CART_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
+CURSOR_PATTERN = r"^[1-9][0-9]{0,17}$"
 KEY_PATTERN = rf"^[!-~]{{1,{MAX_KEY}}}$"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"

@@ -19,6 +19,7 @@ from adapters.inventory import InventoryClient
 from adapters.kafka import publisher
 from adapters.keyring import Keyring
 from adapters.mongo.carts import CartFilter, CartScope, CartStore, Owner
+from adapters.mongo.history import CartHistory, PastChange
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reports import reporting
@@ -73,6 +74,14 @@ class Operations(Protocol):
     async def answer(self, record: OperationRecord) -> StoredAnswer | None: ...
 
 
+class History(Protocol):
+    """Reads of past changes (`adapters.mongo.history.CartHistory`)."""
+
+    async def changes(
+        self, cart_id: str, key: CartKey, *, before: int | None, limit: int
+    ) -> list[PastChange]: ...
+
+
 class Cache(Protocol):
     """Cached carts (`adapters.redis.cart_cache.CartCache`)."""
 
@@ -109,6 +118,7 @@ class ApiState:
     authenticator: Authenticator
     carts: Carts
     operations: Operations
+    history: History
     cache: Cache
     availability: Availability
     gateway: Gateway
@@ -185,6 +195,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             authenticator=authenticator,
             carts=carts,
             operations=OperationStore(carts.client, keyring),
+            history=CartHistory(),
             cache=CartCache(redis, keyring, ttl_seconds=settings.cart_cache_ttl),
             availability=availability,
             gateway=gateway,

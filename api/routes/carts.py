@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api import openapi as docs
 from api import openapi_headers as shown
 from api.audit import seen
-from api.dependencies import Call, CallDep, ProductId
+from api.dependencies import Call, CallDep, CartId, ProductId
 from api.entity_tags import unless_known
 from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid, not_found
@@ -20,16 +20,15 @@ from api.performing import (
     perform,
     request_key,
 )
-from api.reading import shown_cart
+from api.reading import cart_owner, shown_cart
 from api.routing import BASE_PATH, CartRoute
 from api.schemas import (
-    CART_ID_PATTERN,
     EntityId,
     ItemRemoved,
     RemoveItemBody,
     UpdateQuantityBody,
 )
-from models.cart import CartKey, CartView
+from models.cart import CartView
 from models.operations import RemoveItem, UpdateQuantity
 from models.operations.remove_item import REMOVED
 
@@ -37,15 +36,6 @@ router = APIRouter(
     prefix=BASE_PATH, tags=["Carts"], route_class=CartRoute, responses=docs.PROTECTED
 )
 
-CartId = Annotated[
-    str,
-    Path(
-        alias="id",
-        pattern=CART_ID_PATTERN,
-        description="The cart's id.",
-        examples=["507f1f77bcf86cd799439013"],
-    ),
-]
 _BAD_ID = broken("id", ErrorCode.INVALID_FORMAT)
 _REMOVED = docs.changed(
     ItemRemoved,
@@ -109,7 +99,7 @@ async def update_quantity(
 ) -> Response:
     """Reserves additional units, or releases the difference."""
     call.context.fields.update(productId=body.product_id, quantity=body.quantity)
-    cart = await _cart(call, cart_id)
+    cart = await cart_owner(call, cart_id.lower())
     key = request_key(call, request, headers.key)
     requested = {"id": cart_id, **body.model_dump(by_alias=True)}
     operation = UpdateQuantity(
@@ -178,7 +168,7 @@ async def _remove(
     call: Call, cart_id: str, product_id: str, key: RequestKey, if_match: str | None
 ) -> Response:
     call.context.fields.update(productId=product_id)
-    cart = await _cart(call, cart_id)
+    cart = await cart_owner(call, cart_id.lower())
     requested = {"id": cart_id, "productId": product_id}
     operation = RemoveItem(
         **common_fields(call, RemoveItem, cart, key=key, if_match=if_match, requested=requested),
@@ -186,15 +176,3 @@ async def _remove(
         product_id=product_id,
     )
     return await perform(call, operation, key)
-
-
-async def _cart(call: Call, cart_id: str) -> CartKey:
-    """The cart's owner, if the caller may change it.
-
-    Operations outlive their cart: a repeated key gets its earlier response.
-    """
-    state, scope = call.state, call.principal.scope
-    owner = await state.owners.of(cart_id.lower(), state.carts.owner, scope)
-    if owner is None:
-        raise not_found(ErrorCode.CART_NOT_FOUND)
-    return owner

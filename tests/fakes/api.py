@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from adapters.inventory import Stock
 from adapters.mongo.carts import CartFilter, CartScope, Owner
+from adapters.mongo.history import PastChange
 from adapters.redis.log_levels import LevelOverride
 from adapters.redis.rate_limits import Allowance
 from api.app import create_app
@@ -164,6 +165,7 @@ class FakeMongo:
     gate: asyncio.Event = field(default_factory=_open_gate)
     carts: dict[tuple[str, str], Cart] = field(default_factory=dict)
     records: list[OperationRecord] = field(default_factory=list)
+    changed: list[PastChange] = field(default_factory=list)
     down: bool = False
     reads: int = 0
     loads: int = 0
@@ -196,6 +198,14 @@ class FakeMongo:
         assert where.query(store_id)["storeId"] == store_id
         carts = [cart for cart in self.carts.values() if cart.store_id == store_id]
         return carts[(page - 1) * limit : page * limit], len(carts)
+
+    async def changes(
+        self, cart_id: str, key: CartKey, *, before: int | None, limit: int
+    ) -> list[PastChange]:
+        self._read()
+        assert cart_id
+        assert key.user_id == USER
+        return [one for one in self.changed if before is None or one.version < before][:limit]
 
     async def record(self, record_id: str) -> OperationRecord | None:
         self._read()
@@ -351,6 +361,7 @@ class FakeApi:
             authenticator=Authenticator(self.settings, transport=jwks),
             carts=self.mongo,
             operations=self.mongo,
+            history=self.mongo,
             cache=self.cache,
             availability=Availability(self.stock, self.stock.check),
             gateway=self.gateway,

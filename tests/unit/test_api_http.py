@@ -139,6 +139,7 @@ async def test_every_response_of_every_route_is_documented_with_an_example() -> 
         "put /api/v1/cart/{id}",
         "delete /api/v1/cart/{id}",
         "delete /api/v1/cart/{id}/items/{productId}",
+        "get /api/v1/cart/{id}/history",
         "get /api/v1/cart/{storeId}/admin/carts",
         "get /api/v1/cart/{storeId}/operations/{operationId}",
         "post /api/v1/guests",

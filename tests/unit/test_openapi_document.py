@@ -87,6 +87,9 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
     optional = {
         ("OperationStatus", "answer"),
+        ("HistoryPage", "nextCursor"),
+        *(("HistoryEntry", name) for name in ("reason", "actor", "operationId", "sagaUrl")),
+        ("HistoryItem", "availabilityStatus"),
         ("ServiceHealth", "products"),
         *(("FieldProblem", name) for name in ("min", "max", "allowed", "limit", "current")),
         *(
@@ -123,8 +126,9 @@ def test_optional_fields_of_requests_are_left_out_and_never_null(document: Json)
 
 def test_the_names_read_well_in_generated_code(document: Json) -> None:
     assert {*document["components"]["schemas"]} == {
-        *("Accepted", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem", "CartList"),
-        *("CartPage", "ErrorCode", "FieldProblem", "Guest", "Health", "ItemRemoved", "Liveness"),
+        *("Accepted", "ActorKind", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem"),
+        *("CartList", "CartPage", "ChangedBy", "ErrorCode", "FieldProblem", "Guest", "Health"),
+        *("HistoryActor", "HistoryEntry", "HistoryItem", "HistoryPage", "ItemRemoved", "Liveness"),
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",
         *("PriceSource", "Problem", "Readiness", "RemoveItemRequest", "ServiceHealth"),
