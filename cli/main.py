@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
+from keyword import iskeyword
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -39,6 +40,8 @@ COMMANDS = {
     "replay-events": "Publish recorded events again, with the same ids.",
     "dlq": "List, replay or drop events that could not be processed.",
     "privacy": "Export or erase all data of a user.",
+    "import": "Bring the carts of the original Node.js service here.",
+    "compare": "Compare this service's answers with another one's.",
     "stock": "Set and show stock in the reference inventory.",
 }
 # The modules of commands that only developers use; the wheel does not have them.
@@ -81,7 +84,13 @@ def _runnable(command: str | None) -> Any:
 
 def module_of(command: str) -> str:
     """The name of a command's module."""
-    return DEVELOPMENT.get(command, f"cli.{command.replace('-', '_')}")
+    return DEVELOPMENT.get(command, f"cli.{_identifier(command)}")
+
+
+def _identifier(command: str) -> str:
+    """A command's name in Python: a keyword gets an underscore (PEP 8)."""
+    name = command.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def _load(command: str) -> Any:
@@ -96,7 +105,7 @@ def _load(command: str) -> Any:
             f"then .venv/bin/cart {command}",
             exit_code=2,
         ) from None
-    return getattr(module, command.replace("-", "_"))
+    return getattr(module, _identifier(command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,6 +4,8 @@ Operators see, pause and trigger them in the Web UI. A worker that starts correc
 release has left of them; a schedule that an operator has paused stays paused.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -22,6 +24,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCError, RPCStatusCode
 
 from models.upkeep.expiry import ExpiryInput
 from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput
@@ -142,6 +145,33 @@ async def ensure_schedules(client: Client, *, task_queue: str, repairs: bool) ->
             await client.create_schedule(timed.schedule_id, wanted)
         except ScheduleAlreadyRunningError:
             await client.get_schedule_handle(timed.schedule_id).update(partial(_corrected, wanted))
+
+
+@asynccontextmanager
+async def watch_paused(client: Client, why: str) -> AsyncIterator[None]:
+    """Pauses the watch over holds meanwhile. One that is paused already stays paused.
+
+    Raises `LookupError` when no worker has made the schedule yet.
+    """
+    handle = client.get_schedule_handle(ids.WATCH_SCHEDULE)
+    try:
+        state = (await handle.describe()).schedule.state
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise LookupError(ids.WATCH_SCHEDULE) from None
+        raise
+    if state.paused and state.note != why:
+        yield
+        return
+    await handle.pause(note=why)
+    try:
+        yield
+    finally:
+        await handle.unpause(note=_note_of(ids.WATCH_SCHEDULE))
+
+
+def _note_of(schedule_id: str) -> str:
+    return next(timed.note for timed in SCHEDULES if timed.schedule_id == schedule_id)
 
 
 def _corrected(wanted: Schedule, current: ScheduleUpdateInput) -> ScheduleUpdate:

@@ -1,0 +1,85 @@
+"""MongoDB: stores carts that were brought from another service, each with its record.
+
+The record has the operation id of the import, which depends on the original cart alone. So a cart
+is imported once, also after its user has cleared it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from bson import ObjectId
+from pymongo import WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded, in_cart
+from models.cart import CartContent, CartKey, line_changes
+from models.documents import Cart, OperationRecord
+from models.outcomes import Outcome
+from models.saga import SagaRun
+
+
+class Import(NamedTuple):
+    """A cart to store, and the saga of its record."""
+
+    saga: SagaRun
+    cart_id: ObjectId
+    cart: CartContent
+
+
+class ImportedCarts:
+    """Stores imported carts. Raises `DependencyUnavailable` when MongoDB does not answer."""
+
+    def __init__(self, client: MongoClient) -> None:
+        self._client = client
+
+    async def imported(self, operations: Collection[tuple[CartKey, str]]) -> set[str]:
+        """Which of these operation ids have been committed."""
+        wanted = [
+            in_cart(key) | {"operationId": one, "state": "committed"} for key, one in operations
+        ]
+        if not wanted:
+            return set()
+        async with bounded(READ_SECONDS):
+            found = OperationRecord.get_pymongo_collection().find(
+                {"$or": wanted}, {"operationId": 1}
+            )
+            return {record["operationId"] async for record in found}
+
+    async def owners(self, keys: Collection[CartKey]) -> set[CartKey]:
+        """Which of these users have a cart."""
+        if not keys:
+            return set()
+        async with bounded(READ_SECONDS):
+            found = Cart.get_pymongo_collection().find(
+                {"$or": [in_cart(key) for key in keys]}, {"storeId": 1, "userId": 1}
+            )
+            return {CartKey(cart["storeId"], cart["userId"]) async for cart in found}
+
+    async def store(self, imports: Sequence[Import]) -> bool:
+        """Stores all carts with their records, or none: False where one of them exists already."""
+        try:
+            async with bounded(COMMIT_SECONDS), self._client.start_session() as session:
+                await session.with_transaction(
+                    lambda session: _insert(imports, session),
+                    write_concern=WriteConcern("majority"),
+                )
+        except DuplicateKeyError:
+            return False
+        return True
+
+
+async def _insert(imports: Sequence[Import], session: AsyncClientSession) -> None:
+    carts = [Cart(_id=one.cart_id, **dict(one.cart)) for one in imports]
+    records = [
+        OperationRecord.of(
+            one.saga,
+            outcome=Outcome.COMMITTED,
+            cart_id=str(one.cart_id),
+            version=one.cart.version,
+            lines=line_changes(None, one.cart),
+        )
+        for one in imports
+    ]
+    await OperationRecord.insert_many(records, session=session)
+    await Cart.insert_many(carts, session=session)
