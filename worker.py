@@ -64,6 +64,7 @@ from process import run_process, stop_event
 from settings import Settings
 from telemetry.tracing import tracing
 from workflows.add_item import AddItemWorkflow
+from workflows.apply_batch import ApplyBatchWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
@@ -99,6 +100,7 @@ WORKFLOWS = (
     UpdateQuantityWorkflow,
     RemoveItemWorkflow,
     ClearCartWorkflow,
+    ApplyBatchWorkflow,
     ApplyOrderWorkflow,
     RepairCartWorkflow,
     MarkAvailabilityWorkflow,

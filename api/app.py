@@ -19,6 +19,7 @@ from api.middleware import RequestMiddleware
 from api.openapi_document import DocumentedApi
 from api.routes import (
     admin,
+    batch,
     cart,
     carts,
     guests,
@@ -98,6 +99,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in (
         cart.router,
+        batch.router,
         carts.router,
         history.router,
         admin.router,

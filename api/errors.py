@@ -21,7 +21,7 @@ from api.field_problems import field_problem
 from api.methods import allow
 from api.schemas import FieldProblem, MissingLine
 from models.errors import DependencyUnavailable, OperationInProgress
-from models.operations import AddItem, UpdateQuantity
+from models.operations import AddItem, ApplyBatch, UpdateQuantity
 from models.outcomes import AbortReason, Refusal, RefusalCode
 from models.wire import to_json
 
@@ -181,6 +181,12 @@ _REFUSALS_OF_AN_ADD = _REFUSALS | {
     ),
 }
 
+_REFUSALS_OF_A_BATCH = _REFUSALS | {
+    RefusalCode.INSUFFICIENT_STOCK: _Refusal(_NO_STOCK, HTTPStatus.CONFLICT),
+}
+_RULES = {AddItem.name: _REFUSALS_OF_AN_ADD, ApplyBatch.name: _REFUSALS_OF_A_BATCH}
+"""Operations whose refusals are answered in another way."""
+
 STOCK_NOT_TOLD = "Insufficient stock."
 """The message without a number of units: the inventory does not tell it, or each line has one."""
 
@@ -216,32 +222,40 @@ def refusal_answer(operation: str, refusal: Refusal, *, strict: bool = False) ->
                 for one in refusal.lines
             ],
         )
-    rules = _REFUSALS_OF_AN_ADD if operation == AddItem.name else _REFUSALS
-    rule, code = rules[refusal.code], ErrorCode(refusal.code)
+    rule = _RULES.get(operation, _REFUSALS)[refusal.code]
+    code = ErrorCode(refusal.code)
     is_told = code is not ErrorCode.INSUFFICIENT_STOCK or refusal.available is not None
     template = rule.message if is_told else STOCK_NOT_TOLD
     message = template.format(**refusal.model_dump())
     if rule.field is not None:
         current, limit = refusal.current, refusal.limit
+        field = _field(operation, rule.field, refusal)
         return invalid(
-            FieldProblem(code=code, field=rule.field, message=message, current=current, limit=limit)
+            FieldProblem(code=code, field=field, message=message, current=current, limit=limit)
         )
     status = HTTPStatus.CONFLICT if strict and rule.status == HTTPStatus.OK else rule.status
     return problem(status, message, code=code, **_parameters(operation, refusal))
 
 
+def _field(operation: str, name: str, refusal: Refusal) -> str:
+    """The field of a request to which a refusal belongs."""
+    if refusal.step is not None:
+        return f"operations[{refusal.step}].{name}"
+    return "operations" if operation == ApplyBatch.name else name
+
+
 def _parameters(operation: str, refusal: Refusal) -> dict[str, Any]:
+    found: dict[str, Any] = {} if refusal.step is None else {"operation": refusal.step}
     match refusal.code:
         case RefusalCode.INSUFFICIENT_STOCK:
-            stock: dict[str, Any] = {"available": refusal.available}
+            found["available"] = refusal.available
             if operation == UpdateQuantity.name:
                 is_known = refusal.available is not None and refusal.current is not None
                 known = (refusal.available or 0) + (refusal.current or 0)
-                stock["maxQuantity"] = known if is_known else None
-            return stock
+                found["maxQuantity"] = known if is_known else None
         case RefusalCode.CURRENCY_MISMATCH:
-            return {"cartCurrency": refusal.cart_currency, "currency": refusal.currency}
-    return {}
+            found |= {"cartCurrency": refusal.cart_currency, "currency": refusal.currency}
+    return found
 
 
 def abort_answer(reason: AbortReason | None) -> Answer:

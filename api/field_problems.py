@@ -14,6 +14,7 @@ from api.schemas import (
     MAX_PAGE,
     FieldProblem,
 )
+from models.batch import MAX_STEPS
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE
 from models.products import MAX_DESCRIPTION, MAX_IMAGES, MAX_TITLE, MAX_URL
@@ -86,6 +87,12 @@ RULES = {
     "ttlSeconds": Rule(
         f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}", min=1, max=MAX_LOG_LEVEL_SECONDS
     ),
+    "operations": Rule(f"must be a list of 1 to {MAX_STEPS} operations", min=1, max=MAX_STEPS),
+    "operations[]": Rule("must be an object with op, productId and the fields of its op"),
+    "op": Rule("must be add, set or remove", allowed=("add", "set", "remove")),
+    "mode": Rule(
+        "must be all_or_nothing or best_effort", allowed=("all_or_nothing", "best_effort")
+    ),
     "idempotencyKey": _KEY,
     "Idempotency-Key": _KEY,
 }
@@ -96,6 +103,7 @@ _CODES = {
     "extra_forbidden": ErrorCode.UNKNOWN_FIELD,
     "literal_error": ErrorCode.NOT_ALLOWED,
     "string_too_short": ErrorCode.TOO_SHORT,
+    "too_short": ErrorCode.TOO_SHORT,
     "string_too_long": ErrorCode.TOO_LONG,
     "too_long": ErrorCode.TOO_MANY,
     "greater_than_equal": ErrorCode.OUT_OF_RANGE,
@@ -109,12 +117,17 @@ def field_problem(error: dict[str, Any], body: Any) -> FieldProblem:
     where, *path = error["loc"]
     if not path:
         return required(str(where))
+    place = ""
+    while len(path) > 2 and isinstance(path[1], int):  # noqa: PLR2004 (a field of a list's object)
+        place += f"{path[0]}[{path[1]}]."
+        body = body[path[0]][path[1]]
+        path = path[2:]
     name = str(path[0])[:MAX_NAME]
     code = _code(error["type"])
     if code is ErrorCode.REQUIRED:
-        return required(name)
+        return required(name, place)
     if code is ErrorCode.UNKNOWN_FIELD:
-        return FieldProblem(code=code, field=name, message="Unknown field")
+        return FieldProblem(code=code, field=place + name, message="Unknown field")
     if error["type"] == "int_type" and where == "body":
         message = f"{label(name)} must be an integer"
     elif error["type"] in {*ErrorCode} - _CODES.keys():
@@ -124,7 +137,7 @@ def field_problem(error: dict[str, Any], body: Any) -> FieldProblem:
     # A single value that we have made a list of has no index for the client.
     given = body.get(name) if isinstance(body, dict) else None
     indices = [f"[{part}]" for part in path[1:] if isinstance(part, int)]
-    shown = name + "".join(indices) if isinstance(given, list) else name
+    shown = place + (name + "".join(indices) if isinstance(given, list) else name)
     if name not in RULES:
         message = message or f"{label(name)} is invalid: {error['msg']}"
         return FieldProblem(code=code, field=shown, message=message)
@@ -132,9 +145,10 @@ def field_problem(error: dict[str, Any], body: Any) -> FieldProblem:
     return broken(element, code, message, field=shown)
 
 
-def required(name: str) -> FieldProblem:
-    """A field that is missing."""
-    return FieldProblem(code=ErrorCode.REQUIRED, field=name, message=f"{label(name)} is required")
+def required(name: str, place: str = "") -> FieldProblem:
+    """A field that is missing; `place` is the object in a list to which it belongs."""
+    message = f"{label(name)} is required"
+    return FieldProblem(code=ErrorCode.REQUIRED, field=place + name, message=message)
 
 
 def broken(name: str, code: ErrorCode, message: str = "", *, field: str = "") -> FieldProblem:

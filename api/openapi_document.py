@@ -24,6 +24,8 @@ _NAMES = {
     "AddItemBody": "AddItemRequest",
     "UpdateQuantityBody": "UpdateQuantityRequest",
     "RemoveItemBody": "RemoveItemRequest",
+    "BatchBody": "BatchRequest",
+    "BatchOperationBody": "BatchOperation",
     "LogLevelBody": "LogLevelRequest",
     "LogLevelSet": "LogLevel",
     "Done": "Message",
@@ -50,12 +52,8 @@ def _corrected(document: Json) -> Json:
     ]
     for operation in operations:
         _correct_operation(operation)
-    schemas = _used(document)
-    requested = {
-        content["schema"]["$ref"].removeprefix(_REF)
-        for operation in operations
-        for content in operation.get("requestBody", {}).get("content", {}).values()
-    }
+    schemas = _used(document, document["paths"])
+    requested = _used(document, [operation.get("requestBody") for operation in operations])
     for name, schema in schemas.items():
         _correct_schema(schema, is_request=name in requested)
         if name in _ENUM_NAMES:
@@ -70,11 +68,11 @@ def _corrected(document: Json) -> Json:
     return document
 
 
-def _used(document: Json) -> dict[str, Json]:
-    """The schemas to which the operations refer, directly or through others."""
+def _used(document: Json, part: Any) -> dict[str, Json]:
+    """The schemas to which a part of the document refers, directly or through others."""
     schemas: dict[str, Json] = document["components"]["schemas"]
     used: dict[str, Json] = {}
-    parts: list[Any] = [document["paths"]]
+    parts: list[Any] = [part]
     while parts:
         for node in _nodes(parts.pop()):
             name = str(node.get("$ref", "")).removeprefix(_REF)

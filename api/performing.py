@@ -7,6 +7,7 @@ from uuid import uuid4
 from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
+from adapters.shoppers import seal_shopper
 from api.audit import seen
 from api.dependencies import Call
 from api.entity_tags import required_tags
@@ -18,8 +19,16 @@ from api.pricing import priced
 from api.schemas import IdempotencyKey
 from models.actor import Actor, ActorType
 from models.cart import CartKey
-from models.operations import AddItem, CartOperation, ClearCart, RemoveItem, UpdateQuantity
+from models.operations import (
+    AddItem,
+    ApplyBatch,
+    CartOperation,
+    ClearCart,
+    RemoveItem,
+    UpdateQuantity,
+)
 from models.outcomes import OperationResult, Outcome
+from models.shopper import Shopper
 from telemetry.operations import measured
 from workflows import ids
 from workflows.requests import operation_fields
@@ -73,6 +82,7 @@ LOG_EVENTS = {
     UpdateQuantity.name: ("cart_item_updated", "Cart item updated"),
     RemoveItem.name: ("cart_item_removed", "Cart item removed"),
     ClearCart.name: ("cart_cleared", "Cart cleared"),
+    ApplyBatch.name: ("cart_batch_applied", "Cart batch applied"),
 }
 
 
@@ -122,6 +132,13 @@ def common_fields(
         policy=call.state.policy,
     )
     return fields | {"if_match": required_tags(if_match)}
+
+
+def shopper_of(call: Call, cart: CartKey, email: str | None) -> str | None:
+    """What the request says about its user, sealed; the token's address wins over the request's."""
+    principal = call.principal
+    shopper = Shopper(full_name=principal.name, email=principal.email or email)
+    return seal_shopper(call.state.keyring, cart, shopper)
 
 
 def actor_on(call: Call, cart: CartKey) -> Actor:

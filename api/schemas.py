@@ -105,7 +105,27 @@ class RequestBody(BaseModel):
     )
 
 
-class AddItemBody(RequestBody):
+class AddedItemBody(RequestBody):
+    """A product and its units. An optional field that is null counts as absent."""
+
+    product_id: EntityId
+    product_title: Title
+    product_image: Images | None = Field(
+        None, description="http or https URLs of images. They are stored, and never fetched."
+    )
+    product_price: Price = Field(
+        description="Price of one unit in the cart's currency, with at most two decimals. The "
+        "service takes it as it is: check it when the order is placed. With a product service, "
+        "title, images and price come from there, and these are ignored."
+    )
+    product_description: Description | None = None
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
+        description="Units to add. An existing line grows by them; the limit applies to the sum."
+    )
+    seller_id: EntityId | None = None
+
+
+class AddItemBody(AddedItemBody):
     """The product to add. An optional field that is null counts as absent."""
 
     model_config = ConfigDict(
@@ -126,24 +146,9 @@ class AddItemBody(RequestBody):
         }
     )
 
-    product_id: EntityId
-    product_title: Title
-    product_image: Images | None = Field(
-        None, description="http or https URLs of images. They are stored, and never fetched."
-    )
-    product_price: Price = Field(
-        description="Price of one unit in the cart's currency, with at most two decimals. The "
-        "service takes it as it is: check it when the order is placed. With a product service, "
-        "title, images and price come from there, and these are ignored."
-    )
-    product_description: Description | None = None
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = Field(
-        description="Units to add. An existing line grows by them; the limit applies to the sum."
-    )
     email: Annotated[str, Field(max_length=MAX_EMAIL, pattern=EMAIL_PATTERN)] | None = Field(
         None, description="The user's email address; the token's `email` claim takes precedence."
     )
-    seller_id: EntityId | None = None
     idempotency_key: IdempotencyKey | None = Field(
         None, description="Same as the `Idempotency-Key` header."
     )
@@ -260,6 +265,8 @@ class Problem(ResponseBody):
     """With `insufficient_stock` of an operation on several items: those that cannot be had."""
     limit: int | None = Absent
     """With `body_too_large` the most bytes, with `rate_limited` the most requests a minute."""
+    operation: int | None = Absent
+    """The place of the refused operation in a batch, from 0."""
     cart_currency: str | None = Absent
     """With `currency_mismatch`: the currency of the items in the cart."""
     currency: str | None = Absent

@@ -3,7 +3,7 @@
 `models.documents.Cart` is the same as a Beanie document.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -237,6 +237,19 @@ class CartContent(BaseModel):
         else:
             lines = [line if one.product_id == line.product_id else one for one in others]
         return self._next(lines, now, expiry_days, **changed)
+
+    def with_lines(
+        self,
+        lines: Mapping[str, CartLine | None],
+        now: datetime,
+        expiry_days: int,
+        **changed: object,
+    ) -> Self:
+        """The next version of the cart with these lines of products, as `with_line`; a product with
+        None has none any more."""
+        others = {line.product_id: line for line in self.cart_items}
+        found = [line for line in {**others, **lines}.values() if line is not None]
+        return self._next(found, now, expiry_days, **changed)
 
     def without_units(self, taken: dict[str, int], now: datetime, expiry_days: int) -> Self:
         """The next version of the cart without these units (product -> how many, at most all).

@@ -100,7 +100,7 @@ class Refusal(Message):
     cart's currency. `available` is None where the inventory does not tell. With too little stock
     `current` are the units that are held for the line; an operation on several lines has `lines`
     instead, those that cannot be had. `cart_currency` and `currency` are those of the cart and of
-    the operation.
+    the operation. `step` is the place of what was refused in a batch.
     """
 
     code: RefusalCode
@@ -110,6 +110,7 @@ class Refusal(Message):
     cart_currency: str | None = None
     currency: str | None = None
     lines: tuple[MissingUnits, ...] = ()
+    step: int | None = None
 
 
 class Refused(Exception):

@@ -14,7 +14,7 @@ steps: it only completes what the record has decided, or records that nothing mo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 
 from temporalio import workflow
@@ -31,7 +31,14 @@ with workflow.unsafe.imports_passed_through():
     from models.cart import CartFacts
     from models.effects import EffectKind, ReleaseEffect
     from models.operations import AnyOperation
-    from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, Refused
+    from models.outcomes import (
+        AbortReason,
+        MissingUnits,
+        OperationResult,
+        Outcome,
+        Refusal,
+        Refused,
+    )
     from models.relays import WakeRelay
     from models.steps import (
         DoEffects,
@@ -126,12 +133,16 @@ class Saga:
         wanted = self.operation.reservations(self.run, cart)
         if not wanted:
             return
-        self.phase = Phase.UNDECIDED
-        self.show(f"Reserving {', '.join(f'{one.quantity} x {one.product_id}' for one in wanted)}")
-        if missing := await self.reservations.reserve_all(wanted):
+        if missing := await self.try_reserve_all(wanted):
             # A rule of the cart takes precedence, and so does a decision.
             cart = await self.load_cart()
             raise Refused(self.operation.out_of_stock(missing, cart))
+
+    async def try_reserve_all(self, wanted: Sequence[ReleaseEffect]) -> tuple[MissingUnits, ...]:
+        """Reserves the units that these undo, as far as they can be had; returns the others."""
+        self.phase = Phase.UNDECIDED
+        self.show(f"Reserving {', '.join(f'{one.quantity} x {one.product_id}' for one in wanted)}")
+        return await self.reservations.reserve_all(wanted)
 
     async def try_reserve(self, undo: ReleaseEffect) -> Reservation:
         """Reserves the units that `undo` releases, and returns the inventory's answer."""

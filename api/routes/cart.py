@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from adapters.shoppers import seal_shopper
 from api import openapi as docs
 from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, StoreId
@@ -17,6 +16,7 @@ from api.performing import (
     common_fields,
     perform,
     request_key,
+    shopper_of,
 )
 from api.preferences import APPLIED, prefers_strict
 from api.reading import own_cart
@@ -24,7 +24,6 @@ from api.routing import BASE_PATH, CartRoute
 from api.schemas import AddItemBody, Done
 from models.cart import CartKey, CartView
 from models.operations import AddItem, ClearCart
-from models.shopper import Shopper
 
 router = APIRouter(prefix=BASE_PATH, tags=["Cart"], route_class=CartRoute, responses=docs.PROTECTED)
 
@@ -106,9 +105,8 @@ def add_item_of(
     call: Call, store_id: str, body: AddItemBody, key: RequestKey, if_match: str | None
 ) -> AddItem:
     """The operation of a request to add an item."""
-    principal = call.principal
     requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
-    cart = CartKey(store_id, principal.user_id)
+    cart = CartKey(store_id, call.principal.user_id)
     return AddItem(
         **common_fields(call, AddItem, cart, key=key, if_match=if_match, requested=requested),
         product_id=body.product_id,
@@ -118,9 +116,5 @@ def add_item_of(
         product_description=body.product_description,
         seller_id=body.seller_id,
         quantity=body.quantity,
-        shopper=seal_shopper(
-            call.state.keyring,
-            cart,
-            Shopper(full_name=principal.name, email=principal.email or body.email),
-        ),
+        shopper=shopper_of(call, cart, body.email),
     )

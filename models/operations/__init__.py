@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from models.operations.add_item import AddItem
+from models.operations.apply_batch import ApplyBatch
 from models.operations.apply_order import ApplyOrder
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.operations.clear_cart import ClearCart
@@ -14,7 +15,14 @@ from models.operations.repair_cart import RepairCart
 from models.operations.update_quantity import UpdateQuantity
 
 AnyOperation = Annotated[
-    AddItem | UpdateQuantity | RemoveItem | ClearCart | ApplyOrder | MarkAvailability | RepairCart,
+    AddItem
+    | UpdateQuantity
+    | RemoveItem
+    | ClearCart
+    | ApplyBatch
+    | ApplyOrder
+    | MarkAvailability
+    | RepairCart,
     Field(discriminator="kind"),
 ]
 
@@ -24,6 +32,7 @@ __all__ = [
     "OPERATIONS",
     "AddItem",
     "AnyOperation",
+    "ApplyBatch",
     "ApplyOrder",
     "CartChange",
     "CartOperation",

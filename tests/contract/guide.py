@@ -105,6 +105,7 @@ class Walk:
     async def prepare(self) -> None:
         settings, store = self.shop.world.settings, self.shop.store_id
         await self.shop.stock(PRODUCT, UNITS)
+        await self.shop.stock("turntable", 5)
         self.known["TOKEN"] = mint_token(settings, user="demo-user", name="Demo User")
         self.known["ADMIN"] = mint_token(settings, user="boss", role="admin", store=store)
         self.known["OPERATOR"] = mint_token(settings, user="operator", role="admin")

@@ -41,7 +41,8 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
     if not _is_valid(case):
         if isinstance(case.body, dict):
             # An optional field that is null counts as absent, which the document does not offer.
-            case.body |= {name: 7 for name in _OPTIONAL if case.body.get(name, 7) is None}
+            for part in (case.body, *_operations(case.body)):
+                part |= {name: 7 for name in _OPTIONAL if part.get(name, 7) is None}
         return
     if case.path == "/api/v1/cart/{storeId}/store" and case.headers:
         # With If-Match an add needs a cart, so that no request would create one.
@@ -56,7 +57,28 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
         case.query["productId"] = case.body["productId"]
     if "Idempotency-Key" in (case.headers or {}):
         case.body.pop("idempotencyKey", None)
-    case.body = {name: _kept(name, value) for name, value in case.body.items()}
+    body: dict[str, Any] = {name: _kept(name, value) for name, value in case.body.items()}
+    if "operations" in body:
+        body["operations"] = [_of_its_op(one) for one in _operations(body)]
+    case.body = body
+
+
+def _operations(body: Any) -> list[dict[str, Any]]:
+    """The operations of a batch."""
+    found = body.get("operations")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _of_its_op(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation of a batch with the fields of its `op`: each is as its own route requires."""
+    op, product_id = operation["op"], operation["productId"]
+    if op == "remove":
+        return {"op": op, "productId": product_id}
+    quantity = _kept("quantity", operation.get("quantity", 1))
+    if op == "set":
+        return {"op": op, "productId": product_id, "quantity": quantity}
+    price = _kept("productPrice", operation.get("productPrice", 1))
+    return {"productTitle": "Title", **operation, "quantity": quantity, "productPrice": price}
 
 
 def _kept(name: str, value: Any) -> Any:

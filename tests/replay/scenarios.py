@@ -2,6 +2,7 @@
 
 from tests.replay import (
     add_scenarios,
+    batch_scenarios,
     change_scenarios,
     event_scenarios,
     operator_scenarios,
@@ -11,6 +12,7 @@ from tests.replay import (
 )
 from tests.replay.common import Scenario
 from workflows.add_item import AddItemWorkflow
+from workflows.apply_batch import ApplyBatchWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
@@ -32,6 +34,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
         *add_scenarios.SCENARIOS,
+        *batch_scenarios.SCENARIOS,
         *change_scenarios.SCENARIOS,
         *event_scenarios.SCENARIOS,
         *relay_scenarios.SCENARIOS,
@@ -45,6 +48,7 @@ WORKFLOWS = {
     "update": UpdateQuantityWorkflow,
     "remove": RemoveItemWorkflow,
     "clear": ClearCartWorkflow,
+    "batch": ApplyBatchWorkflow,
     "order": ApplyOrderWorkflow,
     "mark": MarkAvailabilityWorkflow,
     "product": MarkProductWorkflow,

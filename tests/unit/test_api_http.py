@@ -135,6 +135,7 @@ async def test_every_response_of_every_route_is_documented_with_an_example() -> 
         "post /api/v1/cart/{storeId}/store",
         "get /api/v1/cart/{storeId}/store",
         "delete /api/v1/cart/{storeId}/store",
+        "post /api/v1/cart/{storeId}/store/batch",
         "get /api/v1/cart/{id}",
         "put /api/v1/cart/{id}",
         "delete /api/v1/cart/{id}",

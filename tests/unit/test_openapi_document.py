@@ -47,12 +47,17 @@ def operations(document: Json) -> list[tuple[str, Json]]:
 
 
 def requested(document: Json) -> set[str]:
-    """The names of the schemas of request bodies."""
-    return {
-        content["schema"]["$ref"].rpartition("/")[2]
-        for _, operation in operations(document)
-        for content in operation.get("requestBody", {}).get("content", {}).values()
-    }
+    """The names of the object schemas of request bodies, with those inside them."""
+    schemas = document["components"]["schemas"]
+    found: set[str] = set()
+    parts = [operation.get("requestBody") for _, operation in operations(document)]
+    while parts:
+        for node in nodes(parts.pop()):
+            name = node["$ref"].rpartition("/")[2] if "$ref" in node else ""
+            if name not in found and "properties" in schemas.get(name, {}):
+                found.add(name)
+                parts.append(schemas[name])
+    return found
 
 
 def validator(document: Json, schema: Json) -> Draft202012Validator:
@@ -90,13 +95,15 @@ def test_answers_are_described_as_they_are_sent(document: Json) -> None:
         ("HistoryPage", "nextCursor"),
         *(("HistoryEntry", name) for name in ("reason", "actor", "operationId", "sagaUrl")),
         ("HistoryItem", "availabilityStatus"),
+        ("BatchCart", "outcomes"),
+        *(("BatchOutcome", name) for name in ("code", "available", "current", "limit")),
         ("ServiceHealth", "products"),
         *(("FieldProblem", name) for name in ("min", "max", "allowed", "limit", "current")),
         *(
             ("Problem", name)
             for name in (
                 *("error", "details", "available", "lines", "maxQuantity"),
-                *("limit", "cartCurrency", "currency", "productId"),
+                *("limit", "cartCurrency", "currency", "operation", "productId"),
             )
         ),
     }
@@ -128,6 +135,7 @@ def test_the_names_read_well_in_generated_code(document: Json) -> None:
     assert {*document["components"]["schemas"]} == {
         *("Accepted", "ActorKind", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem"),
         *("CartList", "CartPage", "ChangedBy", "ErrorCode", "FieldProblem", "Guest", "Health"),
+        *("BatchCart", "BatchOperation", "BatchOutcome", "BatchRequest"),
         *("HistoryActor", "HistoryEntry", "HistoryItem", "HistoryPage", "ItemRemoved", "Liveness"),
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",
