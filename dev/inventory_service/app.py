@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -42,6 +42,8 @@ from telemetry.tracing import tracing
 logger = structlog.stdlib.get_logger(__name__)
 
 _PREPARE_AGAIN_SECONDS = 1.0
+_END_EVERY_SECONDS = 1.0
+_END_AT_ONCE = 1000
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -51,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.store = store = Store(settings.mongodb.get_secret_value())
         preparing = asyncio.create_task(_prepare(store))
+        ending = asyncio.create_task(_end_reserves(store))
         # Accepts requests once the database is ready, or with 503 until it is.
         await asyncio.wait({preparing}, timeout=_PREPARE_AGAIN_SECONDS)
         try:
@@ -59,7 +62,8 @@ def create_app(settings: Settings) -> FastAPI:
                     yield
         finally:
             preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
+            ending.cancel()
+            await asyncio.gather(preparing, ending, return_exceptions=True)
             await store.close()
 
     app = FastAPI(
@@ -106,6 +110,14 @@ async def _prepare(store: Store) -> None:
         else:
             logger.info("inventory.ready", message="Inventory is ready")
             return
+
+
+async def _end_reserves(store: Store) -> None:
+    """Ends reserves whose time to live is over, again and again."""
+    while True:
+        await asyncio.sleep(_END_EVERY_SECONDS)
+        with suppress(StoreUnavailableError):
+            await store.end_reserves(limit=_END_AT_ONCE)
 
 
 def _store(request: Request) -> Store:

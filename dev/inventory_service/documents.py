@@ -6,7 +6,8 @@ Collections of the database `inventory`:
 `actions`  `_id` "store/product/saga": the action of one saga on one product, with all that a
            repeated response needs. `state` is `reserved` or `released`; `quantity` the units
            reserved (0 without a reserve), `released` the units that the release freed, `delta` the
-           rest in the user's holding (negative for a release of units of other sagas).
+           rest in the user's holding (negative for a release of units of other sagas). `endsAt` is
+           when a reserve ends by itself, if it has a time to live.
 
 `products` `_id` "store/product", `title`, `images`, `price` (text, exact), `currency`.
 
@@ -20,7 +21,7 @@ document: write conflicts, which the driver retries, put them in order.
 
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dev.inventory_service.schemas import (
@@ -51,7 +52,10 @@ def new_action(request: ReserveRequest | ReleaseRequest, product: str) -> Docume
 
 
 def new_reservation(request: ReserveRequest, product: str) -> Document:
-    return new_action(request, product) | {
+    action = new_action(request, product)
+    if request.ttl_seconds is not None:
+        action["endsAt"] = action["at"] + timedelta(seconds=request.ttl_seconds)
+    return action | {
         "state": "reserved",
         "reservationId": uuid.uuid4().hex,
         "quantity": request.quantity,
@@ -60,9 +64,22 @@ def new_reservation(request: ReserveRequest, product: str) -> Document:
     }
 
 
-def holding_pipeline(request: ReleaseRequest, user_id: str) -> list[Document]:
+def later_reserves(action: Document) -> list[Document]:
+    """Sums what the user has reserved of the product after this action.
+
+    These units are released last, so what is left of the action's own is the rest of the holding.
+    """
+    user = {name: action[name] for name in ("storeId", "userId", "productId")}
+    later = {"state": "reserved", "at": {"$gt": action["at"]}}
+    return [
+        {"$match": user | later},
+        {"$group": {"_id": None, "reserved": {"$sum": "$quantity"}}},
+    ]
+
+
+def holding_pipeline(store_id: str, user_id: str, product_id: str) -> list[Document]:
     """Sums what a user holds of the product; covered by the index `holding`."""
-    user = {"storeId": request.store_id, "userId": user_id, "productId": request.product_id}
+    user = {"storeId": store_id, "userId": user_id, "productId": product_id}
     return [{"$match": user}, {"$group": {"_id": None, "held": {"$sum": "$delta"}}}]
 
 

@@ -55,6 +55,7 @@ class Mongo:
         """Creates the index with its collection, and opens connections."""
         async with self.bounded():
             await self.actions.create_index([*HOLDING_ORDER, ("delta", 1)], name=HOLDING)
+            await self.actions.create_index("endsAt", name="ends", sparse=True)
             await asyncio.gather(
                 *(self._client.admin.command("ping") for _ in range(WARM_CONNECTIONS))
             )

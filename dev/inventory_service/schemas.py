@@ -28,6 +28,7 @@ def _printable(text: str) -> str:
     return text
 
 
+MAX_TTL_SECONDS = 90 * 24 * 3600
 # A subject of the tokens' issuer.
 UserId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 SagaId = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
@@ -58,6 +59,8 @@ class _Action(_Model):
 
 class ReserveRequest(_Action):
     reservation_type: Literal["cart"]
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] | None = None
+    """After this time the units are free again, as far as they are still held."""
 
 
 class ReleaseRequest(_Action):

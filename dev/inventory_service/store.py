@@ -132,6 +132,18 @@ class Store(Mongo):
         cursor = f"{last.user_id}~{last.product_id}" if last else None
         return ReservationsPage(reservations=rows[: query.limit], cursor=cursor)
 
+    async def end_reserves(self, *, limit: int) -> int:
+        """Ends reserves whose time to live is over; returns how many."""
+        async with self.bounded():
+            ended = await self.actions.find(
+                {"endsAt": {"$lte": datetime.now(UTC)}}, sort=[("endsAt", 1)], limit=limit
+            ).to_list()
+        for action in ended:
+            product = product_key(action["storeId"], action["productId"])
+            async with self._turn(product):
+                await self.transact(partial(self._end, action["_id"], product))
+        return len(ended)
+
     @asynccontextmanager
     async def _turn(self, product: str) -> AsyncIterator[None]:
         """Locks a product within this process; the time limit includes the wait."""
@@ -183,9 +195,7 @@ class Store(Mongo):
             return int(action["released"])
         # An undo releases units of the user of the reserve, whatever the request names.
         user_id = action["userId"] if action else request.user_id
-        pipeline = documents.holding_pipeline(request, user_id)
-        rows = await self.actions.aggregate(pipeline, session=session)
-        held = sum([row["held"] async for row in rows])
+        held = await self._held(request.store_id, user_id, request.product_id, session)
         released = documents.to_release(request, action, held)
         outcome: Document = {
             "state": "released",
@@ -196,7 +206,8 @@ class Store(Mongo):
             "releasedAt": datetime.now(UTC),
         }
         if action is not None:
-            await self.actions.update_one(key, {"$set": outcome}, session=session)
+            ended = {"$set": outcome, "$unset": {"endsAt": ""}}
+            await self.actions.update_one(key, ended, session=session)
         else:
             await self.actions.insert_one(
                 documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
@@ -207,6 +218,37 @@ class Store(Mongo):
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
+
+    async def _end(self, action_id: str, product: str, session: AsyncClientSession) -> None:
+        """Runs in a transaction: frees what is still held of one reserve."""
+        action = await self.actions.find_one({"_id": action_id}, session=session)
+        if action is None or "endsAt" not in action:  # released meanwhile
+            return
+        user = (action["storeId"], action["userId"], action["productId"])
+        held = await self._held(*user, session)
+        rows = await self.actions.aggregate(documents.later_reserves(action), session=session)
+        later = sum([row["reserved"] async for row in rows])
+        freed = max(0, min(action["quantity"], held - later))
+        outcome = {
+            "state": "released",
+            "released": freed,
+            "delta": action["quantity"] - freed,
+            "reason": "ttl",
+            "releasedAt": datetime.now(UTC),
+        }
+        ended = {"$set": outcome, "$unset": {"endsAt": ""}}
+        await self.actions.update_one({"_id": action_id}, ended, session=session)
+        if freed:
+            units = {"$inc": {"held": -freed, "available": freed}}
+            await self.stock.update_one({"_id": product}, units, session=session)
+
+    async def _held(
+        self, store_id: str, user_id: str, product_id: str, session: AsyncClientSession
+    ) -> int:
+        """The units of a product that a user holds."""
+        pipeline = documents.holding_pipeline(store_id, user_id, product_id)
+        rows = await self.actions.aggregate(pipeline, session=session)
+        return sum([row["held"] async for row in rows])
 
 
 @dataclass(slots=True)
