@@ -29,8 +29,8 @@ from activities.inventory import InventoryActivities
 from activities.privacy import PrivacyActivities
 from activities.relay import RelayActivities
 from activities.scans import ScanActivities
-from activities.upkeep.expiry import ExpiryActivities
 from activities.upkeep.figures import FigureActivities
+from activities.upkeep.passes import CartPasses
 from activities.upkeep.reconcile import ReconcileActivities
 from activities.upkeep.repair import RepairActivities
 from activities.upkeep.watch import MOST_STOPPED, WatchActivities
@@ -38,9 +38,9 @@ from activities.waking import RelayWaker
 from adapters.inventory import InventoryClient
 from adapters.kafka.publisher import EventPublisher
 from adapters.keyring import Keyring
+from adapters.mongo.batches import CartBatches
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.carts import CartStore
-from adapters.mongo.expiry import ExpiredCarts
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.findings import FindingStore
 from adapters.mongo.gauges import showing_stored
@@ -70,6 +70,7 @@ from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.connection import check_namespace, connect
 from workflows.event_operations import mark_cart
+from workflows.extend_holds import ExtendHoldsWorkflow
 from workflows.gateway import CartGateway
 from workflows.histories import Histories
 from workflows.mark_availability import MarkAvailabilityWorkflow
@@ -85,7 +86,8 @@ from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
-from workflows.upkeep.operations import erase_cart, expiry_of, repair_cart
+from workflows.upkeep.holds import EndHoldsWorkflow
+from workflows.upkeep.operations import erase_cart, expiry_of, lapse_of, repair_cart
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -101,6 +103,7 @@ WORKFLOWS = (
     RemoveItemWorkflow,
     ClearCartWorkflow,
     ApplyBatchWorkflow,
+    ExtendHoldsWorkflow,
     ApplyOrderWorkflow,
     RepairCartWorkflow,
     MarkAvailabilityWorkflow,
@@ -108,6 +111,7 @@ WORKFLOWS = (
     RelayWorkflow,
     SweepWorkflow,
     ExpiryWorkflow,
+    EndHoldsWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
     WatchHoldsWorkflow,
@@ -193,11 +197,12 @@ def build_worker(
         waker,
     )
     scans = CartScans()
-    expiry_steps = ExpiryActivities(
+    passes = CartPasses(
         scans,
-        ExpiredCarts(carts.client),
+        CartBatches(carts.client),
         cache,
-        prepare=partial(expiry_of, policy_of(settings)),
+        expire=partial(expiry_of, policy_of(settings)),
+        lapse=partial(lapse_of, policy_of(settings)),
         waker=waker,
         caching=settings.enable_cache_invalidation,
     )
@@ -251,7 +256,8 @@ def build_worker(
             relay_steps.wake_waiting,
             relay_steps.deliver,
             relay_steps.skip,
-            expiry_steps.expire_page,
+            passes.expire_page,
+            passes.lapse_page,
             figure_steps.measure,
             repair_steps.examine,
             repair_steps.forget,

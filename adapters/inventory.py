@@ -150,7 +150,7 @@ class InventoryClient:
 
     async def reserve(self, request: ReserveInventory) -> Reservation:
         """Reserves units. Returns a refusal; it is not an error."""
-        body = {
+        body: dict[str, Any] = {
             "storeId": request.store_id,
             "productId": request.product_id,
             "quantity": request.quantity,
@@ -158,6 +158,8 @@ class InventoryClient:
             "sagaId": request.saga_id,
             "reservationType": CART_RESERVATION,
         }
+        if request.ttl_seconds is not None:
+            body["ttlSeconds"] = request.ttl_seconds
         async with self._reserving.guard(_subject(request.store_id, request.product_id)):
             answer = await self._http.call("POST", f"{BASE}/reserve", json=body)
             reservation = _reservation(answer)

@@ -28,8 +28,8 @@ from api.field_problems import broken
 from api.openapi_headers import Headers
 from api.schemas import Accepted, FieldProblem, Problem
 from models.cart import CartView
-from models.operations import AddItem, UpdateQuantity
-from models.outcomes import AbortReason, Refusal, RefusalCode
+from models.operations import AddItem, ExtendHolds, UpdateQuantity
+from models.outcomes import AbortReason, MissingUnits, Refusal, RefusalCode
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -236,6 +236,21 @@ NOT_UPDATED = refused(
     **_LIMITS,
 )
 """The 400 response of an update."""
+NOT_HELD = refused(
+    "Units of some items cannot be reserved; nothing was changed. Or another operation on the "
+    "cart, or with the same key, is running.",
+    shown.IDEMPOTENCY_KEY,
+    shown.RETRY_AFTER,
+    stock=refusal_answer(
+        ExtendHolds.name,
+        Refusal(
+            code=RefusalCode.INSUFFICIENT_STOCK,
+            lines=(MissingUnits(product_id="507f1f77bcf86cd799439011", wanted=2, available=1),),
+        ),
+    ),
+    running=in_progress(),
+)
+"""The 409 response of an operation that reserves several items."""
 
 _ANYWHERE: Responses = {
     414: refused("The URL is too long.", long=problem(414, "The URL is too long")),

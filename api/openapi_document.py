@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from api.openapi import EXAMPLES
 from api.openapi_headers import HEADERS
-from api.schemas import OPTIONAL
+from models.wire import OPTIONAL
 
 Json = dict[str, Any]
 

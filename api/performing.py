@@ -24,6 +24,7 @@ from models.operations import (
     ApplyBatch,
     CartOperation,
     ClearCart,
+    ExtendHolds,
     RemoveItem,
     UpdateQuantity,
 )
@@ -83,6 +84,7 @@ LOG_EVENTS = {
     RemoveItem.name: ("cart_item_removed", "Cart item removed"),
     ClearCart.name: ("cart_cleared", "Cart cleared"),
     ApplyBatch.name: ("cart_batch_applied", "Cart batch applied"),
+    ExtendHolds.name: ("cart_extended", "Holds of the cart extended"),
 }
 
 

@@ -18,7 +18,7 @@ from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, cents
 from models.products import MAX_IMAGES, Description, ImageUrl, Title
 from models.user_id import MAX_USER_ID
-from models.wire import SENT
+from models.wire import OPTIONAL, SENT
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
 MAX_ID = 64
@@ -195,10 +195,6 @@ class LogLevelBody(RequestBody):
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_LOG_LEVEL_SECONDS)] = Field(
         900, description="Seconds until each process returns to its configured level."
     )
-
-
-OPTIONAL = "x-optional"
-"""Marks the fields of answers that may be absent, for `api.openapi_document`."""
 
 
 class ResponseBody(BaseModel):

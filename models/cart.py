@@ -16,9 +16,12 @@ from typing_extensions import TypeAliasType
 from models.message import Message
 from models.money import Money, PriceSource, cents
 from models.orders import Ordered
-from models.wire import CAMEL_CASE, SENT, to_json
+from models.wire import CAMEL_CASE, OPTIONAL, SENT, to_json, to_milliseconds
 
-AvailabilityStatus = TypeAliasType("AvailabilityStatus", Literal["available", "out_of_stock"])
+AvailabilityStatus = TypeAliasType(
+    "AvailabilityStatus", Literal["available", "out_of_stock", "hold_expired"]
+)
+StockStatus = Literal["available", "out_of_stock"]
 
 
 class CartKey(NamedTuple):
@@ -39,7 +42,7 @@ class ProductAvailability(Message):
     """A product's stock status since `at`, the time of the event that reported it."""
 
     product_id: str
-    status: AvailabilityStatus
+    status: StockStatus
     reason: str | None = None
     at: datetime
 
@@ -78,6 +81,28 @@ class CartFacts(Message):
 NO_CART = CartFacts()
 
 
+class Lifetime(NamedTuple):
+    """How long a cart lives after its last change, and how long its units are held.
+
+    Holds end `hold_seconds` after the last change, and at most `hold_max_seconds` after the first
+    of them; with `hold_seconds` 0 not before the cart.
+    """
+
+    expiry_days: int
+    hold_seconds: float = 0
+    hold_max_seconds: float = 0
+
+    def holds_end(self, since: datetime, now: datetime) -> datetime | None:
+        """When holds that began at `since` end, if the last change is now."""
+        if not self.hold_seconds:
+            return None
+        end = min(
+            now + timedelta(seconds=self.hold_seconds),
+            since + timedelta(seconds=self.hold_max_seconds),
+        )
+        return to_milliseconds(end)
+
+
 class CartLine(BaseModel):
     """One product in a cart."""
 
@@ -104,6 +129,11 @@ class CartLine(BaseModel):
     availability_at: SkipJsonSchema[datetime | None] = None
     reserved_at: datetime
     """When units of it were reserved last."""
+    hold_until: datetime | None = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+    """When its units are no longer held, unless the cart is changed or extended before. Absent when
+    they are held as long as the cart, or not held."""
+    lapsed_at: SkipJsonSchema[datetime | None] = None
+    """When its hold has ended, since its units were reserved last."""
 
     def marked(self, availability: ProductAvailability) -> Self:
         """The line with a new availability, or the line itself when it has a later one.
@@ -114,9 +144,10 @@ class CartLine(BaseModel):
         if availability.at <= max(self.reserved_at, self.availability_at or self.reserved_at):
             return self
         out_of_stock = availability.status == "out_of_stock"
+        lapsed = self.lapsed_at is not None and not out_of_stock
         return self.model_copy(
             update={
-                "availability_status": availability.status,
+                "availability_status": "hold_expired" if lapsed else availability.status,
                 "unavailability_reason": availability.reason if out_of_stock else None,
                 "availability_at": availability.at,
             }
@@ -137,8 +168,21 @@ class CartLine(BaseModel):
                 "availability_status": "available",
                 "unavailability_reason": None,
                 "availability_at": None,
+                "lapsed_at": None,
             }
         return self.model_copy(update=changed)
+
+    def lapsed(self, now: datetime) -> Self:
+        """The line without its hold, which has ended."""
+        changed: dict[str, Any] = {"units_held": 0, "hold_until": None, "lapsed_at": now}
+        if self.availability_status == "available":
+            changed["availability_status"] = "hold_expired"
+        return self.model_copy(update=changed)
+
+    def held_until(self, end: datetime | None) -> Self:
+        """The line whose hold, if it has one, ends then."""
+        end = end if self.held else None
+        return self if end == self.hold_until else self.model_copy(update={"hold_until": end})
 
     @property
     def held(self) -> int:
@@ -193,6 +237,10 @@ class CartContent(BaseModel):
     cart_items: list[CartLine] = []
     expire_at: datetime
     """When the cart expires, unless it is changed before."""
+    holds_end: SkipJsonSchema[datetime | None] = None
+    """When the holds of its lines end; None if never, or if it has none."""
+    held_since: SkipJsonSchema[datetime | None] = None
+    """When the first of the holds that it has began, where holds end."""
     version: int = 0
     """Counts the changes of the cart, from 1."""
     created_at: datetime
@@ -228,7 +276,9 @@ class CartContent(BaseModel):
         """The line of a product, or None."""
         return next((line for line in self.cart_items if line.product_id == product_id), None)
 
-    def with_line(self, line: CartLine, now: datetime, expiry_days: int, **changed: object) -> Self:
+    def with_line(
+        self, line: CartLine, now: datetime, lifetime: Lifetime, **changed: object
+    ) -> Self:
         """The next version of the cart with this line, in the place of the product's line so far
         or at the end; `changed` are other fields that change with it."""
         others = self.cart_items
@@ -236,22 +286,39 @@ class CartContent(BaseModel):
             lines = [*others, line]
         else:
             lines = [line if one.product_id == line.product_id else one for one in others]
-        return self._next(lines, now, expiry_days, **changed)
+        return self._next(lines, now, lifetime, **changed)
 
     def with_lines(
         self,
         lines: Mapping[str, CartLine | None],
         now: datetime,
-        expiry_days: int,
+        lifetime: Lifetime,
         **changed: object,
     ) -> Self:
         """The next version of the cart with these lines of products, as `with_line`; a product with
         None has none any more."""
         others = {line.product_id: line for line in self.cart_items}
         found = [line for line in {**others, **lines}.values() if line is not None]
-        return self._next(found, now, expiry_days, **changed)
+        return self._next(found, now, lifetime, **changed)
 
-    def without_units(self, taken: dict[str, int], now: datetime, expiry_days: int) -> Self:
+    def with_all_held(self, now: datetime, lifetime: Lifetime) -> Self:
+        """The next version of the cart, all of whose units are held."""
+        lines = [
+            line.with_quantity(line.product_quantity, line.product_quantity, now)
+            for line in self.cart_items
+        ]
+        return self._next(lines, now, lifetime)
+
+    def without_holds(self, now: datetime) -> Self:
+        """The next version of the cart, whose holds have ended.
+
+        It is no activity of the user, so the cart keeps its expiry.
+        """
+        lines = [line.lapsed(now) if line.held else line for line in self.cart_items]
+        changed = {"cart_items": lines, "holds_end": None, "held_since": None}
+        return self.model_copy(update=changed | {"version": self.version + 1, "updated_at": now})
+
+    def without_units(self, taken: dict[str, int], now: datetime, lifetime: Lifetime) -> Self:
         """The next version of the cart without these units (product -> how many, at most all).
 
         A line without units is removed. Units that are held leave a line first.
@@ -262,7 +329,7 @@ class CartContent(BaseModel):
             left = line.product_quantity - units
             if left:
                 lines.append(line.with_quantity(left, line.held - min(units, line.held), now))
-        return self._next(lines, now, expiry_days)
+        return self._next(lines, now, lifetime)
 
     def marked(self, news: Iterable[ProductAvailability], now: datetime) -> Self | None:
         """The next version of the cart with its lines marked; None when nothing changes.
@@ -281,18 +348,23 @@ class CartContent(BaseModel):
         )
 
     def _next(
-        self, lines: list[CartLine], now: datetime, expiry_days: int, **changed: object
+        self, lines: list[CartLine], now: datetime, lifetime: Lifetime, **changed: object
     ) -> Self:
+        """The next version after a change by the user, which moves its ends."""
         sellers = {line.seller_id for line in lines}
+        since = self.held_since or now
+        end = lifetime.holds_end(since, now) if any(line.held for line in lines) else None
         return self.model_copy(
             update={
-                "cart_items": lines,
+                "cart_items": [line.held_until(end) for line in lines],
+                "holds_end": end,
+                "held_since": since if end else None,
                 "quantity": sum(line.product_quantity for line in lines),
                 "total_price": cents(sum((line.total for line in lines), Decimal(0))),
                 "seller_id": sellers.pop() if len(sellers) == 1 else None,
                 "version": self.version + 1,
                 "updated_at": now,
-                "expire_at": now + timedelta(days=expiry_days),
+                "expire_at": now + timedelta(days=lifetime.expiry_days),
                 **changed,
             }
         )
@@ -371,13 +443,19 @@ _NOT_SHOWN: Any = {
     "id": True,
     "email": True,
     "bucket": True,
-    "cart_items": {"__all__": {"availability_at", "units_held"}},
+    "holds_end": True,
+    "held_since": True,
+    "cart_items": {"__all__": {"availability_at", "units_held", "lapsed_at"}},
 }
 
 
 def cart_fields(cart_id: object, cart: CartContent) -> dict[str, Any]:
     """The cart as clients see it (`CartView`), ready for `to_json`."""
-    return {"_id": str(cart_id), **cart.model_dump(by_alias=True, exclude=_NOT_SHOWN)}
+    fields = cart.model_dump(by_alias=True, exclude=_NOT_SHOWN)
+    for line in fields["cartItems"]:
+        if line["holdUntil"] is None:
+            del line["holdUntil"]
+    return {"_id": str(cart_id), **fields}
 
 
 def cart_json(cart_id: object, cart: CartContent) -> bytes:

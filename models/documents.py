@@ -75,6 +75,9 @@ class Cart(CartContent, Document):
             ),
             # What is due of the carts of some buckets, oldest first.
             IndexModel(["bucket", "expireAt"]),
+            IndexModel(
+                ["bucket", "holdsEnd"], partialFilterExpression={"holdsEnd": {"$type": "date"}}
+            ),
             # The business figures of a bucket, from the index alone.
             IndexModel(["bucket", "currency", "quantity", "totalPrice"], name="figures"),
             # A product's carts in some buckets, of one store or of all, page by page.

@@ -21,6 +21,7 @@ CART_ITEM_UPDATED = "cart.item.updated"
 CART_ITEM_REMOVED = "cart.item.removed"
 CART_CLEARED = "cart.cleared"
 CART_ORDER_APPLIED = "cart.order.applied"
+CART_HOLD_EXPIRED = "cart.hold.expired"
 ORDER_COMPLETED = "order.completed"
 CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
@@ -32,6 +33,7 @@ PUBLISHED = (
     CART_ITEM_REMOVED,
     CART_CLEARED,
     CART_ORDER_APPLIED,
+    CART_HOLD_EXPIRED,
 )
 TOPICS = (
     *PUBLISHED,
@@ -200,6 +202,27 @@ class CartOrderApplied(CartEvent):
     """The order's id."""
     items: list[AppliedItem]
     """The products of the order."""
+
+
+class ExpiredHold(EventModel):
+    """A product whose units are no longer held for a cart."""
+
+    product_id: str
+    """The product."""
+    quantity: int
+    """The units that were held, and are available to others now."""
+
+
+class CartHoldExpired(CartEvent):
+    """The units of a cart are no longer held (`HOLD_MINUTES`). They stay in the cart.
+
+    The next change of a line, an extension or the checkout reserves them again, if they are there.
+    """
+
+    topic = CART_HOLD_EXPIRED
+
+    items: list[ExpiredHold]
+    """The lines whose units were held."""
 
 
 def event_id(record_id: str, position: int) -> str:

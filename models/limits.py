@@ -2,12 +2,16 @@
 
 from decimal import Decimal
 
-from models.cart import CartFacts
+from models.cart import CartFacts, Lifetime
 from models.message import Message
 from models.outcomes import Refusal, RefusalCode
 
 MAX_QUANTITY = 100
 """Most units of one product in one cart; `CART_MAX_QUANTITY` may allow fewer."""
+
+LEAK_SECONDS = 7_200
+"""How long after the longest hold the inventory keeps a reservation. Until then this service gives
+it back; it can be late after an outage."""
 
 
 class Policy(Message):
@@ -26,7 +30,22 @@ class Policy(Message):
     max_value: int = 0
     """In the cart's currency; 0 is no limit."""
     expiry_days: int = 30
+    hold_seconds: float = 0
+    """How long units are held after a change of their cart; 0 is as long as the cart."""
+    hold_max_seconds: float = 14_400
+    """The longest time after the first of a cart's holds."""
     currency: str = "USD"
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """How long the cart and its holds last."""
+        return Lifetime(self.expiry_days, self.hold_seconds, self.hold_max_seconds)
+
+    @property
+    def reserved_seconds(self) -> int | None:
+        """After this time the inventory may end a reservation by itself: no cart has it any more.
+        None if carts hold their units as long as they exist."""
+        return round(self.hold_max_seconds) + LEAK_SECONDS if self.hold_seconds else None
 
 
 def same_currency(policy: Policy, cart: CartFacts) -> Refusal | None:

@@ -43,13 +43,17 @@ class LoadedCart(Message):
 
 
 class ReserveInventory(Message):
-    """Reserve `quantity` units of a product for a user. `saga_id` identifies the reservation."""
+    """Reserve `quantity` units of a product for a user. `saga_id` identifies the reservation.
+
+    After `ttl_seconds` the inventory may end it by itself; None: never.
+    """
 
     store_id: str
     product_id: str
     user_id: str
     saga_id: str
     quantity: int
+    ttl_seconds: int | None = None
 
 
 class Reservation(Message):

@@ -24,6 +24,10 @@ SENT = ConfigDict(
 docstring of a field is its description."""
 
 
+OPTIONAL = "x-optional"
+"""Marks the fields of answers that may be absent, for `api.openapi_document`."""
+
+
 def timestamp(moment: datetime) -> str:
     """`2026-01-27T10:30:00.000Z`; `moment` must be aware."""
     utc = moment.astimezone(UTC)

@@ -1,5 +1,7 @@
 """Settings of carts and their sagas: times, limits, feature flags."""
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
 from settings.base import Seconds, SettingsGroup
@@ -30,9 +32,16 @@ class CartSettings(SettingsGroup):
     cart_max_quantity: int = Field(100, ge=1, le=100)
     cart_max_units: int = Field(1000, ge=0, le=10_000)
     cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
+    hold_minutes: float = Field(0, ge=0, le=43_200)
+    hold_max_minutes: float = Field(240, gt=0, le=43_200)
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 
     # Feature flags
     enable_inventory_reservation: bool = True
     enable_event_publishing: bool = True
     enable_cache_invalidation: bool = True
+
+    def broken_rules(self) -> Iterator[str]:
+        if self.hold_minutes > self.hold_max_minutes:
+            yield "HOLD_MINUTES, HOLD_MAX_MINUTES: the first must not be more than the second"
+        yield from super().broken_rules()

@@ -155,8 +155,8 @@ RECONCILE_BATCH = 100  # carts that are looked at again by one activity
 RUNNERS = 4
 """How many activities of a scheduled workflow page through carts side by side."""
 
-EXPIRY_PAGE = 500  # carts
-EXPIRY_MOST_LEFT = 100  # carts that a runner leaves before it ends; the next pass begins anew
+PASS_PAGE = 500  # carts
+PASS_MOST_LEFT = 100  # carts that a runner leaves before it ends; the next pass begins anew
 
 RELAY_BATCH = 500  # records
 RELAY_WAKE_PAUSE = timedelta(seconds=1)

@@ -28,6 +28,8 @@ def policy_of(settings: Settings) -> Policy:
         max_units=settings.cart_max_units,
         max_value=settings.cart_max_value,
         expiry_days=settings.cart_expiry_days,
+        hold_seconds=settings.hold_minutes * 60,
+        hold_max_seconds=settings.hold_max_minutes * 60,
         currency=settings.currency,
     )
 

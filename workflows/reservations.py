@@ -30,8 +30,10 @@ class Reservations:
     may have reserved what this one does not know.
     """
 
-    def __init__(self, run: SagaRun, *, is_first_try: bool) -> None:
+    def __init__(self, run: SagaRun, *, is_first_try: bool, ttl_seconds: int | None) -> None:
+        """`ttl_seconds` as in `ReserveInventory`."""
         self._run = run
+        self._ttl_seconds = ttl_seconds
         self._is_first_try = is_first_try
         self._granted: set[str] = set()
         self.undo: tuple[ReleaseEffect, ...] | None = () if is_first_try else None
@@ -95,6 +97,7 @@ class Reservations:
                         user_id=self._run.user_id,
                         saga_id=undo.saga_id,
                         quantity=undo.quantity,
+                        ttl_seconds=self._ttl_seconds,
                     ),
                     **policies.RESERVE_INVENTORY,
                 ),

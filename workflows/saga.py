@@ -94,7 +94,11 @@ class Saga:
         self.is_reset = info.run_id != info.first_execution_run_id
         self.phase = Phase.NEW if self.is_first_try else Phase.UNDECIDED
         self._cart: CartFacts | None = None
-        self.reservations = Reservations(self.run, is_first_try=self.is_first_try)
+        self.reservations = Reservations(
+            self.run,
+            is_first_try=self.is_first_try,
+            ttl_seconds=operation.policy.reserved_seconds,
+        )
         self._result: OperationResult | None = None
         self.intervention: Intervention | None = None
         """The operator's request that has stopped the steps."""

@@ -1,4 +1,4 @@
-"""MongoDB: reads of more than one cart, for events and expiry."""
+"""MongoDB: reads of more than one cart, for events, expiry and the end of holds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +61,18 @@ class CartScans:
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }
         return await _refs(query, sort="expireAt", limit=limit)
+
+    async def to_lapse(
+        self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
+    ) -> list[CartRef]:
+        """Carts of buckets whose holds have ended by `before`, oldest first, without those in
+        `exclude`."""
+        query = {
+            "bucket": {"$in": [*buckets]},
+            "holdsEnd": {"$lte": before},
+            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
+        }
+        return await _refs(query, sort="holdsEnd", limit=limit)
 
 
 async def _refs(query: Mapping[str, Any], *, sort: str, limit: int) -> list[CartRef]:

@@ -146,7 +146,7 @@ class OperationStore:
         kept, large = self._answers.kept(saga, change)
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
-        after = _document(cart_id, change)
+        after = cart_document(cart_id, change)
         await record.insert(session=session)
         if large is not None:
             await large.insert(session=session)
@@ -367,7 +367,8 @@ async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) 
     return await OperationRecord.find_one({"_id": record.id} | in_cart(record.key)) or record
 
 
-def _document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
+def cart_document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
+    """The cart after a change, as it is stored; None if it is deleted."""
     if change.cart is None or isinstance(change.cart, Cart):
         return change.cart
     return Cart(_id=cart_id, **dict(change.cart))

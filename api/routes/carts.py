@@ -29,7 +29,7 @@ from api.schemas import (
     UpdateQuantityBody,
 )
 from models.cart import CartView
-from models.operations import RemoveItem, UpdateQuantity
+from models.operations import ExtendHolds, RemoveItem, UpdateQuantity
 from models.operations.remove_item import REMOVED
 
 router = APIRouter(
@@ -162,6 +162,35 @@ async def remove_item_by_path(
     """Same as `DELETE /{id}`, without a body."""
     key = request_key(call, request, headers.key)
     return await _remove(call, cart_id, product_id, key, headers.if_match)
+
+
+@router.post(
+    "/{id}/extend",
+    summary="Extend the holds of a cart",
+    responses={
+        200: docs.changed(
+            CartView,
+            "The cart; unchanged if its units cannot be held longer.",
+            shown.ETAG,
+            cart=docs.CART_EXAMPLE,
+        ),
+        **docs.MUTATION,
+        400: docs.validation_failed(id=_BAD_ID),
+        404: _NOT_THERE,
+        409: docs.NOT_HELD,
+    },
+)
+async def extend_holds(
+    cart_id: CartId, request: Request, call: CallDep, headers: ChangeHeader
+) -> Response:
+    """Holds all units of the cart for `HOLD_MINUTES` from now on, at most `HOLD_MAX_MINUTES` after
+    the first. Reserves those again whose hold has ended."""
+    cart = await cart_owner(call, cart_id.lower())
+    key = request_key(call, request, headers.key)
+    common = common_fields(
+        call, ExtendHolds, cart, key=key, if_match=headers.if_match, requested={"id": cart_id}
+    )
+    return await perform(call, ExtendHolds(**common, cart_id=cart_id.lower()), key)
 
 
 async def _remove(

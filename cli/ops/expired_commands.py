@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.mongo.expiry import expired_carts
+from adapters.mongo.batches import expired_carts
 from cli.console import show
 from cli.ops.connections import Connections, connected
 from cli.options import AsJson, OnlyStore

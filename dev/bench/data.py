@@ -15,7 +15,7 @@ from cli.token import mint_token
 from dev.bench.client import request
 from dev.inventory_service.documents import Document, new_reservation, product_key
 from dev.inventory_service.schemas import ReserveRequest
-from models.cart import CartContent, CartKey, CartLine
+from models.cart import CartContent, CartKey, CartLine, Lifetime
 from models.documents import Cart, bucket_of
 from settings import Settings
 
@@ -67,7 +67,7 @@ def new_cart(store: str, user: str, products: Sequence[str]) -> Cart:
             product_quantity=1,
             reserved_at=now,
         )
-        content = content.with_line(line, now, 30)
+        content = content.with_line(line, now, Lifetime(expiry_days=30))
     return Cart(_id=PydanticObjectId(), **content.model_dump())
 
 

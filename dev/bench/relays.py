@@ -28,7 +28,7 @@ from models.limits import Policy
 from models.operations import ChangeContext
 from models.outcomes import StoredAnswer
 from models.runners import Share
-from models.upkeep.expiry import ExpiryPage
+from models.upkeep.passes import PassPage
 from workflows.requests import policy_of
 from workflows.upkeep.operations import expiry_of
 
@@ -43,7 +43,7 @@ def record(policy: Policy, number: int, lines: int) -> OperationRecord:
     """The record of a cleared cart with so many lines, all of whose effects are pending."""
     now = datetime.now(UTC)
     key = CartKey(STORE, user_of(number))
-    page = ExpiryPage(before=now, at=now, share=Share(runner=0, runners=1), left=(), limit=1)
+    page = PassPage(before=now, at=now, share=Share(runner=0, runners=1), left=(), limit=1)
     cart_id = str(PydanticObjectId())
     saga, operation = expiry_of(policy, CartRef(cart_id, key), page, "bench")
     products = [f"product-{line:04}".ljust(LONGEST_ID, "x") for line in range(lines)]

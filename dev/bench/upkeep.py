@@ -24,8 +24,8 @@ from dev.inventory_service.documents import Document
 from dev.stack.stack import Stack
 from models.documents import OperationRecord
 from models.drift import DriftKind
-from models.upkeep.expiry import ExpiryInput
 from models.upkeep.findings import CartFindings
+from models.upkeep.passes import PassInput
 from models.upkeep.reconcile import ReconcileInput
 from settings import Settings
 from workflows import ids
@@ -76,8 +76,8 @@ async def expire(stack: Stack, client: Client, count: int) -> None:
     await client.get_schedule_handle(ids.EXPIRY_SCHEDULE).pause()
     await plant(stack.settings, "expired", count, datetime.now(UTC) - timedelta(hours=1))
     with measured(stack, f"expiry of {count} carts"):
-        result = await run(stack, client, ExpiryWorkflow.run, ExpiryInput())
-    print(f"    {result.cleared} carts cleared, {result.left} left")
+        result = await run(stack, client, ExpiryWorkflow.run, PassInput())
+    print(f"    {result.changed} carts cleared, {result.left} left")
     begin = time.monotonic()
     pending = {"storeId": "expired", "pending": True}
     while await OperationRecord.find_one(pending):  # noqa: ASYNC110 (of other processes)

@@ -82,6 +82,13 @@ EVENTS = (
         {"orderId": ORDER_ID}
         | {"items": [{"productId": PRODUCT_ID, "ordered": 3, "booked": 2, "short": 1}]},
     ),
+    _sent(
+        events.CART_HOLD_EXPIRED,
+        events.CartHoldExpired,
+        6,
+        {"sagaId": f"cart-1769509800000-{USER_ID}-LapseHolds", "actorType": "schedule"}
+        | {"items": [_TWO]},
+    ),
     Documented(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,

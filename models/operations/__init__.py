@@ -9,6 +9,8 @@ from models.operations.apply_batch import ApplyBatch
 from models.operations.apply_order import ApplyOrder
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.operations.clear_cart import ClearCart
+from models.operations.extend_holds import ExtendHolds
+from models.operations.lapse_holds import LapseHolds
 from models.operations.mark_availability import MarkAvailability
 from models.operations.remove_item import RemoveItem
 from models.operations.repair_cart import RepairCart
@@ -20,6 +22,8 @@ AnyOperation = Annotated[
     | RemoveItem
     | ClearCart
     | ApplyBatch
+    | ExtendHolds
+    | LapseHolds
     | ApplyOrder
     | MarkAvailability
     | RepairCart,
@@ -38,6 +42,8 @@ __all__ = [
     "CartOperation",
     "ChangeContext",
     "ClearCart",
+    "ExtendHolds",
+    "LapseHolds",
     "MarkAvailability",
     "RemoveItem",
     "RepairCart",

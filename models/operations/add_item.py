@@ -103,7 +103,7 @@ class AddItem(CartOperation):
         known = context.shopper.model_dump(exclude_none=True) if context.shopper else {}
         # An empty cart takes the currency; in another it is the same (`check`).
         known["currency"] = self.policy.currency
-        after = before.with_line(line, now, self.policy.expiry_days, **known)
+        after = before.with_line(line, now, self.policy.lifetime, **known)
         event = context.event(
             CartItemAdded,
             after,

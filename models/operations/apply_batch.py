@@ -162,7 +162,7 @@ class ApplyBatch(CartOperation):
         if any(step.op == "add" for steps in plan.done.values() for step in steps):
             known["currency"] = self.policy.currency
         lines = {one: change.after for one, change in changed.items()}
-        after = before.with_lines(lines, context.now, self.policy.expiry_days, **known)
+        after = before.with_lines(lines, context.now, self.policy.lifetime, **known)
         status = HTTPStatus.OK if cart is not None else HTTPStatus.CREATED
         effects = (*_releases(changed, context), *self.undo)
         return CartChange(

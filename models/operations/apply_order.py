@@ -89,7 +89,7 @@ class ApplyOrder(CartOperation):
         """
         if sum(units.values()) == cart.quantity:
             return None, cart_cleared(cart, context, REASON, self.request.order_id)
-        after = cart.without_units(units, context.now, self.policy.expiry_days)
+        after = cart.without_units(units, context.now, self.policy.lifetime)
         lines = [line for line in cart.cart_items if line.product_id in units]
         return after, tuple(
             event

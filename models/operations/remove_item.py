@@ -24,7 +24,7 @@ class RemoveItem(LineOperation):
         before = stored(cart)
         units = {self.product_id: before.units[self.product_id]}
         held = {self.product_id: before.held_units.get(self.product_id, 0)}
-        after = before.without_units(units, context.now, self.policy.expiry_days)
+        after = before.without_units(units, context.now, self.policy.lifetime)
         event = context.event(
             CartItemRemoved,
             after,

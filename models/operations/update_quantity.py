@@ -50,7 +50,7 @@ class UpdateQuantity(LineOperation):
         if (line.product_quantity, line.held) == (self.quantity, held):
             return None
         changed = line.with_quantity(self.quantity, held, context.now)
-        after = before.with_line(changed, context.now, self.policy.expiry_days)
+        after = before.with_line(changed, context.now, self.policy.lifetime)
         event = context.event(
             CartItemUpdated,
             after,

@@ -5,6 +5,7 @@ from tests.replay import (
     batch_scenarios,
     change_scenarios,
     event_scenarios,
+    hold_scenarios,
     operator_scenarios,
     relay_scenarios,
     repair_scenarios,
@@ -16,6 +17,7 @@ from workflows.apply_batch import ApplyBatchWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.audit import AuditWorkflow
 from workflows.clear_cart import ClearCartWorkflow
+from workflows.extend_holds import ExtendHoldsWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
 from workflows.ping import PingWorkflow
@@ -26,6 +28,7 @@ from workflows.repair_cart import RepairCartWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
+from workflows.upkeep.holds import EndHoldsWorkflow
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.sweep import SweepWorkflow
 from workflows.upkeep.watch import WatchHoldsWorkflow
@@ -37,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
         *batch_scenarios.SCENARIOS,
         *change_scenarios.SCENARIOS,
         *event_scenarios.SCENARIOS,
+        *hold_scenarios.SCENARIOS,
         *relay_scenarios.SCENARIOS,
         *schedule_scenarios.SCENARIOS,
         *repair_scenarios.SCENARIOS,
@@ -49,12 +53,14 @@ WORKFLOWS = {
     "remove": RemoveItemWorkflow,
     "clear": ClearCartWorkflow,
     "batch": ApplyBatchWorkflow,
+    "extend": ExtendHoldsWorkflow,
     "order": ApplyOrderWorkflow,
     "mark": MarkAvailabilityWorkflow,
     "product": MarkProductWorkflow,
     "relay": RelayWorkflow,
     "sweep": SweepWorkflow,
     "expiry": ExpiryWorkflow,
+    "holds": EndHoldsWorkflow,
     "figures": FiguresWorkflow,
     "reconcile": ReconcileWorkflow,
     "watch": WatchHoldsWorkflow,

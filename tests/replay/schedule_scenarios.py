@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from models.errors import DependencyUnavailable
-from models.upkeep.expiry import ExpiryInput
+from models.upkeep.passes import PassInput
 from tests.replay.common import Run, Scenario
 from tests.support.carts import plant_cart
 from tests.support.relays import RelayBench
@@ -26,7 +26,7 @@ async def expiry_of_two_carts(bench: Bench, relays: RelayBench) -> Run:
     for user_id in ("user-1", "user-2"):
         await plant_cart(bench.shop, user_id, {"headphones": 1}, expires_in=timedelta(days=-1))
     return await bench.shop.world.temporal.start_workflow(
-        ExpiryWorkflow.run, ExpiryInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
+        ExpiryWorkflow.run, PassInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
     )
 
 

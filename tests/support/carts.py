@@ -148,6 +148,13 @@ async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes
     )
 
 
+async def end_holds(shop: Shop, user_id: str) -> None:
+    """Moves the end of a user's holds into the past."""
+    await Cart.find_one({"storeId": shop.store_id, "userId": user_id}).update(
+        {"$set": {"holdsEnd": datetime.now(UTC) - timedelta(minutes=1)}}
+    )
+
+
 async def clear_reasons(shop: Shop) -> list[str | None]:
     """The reasons of all clears in the shop, in the order of time."""
     return [

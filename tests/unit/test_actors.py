@@ -15,7 +15,7 @@ from models.operations import ChangeContext, ClearCart
 from models.operations.base import CartOperation
 from models.runners import Share
 from models.saga import SagaRun
-from models.upkeep.expiry import ExpiryPage
+from models.upkeep.passes import PassPage
 from models.upkeep.reconcile import ReconcileInput
 from workflows import ids
 from workflows.event_operations import apply_order, book_short, mark_lines
@@ -48,7 +48,7 @@ def test_a_marking_is_caused_by_its_event() -> None:
 
 
 def test_an_expiry_is_caused_by_its_schedule() -> None:
-    page = ExpiryPage(before=NOW, at=NOW, share=Share(runner=0, runners=1), left=(), limit=1)
+    page = PassPage(before=NOW, at=NOW, share=Share(runner=0, runners=1), left=(), limit=1)
     expiry = expiry_of(POLICY, CART, page, "run")
     assert str(expiry.saga.actor) == str(expiry.operation.actor) == "schedule:expiry"
 

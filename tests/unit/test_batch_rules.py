@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models.batch import BatchStep
-from models.cart import CartContent, CartFacts, CartKey, CartLine, facts_of
+from models.cart import CartContent, CartFacts, CartKey, CartLine, Lifetime, facts_of
 from models.effects import EventEffect, ReleaseEffect
 from models.limits import Policy
 from models.operations import ApplyBatch, CartChange, ChangeContext
@@ -45,7 +45,7 @@ def cart(**lines: int) -> CartContent:
         for product, units in lines.items()
     }
     empty = CartContent.empty(KEY, "USD", NOW).model_copy(update={"version": 2})
-    return empty.with_lines(items, NOW, 30)
+    return empty.with_lines(items, NOW, Lifetime(30))
 
 
 def facts(content: CartContent | None) -> CartFacts:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.cart import CartContent
+from models.cart import CartContent, Lifetime
 from models.limits import Policy
 from models.operations import AddItem, CartOperation, ChangeContext, RemoveItem, UpdateQuantity
 from models.saga import SagaRun
@@ -89,7 +89,7 @@ def test_each_change_by_the_shopper_restarts_the_days_until_expiry(days: int) ->
         after(cart, changed_by(UpdateQuantity, days, quantity=5), LATER),
         after(cart, changed_by(UpdateQuantity, days, quantity=1), LATER),
         after(cart, changed_by(RemoveItem, days), LATER),
-        cart.without_units({"lamp": 1}, LATER, days),
+        cart.without_units({"lamp": 1}, LATER, Lifetime(days)),
     ]
     assert [one.expire_at - LATER for one in changed] == [timedelta(days=days)] * len(changed)
     assert {one.updated_at for one in changed} == {LATER}
@@ -131,7 +131,7 @@ def test_a_removed_product_takes_its_units_and_price_with_it() -> None:
 def test_an_order_leaves_the_units_that_it_did_not_take(
     taken: dict[str, int], left: dict[str, int]
 ) -> None:
-    cart = cart_with(add("lamp", 2), add("mug", 1)).without_units(taken, LATER, 30)
+    cart = cart_with(add("lamp", 2), add("mug", 1)).without_units(taken, LATER, Lifetime(30))
     assert {line.product_id: line.product_quantity for line in cart.cart_items} == left
     assert cart.quantity == sum(left.values())
 

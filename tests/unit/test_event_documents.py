@@ -4,7 +4,7 @@ import copy
 import inspect
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from dev.event_docs.page import page
 from models import events
 from models.cart import CartContent
 from models.effects import EventEffect
+from models.limits import Policy
 from models.operations import (
     AddItem,
     ApplyOrder,
     CartOperation,
     ChangeContext,
     ClearCart,
+    LapseHolds,
     RemoveItem,
     UpdateQuantity,
 )
@@ -95,12 +97,16 @@ OPERATIONS: dict[str, CartOperation] = {
         product_title="Lamp",
         product_price=Decimal("1.50"),
         quantity=1,
+        policy=Policy(hold_seconds=600),
     ),
     events.CART_ITEM_UPDATED: UpdateQuantity(
         **COMMON, cart_id=CART_ID, product_id="lamp", quantity=3
     ),
     events.CART_ITEM_REMOVED: RemoveItem(**COMMON, cart_id=CART_ID, product_id="lamp"),
     events.CART_CLEARED: ClearCart(**COMMON, reason="expired"),
+    events.CART_HOLD_EXPIRED: LapseHolds(
+        **COMMON, cart_id=CART_ID, ended_by=datetime(2026, 2, 1, tzinfo=UTC)
+    ),
     events.CART_ORDER_APPLIED: ApplyOrder(
         **COMMON, request=OrderRequest(order_id="order-1", cart_id=CART_ID), ordered=ORDERED
     ),

@@ -91,6 +91,7 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
     optional = {
+        ("CartItem", "holdUntil"),
         ("OperationStatus", "answer"),
         ("HistoryPage", "nextCursor"),
         *(("HistoryEntry", name) for name in ("reason", "actor", "operationId", "sagaUrl")),

@@ -78,12 +78,14 @@ class Bench:
             else:
                 return handle
 
-    async def start(self, buyer: Buyer, quantity: int = 2, **options: Any) -> SagaHandle:
+    async def start(
+        self, buyer: Buyer, quantity: int = 2, *, product: str = "headphones", **options: Any
+    ) -> SagaHandle:
         """Starts an add."""
         request = AddItem(
             **self.common(buyer, f"add {quantity}", **options),
-            product_id="headphones",
-            product_title="Wireless Headphones",
+            product_id=product,
+            product_title=product.title(),
             product_price=Decimal("79.99"),
             quantity=quantity,
         )

@@ -13,11 +13,11 @@ from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-import activities.upkeep.expiry
-from activities.upkeep.expiry import ExpiryActivities, Prepare
+import activities.upkeep.passes
+from activities.upkeep.passes import CartPasses, Prepare
 from activities.waking import RelayWaker
+from adapters.mongo.batches import CartBatches, ScheduledChange
 from adapters.mongo.cart_scans import CartRef, CartScans
-from adapters.mongo.expiry import ExpiredCarts, Expiry
 from adapters.mongo.operations import OperationStore
 from adapters.redis.cart_cache import CachedCart, CartCache
 from adapters.redis.pool import RedisPool
@@ -28,7 +28,7 @@ from models.operations import ClearCart, UpdateQuantity
 from models.outcomes import AbortReason, Outcome
 from models.runners import Share
 from models.steps import SettleOperation
-from models.upkeep.expiry import ExpiredPage, ExpiryInput, ExpiryPage, ExpiryResult
+from models.upkeep.passes import PassedPage, PassInput, PassPage, PassResult
 from tests.support.carts import add_until_committed, clear_reasons, expire, plant_cart
 from tests.support.keys import KEYRING
 from tests.support.relays import details
@@ -41,7 +41,7 @@ from workflows.gateway import CartGateway
 from workflows.requests import policy_of
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
-from workflows.upkeep.operations import expiry_of
+from workflows.upkeep.operations import expiry_of, lapse_of
 
 LONG_AGO = timedelta(days=-6)  # before the TTL index of MongoDB deletes the cart
 
@@ -52,13 +52,13 @@ async def clock(world: World) -> AsyncIterator[None]:
         yield
 
 
-async def begin(bench: Bench) -> WorkflowHandle[Any, ExpiryResult]:
+async def begin(bench: Bench) -> WorkflowHandle[Any, PassResult]:
     return await bench.shop.world.temporal.start_workflow(
-        ExpiryWorkflow.run, ExpiryInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
+        ExpiryWorkflow.run, PassInput(), id=f"expiry-{uuid4()}", task_queue=bench.task_queue
     )
 
 
-async def pass_over(bench: Bench) -> ExpiryResult:
+async def pass_over(bench: Bench) -> PassResult:
     """Runs one pass over the expired carts of all stores."""
     return await (await begin(bench)).result()
 
@@ -79,7 +79,7 @@ async def test_an_untouched_cart_releases_its_units(bench: Bench) -> None:
 
     result = await pass_over(bench)
 
-    assert (result.cleared, result.left) == (1, 0)
+    assert (result.changed, result.left) == (1, 0)
     assert await buyer.cart() is None
     assert (await buyer.get()).status_code == 404
     await eventually(partial(assert_settled, shop), timeout=60)
@@ -103,7 +103,7 @@ async def test_only_carts_past_their_expiry_are_cleared(bench: Bench) -> None:
         ("in-an-hour", timedelta(hours=1)),
     ):
         await plant_cart(shop, user_id, {"headphones": 1}, expires_in=expires_in)
-    assert (await pass_over(bench)).cleared == 2
+    assert (await pass_over(bench)).changed == 2
     assert [cart.key.user_id for cart in await Cart.find({"storeId": shop.store_id}).to_list()] == [
         "in-an-hour"
     ]
@@ -144,26 +144,27 @@ async def wake_relays(shop: Shop) -> None:
             await gateway_of(shop.world).wake_relay(kind, shard, shards=shards)
 
 
-def page_of(**fields: Any) -> ExpiryPage:
+def page_of(**fields: Any) -> PassPage:
     """A page of all buckets."""
     now = datetime.now(UTC)
     whole = {"before": now, "at": now, "share": Share(runner=0, runners=1), "left": ()}
-    return ExpiryPage(**whole | {"limit": 10} | fields)
+    return PassPage(**whole | {"limit": 10} | fields)
 
 
 @asynccontextmanager
 async def steps_of(
-    shop: Shop, *, expired: ExpiredCarts | None = None, prepare: Prepare | None = None
-) -> AsyncIterator[Callable[[ExpiryPage], Awaitable[ExpiredPage]]]:
+    shop: Shop, *, expired: CartBatches | None = None, prepare: Prepare | None = None
+) -> AsyncIterator[Callable[[PassPage], Awaitable[PassedPage]]]:
     """The step on a page, called in this process."""
     world = shop.world
     redis = RedisPool(world.settings.redis)
 
-    steps = ExpiryActivities(
+    steps = CartPasses(
         CartScans(),
-        expired or ExpiredCarts(world.carts.client),
+        expired or CartBatches(world.carts.client),
         CartCache(redis, KEYRING, ttl_seconds=60),
-        prepare=prepare or partial(expiry_of, policy_of(world.settings)),
+        expire=prepare or partial(expiry_of, policy_of(world.settings)),
+        lapse=partial(lapse_of, policy_of(world.settings)),
         waker=RelayWaker(
             partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
             shards=world.settings.relay_shards,
@@ -171,24 +172,24 @@ async def steps_of(
         caching=True,
     )
 
-    async def run(page: ExpiryPage) -> ExpiredPage:
-        result: ExpiredPage = await ActivityEnvironment().run(steps.expire_page, page)
+    async def run(page: PassPage) -> PassedPage:
+        result: PassedPage = await ActivityEnvironment().run(steps.expire_page, page)
         return result
 
     yield run
     await redis.close()
 
 
-class ClearsAfter(ExpiredCarts):
+class ClearsAfter(CartBatches):
     """Clears carts after something else has happened since they were found."""
 
     def __init__(self, shop: Shop, before: Callable[[], Awaitable[object]]) -> None:
         super().__init__(shop.world.carts.client)
         self._before = before
 
-    async def clear(self, expiries: Sequence[Expiry]) -> list[OperationRecord]:
+    async def change(self, changes: Sequence[ScheduledChange]) -> list[OperationRecord]:
         await self._before()
-        return await super().clear(expiries)
+        return await super().change(changes)
 
 
 async def assert_an_add_in_the_middle_is_kept(shop: Shop, prepare: Prepare | None = None) -> None:
@@ -202,7 +203,7 @@ async def assert_an_add_in_the_middle_is_kept(shop: Shop, prepare: Prepare | Non
         page = await expire_page(page_of())
     cart = await buyer.cart()
     assert cart is not None, "the add was answered 201, and its cart is gone"
-    assert (cart.quantity, page.cleared, page.left) == (2, 0, ())
+    assert (cart.quantity, page.changed, page.left) == (2, 0, ())
     await eventually(partial(assert_settled, shop), timeout=60)
 
 
@@ -213,9 +214,9 @@ async def test_an_add_between_discovery_and_clear_keeps_the_cart(shop: Shop) -> 
 async def test_a_build_without_the_second_check_loses_the_add(shop: Shop) -> None:
     policy = policy_of(shop.world.settings)
 
-    def without_a_second_look(cart: CartRef, page: ExpiryPage, run_id: str) -> Expiry:
+    def without_a_second_look(cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
         saga, operation = expiry_of(policy, cart, page, run_id)
-        return Expiry(saga, operation.model_copy(update={"expired_by": None}))
+        return ScheduledChange(saga, operation.model_copy(update={"expired_by": None}))
 
     with pytest.raises(AssertionError, match="its cart is gone"):
         await assert_an_add_in_the_middle_is_kept(shop, without_a_second_look)
@@ -242,7 +243,7 @@ async def test_an_add_in_the_middle_of_the_transaction_keeps_the_cart(
     monkeypatch.setattr(OperationRecord, "insert_many", after_an_add)
     async with steps_of(shop) as expire_page:
         page = await expire_page(page_of())
-    assert (page.cleared, page.left, tries) == (1, (), 2)
+    assert (page.changed, page.left, tries) == (1, (), 2)
     cart = await buyer.cart()
     assert cart is not None
     assert cart.quantity == 2
@@ -265,7 +266,7 @@ async def test_an_update_that_was_under_way_is_refused_and_undone(bench: Bench) 
     handle = await bench.run(UpdateQuantityWorkflow.run, buyer, update)
     await arrived.wait()
     assert (await shop.units("headphones"))[1] == 5
-    assert (await pass_over(bench)).cleared == 1
+    assert (await pass_over(bench)).changed == 1
     go_on.set()
     result = await handle.result()
     assert (result.outcome, result.why) == (Outcome.REJECTED, "cart_not_found")
@@ -302,7 +303,7 @@ async def test_an_update_whose_worker_died_is_undone_after_the_cart_has_expired(
         },
     )
     assert (await shop.units("headphones"))[1] == 5
-    assert (await pass_over(bench)).cleared == 1
+    assert (await pass_over(bench)).changed == 1
     settle = SettleOperation(
         saga=saga, operation=update, reason=AbortReason.DEADLINE, reserved=None
     )
@@ -325,20 +326,20 @@ async def test_adds_during_a_pass_lose_no_units(bench: Bench) -> None:
     carts = [await buyer.cart() for buyer in buyers]
     # In either order the two units of the add are there: in the old cart, or in a new one.
     assert {cart and cart.quantity for cart in carts} <= {2, 3}
-    assert [cart and cart.quantity for cart in carts].count(2) == result.cleared
+    assert [cart and cart.quantity for cart in carts].count(2) == result.changed
     await eventually(partial(assert_settled, shop), timeout=60)
 
 
 async def test_a_pass_goes_through_all_pages_and_continues_as_new(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policies, "EXPIRY_PAGE", 1)
+    monkeypatch.setattr(policies, "PASS_PAGE", 1)
     for number in range(75):
         await plant_cart(
             bench.shop, f"user-{number}", {"headphones": 1}, expires_in=LONG_AGO, held=False
         )
     handle = await begin(bench)
-    assert (await handle.result()).cleared == 75
+    assert (await handle.result()).changed == 75
     latest = bench.shop.world.temporal.get_workflow_handle(handle.id)
     assert (await latest.describe()).run_id != handle.first_execution_run_id
     assert "75 cleared, 0 left" in await details(latest)
@@ -374,26 +375,26 @@ async def test_a_page_that_is_tried_again_clears_what_is_left_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker dies after the first of its transactions."""
-    monkeypatch.setattr(activities.upkeep.expiry, "BATCH", 2)
+    monkeypatch.setattr(activities.upkeep.passes, "BATCH", 2)
     for name in ("a", "b", "c", "d"):
         await plant_cart(shop, name, {"headphones": 1}, expires_in=LONG_AGO, held=False)
     page = page_of()
 
-    class Dies(ExpiredCarts):
+    class Dies(CartBatches):
         done = 0
 
-        async def clear(self, expiries: Sequence[Expiry]) -> list[OperationRecord]:
+        async def change(self, changes: Sequence[ScheduledChange]) -> list[OperationRecord]:
             if self.done:
                 raise asyncio.CancelledError
             self.done += 1
-            return await super().clear(expiries)
+            return await super().change(changes)
 
     async with steps_of(shop, expired=Dies(shop.world.carts.client)) as expire_page:
         with pytest.raises(asyncio.CancelledError):
             await expire_page(page)
     async with steps_of(shop) as expire_page:
-        assert (await expire_page(page)).cleared == 2
-        assert (await expire_page(page)).cleared == 0
+        assert (await expire_page(page)).changed == 2
+        assert (await expire_page(page)).changed == 0
     assert await clear_reasons(shop) == ["expired"] * 4
 
 
@@ -412,32 +413,32 @@ async def test_a_cart_that_cannot_be_cleared_holds_up_no_other(
     monkeypatch.setattr(ClearCart, "apply", fails_for_one)
     async with steps_of(shop) as expire_page:
         first = await expire_page(page_of(limit=5))
-        assert (first.cleared, len(first.left), first.more) == (4, 1, True)
+        assert (first.changed, len(first.left), first.more) == (4, 1, True)
         second = await expire_page(page_of(left=first.left))
-        assert (second.cleared, second.left, second.more) == (0, (), False)
+        assert (second.changed, second.left, second.more) == (0, (), False)
     await Cart.find({"storeId": shop.store_id}).delete()
 
 
 async def test_while_mongodb_is_away_what_was_cleared_before_is_counted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities.upkeep.expiry, "BATCH", 1)
+    monkeypatch.setattr(activities.upkeep.passes, "BATCH", 1)
     for name in ("a", "b", "c"):
         await plant_cart(shop, name, {"headphones": 1}, expires_in=LONG_AGO, held=False)
     answers = [True, True, False]
 
-    class GoesAway(ExpiredCarts):
-        async def clear(self, expiries: Sequence[Expiry]) -> list[OperationRecord]:
+    class GoesAway(CartBatches):
+        async def change(self, changes: Sequence[ScheduledChange]) -> list[OperationRecord]:
             if answers and not answers.pop(0):
                 answers.insert(0, False)
                 raise DependencyUnavailable("mongodb")
-            return await super().clear(expiries)
+            return await super().change(changes)
 
     async with steps_of(shop, expired=GoesAway(shop.world.carts.client)) as expire_page:
         page = await expire_page(page_of())
-        assert (page.cleared, page.left, page.more) == (2, (), True)
+        assert (page.changed, page.left, page.more) == (2, (), True)
         with pytest.raises(ApplicationError, match="mongodb is unavailable"):
             await expire_page(page_of())
         answers.clear()
         last = await expire_page(page_of())
-        assert (last.cleared, last.more) == (1, False)
+        assert (last.changed, last.more) == (1, False)

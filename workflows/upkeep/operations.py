@@ -1,23 +1,42 @@
 """Builds and carries out the operations that schedules start."""
 
+from adapters.mongo.batches import ScheduledChange
 from adapters.mongo.cart_scans import CartRef
-from adapters.mongo.expiry import Expiry
 from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.documents import Cart
-from models.events import CART_CLEARED
+from models.events import CART_CLEARED, CART_HOLD_EXPIRED
 from models.limits import Policy
-from models.operations import ClearCart, RepairCart
+from models.operations import ClearCart, LapseHolds, RepairCart
 from models.outcomes import OperationResult
 from models.privacy import EraseRun
-from models.upkeep.expiry import ExpiryPage
+from models.upkeep.passes import PassPage
 from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.requests import operation_fields
 
 
-def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> Expiry:
+def lapse_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
+    """The end of the holds of a cart that end by `page.before`; once in each pass."""
+    name = f"{cart.cart_id}/{page.before.isoformat()}"
+    operation = LapseHolds(
+        **operation_fields(
+            LapseHolds,
+            cart.key,
+            operation_id=ids.event_operation_id(CART_HOLD_EXPIRED, name, cart.key),
+            requested={"lapsed": cart.cart_id},
+            actor=Actor(type=ActorType.SCHEDULE, id="holds"),
+            policy=policy,
+        ),
+        cart_id=cart.cart_id,
+        ended_by=page.before,
+    )
+    saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
+    return ScheduledChange(saga, operation)
+
+
+def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
     """The clearing of a cart that has expired by `page.before`; once for each cart."""
     operation = ClearCart(
         **operation_fields(
@@ -33,7 +52,7 @@ def expiry_of(policy: Policy, cart: CartRef, page: ExpiryPage, run_id: str) -> E
         expired_by=page.before,
     )
     saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
-    return Expiry(saga, operation)
+    return ScheduledChange(saga, operation)
 
 
 async def erase_cart(

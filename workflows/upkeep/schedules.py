@@ -26,12 +26,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from models.upkeep.expiry import ExpiryInput
+from models.upkeep.passes import PassInput
 from models.upkeep.reconcile import DEFAULT_LIMIT, ReconcileInput
 from workflows import ids
 
 SWEEP_EVERY = timedelta(seconds=15)
 WATCH_EVERY = timedelta(seconds=15)
+HOLDS_EVERY = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,22 @@ SCHEDULES = (
     Timed(
         ids.EXPIRY_SCHEDULE,
         ids.EXPIRY,
-        (ExpiryInput(),),
+        (PassInput(),),
         every=timedelta(minutes=5),
         jitter=timedelta(seconds=30),
         catch_up=timedelta(minutes=5),
         at_most=timedelta(hours=12),
         note="Clears the carts that have expired, so that they give their stock back",
+    ),
+    Timed(
+        ids.HOLDS_SCHEDULE,
+        ids.END_HOLDS,
+        (PassInput(),),
+        every=HOLDS_EVERY,
+        jitter=timedelta(seconds=1),
+        catch_up=HOLDS_EVERY,
+        at_most=timedelta(hours=1),
+        note="Gives back the units of carts whose holds have ended",
     ),
     Timed(
         ids.FIGURES_SCHEDULE,

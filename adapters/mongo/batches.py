@@ -1,84 +1,87 @@
-"""MongoDB: clears expired carts, many in one transaction.
+"""MongoDB: changes many carts in one transaction, as schedules do.
 
-Each cart is changed by the operation `ClearCart` and gets a record of its own, as by a saga. But no
-run of the cart is open meanwhile, so the cart may be changed at the same time: its transaction and
-this one then conflict, and whichever commits first decides.
+Each cart is changed by an operation and gets a record of its own, as by a saga. But no run of the
+cart is open meanwhile, so the cart may be changed at the same time: its transaction and this one
+then conflict, and whichever commits first decides.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pymongo import DeleteOne, WriteConcern
+from beanie.odm.utils.dump import get_dict
+from pymongo import DeleteOne, ReplaceOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import COMMIT_SECONDS, LIST_SECONDS, MongoClient, bounded, in_cart
-from adapters.mongo.operations import committed_record
+from adapters.mongo.operations import cart_document, committed_record
 from models.cart import facts_of, line_changes
 from models.documents import ENDED_CART, Cart, OperationRecord
 from models.errors import VersionConflict
-from models.operations import ChangeContext, ClearCart
+from models.operations import CartOperation, ChangeContext
 from models.outcomes import StoredAnswer
 from models.saga import SagaRun
 from telemetry import tracing
 
 
-class Expiry(NamedTuple):
-    """The clearing of one expired cart, and the saga whose record it writes."""
+class ScheduledChange(NamedTuple):
+    """The change of a cart that is due, and the saga whose record it writes."""
 
     saga: SagaRun
-    operation: ClearCart
+    operation: CartOperation
 
 
-class ExpiredCarts:
-    """Clears carts. Raises `DependencyUnavailable` when MongoDB does not answer."""
+class CartBatches:
+    """Changes carts. Raises `DependencyUnavailable` when MongoDB does not answer."""
 
     def __init__(self, client: MongoClient) -> None:
         self._client = client
 
-    async def clear(self, expiries: Sequence[Expiry]) -> list[OperationRecord]:
-        """Deletes the carts that are still there and expired; returns the records of these.
+    async def change(self, changes: Sequence[ScheduledChange]) -> list[OperationRecord]:
+        """Changes the carts that are still there and due; returns the records of these.
 
         All in one transaction, with the releases and events left pending in the records. Safe to
-        repeat: a cart that is cleared is not found again.
+        repeat: a cart that was changed is not due again.
         """
         async with bounded(COMMIT_SECONDS), self._client.start_session() as session:
             return await session.with_transaction(
-                lambda session: _clear(expiries, session),
+                lambda session: _change(changes, session),
                 read_concern=ReadConcern("snapshot"),
                 write_concern=WriteConcern("majority"),
             )
 
 
-async def _clear(expiries: Sequence[Expiry], session: AsyncClientSession) -> list[OperationRecord]:
-    keys = [in_cart(expiry.saga.key) for expiry in expiries]
+async def _change(
+    changes: Sequence[ScheduledChange], session: AsyncClientSession
+) -> list[OperationRecord]:
+    keys = [in_cart(change.saga.key) for change in changes]
     found = await Cart.find({"$or": keys}, session=session).to_list()
     carts = {cart.key: cart for cart in found}
-    cleared: list[tuple[Cart, OperationRecord]] = []
-    for saga, operation in expiries:
+    records: list[OperationRecord] = []
+    writes: list[DeleteOne | ReplaceOne[dict[str, Any]]] = []
+    for saga, operation in changes:
         cart = carts.get(saga.key)
         if cart is None or operation.check(facts_of(cart, cart.id, None)) is not None:
             continue
         context = ChangeContext(saga, str(cart.id), operation.policy.publish, tracing.traceparent())
         change = operation.apply(cart, context)
-        if change is None:  # it has been changed, and expires later
+        if change is None:  # it has been changed, and is due later
             continue
         answer = StoredAnswer(status=change.status, body=change.body.decode())
-        cleared.append(
-            (cart, committed_record(saga, str(cart.id), change, answer, line_changes(cart, None)))
+        lines = line_changes(cart, change.cart)
+        records.append(committed_record(saga, str(cart.id), change, answer, lines))
+        stored = {"_id": cart.id, "version": cart.version} | in_cart(cart.key)
+        after = cart_document(cart.id, change)
+        writes.append(
+            DeleteOne(stored) if after is None else ReplaceOne(stored, get_dict(after, to_db=True))
         )
-    if not cleared:
+    if not records:
         return []
-    records = [record for _, record in cleared]
     await OperationRecord.insert_many(records, session=session)
-    deletes = [
-        DeleteOne({"_id": cart.id, "version": cart.version} | in_cart(cart.key))
-        for cart, _ in cleared
-    ]
-    deleted = await Cart.get_pymongo_collection().bulk_write(deletes, session=session)
-    if deleted.deleted_count != len(deletes):
-        raise VersionConflict("an expired cart has changed in its transaction")
+    written = await Cart.get_pymongo_collection().bulk_write(writes, session=session)
+    if written.deleted_count + written.modified_count != len(writes):
+        raise VersionConflict("a cart that is due has changed in its transaction")
     return records
 
 
