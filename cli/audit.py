@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from cli.console import reason as why
 from cli.console import warn
 from models.audit import AuditEntry
 from models.errors import DependencyUnavailable
+from ops.words import reason as why
 from settings import Settings
 from workflows.connection import connect
 from workflows.gateway import CartGateway

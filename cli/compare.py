@@ -17,13 +17,14 @@ import typer
 
 from activities.concurrency import gather_bounded
 from adapters.mongo.client import LIST_SECONDS, bounded, close, connect
-from cli.console import CliError, ExitCode, reason, show, unavailable
+from cli.console import CliError, ExitCode, show, unavailable
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
 from cli.token import mint_token
 from models.documents import Cart
 from models.errors import DependencyUnavailable
 from models.user_id import path_safe
+from ops.words import reason
 from settings import Settings, load_settings
 
 TIMEOUT_SECONDS = 10.0

@@ -4,10 +4,8 @@ No command writes to standard output by other means. Control characters, and wha
 show, are escaped (`telemetry.printable`); `cli.streams` handles errors of the streams themselves.
 """
 
-import errno
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,23 +20,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from cli.tables import UNFOLDED, Table
-from cli.texts import brief, fold_line, in_one_line
+from cli.texts import fold_line, in_one_line
 from models.errors import DependencyUnavailable
+from ops.words import reason
 from telemetry.printable import printable, printable_json
-
-# Texts of drivers, and what they mean. The first pattern that matches is used.
-NO_ANSWER = "no answer in time"
-BAD_CERTIFICATE = "a certificate is not accepted"
-CLOSED = "the server closed the connection"
-
-_MEANINGS = (
-    (rf"connection refused|\[Errno {errno.ECONNREFUSED}\]", "connection refused"),
-    ("unable to bootstrap|KafkaConnectionError", "no broker can be reached"),
-    ("dns error", "unknown host name"),
-    ("certificate", BAD_CERTIFICATE),
-    ("connection closed", CLOSED),
-    ("unauthenticated", "unauthenticated"),
-)
 
 
 class ExitCode(IntEnum):
@@ -186,34 +171,6 @@ def without_login(address: str) -> str:
     return hosts or parts.path
 
 
-def reason(error: BaseException) -> str:
-    """Why a call failed, in a few words: the innermost cause with a known meaning, or its text."""
-    for inner in _causes(error):
-        for pattern, meaning in _MEANINGS:
-            if re.search(pattern, str(inner), re.IGNORECASE):
-                return meaning
-        if isinstance(inner, ConnectionRefusedError):
-            return "connection refused"
-        if "timeout" in type(inner).__name__.lower():
-            return NO_ANSWER
-    text = brief(error.detail if isinstance(error, DependencyUnavailable) else str(error))
-    return text if len(text) > 1 else type(error).__name__
-
-
 def unavailable(error: DependencyUnavailable) -> str:
     """A dependency that does not answer, and why, on one line."""
     return f"{error.dependency} is unavailable: {reason(error)}"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything that caused it, the innermost first."""
-    chain: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        current = waiting.pop()
-        if current in chain:
-            continue
-        chain.append(current)
-        waiting += [inner for inner in (current.__cause__, current.__context__) if inner]
-        waiting += getattr(current, "exceptions", ())
-    yield from reversed(chain)

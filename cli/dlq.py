@@ -19,13 +19,13 @@ from aiokafka.errors import KafkaError
 from adapters.kafka.dead_letters import DeadLetters, Letter, letters
 from adapters.kafka.publisher import EventPublisher, ping
 from cli.audit import audited_now
-from cli.console import CliError, reason, show
+from cli.console import CliError, show
 from cli.options import AsJson, By, DryRun, Why, grouped, operator, parsed_by
 from cli.tables import Column, Table
-from cli.texts import brief
-from cli.times import moment
 from models.errors import DependencyUnavailable, EffectRefused
 from models.wire import timestamp
+from ops.times import moment
+from ops.words import brief, reason
 from settings import Settings, load_settings
 
 dlq = typer.Typer()

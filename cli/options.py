@@ -3,17 +3,17 @@
 import getpass
 import inspect
 import os
-import re
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
 from cli.console import warn
+from models.store_id import is_store_id
 
 
 def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
@@ -26,11 +26,6 @@ def parsed_by(parse: Callable[[str], Any], **option: Any) -> Any:
             raise typer.BadParameter(str(error)) from None
 
     return typer.Option(parser=value, **option)
-
-
-def is_store_id(text: str) -> bool:
-    """Whether a text can be a store's id."""
-    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None
 
 
 def store_id(text: str) -> str:
@@ -92,22 +87,29 @@ def _typed(question: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets a command take a dataclass as `which`: each of its fields becomes an option."""
+def grouped(
+    command: Callable[..., None], *, options: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
+    """Lets a command take a dataclass as `which`: each of its fields becomes an option.
+
+    `options` has those of a dataclass that has none itself, by the names of its fields.
+    """
     signature = inspect.signature(command)
     group = signature.parameters["which"].annotation
     others = [one for one in signature.parameters.values() if one.name != "which"]
-    options = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+
+    def parameter(field: Field[Any]) -> inspect.Parameter:
+        kind = field.type if options is None else Annotated[field.type, options[field.name]]
+        return inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kind
         )
-        for field in fields(group)
-    ]
 
     @wraps(command)
     def run(**values: Any) -> None:
         which = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(which=which, **values)
 
-    run.__signature__ = signature.replace(parameters=[*others, *options])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*others, *map(parameter, fields(group))]
+    )
     return run

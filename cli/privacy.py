@@ -23,10 +23,9 @@ from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from adapters.shoppers import SHOPPER
 from cli.audit import audited
-from cli.console import CliError, ExitCode, print_json, reason, show, warn
-from cli.ops.connections import Connections, connected
+from cli.console import CliError, ExitCode, print_json, show, warn
+from cli.ops.connections import connected
 from cli.options import AsJson, By, Confirm, OnlyStore, confirmed, operator
-from cli.texts import brief
 from models.actor import Actor, ActorType
 from models.cart import cart_fields
 from models.documents import Cart, OperationRecord
@@ -34,6 +33,8 @@ from models.errors import DependencyUnavailable
 from models.events import DEAD_LETTERS
 from models.privacy import EraseInput, UserData
 from models.wire import timestamp, to_json
+from ops.connections import Connections
+from ops.words import brief, reason
 from settings import Settings
 from workflows.histories import Histories, input_of, runs_of_user
 

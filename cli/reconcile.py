@@ -10,12 +10,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from adapters.mongo.findings import FindingStore
 from cli.audit import audited
 from cli.console import CliError, ExitCode, show, warn
-from cli.ops.connections import Connections, connected
+from cli.ops.connections import connected
 from cli.options import AsJson, By, OnlyStore, operator
 from cli.tables import Column, Table
-from cli.texts import brief
 from models.actor import Actor, ActorType
 from models.upkeep.reconcile import DEFAULT_LIMIT, Finding, ReconcileInput, Report
+from ops.connections import Connections
+from ops.words import brief
 
 
 @connected

@@ -14,12 +14,12 @@ from adapters.mongo.outbox import Outbox
 from cli.audit import audited_now
 from cli.console import CliError, show
 from cli.options import AsJson, By, DryRun, OnlyStore, operator, parsed_by
-from cli.texts import brief
-from cli.times import moment
 from models.documents import OperationRecord
 from models.effects import EventEffect
 from models.errors import DependencyUnavailable, EffectRefused
 from models.wire import timestamp
+from ops.times import moment
+from ops.words import brief
 from settings import Settings, load_settings
 
 CARTS_AT_ONCE = 16

@@ -22,10 +22,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.kafka.connection import connection_options, topics_of
 from adapters.mongo import client as mongo
 from adapters.mongo.foreign_carts import foreign_carts
-from cli.console import CliError, reason, say
+from cli.console import CliError, say
 from cli.doctor import checks
 from cli.doctor.results import Part, Status
 from models.errors import DependencyUnavailable
+from ops.words import reason
 from settings import Settings, load_settings
 from workflows.connection import RPC_TIMEOUT, connect
 from workflows.ids import SEARCH_ATTRIBUTES

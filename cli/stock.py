@@ -7,9 +7,10 @@ from urllib.parse import quote
 import httpx
 import typer
 
-from cli.console import CliError, reason, show, without_login
+from cli.console import CliError, show, without_login
 from cli.options import AsJson
 from cli.tables import Column, Table
+from ops.words import reason
 from settings import load_settings
 
 stock = typer.Typer()

@@ -1,7 +1,6 @@
-"""Texts of other systems made short, and lines folded for a terminal."""
+"""Lines folded for a terminal."""
 
 import re
-import textwrap
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -9,21 +8,10 @@ from rich.text import Text
 
 from telemetry.printable import printable
 
-BRIEF_CHARACTERS = 160
-
-# What drivers add to an error: their settings, and every server they know.
-_DUMP = re.compile(r" \(configured timeouts: [^)]*\)|,? Timeout: [\d.]+s, Topology Description: .*")
-_NO_BROKER = re.compile(r"\w*Error\((['\"])Unable to bootstrap.*?\1\)")
 _COMMAND_OR_TIME = re.compile(r"`[^`]+`|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:Z| UTC)?")
 _WORD = re.compile(r"(\s*)(\S+)")
 _GLUE = "\ue000"
 """Stands for a space at which no line ends; not printable, so it is in no text."""
-
-
-def brief(text: str) -> str:
-    """A text of another system on one line, without driver dumps, ending in `...` when cut."""
-    short = _NO_BROKER.sub("no broker can be reached", _DUMP.sub("", text))
-    return textwrap.shorten(short, BRIEF_CHARACTERS, placeholder=" ...")
 
 
 def in_one_line(console: Console, value: object) -> Text:

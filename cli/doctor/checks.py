@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from cli.console import reason
 from cli.doctor import (
     issuer,
     kafka,
@@ -18,6 +17,7 @@ from cli.doctor import (
 )
 from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, CheckResult, Part
+from ops.words import reason
 from settings import Settings
 
 CHECK_SECONDS = 5.0

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from adapters.inventory import InventoryClient, Stock
-from cli.console import reason
 from cli.doctor.results import CheckReport, CheckResult
 from models.effects import ReleaseEffect
 from models.errors import CartServiceError
 from models.steps import Reservation, ReserveInventory
+from ops.words import reason
 from settings import Settings
 
 USER = "cart-doctor"

@@ -7,8 +7,9 @@ import httpx
 
 from api.auth.download import download, key_client
 from api.auth.keys import read_keys
-from cli.console import reason, without_login
+from cli.console import without_login
 from cli.doctor.results import CheckReport, Part
+from ops.words import reason
 from settings import JwtAlgorithm, Settings
 
 CLOCK_SECONDS = 10.0

@@ -11,12 +11,12 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from adapters.kafka.cluster import absent_topics, leaderless_partitions
 from adapters.kafka.connection import connection_options, topics_of
 from adapters.kafka.dead_letters import letters
-from cli.console import reason
 from cli.doctor import places
 from cli.doctor.listeners import listener
 from cli.doctor.results import CheckReport, Part
 from models.errors import DependencyRefuses, DependencyUnavailable
 from models.events import DEAD_LETTERS
+from ops.words import reason
 from settings import Settings
 
 TIMEOUT_SECONDS = 2.0

@@ -16,13 +16,13 @@ from pymongo.read_concern import ReadConcern
 from adapters.mongo.client import DOCUMENTS, MongoClient
 from adapters.mongo.foreign_carts import foreign_carts
 from adapters.mongo.indexes import compare_indexes
-from cli.console import reason
 from cli.doctor import places
 from cli.doctor.pending import check_paused, check_pending
 from cli.doctor.reports import check_reports
 from cli.doctor.reservations import check_reservations
 from cli.doctor.results import CheckReport, Part, fastest
 from models.reports import ProcessReport
+from ops.words import reason
 from settings import Settings
 
 # Together less than the time of a check. Finding a primary has an option of its own, because a

@@ -8,11 +8,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from adapters.mongo.outbox import waiting_since
 from cli.doctor.results import CheckReport, Part
-from cli.texts import brief
-from cli.times import ago, stamp
 from models.documents import OperationRecord
 from models.effects import EffectKind
 from models.intake import IntakeHold
+from ops.times import ago, stamp
+from ops.words import brief
 
 OLD_AFTER = timedelta(seconds=30)
 LOOKED_AT = 100

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from cli.console import BAD_CERTIFICATE, CLOSED, without_login
+from cli.console import without_login
 from cli.temporal import TemporalPlace
+from ops.words import BAD_CERTIFICATE, CLOSED
 from settings import Settings
 
 

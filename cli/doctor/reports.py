@@ -9,10 +9,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from cli.doctor.listeners import process
 from cli.doctor.results import CheckReport, Part
-from cli.texts import brief
-from cli.times import ago, span
 from models.documents import Cart
 from models.reports import CallReport, FailingSubject, ProcessReport
+from ops.times import ago, span
+from ops.words import brief
 from telemetry.call_times import is_slow
 
 YOUNG = timedelta(seconds=20)

@@ -9,18 +9,15 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from cli.doctor.results import CheckReport, Part
-from cli.times import ago
 from models.drift import DriftKind
 from models.upkeep.watch import HOLDS, HoldWatch
+from ops.drift import MEANINGS
+from ops.times import ago
 from workflows.ids import WATCH_SCHEDULE
 
 OLD_AFTER = timedelta(seconds=60)
 SHOWN = 3
 _SEE = f"a schedule of the worker compares them: see {WATCH_SCHEDULE} in the Web UI"
-_MEANING = {
-    DriftKind.ORPHANED_HOLD: "a leaked hold, which no cart has",
-    DriftKind.MISSING_HOLD: "a cart without its hold",
-}
 
 
 async def check_reservations(database: AsyncDatabase[dict[str, Any]], report: CheckReport) -> None:
@@ -45,7 +42,7 @@ def _drifts(watch: dict[str, Any]) -> tuple[str, str]:
     drifts = watch["drifts"]
     lines = [
         f"{one['store_id']}/{one['user_id']}, {one['drift']['product_id']}: "
-        f"{one['drift']['detail']} ({_MEANING[DriftKind(one['drift']['kind'])]})"
+        f"{one['drift']['detail']} ({MEANINGS[DriftKind(one['drift']['kind'])]})"
         for one in drifts[:SHOWN]
     ]
     if hidden := len(drifts) - len(lines):

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cli.console import NO_ANSWER, reason
 from cli.doctor.listeners import listener_at
 from cli.doctor.places import Place
-from cli.times import span
+from ops.times import span
+from ops.words import NO_ANSWER, reason
 
 TRIES = 3
 

@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 import httpx
 
-from cli.console import reason
 from cli.doctor import places
 from cli.doctor.listeners import listener_at
 from cli.doctor.places import Place
 from cli.doctor.results import CheckReport, Part, fastest
+from ops.words import reason
 from settings import Settings
 
 HTTP_TIMEOUT_SECONDS = 4.0

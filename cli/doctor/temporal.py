@@ -9,11 +9,12 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.console import reason, without_login
+from cli.console import without_login
 from cli.doctor import places
 from cli.doctor.results import CheckReport, Part, fastest
 from cli.doctor.worker import check_version, check_worker
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
+from ops.words import reason
 from settings import Settings
 from workflows.ids import SEARCH_ATTRIBUTES
 

@@ -15,10 +15,10 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.console import reason
 from cli.doctor.listeners import ProcessState, process
 from cli.doctor.results import CheckReport, Part
 from cli.temporal import RPC_TIMEOUT
+from ops.words import reason
 from settings import Settings
 from workflows.ids import PING
 

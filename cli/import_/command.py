@@ -15,16 +15,18 @@ from adapters.inventory import InventoryClient
 from adapters.mongo.imports import ImportedCarts
 from adapters.mongo.stores import StoreRegistry
 from cli.audit import audited
-from cli.console import CliError, ExitCode, reason, show, warn
+from cli.console import CliError, ExitCode, show, warn
 from cli.import_.differences import Difference
 from cli.import_.holds import Holds
 from cli.import_.run import Pass, Summary, Target
 from cli.import_.source import COLLECTION, count, documents, of_store, original_carts
-from cli.ops.connections import Connections, connected
+from cli.ops.connections import connected
 from cli.options import AsJson, By, OnlyStore, operator
 from cli.tables import Column, Table
-from cli.times import span
 from models.actor import Actor, ActorType
+from ops.connections import Connections
+from ops.times import span
+from ops.words import reason
 from workflows.requests import policy_of
 from workflows.upkeep.schedules import watch_paused
 

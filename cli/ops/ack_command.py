@@ -8,14 +8,15 @@ import typer
 
 from cli.audit import audited
 from cli.console import CliError, ExitCode, show
-from cli.ops.connections import Connections, connected
-from cli.ops.endings import explain
-from cli.ops.filters import STOPPED
-from cli.ops.sagas import SagaSummary, find_saga
-from cli.ops.stuck import stuck_sagas
+from cli.ops.connections import connected
 from cli.ops.views import saga_table
 from cli.options import AsJson, By, Confirm, DryRun, Why, confirmed, operator
 from models.acknowledgement import REASON_CHARACTERS, Acknowledgement
+from ops.connections import Connections
+from ops.endings import explain
+from ops.filters import STOPPED
+from ops.sagas import SagaSummary, find_saga
+from ops.stuck import stuck_sagas
 
 commands = typer.Typer()
 

@@ -7,11 +7,12 @@ import typer
 
 from adapters.mongo.batches import expired_carts
 from cli.console import show
-from cli.ops.connections import Connections, connected
+from cli.ops.connections import connected
 from cli.options import AsJson, OnlyStore
 from cli.tables import Column, Table
-from cli.times import ago
 from models.documents import OperationRecord
+from ops.connections import Connections
+from ops.times import ago
 
 commands = typer.Typer()
 DAYS = 7

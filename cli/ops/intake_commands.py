@@ -8,10 +8,11 @@ import typer
 
 from cli.audit import audited
 from cli.console import CliError, ExitCode, show
-from cli.ops.connections import Connections, connected
+from cli.ops.connections import connected
 from cli.options import AsJson, By, StoreName, Why, operator
-from cli.times import stamp
 from models.intake import RETRY_AFTER_SECONDS, IntakeHold
+from ops.connections import Connections
+from ops.times import stamp
 
 commands = typer.Typer()
 _NOT_SHOWN = {"id", "revision_id", "active", "released_because"}

@@ -9,21 +9,22 @@ import typer
 
 from cli.audit import audited
 from cli.console import ExitCode, show
-from cli.ops.connections import Connections, connected
-from cli.ops.relays import (
+from cli.ops.connections import connected
+from cli.ops.views import effect_table, relay_table, stuck_table
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
+from ops.connections import Connections
+from ops.relays import (
+    RECORDS_MAX,
     choose_relays,
     find_effect,
     overview,
     pending_effects,
     skip_effect,
 )
-from cli.ops.stuck import stuck_items
-from cli.ops.views import effect_table, relay_table, stuck_table
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
+from ops.stuck import stuck_items
 from workflows import ids
 
 commands = typer.Typer()
-RECORDS_MAX = 200
 
 Relays = Annotated[list[str] | None, typer.Argument(metavar="RELAY", help="event/N or release/N.")]
 Every = Annotated[

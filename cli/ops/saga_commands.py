@@ -12,23 +12,24 @@ from rich.text import Text
 
 from cli.audit import audited
 from cli.console import CliError, ExitCode, output, print_parts, show
-from cli.ops.connections import Connections, connected, with_connections
-from cli.ops.endings import explain
-from cli.ops.filters import RunState, SagaFilter, SagaQuery
-from cli.ops.report import collect
-from cli.ops.sagas import (
+from cli.ops.connections import connected, with_connections
+from cli.ops.filter_options import filtered
+from cli.ops.views import end_table, report_page, saga_table
+from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
+from cli.tables import Table
+from models.outcomes import Outcome
+from ops import listing
+from ops.connections import Connections
+from ops.filters import RunState, SagaFilter, SagaQuery
+from ops.report import collect
+from ops.sagas import (
     SagaEnd,
     SagaSummary,
     find_saga,
     find_sagas,
     wait_for_end,
 )
-from cli.ops.views import end_table, report_page, saga_table
-from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, grouped, operator
-from cli.tables import Table
-from models.outcomes import Outcome
 from workflows import ids
-from workflows.connection import RPC_TIMEOUT
 
 commands = typer.Typer()
 WAIT_SECONDS = 60.0
@@ -49,7 +50,7 @@ Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the end
 
 
 @commands.command("list")
-@grouped
+@filtered
 @connected
 async def list_sagas(
     connections: Connections,
@@ -61,28 +62,11 @@ async def list_sagas(
 ) -> None:
     """List sagas, the latest first."""
     now = datetime.now(UTC)
-    query = which.query(now)
-    finding = partial(find_sagas, connections, query, limit=limit)
-    sagas = await explain(connections, await connections.need("temporal", finding))
-    count = len(sagas)
-    if count == limit:
-        counting = partial(connections.temporal.count_workflows, query, rpc_timeout=RPC_TIMEOUT)
-        counted = await connections.ask("temporal", counting, None)
-        count = counted.count if counted else count
-    if which.attention:
-        open_ones = [saga for saga in sagas if saga.acknowledged is None]
-        count, sagas = count - len(sagas) + len(open_ones), open_ones
-    url = connections.pages.query(query)
+    found = await listing.list_sagas(connections, which, limit=limit, now=now)
     show(
-        {
-            "count": count,
-            "query": query,
-            "url": url,
-            "sagas": [saga.as_dict(now) for saga in sagas],
-            "unasked": connections.unasked,
-        },
-        *([saga_table(sagas, now)] if sagas else []),
-        f"{len(sagas)} of {count} sagas; in the Web UI: {url}",
+        found.as_dict(now) | {"unasked": connections.unasked},
+        *([saga_table(found.sagas, now)] if found.sagas else []),
+        f"{len(found.sagas)} of {found.count} sagas; in the Web UI: {found.url}",
         as_json=as_json,
         clear=watch,
     )
@@ -119,7 +103,7 @@ async def wait(
 
 
 @commands.command()
-@grouped
+@filtered
 def abort(
     saga: Annotated[
         str | None,

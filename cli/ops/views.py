@@ -5,17 +5,17 @@ from datetime import datetime
 
 from rich.text import Text
 
-from cli.ops.changes import LatestChange, LineOfChange
-from cli.ops.filters import RunState, SagaState
-from cli.ops.history import HistoryEntry
-from cli.ops.relays import PendingEffect, RelayState
-from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaEnd, SagaSummary
-from cli.ops.stuck import StuckItem
 from cli.tables import Column, Table
-from cli.texts import brief
-from cli.times import ago, span, stamp
 from models.outcomes import Outcome
+from ops.changes import LatestChange, LineOfChange
+from ops.filters import RunState, SagaState
+from ops.history import HistoryEntry
+from ops.relays import PendingEffect, RelayState
+from ops.report import SagaReport
+from ops.sagas import SagaEnd, SagaSummary
+from ops.stuck import StuckItem
+from ops.times import ago, span, stamp
+from ops.words import brief
 
 STYLES: dict[SagaState, str] = {
     Outcome.COMMITTED: "green",

@@ -10,12 +10,13 @@ from temporalio.service import RPCError
 
 from adapters.kafka.publisher import EventPublisher, Outgoing
 from adapters.mongo.findings import FindingStore
-from cli.console import CliError, reason
-from cli.ops.connections import Connections, open_connections
 from dev.demo.session import NoAnswer
 from models.documents import Cart
 from models.errors import DependencyUnavailable, EffectRefused
 from models.upkeep.reconcile import ReconcileInput
+from ops.connections import Connections, open_connections
+from ops.errors import OpsError
+from ops.words import reason
 from settings import Settings
 from workflows import ids
 
@@ -61,5 +62,5 @@ async def _connections(settings: Settings) -> AsyncIterator[Connections]:
     try:
         async with open_connections(settings) as desk:
             yield desk
-    except (CliError, DependencyUnavailable, RPCError, RuntimeError) as error:
+    except (OpsError, DependencyUnavailable, RPCError, RuntimeError) as error:
         raise NoAnswer(reason(error)) from error

@@ -13,9 +13,10 @@ import httpx
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.console import CliError, reason
+from cli.console import CliError
 from cli.temporal import DEFAULT_NAMESPACE, RPC_TIMEOUT, TemporalPlace
 from cli.token import TokenError, mint_token
+from ops.words import reason
 from settings import Settings
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 from cli.doctor.checks import examine
 from cli.doctor.results import Status
-from cli.ops.history import entries
 from dev.stack.stack import Stack
+from ops.history import entries
 from tests.support.outages import down
 from tests.support.shop import Shop
 from tests.support.waiting import eventually

@@ -9,11 +9,11 @@ from pymongo.errors import ServerSelectionTimeoutError
 from rich.cells import cell_len
 from rich.text import Text
 
-from cli.console import print_json, reason, say, show
+from cli.console import print_json, say, show
 from cli.options import operator
 from cli.tables import Column, Table
-from cli.texts import brief
 from models.errors import DependencyUnavailable
+from ops.words import brief, reason
 
 RUN_ID = "6f2d8a3e-0000-4000-8000-000000000001"
 TOPOLOGY = (

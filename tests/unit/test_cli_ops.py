@@ -15,22 +15,23 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.mongo.outbox import Waiting
-from cli.console import CliError, show
+from cli.console import show
 from cli.ops import connections as opening
-from cli.ops.advice import advice
-from cli.ops.connections import Connections
-from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
-from cli.ops.history import entries
-from cli.ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
-from cli.ops.report import SagaReport
-from cli.ops.sagas import SagaSummary, Stored, cart_key, summary_of
 from cli.ops.views import report_page
-from cli.times import duration, span
 from models.audit import AuditEntry
 from models.cart import CartKey
 from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable
 from models.outcomes import Outcome
+from ops.advice import advice
+from ops.connections import Connections
+from ops.errors import ServerAwayError, UnusableError
+from ops.filters import RunState, SagaQuery, SagaState, quoted
+from ops.history import entries
+from ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
+from ops.report import SagaReport
+from ops.sagas import SagaSummary, Stored, cart_key, summary_of
+from ops.times import duration, span
 from settings import Settings
 from tests.fakes.api import RUN_ID, record_of
 from tests.replay import histories
@@ -95,7 +96,7 @@ def test_any_user_can_be_searched_for() -> None:
 
 @pytest.mark.parametrize("value", ["", "a\nb", "x" * 256, "it's", "x' OR 'y", "a\\"])
 def test_an_invalid_id_is_refused_before_the_query(value: str) -> None:
-    with pytest.raises(CliError):
+    with pytest.raises(UnusableError):
         quoted(value)
 
 
@@ -386,6 +387,7 @@ class FakeConnections(Connections):
             outbox=cast("Any", FakeOutbox()),
             intake=cast("Any", FakeIntake()),
             acknowledgements=cast("Any", FakeAcknowledgements()),
+            watches=others,
         )
 
 
@@ -641,7 +643,7 @@ def test_a_server_that_never_answers_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clear_environment(monkeypatch)
-    monkeypatch.setattr(opening, "SERVER_SECONDS", 0.05)
+    monkeypatch.setattr("ops.connections.SERVER_SECONDS", 0.05)
     connections, asked = FakeConnections(), []
 
     async def never() -> int:
@@ -653,7 +655,7 @@ def test_a_server_that_never_answers_is_asked_once(
     assert asyncio.run(connections.ask("mongodb", never, 8)) == 8
     assert len(asked) == 1
     assert connections.unasked == {"mongodb": "no answer in time"}
-    with pytest.raises(CliError, match="MongoDB does not answer"):
+    with pytest.raises(ServerAwayError, match="MongoDB does not answer"):
         asyncio.run(connections.need("mongodb", never))
 
 

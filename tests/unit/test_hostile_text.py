@@ -26,11 +26,6 @@ from cli.console import output, print_json, say, say_whole, show, warn
 from cli.doctor import _show
 from cli.doctor.results import CheckResult, Status
 from cli.main import main
-from cli.ops.changes import LatestChange, LineOfChange
-from cli.ops.history import HistoryEntry
-from cli.ops.relays import PendingEffect, RelayId, RelayState
-from cli.ops.sagas import SagaEnd
-from cli.ops.stuck import StuckItem
 from cli.ops.views import (
     effect_table,
     end_table,
@@ -44,6 +39,11 @@ from cli.ops.views import (
 from cli.tables import Table
 from models.effects import EffectKind
 from models.outcomes import Outcome
+from ops.changes import LatestChange, LineOfChange
+from ops.history import HistoryEntry
+from ops.relays import PendingEffect, RelayId, RelayState
+from ops.sagas import SagaEnd
+from ops.stuck import StuckItem
 from telemetry.printable import printable, printable_json
 from tests.unit.test_cli_ops import saga
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from cli.ops.changes import latest_changes, lines_of
 from models.cart import CartContent, CartKey, CartLine, LineChange, line_changes
 from models.effects import ReleaseEffect
+from ops.changes import latest_changes, lines_of
 from tests.fakes.api import record_of
 
 NOW = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)

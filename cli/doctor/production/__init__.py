@@ -7,10 +7,10 @@ decide, `servers` those that a server can say. The others can only be checked by
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from cli.console import reason
 from cli.doctor.production import configured, servers
 from cli.doctor.production.lines import BY_HAND, Findings, Line
 from cli.doctor.results import CheckResult, Status
+from ops.words import reason
 from settings import Settings
 
 SERVER_SECONDS = 8.0

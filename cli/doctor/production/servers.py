@@ -16,12 +16,12 @@ from temporalio.service import RPCError
 
 from adapters.kafka.connection import connection_options, topics_of
 from adapters.mongo.client import close, database_of, open_client
-from cli.console import reason
 from cli.doctor.mongodb import TRANSACTION_SECONDS
 from cli.doctor.production.lines import Findings, Line
 from cli.doctor.reports import recent_processes
 from cli.temporal import RPC_TIMEOUT, TemporalPlace
 from models.events import DEAD_LETTERS
+from ops.words import reason
 from settings import Settings
 
 TIMEOUT_SECONDS = 5.0

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from cli.ops.sagas import SagaSummary
 from models.documents import OperationRecord
 from models.effects import ReleaseEffect
 from models.outcomes import Outcome
 from models.wire import timestamp
+from ops.sagas import SagaSummary
 
 LATEST = 10
 

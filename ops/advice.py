@@ -3,14 +3,14 @@
 import shlex
 from typing import TYPE_CHECKING
 
-from cli.ops.connections import NAMES
-from cli.ops.filters import ENDED_FROM_OUTSIDE, RunState
-from cli.ops.sagas import SagaSummary, Stored
-from cli.times import stamp
 from models.outcomes import Outcome
+from ops.connections import NAMES
+from ops.filters import ENDED_FROM_OUTSIDE, RunState
+from ops.sagas import SagaSummary, Stored
+from ops.times import stamp
 
 if TYPE_CHECKING:
-    from cli.ops.report import SagaReport
+    from ops.report import SagaReport
 
 PATIENCE_SECONDS = 15.0
 """A saga that runs this much longer than its deadline waits for something."""

@@ -16,16 +16,16 @@ from temporalio.exceptions import CancelledError, TerminatedError
 from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.console import CliError, ExitCode
-from cli.ops.connections import Connections
-from cli.ops.filters import RunState, SagaQuery, SagaState, quoted
-from cli.options import is_store_id
 from models.acknowledgement import Acknowledgement
 from models.cart import CartKey
 from models.operations import RepairCart
 from models.outcomes import OperationResult, Outcome
+from models.store_id import is_store_id
 from models.user_id import is_user_id
 from models.wire import timestamp
+from ops.connections import Connections
+from ops.errors import NotFoundError, UnusableError
+from ops.filters import RunState, SagaQuery, SagaState, quoted
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 from workflows.gateway import CartHandle
@@ -213,17 +213,16 @@ async def listed(connections: Connections, query: str, *, limit: int) -> list[Sa
 
 
 async def find_saga(connections: Connections, name: str) -> SagaSummary:
-    """The saga with this name; raises `CliError` when there is none, or Temporal is away.
+    """The saga with this name; raises `OpsError` when there is none, or Temporal is away.
 
     `STORE/USER` and `cart/STORE/USER` name the latest change of a cart. The id of a run, operation
     or saga names its run.
     """
     saga = await connections.need("temporal", partial(_find, connections, name))
     if saga is None:
-        raise CliError(
+        raise NotFoundError(
             f"Temporal has no saga {name!r}; it keeps closed ones only for its retention time, and "
-            "`cart ops expired` lists carts that have expired",
-            exit_code=ExitCode.NOT_FOUND,
+            "`cart ops expired` lists carts that have expired"
         )
     return saga
 
@@ -239,9 +238,8 @@ async def _find(connections: Connections, name: str) -> SagaSummary | None:
         return await _first(connections, f"{ids.OPERATION_ID} = {quoted(name)}")
     if matched := _SAGA_ID.fullmatch(name):
         return await _by_saga_id(connections, name, int(matched[1]))
-    raise CliError(
-        f"{name!r} names no saga: give STORE/USER, or the id of a run, operation or saga",
-        exit_code=ExitCode.USAGE,
+    raise UnusableError(
+        f"{name!r} names no saga: give STORE/USER, or the id of a run, operation or saga"
     )
 
 

@@ -1,4 +1,4 @@
-"""Times on the command line: how they are written and shown."""
+"""Times for operators: how they are written and shown."""
 
 import re
 from contextlib import suppress

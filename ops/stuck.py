@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cli.ops.connections import Connections
-from cli.ops.endings import explain
-from cli.ops.filters import RunState, SagaQuery, SagaState
-from cli.ops.relays import RelayState, overview
-from cli.ops.sagas import SagaSummary, listed
-from cli.texts import brief
-from cli.times import stamp
 from models.intake import IntakeHold
+from ops.connections import Connections
+from ops.endings import explain
+from ops.filters import RunState, SagaQuery, SagaState
+from ops.relays import RelayState, overview
+from ops.sagas import SagaSummary, listed
+from ops.times import stamp
+from ops.words import brief
 
 LONG = timedelta(seconds=60)
 LATELY = timedelta(days=1)
@@ -39,11 +39,15 @@ class StuckItem:
         return self.name if self.kind == "saga" else None
 
 
-async def stuck_items(connections: Connections) -> list[StuckItem]:
-    """All of them; empty when everything works, as far as the servers could be asked."""
+async def stuck_items(connections: Connections, store: str | None = None) -> list[StuckItem]:
+    """All of them; empty when everything works, as far as the servers could be asked.
+
+    Of one store only its sagas and its pause: relays serve all stores.
+    """
     now = datetime.now(UTC)
-    found = [_saga(saga) for saga in await stuck_sagas(connections, now)]
-    found += [item for relay in await overview(connections) if (item := _relay(relay, now))]
+    found = [_saga(saga) for saga in await stuck_sagas(connections, now, store)]
+    if store is None:
+        found += [item for relay in await overview(connections) if (item := _relay(relay, now))]
     holds: list[IntakeHold] = await connections.ask("mongodb", connections.intake.active, [])
     found += [
         StuckItem(
@@ -54,19 +58,22 @@ async def stuck_items(connections: Connections) -> list[StuckItem]:
             hold.at,
         )
         for hold in holds
+        if store in {None, hold.store_id}
     ]
     return found
 
 
-async def stuck_sagas(connections: Connections, now: datetime) -> list[SagaSummary]:
+async def stuck_sagas(
+    connections: Connections, now: datetime, store: str | None = None
+) -> list[SagaSummary]:
     """Sagas that wait or are late, and those that were stopped lately and are not acknowledged."""
     late = timedelta(seconds=connections.settings.lock_ttl) + LONG
     found = {
         saga.run_id: saga
         for where in (
-            SagaQuery(outcome=RunState.RUNNING, attention=True),
-            SagaQuery(outcome=RunState.RUNNING, older_than=late),
-            SagaQuery(attention=True, newer_than=LATELY),
+            SagaQuery(store=store, outcome=RunState.RUNNING, attention=True),
+            SagaQuery(store=store, outcome=RunState.RUNNING, older_than=late),
+            SagaQuery(store=store, attention=True, newer_than=LATELY),
         )
         for saga in await listed(connections, where.query(now), limit=SAGAS_MAX)
     }

@@ -11,9 +11,13 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 
 from adapters.inventory import InventoryClient
-from cli.console import CliError, ExitCode
-from cli.ops.advice import advice
-from cli.ops.changes import (
+from models.actor import Actor
+from models.cart import CartKey
+from models.documents import Cart, OperationRecord
+from models.effects import ReleaseEffect
+from models.errors import DependencyUnavailable
+from ops.advice import advice
+from ops.changes import (
     LATEST,
     LatestChange,
     LineOfChange,
@@ -21,17 +25,13 @@ from cli.ops.changes import (
     lines_of,
     repairs_of,
 )
-from cli.ops.connections import Connections
-from cli.ops.endings import explain, record_of
-from cli.ops.filters import ENDED_FROM_OUTSIDE
-from cli.ops.history import HistoryEntry, entries, pending_steps, started_at
-from cli.ops.relays import PendingEffect, details, pending_effects
-from cli.ops.sagas import SagaSummary, cart_key, changes_of, find_saga, latest_saga, listed
-from models.actor import Actor
-from models.cart import CartKey
-from models.documents import Cart, OperationRecord
-from models.effects import ReleaseEffect
-from models.errors import DependencyUnavailable
+from ops.connections import Connections
+from ops.endings import explain, record_of
+from ops.errors import NotFoundError
+from ops.filters import ENDED_FROM_OUTSIDE
+from ops.history import HistoryEntry, entries, pending_steps, started_at
+from ops.relays import PendingEffect, details, pending_effects
+from ops.sagas import SagaSummary, cart_key, changes_of, find_saga, latest_saga, listed
 from workflows.connection import RPC_TIMEOUT
 from workflows.histories import actor_of, request_of
 
@@ -126,7 +126,7 @@ class SagaReport:
 async def collect(connections: Connections, name: str) -> SagaReport:
     """Asks every system about a saga, or about a cart (`STORE/USER`) and its latest change.
 
-    Raises `CliError` when nothing is known by this name.
+    Raises `OpsError` when nothing is known by this name.
     """
     key = cart_key(name)
     report = SagaReport(key, at=datetime.now(UTC), unasked=connections.unasked)
@@ -147,7 +147,7 @@ async def collect(connections: Connections, name: str) -> SagaReport:
     if key is not None:
         await _latest_of_cart(connections, report, key)
     if not (report.saga or report.cart or report.record or report.holds or report.unasked):
-        raise CliError(f"nothing is known of the cart {name!r}", exit_code=ExitCode.NOT_FOUND)
+        raise NotFoundError(f"nothing is known of the cart {name!r}")
     report.next = advice(report, deadline=connections.settings.lock_ttl)
     return report
 

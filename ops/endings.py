@@ -10,9 +10,13 @@ from functools import partial
 from temporalio.client import WorkflowHistory
 from temporalio.service import RPCError
 
-from cli.ops.connections import Connections
-from cli.ops.filters import ENDED_FROM_OUTSIDE, RunState
-from cli.ops.history import (
+from models.acknowledgement import Acknowledgement
+from models.cart import CartKey
+from models.documents import OperationRecord
+from models.outcomes import AbortReason
+from ops.connections import Connections
+from ops.filters import ENDED_FROM_OUTSIDE, RunState
+from ops.history import (
     CANCEL_REQUESTED,
     RESET,
     HistoryEntry,
@@ -20,12 +24,8 @@ from cli.ops.history import (
     result_of,
     started_at,
 )
-from cli.ops.sagas import SagaSummary, Stored
-from cli.texts import brief
-from models.acknowledgement import Acknowledgement
-from models.cart import CartKey
-from models.documents import OperationRecord
-from models.outcomes import AbortReason
+from ops.sagas import SagaSummary, Stored
+from ops.words import brief
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 

@@ -3,16 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
 
-import typer
-
-from cli.console import CliError, ExitCode
-from cli.options import parsed_by
-from cli.times import duration
 from models.outcomes import Outcome
 from models.user_id import USER_ID_RULE, is_user_id
 from models.wire import timestamp
+from ops.errors import UnusableError
 from workflows import ids
 
 
@@ -57,38 +52,24 @@ def saga_state(text: str) -> SagaState:
 
 @dataclass(frozen=True)
 class SagaFilter:
-    """Which sagas; None means any."""
+    """Which sagas; None means any. `older_than` is how long ago they started, at least."""
 
-    store: Annotated[str | None, typer.Option(help="Of this store.")] = None
-    user: Annotated[str | None, typer.Option(help="Of this user.")] = None
-    product: Annotated[str | None, typer.Option(help="About this product.")] = None
-    operation: Annotated[
-        str | None, typer.Option(help="AddItem, UpdateQuantity, RemoveItem, ClearCart, ...")
-    ] = None
-    attention: Annotated[bool, typer.Option("--attention", help="That need attention.")] = False
-    older_than: Annotated[
-        timedelta | None,
-        parsed_by(duration, metavar="AGE", help="Started so long ago or longer: 90s, 5m, 2h."),
-    ] = None
+    store: str | None = None
+    user: str | None = None
+    product: str | None = None
+    operation: str | None = None
+    attention: bool = False
+    older_than: timedelta | None = None
 
 
 @dataclass(frozen=True)
 class SagaQuery(SagaFilter):
-    """A filter with what only a list needs."""
+    """A filter with what only a list needs. `outcome` is a
+    `SagaState`, `newer_than` how long ago they started, at most."""
 
-    outcome: Annotated[
-        str | None,
-        parsed_by(
-            saga_state,
-            metavar="OUTCOME",
-            help=f"{', '.join(STATES[:-1])} or {STATES[-1]}.",
-            autocompletion=lambda: [*STATES],
-        ),
-    ] = None
-    order: Annotated[str | None, typer.Option(help="Caused by this order.")] = None
-    newer_than: Annotated[
-        timedelta | None, parsed_by(duration, metavar="AGE", help="Started within this time.")
-    ] = None
+    outcome: str | None = None
+    order: str | None = None
+    newer_than: timedelta | None = None
 
     def query(self, now: datetime) -> str:
         """The filter in Temporal's query language, as the Web UI takes it too."""
@@ -116,8 +97,8 @@ class SagaQuery(SagaFilter):
 
 
 def quoted(value: str) -> str:
-    """A value in a visibility query; raises `CliError` for one that cannot be an id."""
+    """A value in a visibility query; raises `UnusableError` for one that cannot be an id."""
     if not is_user_id(value) or not ids.is_searchable(value):  # the widest of all ids
         rule = f"{USER_ID_RULE}, without quotes and backslashes"
-        raise CliError(f"{value!r} is no id: it {rule}", exit_code=ExitCode.USAGE)
+        raise UnusableError(f"{value!r} is no id: it {rule}")
     return ids.in_query(value)

@@ -10,16 +10,18 @@ from typing import Any, NamedTuple
 from pydantic.alias_generators import to_camel
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
-from cli.console import CliError, ExitCode
-from cli.ops.connections import Connections
 from models.documents import OperationRecord, bucket_of
 from models.effects import EffectKind, EventEffect
 from models.relays import RelayStatus
+from ops.connections import Connections
+from ops.errors import NotFoundError, UnusableError
 from workflows import ids
 from workflows.connection import RPC_TIMEOUT
 from workflows.running_relays import relay_status, running_relays
 
 _METADATA = "__temporal_workflow_metadata"
+RECORDS_MAX = 200
+"""Most records whose pending effects are listed."""
 NOTED_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
@@ -153,12 +155,11 @@ async def choose_relays(
 ) -> list[RelayId]:
     """The named relays, or with `every` all that run or have something pending.
 
-    Raises `CliError` for a name that is no relay, and when not every relay is known.
+    Raises `OpsError` for a name that is no relay, and when not every relay is known.
     """
     if every == bool(names):
-        raise CliError(
-            "name relays (event/3), or give --all for those that run or have something pending",
-            exit_code=ExitCode.USAGE,
+        raise UnusableError(
+            "name relays (event/3), or give --all for those that run or have something pending"
         )
     if every:
         states = await overview(connections)
@@ -169,10 +170,9 @@ async def choose_relays(
     for name in names:
         relay = parse_relay(name)
         if relay is None or relay.shard >= shards:
-            raise CliError(
+            raise UnusableError(
                 f"{name!r} is no relay: event/N or release/N, "
-                f"N from 0 to {shards - 1} (RELAY_SHARDS - 1)",
-                exit_code=ExitCode.USAGE,
+                f"N from 0 to {shards - 1} (RELAY_SHARDS - 1)"
             )
         chosen.append(relay)
     return chosen
@@ -204,12 +204,12 @@ def pending_effects(
 
 
 async def find_effect(connections: Connections, effect_id: str) -> PendingEffect:
-    """The pending effect with this id; raises `CliError` when there is none."""
+    """The pending effect with this id; raises `NotFoundError` when there is none."""
     record = await connections.need("mongodb", partial(connections.outbox.holder, effect_id))
     for effect in pending_effects(connections, [record] if record else []):
         if effect.effect_id == effect_id:
             return effect
-    raise CliError(f"no effect {effect_id!r} is pending", exit_code=ExitCode.NOT_FOUND)
+    raise NotFoundError(f"no effect {effect_id!r} is pending")
 
 
 async def skip_effect(
