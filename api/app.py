@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from api.cors import add_cors
 from api.docs import add_docs
 from api.errors import add_error_handlers
+from api.help_links import HelpLinks
 from api.middleware import RequestMiddleware
 from api.openapi_document import DocumentedApi
 from api.routes import (
@@ -95,6 +96,8 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     )
     app.state.api = state
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    if settings.error_docs_url is not None:
+        app.add_middleware(HelpLinks, page=str(settings.error_docs_url))
     add_cors(app, settings.cors_origins)
     add_error_handlers(app)
     for router in (

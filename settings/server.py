@@ -36,6 +36,7 @@ class ServerSettings(SettingsGroup):
     request_seconds: float = Field(20, gt=0, le=600)
     keep_alive_seconds: int = Field(75, ge=1, le=3600)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    error_docs_url: AnyHttpUrl | None = None
 
     # Proxies whose X-Forwarded-For is trusted; Uvicorn reads the variable too
     forwarded_allow_ips: str = LOCALHOST
