@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-servers check bench profile chaos storm load fuzz docs release-openapi image sbom check-clients check-deploy install clean
+.PHONY: help run test test-faults test-servers check bench profile chaos storm load fuzz docs site release-openapi image sbom check-clients check-deploy install clean
 
 # The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
@@ -41,6 +41,7 @@ help:
 	@echo "make load           long run of a hundred buyers of ten units (SECONDS=60)"
 	@echo "make fuzz           long run of the contract tests, with a table of all answers (CASES=50000 SEED=1)"
 	@echo "make docs           update the generated documents and dashboards after a change"
+	@echo "make site           build the documents as a site in site/, and check its links"
 	@echo "make release-openapi  make docs/openapi.json the released promise"
 	@echo "make image          build the container image (IMAGE=cart-service:dev; TARGET=dev with the demo)"
 	@echo "make sbom           write sbom.json, the contents of a production install"
@@ -91,8 +92,15 @@ check: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python -m api.document > docs/openapi.json
 	@$(BIN)/python -m dev.event_docs $(ARGS)
+	@$(BIN)/python -m dev.reference
 	@$(BIN)/python -m dev.grafana
 	@$(BIN)/python -m tests.contract.guide
+
+# Reads nothing from other hosts. Fails on a dead link.
+site: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python -m dev.site.check site
+	@echo "to read it with its search: $(BIN)/python -m http.server --directory site 8000"
 
 # A release promises what its document says; `make test` compares with it from then on.
 release-openapi: docs
@@ -130,7 +138,7 @@ check-deploy: $(STAMP)
 install: $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
 		.pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path "./.local/*" -prune -exec rm -rf {} +
 
