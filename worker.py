@@ -9,6 +9,7 @@ import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import TypedDict
 
 import structlog
 from temporalio import workflow
@@ -135,17 +136,37 @@ PASSED_THROUGH = (
 )
 
 
-def workflow_runner(*, sandboxed: bool = False) -> WorkflowRunner:
-    """The runner of workflow code.
+class WorkflowOptions(TypedDict):
+    """How a worker runs workflow code."""
+
+    workflow_runner: WorkflowRunner
+    debug_mode: bool
+    max_workflow_task_external_storage_concurrency: int
+
+
+def workflow_options(*, sandboxed: bool = False) -> WorkflowOptions:
+    """How workflow code runs: checked in the tests, cheaply in the service (docs/performance.md).
 
     The sandbox prevents access to clocks, random numbers and I/O, and takes a fifth of the worker's
-    time for an operation. So the tests use it, and the service does not.
+    time for an operation.
+
+    In `debug_mode` the SDK runs workflow code in the event loop. Otherwise it hands each activation
+    to a thread, to detect code that runs for more than 2 s without waiting. Here such code stops
+    the event loop, and with it the heartbeat (`heartbeat.py`) by which a supervisor sees that.
+
+    No payload is stored outside of Temporal. With a concurrency of more than 1 the SDK would start
+    a task for each payload to look for such.
     """
-    if not sandboxed:
-        return UnsandboxedWorkflowRunner()
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-    )
+    if sandboxed:
+        restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+        runner: WorkflowRunner = SandboxedWorkflowRunner(restrictions=restrictions)
+    else:
+        runner = UnsandboxedWorkflowRunner()
+    return {
+        "workflow_runner": runner,
+        "debug_mode": not sandboxed,
+        "max_workflow_task_external_storage_concurrency": 1,
+    }
 
 
 def deployment_of(settings: Settings) -> WorkerDeploymentConfig | None:
@@ -270,7 +291,7 @@ def build_worker(
             privacy_steps.erase_records,
             privacy_steps.erase_cached,
         ],
-        workflow_runner=workflow_runner(sandboxed=sandboxed),
+        **workflow_options(sandboxed=sandboxed),
         deployment_config=deployment_of(settings),
         # After this time the next task of a relay goes to another worker, if its own has died.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),

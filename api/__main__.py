@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from api.app import configured, create_app
 from api.http_protocol import HttpLimits, limited_protocol
+from process import tune_collector
 from settings import Settings
 
 _START_FAILED = 3
@@ -50,6 +51,7 @@ def main() -> None:
     # Uvicorn raises the signal again after its shutdown: exit with 0 then, not by the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = uvicorn.Server(server_config(settings, create_app(settings)))
+    tune_collector()
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -6,9 +6,9 @@ from temporalio import workflow
 from temporalio.worker import Worker
 
 from logs import configure_logging
-from process import stop_event
+from process import stop_event, tune_collector
 from settings import Settings, load_settings
-from worker import workflow_runner
+from worker import workflow_options
 from workflows.connection import connect
 
 NOOP_QUEUE = "bench-noop"
@@ -33,7 +33,7 @@ async def run_worker(settings: Settings) -> None:
         await connect(settings),
         task_queue=NOOP_QUEUE,
         workflows=[NoopWorkflow],
-        workflow_runner=workflow_runner(),
+        **workflow_options(),
     ):
         logger.info(WORKER_STARTED, message="Empty worker started")
         await stopping.wait()
@@ -42,4 +42,5 @@ async def run_worker(settings: Settings) -> None:
 if __name__ == "__main__":
     loaded = load_settings()
     configure_logging(loaded.log_level)
+    tune_collector()
     uvloop.run(run_worker(loaded))

@@ -26,6 +26,7 @@ from api.schemas import AddItemBody
 from dev.bench.direct import DirectAdd
 from dev.bench.noop import NOOP_QUEUE, NoopWorkflow
 from logs import configure_logging
+from process import tune_collector
 from settings import load_settings
 from workflows.connection import connect
 
@@ -81,6 +82,7 @@ def main() -> None:
     app = create_app(settings)
     app.include_router(router)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    tune_collector()
     uvicorn.Server(server_config(settings, app)).run()
 
 
