@@ -68,6 +68,9 @@ from workflows.add_item import AddItemWorkflow
 from workflows.apply_batch import ApplyBatchWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.audit import AuditWorkflow
+from workflows.cancel_checkout import CancelCheckoutWorkflow
+from workflows.cancel_order import CancelOrderWorkflow
+from workflows.checkout import CheckoutWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.connection import check_namespace, connect
 from workflows.event_operations import mark_cart
@@ -85,10 +88,11 @@ from workflows.repair_cart import RepairCartWorkflow
 from workflows.requests import policy_of
 from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
 from workflows.upkeep.holds import EndHoldsWorkflow
-from workflows.upkeep.operations import erase_cart, expiry_of, lapse_of, repair_cart
+from workflows.upkeep.operations import erase_cart, expiry_of, lapse_of, repair_cart, thaw_of
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -105,6 +109,9 @@ WORKFLOWS = (
     ClearCartWorkflow,
     ApplyBatchWorkflow,
     ExtendHoldsWorkflow,
+    CheckoutWorkflow,
+    CancelCheckoutWorkflow,
+    CancelOrderWorkflow,
     ApplyOrderWorkflow,
     RepairCartWorkflow,
     MarkAvailabilityWorkflow,
@@ -113,6 +120,7 @@ WORKFLOWS = (
     SweepWorkflow,
     ExpiryWorkflow,
     EndHoldsWorkflow,
+    EndCheckoutsWorkflow,
     FiguresWorkflow,
     ReconcileWorkflow,
     WatchHoldsWorkflow,
@@ -224,6 +232,7 @@ def build_worker(
         cache,
         expire=partial(expiry_of, policy_of(settings)),
         lapse=partial(lapse_of, policy_of(settings)),
+        thaw=partial(thaw_of, policy_of(settings)),
         waker=waker,
         caching=settings.enable_cache_invalidation,
     )
@@ -279,6 +288,7 @@ def build_worker(
             relay_steps.skip,
             passes.expire_page,
             passes.lapse_page,
+            passes.thaw_page,
             figure_steps.measure,
             repair_steps.examine,
             repair_steps.forget,

@@ -23,6 +23,7 @@ from api.routes import (
     batch,
     cart,
     carts,
+    checkout,
     guests,
     health,
     history,
@@ -55,6 +56,7 @@ and is rolled back completely if it cannot finish.
 _TAGS = [
     {"name": "Cart", "description": "Your cart in a store."},
     {"name": "Carts", "description": "Carts by id, for their users and for store admins."},
+    {"name": "Checkout", "description": "The checkout of your cart."},
     {"name": "Guests", "description": "Shoppers without an account."},
     {"name": "Admin", "description": "The carts of a store, and the service's log level."},
     {"name": "Operations", "description": "The status of changes that take longer."},
@@ -105,6 +107,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         batch.router,
         carts.router,
         history.router,
+        checkout.router,
         admin.router,
         operations.router,
         guests.router,

@@ -89,6 +89,7 @@ _NOT_FOUND = {
     ErrorCode.CART_NOT_FOUND: "Cart not found",
     ErrorCode.ITEM_NOT_FOUND: "Item not found in cart",
     ErrorCode.OPERATION_NOT_FOUND: "Operation not found",
+    ErrorCode.CHECKOUT_NOT_FOUND: "Cart is not checked out",
     ErrorCode.GUESTS_OFF: "This service has no guests: GUEST_TOKEN_SECRETS is not set",
 }
 
@@ -161,6 +162,14 @@ _REFUSALS = {
     ),
     RefusalCode.ITEM_NOT_FOUND: _Refusal(
         _NOT_FOUND[ErrorCode.ITEM_NOT_FOUND], HTTPStatus.NOT_FOUND
+    ),
+    RefusalCode.CART_EMPTY: _Refusal("Cart is empty", HTTPStatus.CONFLICT),
+    RefusalCode.CART_CHECKED_OUT: _Refusal(
+        "Cart is checked out and cannot be changed until its checkout ends", HTTPStatus.CONFLICT
+    ),
+    RefusalCode.ORDER_CANCELLED: _Refusal("Order was cancelled", HTTPStatus.CONFLICT),
+    RefusalCode.CHECKOUT_NOT_FOUND: _Refusal(
+        _NOT_FOUND[ErrorCode.CHECKOUT_NOT_FOUND], HTTPStatus.NOT_FOUND
     ),
     RefusalCode.PRECONDITION_FAILED: _Refusal(
         "The cart has changed in the meantime; look at it and try again",

@@ -28,7 +28,7 @@ from api.field_problems import broken
 from api.openapi_headers import Headers
 from api.schemas import Accepted, FieldProblem, Problem
 from models.cart import CartView
-from models.operations import AddItem, ExtendHolds, UpdateQuantity
+from models.operations import AddItem, Checkout, ExtendHolds, UpdateQuantity
 from models.outcomes import AbortReason, MissingUnits, Refusal, RefusalCode
 
 Responses = dict[int | str, dict[str, Any]]
@@ -114,6 +114,14 @@ HISTORY_OF_ADMIN_EXAMPLE: dict[str, Any] = HISTORY_EXAMPLE | {
         }
     ]
 }
+CHECKOUT_EXAMPLE = {
+    "checkoutId": "4bbf0b2d5c0f4b7f9f9f6f0e0ab1c2d3",
+    **{
+        name: CART_EXAMPLE[name]
+        for name in ("cartItems", "quantity", "totalPrice", "currency", "version")
+    },
+    "expiresAt": "2026-01-27T10:45:00.000Z",
+}
 EMPTY_CART_EXAMPLE = CART_EXAMPLE | {
     "sellerId": None,
     "quantity": 0,
@@ -179,6 +187,7 @@ _LIMITS = {
     "value": _refusal(AddItem.name, RefusalCode.VALUE_LIMIT, limit=5000),
     "product": _refusal(AddItem.name, RefusalCode.PRODUCT_NOT_ACCEPTED),
 }
+_FROZEN = _refusal(UpdateQuantity.name, RefusalCode.CART_CHECKED_OUT)
 NOT_ADDED: Responses = {
     # A range and not 200, which generators would take for the type of every add.
     "2XX": refused(
@@ -207,7 +216,8 @@ NOT_ADDED: Responses = {
     ),
     409: refused(
         "Another operation on the cart, or with the same key, is running; or the cart has items in "
-        "another currency; or, with `Prefer: handling=strict`, there is not enough stock.",
+        "another currency, or is checked out; or, with `Prefer: handling=strict`, there is not "
+        "enough stock.",
         shown.IDEMPOTENCY_KEY,
         shown.RETRY_AFTER,
         shown.PREFERENCE_APPLIED,
@@ -216,6 +226,7 @@ NOT_ADDED: Responses = {
             AddItem.name, RefusalCode.CURRENCY_MISMATCH, cart_currency="USD", currency="EUR"
         ),
         stock=_refusal(AddItem.name, RefusalCode.INSUFFICIENT_STOCK, strict=True, available=1),
+        frozen=_FROZEN,
     ),
 }
 """The responses of an add that changed nothing."""
@@ -236,21 +247,32 @@ NOT_UPDATED = refused(
     **_LIMITS,
 )
 """The 400 response of an update."""
+_MISSING = _refusal(
+    ExtendHolds.name,
+    RefusalCode.INSUFFICIENT_STOCK,
+    lines=(MissingUnits(product_id="507f1f77bcf86cd799439011", wanted=2, available=1),),
+)
 NOT_HELD = refused(
     "Units of some items cannot be reserved; nothing was changed. Or another operation on the "
     "cart, or with the same key, is running.",
     shown.IDEMPOTENCY_KEY,
     shown.RETRY_AFTER,
-    stock=refusal_answer(
-        ExtendHolds.name,
-        Refusal(
-            code=RefusalCode.INSUFFICIENT_STOCK,
-            lines=(MissingUnits(product_id="507f1f77bcf86cd799439011", wanted=2, available=1),),
-        ),
-    ),
+    stock=_MISSING,
     running=in_progress(),
+    frozen=_FROZEN,
 )
 """The 409 response of an operation that reserves several items."""
+NOT_CHECKED_OUT = refused(
+    "Units of some items cannot be reserved, or the cart is empty, or checked out already; nothing "
+    "was changed. Or another operation on the cart, or with the same key, is running.",
+    shown.IDEMPOTENCY_KEY,
+    shown.RETRY_AFTER,
+    stock=_MISSING,
+    empty=_refusal(Checkout.name, RefusalCode.CART_EMPTY),
+    running=in_progress(),
+    frozen=_FROZEN,
+)
+"""The 409 response of a checkout."""
 
 _ANYWHERE: Responses = {
     414: refused("The URL is too long.", long=problem(414, "The URL is too long")),
@@ -306,6 +328,7 @@ STORAGE_UNAVAILABLE = refused(
 )
 BAD_STORE_ID = validation_failed(storeId=broken("storeId", ErrorCode.INVALID_FORMAT))
 NO_CART = not_found(ErrorCode.CART_NOT_FOUND).answer
+NO_CHECKOUT = not_found(ErrorCode.CHECKOUT_NOT_FOUND).answer
 NO_ITEM = not_found(ErrorCode.ITEM_NOT_FOUND).answer
 CART_READ: Responses = {
     200: read(CartView, "The cart.", shown.ETAG, shown.SAGA_LINK, cart=CART_EXAMPLE),
@@ -333,10 +356,12 @@ MUTATION: Responses = {
         },
     ),
     409: refused(
-        "Another operation on the cart, or with the same key, is running.",
+        "Another operation on the cart, or with the same key, is running; or the cart is checked "
+        "out.",
         shown.IDEMPOTENCY_KEY,
         shown.RETRY_AFTER,
         running=in_progress(),
+        frozen=_FROZEN,
     ),
     412: refused(
         "The cart has changed: no entity tag in `If-Match` matches.",

@@ -12,7 +12,8 @@ from api.routing import BASE_PATH
 from api.schemas import Accepted
 from api.state import ApiState
 from models.cart import cart_fields, cart_json
-from models.operations import RemoveItem
+from models.operations import Checkout, RemoveItem
+from models.operations.checkout import checkout_fields
 from models.operations.remove_item import REMOVED
 from models.outcomes import OperationResult, Outcome, StoredAnswer
 from models.wire import to_json
@@ -53,6 +54,9 @@ async def _stored_answer(state: ApiState, record_id: str) -> StoredAnswer:
     cart = await state.carts.cart(record.key)
     if cart is None:
         body = to_json({"message": NO_LONGER_KEPT})
+    elif record.operation == Checkout.name:
+        ours = cart.checkout is not None and cart.checkout.checkout_id == record.operation_id
+        body = to_json(checkout_fields(cart.id, cart) if ours else {"message": NO_LONGER_KEPT})
     elif record.operation == RemoveItem.name:
         body = to_json({"message": REMOVED, "cart": cart_fields(cart.id, cart)})
     else:

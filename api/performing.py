@@ -22,7 +22,9 @@ from models.cart import CartKey
 from models.operations import (
     AddItem,
     ApplyBatch,
+    CancelCheckout,
     CartOperation,
+    Checkout,
     ClearCart,
     ExtendHolds,
     RemoveItem,
@@ -84,6 +86,8 @@ LOG_EVENTS = {
     RemoveItem.name: ("cart_item_removed", "Cart item removed"),
     ClearCart.name: ("cart_cleared", "Cart cleared"),
     ApplyBatch.name: ("cart_batch_applied", "Cart batch applied"),
+    Checkout.name: ("cart_checked_out", "Cart checked out"),
+    CancelCheckout.name: ("checkout_cancelled", "Checkout cancelled"),
     ExtendHolds.name: ("cart_extended", "Holds of the cart extended"),
 }
 

@@ -13,9 +13,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from api.error_codes import ErrorCode
-from models.cart import CartView
+from models.cart import CartLine, CartView
 from models.limits import MAX_QUANTITY
-from models.money import MAX_PRICE, cents
+from models.money import MAX_PRICE, Money, cents
 from models.products import MAX_IMAGES, Description, ImageUrl, Title
 from models.user_id import MAX_USER_ID
 from models.wire import OPTIONAL, SENT
@@ -267,6 +267,25 @@ class Problem(ResponseBody):
     """With `currency_mismatch`: the currency of the items in the cart."""
     currency: str | None = Absent
     """With `currency_mismatch`: the currency in which the service sells now."""
+
+
+class CheckedOutCart(ResponseBody):
+    """What was checked out: it does not change until the checkout ends."""
+
+    checkout_id: str
+    """Identifies the checkout; the order names it."""
+    cart_items: list[CartLine]
+    """The items, whose units are held."""
+    quantity: int
+    """The units of all items."""
+    total_price: Money
+    """The sum of price times quantity of all items."""
+    currency: str
+    """The currency of all amounts (ISO 4217)."""
+    version: int
+    """The cart's version."""
+    expires_at: datetime
+    """When the checkout ends by itself, and the cart can be changed again."""
 
 
 class Done(ResponseBody):

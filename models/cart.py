@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypeAliasType
 
+from models.checkout import CartCheckout
 from models.message import Message
 from models.money import Money, PriceSource, cents
-from models.orders import Ordered
+from models.orders import Cancellation, Ordered
 from models.wire import CAMEL_CASE, OPTIONAL, SENT, to_json, to_milliseconds
 
 AvailabilityStatus = TypeAliasType(
@@ -60,9 +61,10 @@ class CartFacts(Message):
     """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
 
     `line_quantity`, `line_unheld` and `line_price` are those of the operation's product. Amounts
-    are in `currency`, which is None without a cart. `content` are all lines, if the operation
-    decides on all (`CartOperation.needs_lines`). `ordered` is what an order has, if the operation
-    is one whose content is known.
+    are in `currency`, which is None without a cart. `checkout_id` is set while it is frozen.
+    `content` are all lines, if the operation decides on all (`CartOperation.needs_lines`).
+    `ordered` is what an order has, if the operation is one whose content is known, `cancellation`
+    what is known of an order that is cancelled.
     """
 
     version: int = 0
@@ -71,11 +73,13 @@ class CartFacts(Message):
     units: int = 0
     total_price: Decimal = Decimal(0)
     currency: str | None = None
+    checkout_id: str | None = None
     line_quantity: int = 0
     line_unheld: int = 0
     line_price: Decimal = Decimal(0)
     content: tuple[LineFacts, ...] = ()
     ordered: Ordered | None = None
+    cancellation: Cancellation | None = None
 
 
 NO_CART = CartFacts()
@@ -241,6 +245,8 @@ class CartContent(BaseModel):
     """When the holds of its lines end; None if never, or if it has none."""
     held_since: SkipJsonSchema[datetime | None] = None
     """When the first of the holds that it has began, where holds end."""
+    checkout: CartCheckout | None = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+    """The checkout, while the cart is frozen."""
     version: int = 0
     """Counts the changes of the cart, from 1."""
     created_at: datetime
@@ -309,6 +315,22 @@ class CartContent(BaseModel):
         ]
         return self._next(lines, now, lifetime)
 
+    def frozen(
+        self, checkout: CartCheckout, now: datetime, lifetime: Lifetime, *, is_held: bool
+    ) -> Self:
+        """The next version of the cart, which is checked out. With `is_held` all its units are
+        held; holds last as long as the checkout."""
+        before = self.with_all_held(now, lifetime) if is_held else self
+        after = self._next(before.cart_items, now, lifetime, checkout=checkout)
+        if after.holds_end is None:
+            return after
+        lines = [line.held_until(checkout.expires_at) for line in after.cart_items]
+        return after.model_copy(update={"cart_items": lines, "holds_end": None})
+
+    def thawed(self, now: datetime, lifetime: Lifetime) -> Self:
+        """The next version of the cart, which is checked out no more."""
+        return self._next(self.cart_items, now, lifetime, checkout=None)
+
     def without_holds(self, now: datetime) -> Self:
         """The next version of the cart, whose holds have ended.
 
@@ -329,7 +351,8 @@ class CartContent(BaseModel):
             left = line.product_quantity - units
             if left:
                 lines.append(line.with_quantity(left, line.held - min(units, line.held), now))
-        return self._next(lines, now, lifetime)
+        # An order ends the checkout.
+        return self._next(lines, now, lifetime, checkout=None)
 
     def marked(self, news: Iterable[ProductAvailability], now: datetime) -> Self | None:
         """The next version of the cart with its lines marked; None when nothing changes.
@@ -423,6 +446,7 @@ def facts_of(
         units=cart.quantity,
         total_price=cart.total_price,
         currency=cart.currency,
+        checkout_id=cart.checkout.checkout_id if cart.checkout else None,
         line_quantity=line.product_quantity if line else 0,
         line_unheld=line.product_quantity - line.held if line else 0,
         line_price=line.product_price if line else Decimal(0),
@@ -455,6 +479,8 @@ def cart_fields(cart_id: object, cart: CartContent) -> dict[str, Any]:
     for line in fields["cartItems"]:
         if line["holdUntil"] is None:
             del line["holdUntil"]
+    if fields["checkout"] is None:
+        del fields["checkout"]
     return {"_id": str(cart_id), **fields}
 
 

@@ -78,6 +78,10 @@ class Cart(CartContent, Document):
             IndexModel(
                 ["bucket", "holdsEnd"], partialFilterExpression={"holdsEnd": {"$type": "date"}}
             ),
+            IndexModel(
+                ["bucket", "checkout.expiresAt"],
+                partialFilterExpression={"checkout.expiresAt": {"$type": "date"}},
+            ),
             # The business figures of a bucket, from the index alone.
             IndexModel(["bucket", "currency", "quantity", "totalPrice"], name="figures"),
             # A product's carts in some buckets, of one store or of all, page by page.
@@ -196,7 +200,8 @@ class OperationRecord(PendingEffects, Document):
     `reason` is why the saga was aborted (`AbortReason`) or, of a committed clear, why the cart was
     cleared. `pending` is true while an effect has no `done_at`. `lines` are the lines that a
     committed operation has changed. `actor` caused the saga, `intervention` is the operator's
-    request that ended it. `short` is how many units of each product an order lacks. `due`
+    request that ended it. `short` is how many units of each product an order lacks, `frozen`
+    what a checkout has of each. `due`
     has an entry for each kind of effect that is pending.
     """
 
@@ -218,6 +223,7 @@ class OperationRecord(PendingEffects, Document):
     reason: str | None = None
     lines: list[LineChange] = []
     short: dict[str, int] | None = None
+    frozen: dict[str, int] | None = None
     pending: bool
 
     @classmethod

@@ -22,7 +22,10 @@ CART_ITEM_REMOVED = "cart.item.removed"
 CART_CLEARED = "cart.cleared"
 CART_ORDER_APPLIED = "cart.order.applied"
 CART_HOLD_EXPIRED = "cart.hold.expired"
+CART_CHECKED_OUT = "cart.checked_out"
+CART_CHECKOUT_EXPIRED = "cart.checkout.expired"
 ORDER_COMPLETED = "order.completed"
+ORDER_CANCELLED = "order.cancelled"
 CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
 INVENTORY_BACK_IN_STOCK = "inventory.item.back_in_stock"
 DEAD_LETTERS = "cart.dlq"
@@ -34,10 +37,13 @@ PUBLISHED = (
     CART_CLEARED,
     CART_ORDER_APPLIED,
     CART_HOLD_EXPIRED,
+    CART_CHECKED_OUT,
+    CART_CHECKOUT_EXPIRED,
 )
 TOPICS = (
     *PUBLISHED,
     ORDER_COMPLETED,
+    ORDER_CANCELLED,
     CART_ITEM_OUT_OF_STOCK,
     INVENTORY_BACK_IN_STOCK,
     DEAD_LETTERS,
@@ -51,6 +57,9 @@ ClearReason = TypeAliasType(
 
 ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
 """Why a line is reduced or removed."""
+
+CheckoutEnd = TypeAliasType("CheckoutEnd", Literal["user", "expired", "order_cancelled"])
+"""Why a checkout ends without an order."""
 
 ActorKind = TypeAliasType(
     "ActorKind", Literal["user", "guest", "admin", "operator", "event", "schedule", "repair"]
@@ -223,6 +232,48 @@ class CartHoldExpired(CartEvent):
 
     items: list[ExpiredHold]
     """The lines whose units were held."""
+
+
+class CheckedOutItem(EventModel):
+    """A line of a cart that is checked out."""
+
+    product_id: str
+    """The product."""
+    quantity: int
+    """The units, which are held."""
+    product_price: Money
+    """The price of one unit."""
+    price_source: PriceSource
+    """`client`: the price is what the client sent with the latest add; nothing has checked it."""
+
+
+class CartCheckedOut(CartEvent):
+    """A cart was checked out. It does not change until it is ordered or the checkout ends."""
+
+    topic = CART_CHECKED_OUT
+
+    checkout_id: str
+    """Identifies the checkout. `order.completed` and `order.cancelled` name it."""
+    expires_at: datetime
+    """When the checkout ends by itself."""
+    total_price: Money
+    """The cart's total price."""
+    items: list[CheckedOutItem]
+    """The lines."""
+
+
+class CartCheckoutExpired(CartEvent):
+    """A checkout has ended without an order. The cart can be changed again."""
+
+    topic = CART_CHECKOUT_EXPIRED
+
+    checkout_id: str
+    """Identifies the checkout."""
+    reason: CheckoutEnd
+    """`expired`: its time was over. `user`: its user cancelled it. `order_cancelled`: the order
+    was cancelled."""
+    order_id: str | None
+    """The order's id, for `order_cancelled`."""
 
 
 def event_id(record_id: str, position: int) -> str:

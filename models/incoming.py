@@ -20,7 +20,12 @@ from pydantic import (
 )
 
 from models.errors import EventUnusable
-from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
+from models.events import (
+    CART_ITEM_OUT_OF_STOCK,
+    INVENTORY_BACK_IN_STOCK,
+    ORDER_CANCELLED,
+    ORDER_COMPLETED,
+)
 from models.user_id import UserId
 from models.wire import CAMEL_CASE, to_milliseconds
 
@@ -151,6 +156,27 @@ class OrderCompleted(Incoming):
     """The ordered items; the rest stays in the cart."""
     cart_version: int | None = Field(None, ge=1)
     """The version of the cart that was ordered; units added later stay in the cart."""
+    checkout_id: EntityId | None = None
+    """The checkout that was ordered: exactly its units are booked, whatever `items` says."""
+
+
+class OrderCancelled(Incoming):
+    """An order was cancelled, for instance because its payment failed.
+
+    Before it has completed its cart can be changed again, and a later `order.completed` of it has
+    no effect. Afterwards the inventory takes its units back.
+    """
+
+    cart_id: CartId
+    """The cart that was to be ordered."""
+    user_id: UserId
+    """The cart's user. If it is another user's cart, the event is parked."""
+    store_id: EntityId
+    """The cart's store. If the cart is in another store, the event is parked."""
+    order_id: EntityId
+    """The order's id. An order is cancelled once, however many messages report it."""
+    checkout_id: EntityId | None = None
+    """The checkout that ends; without it, the one that the cart has."""
 
 
 class UnavailableItem(_Read):
@@ -204,9 +230,10 @@ class BackInStock(Incoming):
     """The store; without it, all stores."""
 
 
-Event = OrderCompleted | OutOfStock | BackInStock
+Event = OrderCompleted | OrderCancelled | OutOfStock | BackInStock
 CONSUMED: dict[str, type[Event]] = {
     ORDER_COMPLETED: OrderCompleted,
+    ORDER_CANCELLED: OrderCancelled,
     CART_ITEM_OUT_OF_STOCK: OutOfStock,
     INVENTORY_BACK_IN_STOCK: BackInStock,
 }
@@ -234,11 +261,11 @@ def read_event(message: ConsumedMessage) -> Event:
 def event_id(message: ConsumedMessage, event: Event) -> str:
     """The event's id, the same on every delivery.
 
-    For orders, the order's id: an order is completed once, however many messages report it. For
-    others, the sender's id (`ce_id`, `eventId`), or else a hash of content and time. The offset is
-    used only without a time: a broker that lost data assigns it to another event.
+    For orders, the order's id: one is completed or cancelled once, however many messages report
+    it. For others, the sender's id (`ce_id`, `eventId`), or else a hash of content and time. The
+    offset is used only without a time: a broker that lost data assigns it to another event.
     """
-    if isinstance(event, OrderCompleted):
+    if isinstance(event, OrderCompleted | OrderCancelled):
         return event.order_id
     named = message.header("ce_id") or event.event_id
     if named:

@@ -34,6 +34,8 @@ class Policy(Message):
     """How long units are held after a change of their cart; 0 is as long as the cart."""
     hold_max_seconds: float = 14_400
     """The longest time after the first of a cart's holds."""
+    checkout_seconds: float = 900
+    """How long a cart stays checked out."""
     currency: str = "USD"
 
     @property
@@ -45,7 +47,9 @@ class Policy(Message):
     def reserved_seconds(self) -> int | None:
         """After this time the inventory may end a reservation by itself: no cart has it any more.
         None if carts hold their units as long as they exist."""
-        return round(self.hold_max_seconds) + LEAK_SECONDS if self.hold_seconds else None
+        if not self.hold_seconds:
+            return None
+        return round(self.hold_max_seconds + self.checkout_seconds) + LEAK_SECONDS
 
 
 def same_currency(policy: Policy, cart: CartFacts) -> Refusal | None:

@@ -4,7 +4,7 @@ Plain data and pure functions; `models.operations.apply_order` applies an order.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import Literal, Self
 
 from models.message import Message
 
@@ -22,15 +22,42 @@ class OrderedLine(Message):
 class OrderRequest(Message):
     """An order, as its event describes it.
 
-    `items` None means the whole cart, `cart_version` None the cart as it is. With `leave_cart`
-    nothing is taken out of the cart: the items are what an earlier try could not book.
+    `cancellation` is the id of the operation that cancels it, `checkout_id` names the checkout
+    whose units were ordered. Without one, `items` None means the whole cart, and `cart_version`
+    None the cart as it is. With `leave_cart` nothing is taken out of the cart: the items are what
+    an earlier try could not book.
     """
 
     order_id: str
     cart_id: str
+    cancellation: str | None = None
+    checkout_id: str | None = None
     items: tuple[OrderedLine, ...] | None = None
     cart_version: int | None = None
     leave_cart: bool = False
+
+
+class CancelRequest(Message):
+    """The cancellation of an order, as its event describes it; `checkout_id` None means whichever
+    checkout the cart has."""
+
+    order_id: str
+    cart_id: str
+    checkout_id: str | None = None
+
+
+class Cancellation(Message):
+    """What is known of a cancelled order: the units that were booked for it, by product.
+
+    `is_booking` means that some of them are still to be booked.
+    `ends_checkout` means that the cart is checked out for it, and `is_foreign` that the cart is
+    another user's.
+    """
+
+    booked: dict[str, int] = {}
+    is_booking: bool = False
+    ends_checkout: bool = False
+    is_foreign: bool = False
 
 
 class OrderedUnits(Message):
@@ -69,11 +96,13 @@ class Ordered(Message):
     """What an order has, by product, and the cart's latest known version (0: none is known).
 
     `releasing` are the products of which the cart's own operations still have units to release.
+    `refused` is why the order is not applied, if it is not.
     """
 
     units: tuple[OrderedUnits, ...] = ()
     cart_version: int = 0
     releasing: tuple[str, ...] = ()
+    refused: Literal["checkout_not_found", "order_cancelled"] | None = None
 
     @property
     def reservations(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ from models.cart import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
 from models.operations import AnyOperation, CartOperation
-from models.orders import OrderRequest
+from models.orders import CancelRequest, OrderRequest
 from models.outcomes import AbortReason, OperationResult, Refusal, RefusalCode
 from models.saga import ReplyTo, SagaRun
 
@@ -16,13 +16,14 @@ class LoadCart(Message):
     """Load what a saga decides on.
 
     `product_id` names the line that matters, if one does; with `whole` all do. `order` is the order
-    to look up.
+    to look up, `cancels` the one that is cancelled.
     """
 
     saga: SagaRun
     product_id: str | None = None
     whole: bool = False
     order: OrderRequest | None = None
+    cancels: CancelRequest | None = None
 
     @classmethod
     def of(cls, saga: SagaRun, operation: CartOperation) -> Self:
@@ -32,6 +33,7 @@ class LoadCart(Message):
             product_id=operation.subject,
             whole=operation.needs_lines,
             order=operation.order,
+            cancels=operation.cancels,
         )
 
 

@@ -34,6 +34,7 @@ class CartSettings(SettingsGroup):
     cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
     hold_minutes: float = Field(0, ge=0, le=43_200)
     hold_max_minutes: float = Field(240, gt=0, le=43_200)
+    checkout_minutes: float = Field(15, gt=0, le=1_440)
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 
     # Feature flags

@@ -34,6 +34,8 @@ class ApplyOrderWorkflow(CartWorkflow[ApplyOrder]):
         if cart.ordered is None:
             raise Refused(Refusal(code=RefusalCode.CART_NOT_FOUND))
         ordered = cart.ordered
+        if ordered.refused is not None:
+            raise Refused(Refusal(code=RefusalCode(ordered.refused)))
         if operation.policy.reserve:
             # Undo: release_inventory.
             saga.register_earlier(*operation.undo_of(saga.run, cart))

@@ -30,6 +30,7 @@ from models.incoming import (
     BackInStock,
     ConsumedMessage,
     Event,
+    OrderCancelled,
     OrderCompleted,
     OutOfStock,
     event_id,
@@ -38,11 +39,11 @@ from models.incoming import (
 )
 from models.limits import Policy
 from models.mark_product import MarkProductInput
-from models.operations import ApplyOrder, CartOperation
+from models.operations import ApplyOrder, CancelOrder, CartOperation
 from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
 from telemetry import tracing
 from telemetry.metrics import CONSUMED, ORDER_UNITS_SHORT, PARKED, RETRIED
-from workflows.event_operations import apply_order, book_short, mark_lines
+from workflows.event_operations import apply_order, book_short, cancel_order, mark_lines
 from workflows.waiting_events import WaitingEvents
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -118,7 +119,11 @@ class EventHandler:
         except EventUnusable:
             return f"unusable/{message.offset}"  # in a lane of its own
         match event:
-            case OrderCompleted(cart_id=str(cart)) | OutOfStock(cart_id=str(cart)):
+            case (
+                OrderCompleted(cart_id=str(cart))
+                | OrderCancelled(cart_id=str(cart))
+                | OutOfStock(cart_id=str(cart))
+            ):
                 return f"cart/{cart.lower()}"
             case OutOfStock():
                 return f"product/{event.items[0].product_id}"
@@ -174,6 +179,8 @@ class EventHandler:
         match event:
             case OrderCompleted():
                 await self._order_completed(event)
+            case OrderCancelled():
+                await self._order_cancelled(event)
             case OutOfStock(cart_id=str(cart_id)):
                 await self._lines_out_of_stock(message, event, cart_id.lower())
             case OutOfStock():
@@ -207,6 +214,22 @@ class EventHandler:
         detail = f"order {event.order_id} lacks {units}: neither reserved nor available any more"
         raise EventUnusable("order_shortfall", detail)
 
+    async def _order_cancelled(self, event: OrderCancelled) -> None:
+        """Cancels an order."""
+        request = cancel_order(event, self._policy)
+        result = await self._carry_out(request)
+        if result.outcome is Outcome.REJECTED:
+            if result.refusal and result.refusal.code is RefusalCode.CART_NOT_FOUND:
+                raise _wrong_owner(request.request.cart_id, request.key)
+            detail = f"order {event.order_id} was cancelled before, with other content"
+            raise EventUnusable(result.why or "refused", detail)
+        logger.info(
+            "order_cancelled",
+            message="Order cancelled",
+            outcome=result.outcome.value,
+            **_about_order(request, result),
+        )
+
     async def _still_short(
         self, request: ApplyOrder, result: OperationResult
     ) -> Mapping[str, int] | None:
@@ -222,17 +245,20 @@ class EventHandler:
         return short
 
     async def _refused(self, request: ApplyOrder, result: OperationResult) -> None:
-        """Raises `EventUnusable`, with the reason."""
+        """Raises `EventUnusable`, with the reason; not for an order that was cancelled before."""
         order, cart_id = request.request.order_id, request.request.cart_id
         code = result.refusal.code if result.refusal else None
+        if code is RefusalCode.ORDER_CANCELLED:
+            return
+        if code is RefusalCode.CHECKOUT_NOT_FOUND:
+            checkout = f"cart {cart_id} was never checked out as {request.request.checkout_id}"
+            raise EventUnusable(code.value, checkout)
         if code is not RefusalCode.CART_NOT_FOUND:
             detail = f"order {order} was completed before, with other content"
             raise EventUnusable(result.why or "refused", detail)
         owner = await self._carts.owner(cart_id)
         if owner is not None and owner.key != request.key:
-            store, user = request.key
-            whose = f"cart {cart_id} is not of user {user} in store {store}"
-            raise EventUnusable("wrong_owner", whose)
+            raise _wrong_owner(cart_id, request.key)
         detail = f"order {order} names no items, and nothing is known of cart {cart_id}"
         raise EventUnusable("order_shortfall", detail)
 
@@ -300,7 +326,9 @@ def _log_order(request: ApplyOrder, result: OperationResult) -> None:
     if result.outcome is not Outcome.COMMITTED:
         logger.info(
             "order_without_effect",
-            message="Order was applied before",
+            message="Order was cancelled before"
+            if result.outcome is Outcome.REJECTED
+            else "Order was applied before",
             outcome=result.outcome.value,
             **about,
         )
@@ -310,7 +338,12 @@ def _log_order(request: ApplyOrder, result: OperationResult) -> None:
         logger.warning("order_without_cart", message="Order took nothing from a cart", **about)
 
 
-def _about_order(request: ApplyOrder, result: OperationResult) -> dict[str, str]:
+def _wrong_owner(cart_id: str, key: CartKey) -> EventUnusable:
+    store, user = key
+    return EventUnusable("wrong_owner", f"cart {cart_id} is not of user {user} in store {store}")
+
+
+def _about_order(request: ApplyOrder | CancelOrder, result: OperationResult) -> dict[str, str]:
     return {
         "storeId": request.store_id,
         "userId": request.user_id,

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from adapters.mongo.cart_scans import CartRef
 from models.actor import Actor, ActorType
 from models.cart import CartKey, ProductAvailability
-from models.events import ORDER_COMPLETED
-from models.incoming import OrderCompleted, OrderedItem
+from models.events import ORDER_CANCELLED, ORDER_COMPLETED
+from models.incoming import OrderCancelled, OrderCompleted, OrderedItem
 from models.limits import Policy
 from models.mark_product import MarkProductInput
-from models.operations import ApplyOrder, MarkAvailability
-from models.orders import OrderedLine, OrderRequest
+from models.operations import ApplyOrder, CancelOrder, MarkAvailability
+from models.orders import CancelRequest, OrderedLine, OrderRequest
 from models.outcomes import OperationResult
 from workflows import ids
 from workflows.gateway import CartGateway
@@ -23,15 +23,38 @@ from workflows.requests import operation_fields
 
 def apply_order(event: OrderCompleted, policy: Policy) -> ApplyOrder:
     """The operation that applies a completed order, once for each order."""
+    cart = CartKey(event.store_id, event.user_id)
     request = OrderRequest(
         order_id=event.order_id,
+        cancellation=_cancellation_id(event.order_id, cart),
         cart_id=event.cart_id.lower(),
         items=_summed(event.items) if event.items is not None else None,
         cart_version=event.cart_version,
+        checkout_id=event.checkout_id,
     )
-    cart = CartKey(event.store_id, event.user_id)
     operation_id = ids.event_operation_id(ORDER_COMPLETED, event.order_id, cart)
     return _apply(request, cart, operation_id, policy)
+
+
+def cancel_order(event: OrderCancelled, policy: Policy) -> CancelOrder:
+    """The operation that cancels an order, once for each order."""
+    request = CancelRequest(
+        order_id=event.order_id, cart_id=event.cart_id.lower(), checkout_id=event.checkout_id
+    )
+    cart = CartKey(event.store_id, event.user_id)
+    fields = operation_fields(
+        CancelOrder,
+        cart,
+        operation_id=_cancellation_id(event.order_id, cart),
+        requested=request.model_dump(mode="json", exclude={"order_id"}),
+        actor=_actor(ORDER_CANCELLED, event.order_id),
+        policy=policy,
+    )
+    return CancelOrder(**fields, request=request)
+
+
+def _cancellation_id(order_id: str, cart: CartKey) -> str:
+    return ids.event_operation_id(ORDER_CANCELLED, order_id, cart)
 
 
 def book_short(first: ApplyOrder, short: Mapping[str, int], attempt: int) -> ApplyOrder:
@@ -41,7 +64,7 @@ def book_short(first: ApplyOrder, short: Mapping[str, int], attempt: int) -> App
     """
     items = tuple(OrderedLine(product_id=name, quantity=units) for name, units in short.items())
     request = first.request.model_copy(
-        update={"items": items, "cart_version": None, "leave_cart": True}
+        update={"items": items, "cart_version": None, "checkout_id": None, "leave_cart": True}
     )
     event_id = f"{first.request.order_id}/short/{attempt}"
     operation_id = ids.event_operation_id(ORDER_COMPLETED, event_id, first.key)
@@ -53,7 +76,7 @@ def _apply(request: OrderRequest, cart: CartKey, operation_id: str, policy: Poli
         ApplyOrder,
         cart,
         operation_id=operation_id,
-        requested=request.model_dump(mode="json", exclude={"order_id"}),
+        requested=request.model_dump(mode="json", exclude={"order_id", "cancellation"}),
         actor=_actor(ORDER_COMPLETED, request.order_id),
         policy=policy,
     )

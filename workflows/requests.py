@@ -30,6 +30,7 @@ def policy_of(settings: Settings) -> Policy:
         expiry_days=settings.cart_expiry_days,
         hold_seconds=settings.hold_minutes * 60,
         hold_max_seconds=settings.hold_max_minutes * 60,
+        checkout_seconds=settings.checkout_minutes * 60,
         currency=settings.currency,
     )
 

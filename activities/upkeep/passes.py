@@ -18,7 +18,7 @@ from adapters.redis.cart_cache import CartCache
 from models.documents import OperationRecord, buckets_of
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
-from models.operations import ClearCart, LapseHolds
+from models.operations import CancelCheckout, ClearCart, LapseHolds
 from models.outcomes import Outcome
 from models.upkeep.passes import PassedPage, PassPage
 from telemetry.metrics import SAGAS
@@ -33,6 +33,7 @@ WAKES_AT_ONCE = 4
 LOG_EVENTS = {
     ClearCart.name: ("carts_expired", "Cleared expired carts"),
     LapseHolds.name: ("holds_expired", "Ended the holds of carts"),
+    CancelCheckout.name: ("checkouts_expired", "Ended the checkouts of carts"),
 }
 
 Prepare = Callable[[CartRef, PassPage, str], ScheduledChange]
@@ -58,6 +59,7 @@ class CartPasses:
         *,
         expire: Prepare,
         lapse: Prepare,
+        thaw: Prepare,
         waker: RelayWaker,
         caching: bool,
     ) -> None:
@@ -66,6 +68,7 @@ class CartPasses:
         self._cache = cache
         self._expire = expire
         self._lapse = lapse
+        self._thaw = thaw
         self._waker = waker
         self._caching = caching
 
@@ -78,6 +81,11 @@ class CartPasses:
     async def lapse_page(self, page: PassPage) -> PassedPage:
         """Ends the holds of a page of carts."""
         return await self._do(page, self._scans.to_lapse, self._lapse)
+
+    @activity.defn(name="thaw_page")
+    async def thaw_page(self, page: PassPage) -> PassedPage:
+        """Ends the checkouts of a page of carts."""
+        return await self._do(page, self._scans.to_thaw, self._thaw)
 
     async def _do(self, page: PassPage, scan: Scan, prepare: Prepare) -> PassedPage:
         """Changes the carts of a page. A retry changes only those that are left.

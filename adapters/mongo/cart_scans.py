@@ -58,6 +58,7 @@ class CartScans:
         query = {
             "bucket": {"$in": [*buckets]},
             "expireAt": {"$lte": before},
+            "checkout": None,
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }
         return await _refs(query, sort="expireAt", limit=limit)
@@ -73,6 +74,18 @@ class CartScans:
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }
         return await _refs(query, sort="holdsEnd", limit=limit)
+
+    async def to_thaw(
+        self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
+    ) -> list[CartRef]:
+        """Carts of buckets whose checkout has ended by `before`, oldest first, without those in
+        `exclude`."""
+        query = {
+            "bucket": {"$in": [*buckets]},
+            "checkout.expiresAt": {"$lte": before},
+            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
+        }
+        return await _refs(query, sort="checkout.expiresAt", limit=limit)
 
 
 async def _refs(query: Mapping[str, Any], *, sort: str, limit: int) -> list[CartRef]:

@@ -27,7 +27,7 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
 )
-from adapters.mongo.orders import erased_commit, find_ordered
+from adapters.mongo.orders import erased_commit, find_cancellation, find_ordered
 from adapters.shoppers import open_shopper
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import (
@@ -72,7 +72,7 @@ class OperationStore:
         saga = request.saga
         async with bounded(READ_SECONDS):
             record, cart = await asyncio.gather(_find_record(saga), _find(saga.key))
-            if record is None and request.order is not None:
+            if record is None and (request.order or request.cancels) is not None:
                 record = await erased_commit(saga)
             facts = await _facts(cart, request)
         return LoadedCart(cart=facts, decided=record.result_for(saga) if record else None)
@@ -296,10 +296,13 @@ class OperationStore:
 async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
     """What a saga must know of a cart, and of the order if it applies one."""
     facts = facts_of(cart, cart and cart.id, request.product_id, whole=request.whole)
-    if request.order is None:
-        return facts
-    ordered = await find_ordered(request.order, request.saga.key, cart)
-    return facts.model_copy(update={"ordered": ordered})
+    if request.order is not None:
+        ordered = await find_ordered(request.order, request.saga.key, cart)
+        return facts.model_copy(update={"ordered": ordered})
+    if request.cancels is not None:
+        cancellation = await find_cancellation(request.cancels, request.saga.key, cart)
+        return facts.model_copy(update={"cancellation": cancellation})
+    return facts
 
 
 def committed_record(
@@ -321,6 +324,7 @@ def committed_record(
         reason=change.reason,
         lines=lines,
         short=dict(change.short) if change.short else None,
+        frozen=dict(change.frozen) if change.frozen else None,
         effects=change.effects,
         grace=grace,
     )

@@ -1,6 +1,7 @@
 """MongoDB: what a completed order has, from its cart and the records of the cart's operations."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from beanie import PydanticObjectId
@@ -9,8 +10,17 @@ from pymongo import DESCENDING
 from adapters.mongo.client import in_cart
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord, PendingEffects
-from models.operations import ApplyOrder
-from models.orders import Ordered, OrderRequest, Units, ordered_units
+from models.effects import ReleaseEffect
+from models.operations import ApplyOrder, Checkout
+from models.orders import (
+    Cancellation,
+    CancelRequest,
+    Ordered,
+    OrderedLine,
+    OrderRequest,
+    Units,
+    ordered_units,
+)
 from models.privacy import ERASED
 from models.saga import SagaRun
 
@@ -19,6 +29,8 @@ Record = dict[str, Any]
 MOST_CHANGES = 10_000
 """Changes since the ordered version that are looked at; before them, the cart counts as ordered."""
 MOST_PENDING = 200
+MOST_BOOKINGS = 100
+"""Records of one order that are read: it has one, and one for each replay of a shortfall."""
 
 
 async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> Ordered | None:
@@ -27,6 +39,15 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
     None if the order names no items and nothing is known of its cart, or if that is another user's.
     """
     ours = in_cart(key) | {"cartId": order.cart_id, "state": "committed"}
+    if order.cancellation and await OperationRecord.find_one(
+        ours | {"operationId": order.cancellation}
+    ):
+        return Ordered(refused="order_cancelled")
+    if order.checkout_id is not None:
+        checkout = await _checkout(order.checkout_id, ours)
+        if checkout is None:
+            return Ordered(refused="checkout_not_found")
+        order = _of_checkout(order, checkout, cart)
     now: Units = {}
     held: Units = {}
     if cart is not None and str(cart.id) == order.cart_id:
@@ -45,6 +66,53 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
         cart_version=version,
         releasing=await _releasing(key) if is_missing else (),
     )
+
+
+async def find_cancellation(
+    request: CancelRequest, key: CartKey, cart: Cart | None
+) -> Cancellation:
+    """What a cancelled order has. `cart` is the user's cart, which may be another one by now."""
+    ours = in_cart(key) | {"cartId": request.cart_id, "state": "committed"}
+    applied = await OperationRecord.find(
+        ours | {"operation": ApplyOrder.name, "effects.orderId": request.order_id},
+        projection_model=PendingEffects,
+    ).to_list(MOST_BOOKINGS)
+    booked: Counter[str] = Counter()
+    is_booking = False
+    for record in applied:
+        for effect in record.effects:
+            if not isinstance(effect, ReleaseEffect) or effect.order_id != request.order_id:
+                continue
+            if effect.done_at is None:
+                is_booking = True
+            elif effect.skipped_because is None:
+                booked[effect.product_id] += effect.quantity
+    is_theirs = cart is not None and str(cart.id) == request.cart_id
+    checkout = cart.checkout if cart is not None and is_theirs else None
+    ends = checkout is not None and request.checkout_id in {None, checkout.checkout_id}
+    is_foreign = not applied and not is_theirs and await _is_foreign(request, key)
+    return Cancellation(
+        booked=dict(booked), is_booking=is_booking, ends_checkout=ends, is_foreign=is_foreign
+    )
+
+
+async def _checkout(checkout_id: str, ours: Record) -> OperationRecord | None:
+    """The record of a checkout of the cart."""
+    wanted = ours | {"operation": Checkout.name, "operationId": checkout_id}
+    return await OperationRecord.find_one(wanted)
+
+
+def _of_checkout(order: OrderRequest, checkout: OperationRecord, cart: Cart | None) -> OrderRequest:
+    """The order of exactly the units that were frozen. A cart that is checked out again by now is
+    left to the later order."""
+    now = cart.checkout.checkout_id if cart is not None and cart.checkout is not None else None
+    items = tuple(
+        OrderedLine(product_id=product_id, quantity=units)
+        for product_id, units in (checkout.frozen or {}).items()
+    )
+    leave_cart = order.leave_cart or now not in {None, order.checkout_id}
+    found = {"items": items, "cart_version": checkout.version, "leave_cart": leave_cart}
+    return order.model_copy(update=found)
 
 
 async def erased_commit(saga: SagaRun) -> OperationRecord | None:
@@ -124,7 +192,7 @@ async def _releasing(key: CartKey) -> tuple[str, ...]:
     return tuple(sorted(products))
 
 
-async def _is_foreign(order: OrderRequest, key: CartKey) -> bool:
+async def _is_foreign(order: OrderRequest | CancelRequest, key: CartKey) -> bool:
     """Whether the cart is another user's. Only this asks all shards."""
     cart, record = await asyncio.gather(
         Cart.find_one({"_id": PydanticObjectId(order.cart_id)}),

@@ -11,6 +11,7 @@ CART_ID = "507f1f77bcf86cd799439013"
 USER_ID = "507f1f77bcf86cd799439014"
 STORE_ID = "507f1f77bcf86cd799439015"
 PRODUCT_ID = "507f1f77bcf86cd799439011"
+CHECKOUT_ID = "4bbf0b2d5c0f4b7f9f9f6f0e0ab1c2d3"
 ORDER_ID = "507f1f77bcf86cd799439016"
 TIME = "2026-01-27T10:30:00.000Z"
 
@@ -89,12 +90,34 @@ EVENTS = (
         {"sagaId": f"cart-1769509800000-{USER_ID}-LapseHolds", "actorType": "schedule"}
         | {"items": [_TWO]},
     ),
+    _sent(
+        events.CART_CHECKED_OUT,
+        events.CartCheckedOut,
+        7,
+        {"sagaId": f"cart-1769509800000-{USER_ID}-Checkout", "checkoutId": CHECKOUT_ID}
+        | {"expiresAt": "2026-01-27T10:45:00.000Z", "totalPrice": 159.98}
+        | {"items": [_TWO | {"productPrice": 79.99, "priceSource": "client"}]},
+    ),
+    _sent(
+        events.CART_CHECKOUT_EXPIRED,
+        events.CartCheckoutExpired,
+        8,
+        {"sagaId": f"cart-1769509800000-{USER_ID}-CancelCheckout", "actorType": "schedule"}
+        | {"checkoutId": CHECKOUT_ID, "reason": "expired", "orderId": None},
+    ),
     Documented(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,
         "receive",
         {"cartId": CART_ID, "userId": USER_ID, "storeId": STORE_ID, "orderId": ORDER_ID}
-        | {"items": [_TWO]},
+        | {"checkoutId": CHECKOUT_ID, "items": [_TWO]},
+    ),
+    Documented(
+        events.ORDER_CANCELLED,
+        incoming.OrderCancelled,
+        "receive",
+        {"cartId": CART_ID, "userId": USER_ID, "storeId": STORE_ID, "orderId": ORDER_ID}
+        | {"checkoutId": CHECKOUT_ID},
     ),
     Documented(
         events.CART_ITEM_OUT_OF_STOCK,

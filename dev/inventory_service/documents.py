@@ -7,7 +7,8 @@ Collections of the database `inventory`:
            repeated response needs. `state` is `reserved` or `released`; `quantity` the units
            reserved (0 without a reserve), `released` the units that the release freed, `delta` the
            rest in the user's holding (negative for a release of units of other sagas). `endsAt` is
-           when a reserve ends by itself, if it has a time to live.
+           when a reserve ends by itself, if it has a time to live. Units that were sold are taken
+           back by an action without a `delta`.
 
 `products` `_id` "store/product", `title`, `images`, `price` (text, exact), `currency`.
 

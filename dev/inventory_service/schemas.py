@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 # The reason of an undo. Without a reserve to undo, it is recorded and releases nothing.
 SAGA_ABORTED = "saga_aborted"
 # The reason that books held units as sold instead of making them available again.
+ORDER_CANCELLED = "order_cancelled"
 ORDER_COMPLETED = "order_completed"
 
 PAGE_DEFAULT = 100

@@ -18,6 +18,7 @@ from dev.inventory_service import documents
 from dev.inventory_service.documents import Document, product_key, stock_answer
 from dev.inventory_service.mongo import Mongo
 from dev.inventory_service.schemas import (
+    ORDER_CANCELLED,
     ORDER_COMPLETED,
     ProductAnswer,
     ProductRequest,
@@ -68,6 +69,7 @@ class Store(Mongo):
         """Releases units of a user's holding, never more than the user holds; returns how many.
 
         If the saga reserved the product, exactly its reserve is undone, regardless of `quantity`.
+        Units of a cancelled order are taken back from those that were sold, not from a holding.
         Otherwise an undo releases nothing, and any other reason releases up to `quantity` of the
         user's units, whichever sagas reserved them. Afterwards the saga can no longer reserve, and
         a repeat returns the same response.
@@ -193,6 +195,8 @@ class Store(Mongo):
         action = await self.actions.find_one(key, session=session)
         if action is not None and action["state"] == "released":
             return int(action["released"])
+        if request.reason == ORDER_CANCELLED and action is None:
+            return await self._take_back(request, product, session)
         # An undo releases units of the user of the reserve, whatever the request names.
         user_id = action["userId"] if action else request.user_id
         held = await self._held(request.store_id, user_id, request.product_id, session)
@@ -218,6 +222,29 @@ class Store(Mongo):
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session
             )
         return released
+
+    async def _take_back(
+        self, request: ReleaseRequest, product: str, session: AsyncClientSession
+    ) -> int:
+        """Makes units available again that were sold with an order, at most as many."""
+        stock = await self.stock.find_one({"_id": product}, session=session)
+        taken = min(request.quantity, stock_answer(stock).sold)
+        outcome = {
+            "state": "released",
+            "quantity": 0,
+            "released": taken,
+            "delta": 0,
+            "reason": request.reason,
+            "orderId": request.order_id,
+            "releasedAt": datetime.now(UTC),
+        }
+        await self.actions.insert_one(
+            documents.new_action(request, product) | outcome, session=session
+        )
+        if taken:
+            units = {"$inc": {"sold": -taken, "available": taken}}
+            await self.stock.update_one({"_id": product}, units, session=session)
+        return taken
 
     async def _end(self, action_id: str, product: str, session: AsyncClientSession) -> None:
         """Runs in a transaction: frees what is still held of one reserve."""

@@ -8,6 +8,9 @@ from models.operations.add_item import AddItem
 from models.operations.apply_batch import ApplyBatch
 from models.operations.apply_order import ApplyOrder
 from models.operations.base import CartChange, CartOperation, ChangeContext
+from models.operations.cancel_checkout import CancelCheckout
+from models.operations.cancel_order import CancelOrder
+from models.operations.checkout import Checkout
 from models.operations.clear_cart import ClearCart
 from models.operations.extend_holds import ExtendHolds
 from models.operations.lapse_holds import LapseHolds
@@ -24,6 +27,9 @@ AnyOperation = Annotated[
     | ApplyBatch
     | ExtendHolds
     | LapseHolds
+    | Checkout
+    | CancelCheckout
+    | CancelOrder
     | ApplyOrder
     | MarkAvailability
     | RepairCart,
@@ -38,9 +44,12 @@ __all__ = [
     "AnyOperation",
     "ApplyBatch",
     "ApplyOrder",
+    "CancelCheckout",
+    "CancelOrder",
     "CartChange",
     "CartOperation",
     "ChangeContext",
+    "Checkout",
     "ClearCart",
     "ExtendHolds",
     "LapseHolds",

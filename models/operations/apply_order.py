@@ -47,6 +47,11 @@ class ApplyOrder(CartOperation):
         return self.request
 
     @property
+    def changes_frozen_carts(self) -> bool:
+        """The order is what the checkout was for."""
+        return True
+
+    @property
     def recorded_cart_id(self) -> str:
         """The ordered cart, also when the user has another one by now."""
         return self.request.cart_id

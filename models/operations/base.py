@@ -18,7 +18,7 @@ from models.effects import AnyEffect, EventEffect, ReleaseEffect
 from models.events import CartEvent, event_effect, event_id
 from models.limits import Policy
 from models.message import Message
-from models.orders import OrderRequest
+from models.orders import CancelRequest, OrderRequest
 from models.outcomes import MissingUnits, Refusal, RefusalCode, Refused
 from models.products import Product
 from models.saga import ReplyTo, SagaRun
@@ -38,7 +38,8 @@ class CartChange:
     `cart` is the next version, or None when the cart is deleted. `version` counts on in both cases,
     and is None when the cart stays as it is. `effects` are in the order in which they must happen.
     `body` is the answer's JSON text. `reason` is set by operations that have several reasons.
-    `short` is how many units of each product an order lacks.
+    `short` is how many units of each product an order lacks, `frozen` are the units of each that a
+    checkout has.
     """
 
     cart: CartContent | None
@@ -48,6 +49,7 @@ class CartChange:
     effects: tuple[AnyEffect, ...] = ()
     reason: str | None = None
     short: Mapping[str, int] | None = None
+    frozen: Mapping[str, int] | None = None
 
 
 class CartOperation(Message):
@@ -121,8 +123,18 @@ class CartOperation(Message):
         return {}
 
     @property
+    def changes_frozen_carts(self) -> bool:
+        """Whether it may be done to a cart that is checked out."""
+        return False
+
+    @property
     def order(self) -> OrderRequest | None:
         """The completed order that the operation applies."""
+        return None
+
+    @property
+    def cancels(self) -> CancelRequest | None:
+        """The order that the operation cancels."""
         return None
 
     @property
@@ -132,9 +144,11 @@ class CartOperation(Message):
 
     def check(self, cart: CartFacts) -> Refusal | None:
         """Why the cart, as it is, does not allow the operation; None when it does."""
-        if self.if_match is None or matches(self.if_match, cart.cart_id, cart.version):
-            return None
-        return Refusal(code=RefusalCode.PRECONDITION_FAILED)
+        if not (self.if_match is None or matches(self.if_match, cart.cart_id, cart.version)):
+            return Refusal(code=RefusalCode.PRECONDITION_FAILED)
+        if cart.checkout_id is not None and not self.changes_frozen_carts:
+            return Refusal(code=RefusalCode.CART_CHECKED_OUT)
+        return None
 
     def check_change(self, change: CartChange) -> Refusal | None:
         """Why the cart must not become what `apply` has made of it; None when it may."""

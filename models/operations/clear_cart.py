@@ -31,6 +31,11 @@ class ClearCart(CartOperation):
     def references(self) -> dict[str, str | None]:
         return {"cart": self.cart_id}
 
+    @property
+    def changes_frozen_carts(self) -> bool:
+        """An erasure waits for no checkout."""
+        return self.reason == "privacy_erasure"
+
     def check(self, cart: CartFacts) -> Refusal | None:
         return super().check(cart) or require_cart(cart, self.cart_id)
 

@@ -33,6 +33,11 @@ class MarkAvailability(CartOperation):
     def references(self) -> dict[str, str | None]:
         return {"cart": self.cart_id, "event": self.event_id}
 
+    @property
+    def changes_frozen_carts(self) -> bool:
+        """Marks are for display: what was checked out stays."""
+        return True
+
     def check(self, cart: CartFacts) -> Refusal | None:
         return super().check(cart) or require_cart(cart, self.cart_id)
 

@@ -27,6 +27,11 @@ class RepairCart(CartOperation):
     def summary(self) -> str:
         return f"{'Repair' if self.fix else 'Check'} the cart: {self.reason}"
 
+    @property
+    def changes_frozen_carts(self) -> bool:
+        """It leaves the cart as it is."""
+        return True
+
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
         """Releases what is held and not in the cart. The cart keeps its version: it does not
         change."""

@@ -4,6 +4,7 @@ from tests.replay import (
     add_scenarios,
     batch_scenarios,
     change_scenarios,
+    checkout_scenarios,
     event_scenarios,
     hold_scenarios,
     operator_scenarios,
@@ -16,6 +17,9 @@ from workflows.add_item import AddItemWorkflow
 from workflows.apply_batch import ApplyBatchWorkflow
 from workflows.apply_order import ApplyOrderWorkflow
 from workflows.audit import AuditWorkflow
+from workflows.cancel_checkout import CancelCheckoutWorkflow
+from workflows.cancel_order import CancelOrderWorkflow
+from workflows.checkout import CheckoutWorkflow
 from workflows.clear_cart import ClearCartWorkflow
 from workflows.extend_holds import ExtendHoldsWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
@@ -26,6 +30,7 @@ from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
 from workflows.upkeep.holds import EndHoldsWorkflow
@@ -39,6 +44,7 @@ SCENARIOS: dict[str, Scenario] = {
         *add_scenarios.SCENARIOS,
         *batch_scenarios.SCENARIOS,
         *change_scenarios.SCENARIOS,
+        *checkout_scenarios.SCENARIOS,
         *event_scenarios.SCENARIOS,
         *hold_scenarios.SCENARIOS,
         *relay_scenarios.SCENARIOS,
@@ -54,6 +60,9 @@ WORKFLOWS = {
     "clear": ClearCartWorkflow,
     "batch": ApplyBatchWorkflow,
     "extend": ExtendHoldsWorkflow,
+    "checkout": CheckoutWorkflow,
+    "thaw": CancelCheckoutWorkflow,
+    "cancellation": CancelOrderWorkflow,
     "order": ApplyOrderWorkflow,
     "mark": MarkAvailabilityWorkflow,
     "product": MarkProductWorkflow,
@@ -61,6 +70,7 @@ WORKFLOWS = {
     "sweep": SweepWorkflow,
     "expiry": ExpiryWorkflow,
     "holds": EndHoldsWorkflow,
+    "checkouts": EndCheckoutsWorkflow,
     "figures": FiguresWorkflow,
     "reconcile": ReconcileWorkflow,
     "watch": WatchHoldsWorkflow,

@@ -155,6 +155,13 @@ async def end_holds(shop: Shop, user_id: str) -> None:
     )
 
 
+async def end_checkout(shop: Shop, user_id: str) -> None:
+    """Moves the end of a user's checkout into the past."""
+    await Cart.find_one({"storeId": shop.store_id, "userId": user_id}).update(
+        {"$set": {"checkout.expiresAt": datetime.now(UTC) - timedelta(minutes=1)}}
+    )
+
+
 async def clear_reasons(shop: Shop) -> list[str | None]:
     """The reasons of all clears in the shop, in the order of time."""
     return [

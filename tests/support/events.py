@@ -12,7 +12,12 @@ from aiokafka import AIOKafkaProducer
 
 from adapters.kafka.connection import connection_options
 from adapters.kafka.dead_letters import Letter, letters
-from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
+from models.events import (
+    CART_ITEM_OUT_OF_STOCK,
+    INVENTORY_BACK_IN_STOCK,
+    ORDER_CANCELLED,
+    ORDER_COMPLETED,
+)
 from settings import Settings
 from tests.support.shop import Buyer, Shop
 
@@ -57,6 +62,16 @@ class OtherServices:
         }
         await self.send(ORDER_COMPLETED, body | more, key=cart_id)
         return order_id
+
+    async def cancel(self, buyer: Buyer, cart_id: str, order_id: str, **more: Any) -> None:
+        """The order service: an order was cancelled."""
+        body = {
+            "cartId": cart_id,
+            "userId": buyer.user_id,
+            "storeId": buyer.shop.store_id,
+            "orderId": order_id,
+        }
+        await self.send(ORDER_CANCELLED, body | more, key=cart_id)
 
     async def out_of_stock(self, shop: Shop, product_id: str, **more: Any) -> None:
         """The inventory: a product is out of stock."""

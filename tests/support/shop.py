@@ -205,6 +205,20 @@ class Buyer:
     async def get(self) -> httpx.Response:
         return await self.shop.world.http.get(self.path, headers=self.headers)
 
+    async def check_out(self, *, key: str = "", **headers: str) -> httpx.Response:
+        given = {"Idempotency-Key": key or uuid4().hex} | headers
+        return await self.shop.world.http.post(
+            f"{self.path}/checkout", headers=self.headers | given
+        )
+
+    async def cancel_checkout(self) -> httpx.Response:
+        return await self.shop.world.http.delete(f"{self.path}/checkout", headers=self.headers)
+
+    async def extend(self, cart_id: str) -> httpx.Response:
+        return await self.shop.world.http.post(
+            f"/api/v1/cart/{cart_id}/extend", headers=self.headers
+        )
+
     async def clear(self) -> httpx.Response:
         return await self.shop.world.http.delete(self.path, headers=self.headers)
 

@@ -25,8 +25,10 @@ from models.limits import Policy
 from models.operations import (
     AddItem,
     ApplyOrder,
+    CancelCheckout,
     CartOperation,
     ChangeContext,
+    Checkout,
     ClearCart,
     LapseHolds,
     RemoveItem,
@@ -107,6 +109,8 @@ OPERATIONS: dict[str, CartOperation] = {
     events.CART_HOLD_EXPIRED: LapseHolds(
         **COMMON, cart_id=CART_ID, ended_by=datetime(2026, 2, 1, tzinfo=UTC)
     ),
+    events.CART_CHECKED_OUT: Checkout(**COMMON),
+    events.CART_CHECKOUT_EXPIRED: CancelCheckout(**COMMON, reason="user"),
     events.CART_ORDER_APPLIED: ApplyOrder(
         **COMMON, request=OrderRequest(order_id="order-1", cart_id=CART_ID), ordered=ORDERED
     ),
@@ -137,6 +141,8 @@ def changed_by(
 @pytest.mark.parametrize("topic", OPERATIONS)
 def test_what_is_published_is_what_its_schema_says(topic: str) -> None:
     cart, added = changed_by(OPERATIONS[events.CART_ITEM_ADDED], None)
+    if topic == events.CART_CHECKOUT_EXPIRED:
+        cart, _ = changed_by(OPERATIONS[events.CART_CHECKED_OUT], cart)
     effect = added if topic == added.topic else changed_by(OPERATIONS[topic], cart)[1]
     [event] = [event for event in EVENTS if event.topic == topic]
     value = json.loads(effect.value)

@@ -91,6 +91,8 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
     optional = {
+        ("BatchCart", "checkout"),
+        ("Cart", "checkout"),
         ("CartItem", "holdUntil"),
         ("OperationStatus", "answer"),
         ("HistoryPage", "nextCursor"),
@@ -134,9 +136,10 @@ def test_optional_fields_of_requests_are_left_out_and_never_null(document: Json)
 
 def test_the_names_read_well_in_generated_code(document: Json) -> None:
     assert {*document["components"]["schemas"]} == {
-        *("Accepted", "ActorKind", "AddItemRequest", "AvailabilityStatus", "Cart", "CartItem"),
-        *("CartList", "CartPage", "ChangedBy", "ErrorCode", "FieldProblem", "Guest", "Health"),
-        *("BatchCart", "BatchOperation", "BatchOutcome", "BatchRequest"),
+        *("Accepted", "ActorKind", "AddItemRequest", "AvailabilityStatus", "Cart", "CartCheckout"),
+        *("CartItem", "CartList", "CartPage", "ChangedBy", "CheckedOutCart", "ErrorCode"),
+        *("BatchCart", "BatchOperation", "BatchOutcome", "BatchRequest", "FieldProblem", "Guest"),
+        "Health",
         *("HistoryActor", "HistoryEntry", "HistoryItem", "HistoryPage", "ItemRemoved", "Liveness"),
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",

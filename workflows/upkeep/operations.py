@@ -5,9 +5,9 @@ from adapters.mongo.cart_scans import CartRef
 from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.documents import Cart
-from models.events import CART_CLEARED, CART_HOLD_EXPIRED
+from models.events import CART_CHECKOUT_EXPIRED, CART_CLEARED, CART_HOLD_EXPIRED
 from models.limits import Policy
-from models.operations import ClearCart, LapseHolds, RepairCart
+from models.operations import CancelCheckout, ClearCart, LapseHolds, RepairCart
 from models.outcomes import OperationResult
 from models.privacy import EraseRun
 from models.upkeep.passes import PassPage
@@ -31,6 +31,26 @@ def lapse_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sche
         ),
         cart_id=cart.cart_id,
         ended_by=page.before,
+    )
+    saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
+    return ScheduledChange(saga, operation)
+
+
+def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
+    """The end of a cart's checkout that ends by `page.before`; once in each pass."""
+    name = f"{cart.cart_id}/{page.before.isoformat()}"
+    operation = CancelCheckout(
+        **operation_fields(
+            CancelCheckout,
+            cart.key,
+            operation_id=ids.event_operation_id(CART_CHECKOUT_EXPIRED, name, cart.key),
+            requested={"thawed": cart.cart_id},
+            actor=Actor(type=ActorType.SCHEDULE, id="checkouts"),
+            policy=policy,
+        ),
+        cart_id=cart.cart_id,
+        reason="expired",
+        expired_by=page.before,
     )
     saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
     return ScheduledChange(saga, operation)

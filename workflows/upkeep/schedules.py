@@ -113,6 +113,16 @@ SCHEDULES = (
         note="Gives back the units of carts whose holds have ended",
     ),
     Timed(
+        ids.CHECKOUTS_SCHEDULE,
+        ids.END_CHECKOUTS,
+        (PassInput(),),
+        every=HOLDS_EVERY,
+        jitter=timedelta(seconds=1),
+        catch_up=HOLDS_EVERY,
+        at_most=timedelta(hours=1),
+        note="Ends the checkouts whose time is over, so that their carts can be changed again",
+    ),
+    Timed(
         ids.FIGURES_SCHEDULE,
         ids.FIGURES,
         (),
