@@ -30,8 +30,10 @@ from api.routes import (
     log_level,
     metrics,
     operations,
+    ops_reads,
 )
 from api.state import ApiState, open_state
+from api.static_page import page_router
 from api.version import service_version
 from heartbeat import beating
 from logs import configure_logging
@@ -114,6 +116,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         log_level.router,
         health.router,
         *([metrics.router] if settings.enable_metrics else ()),
+        *([ops_reads.router, page_router("/ops", "ops_page")] if settings.enable_ops_page else ()),
     ):
         app.include_router(router)
     add_docs(app)

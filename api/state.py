@@ -44,6 +44,7 @@ from models.errors import DependencyUnavailable
 from models.limits import Policy
 from models.operations import CartOperation
 from models.outcomes import OperationResult, StoredAnswer
+from ops.connections import Connections, connections_over
 from settings import Settings
 from workflows.connection import connect, unavailable
 from workflows.gateway import CartGateway, Started
@@ -110,7 +111,8 @@ class ApiState:
     """Everything the routes use.
 
     `policy` is passed to the operations that start now. `products` is None without a product
-    service. `loads` are the reads from MongoDB that are in progress after a cache miss.
+    service, `ops` without the operators' page. `loads` are the reads from MongoDB that are in
+    progress after a cache miss.
     """
 
     settings: Settings
@@ -129,6 +131,7 @@ class ApiState:
     pages: Pages
     keyring: Keyring
     products: Products | None = None
+    ops: Connections | None = None
     loads: SingleFlight[Cart | None] = field(default_factory=SingleFlight)
     owners: Owners = field(default_factory=Owners)
 
@@ -211,6 +214,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
             pages=Pages(settings.temporal_ui, temporal.namespace),
             keyring=keyring,
             products=products,
+            ops=connections_over(settings, temporal, carts.client, gateway)
+            if settings.enable_ops_page
+            else None,
         )
 
 

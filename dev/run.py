@@ -144,6 +144,7 @@ async def _how_to_use(local: Stack) -> list[str]:
         "",
         f"  API docs          {settings.api_url}/docs",
         f"  Temporal Web UI   {settings.temporal_ui}",
+        f"  Operators' page   {settings.api_url}/ops (cart token --user YOU --role admin)",
         "",
         "A token for 24 hours (more: cart token --user USER):",
         "",

@@ -56,6 +56,9 @@ class ServerSettings(SettingsGroup):
     worker_metrics_port: int = Field(9464, ge=0, le=65535)
     consumer_metrics_port: int = Field(9465, ge=0, le=65535)
 
+    # The operators' page at /ops, and the routes below /admin/ops that it calls
+    enable_ops_page: bool = False
+
     # Traces (the OpenTelemetry SDK reads the other OTEL_… variables)
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 

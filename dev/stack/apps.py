@@ -53,7 +53,10 @@ def app_specs(
         inventory,
         service("worker", ["worker.py"], logged("worker_started"), f"task queue {queue}"),
         service("consumer", ["consumer.py"], logged("consumer_started"), f"group {group}"),
-        service("api", ["-m", "api"], ready, f"{settings.host}:{settings.port}"),
+        replace(
+            service("api", ["-m", "api"], ready, f"{settings.host}:{settings.port}"),
+            env={"ENABLE_OPS_PAGE": "true", **env},
+        ),
     ]
 
 

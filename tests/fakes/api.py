@@ -30,6 +30,7 @@ from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
+from ops.connections import Connections
 from settings import LogLevel, Settings
 from tests.support.actors import SHOPPER
 from tests.support.keys import KEYRING
@@ -344,6 +345,7 @@ class FakeApi:
         down: tuple[str, ...] = (),
         hanging: tuple[str, ...] = (),
         app: FastAPI | None = None,
+        ops: Connections | None = None,
     ) -> None:
         self.settings = settings or settings_for_tests()
         self.gateway = FakeGateway()
@@ -376,6 +378,7 @@ class FakeApi:
             intake=Intake(self.holds.active),
             pages=Pages("http://ui", "default"),
             keyring=KEYRING,
+            ops=ops,
         )
         self.app = app or create_app(self.settings, state=self.state)
         self.app.state.api = self.state

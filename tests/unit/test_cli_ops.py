@@ -3,16 +3,13 @@
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.mongo.outbox import Waiting
 from cli.console import show
@@ -24,7 +21,6 @@ from models.effects import EffectKind, ReleaseEffect
 from models.errors import DependencyUnavailable
 from models.outcomes import Outcome
 from ops.advice import advice
-from ops.connections import Connections
 from ops.errors import ServerAwayError, UnusableError
 from ops.filters import RunState, SagaQuery, SagaState, quoted
 from ops.history import entries
@@ -32,12 +28,11 @@ from ops.relays import PendingEffect, RelayId, parse_relay, pending_effects
 from ops.report import SagaReport
 from ops.sagas import SagaSummary, Stored, cart_key, summary_of
 from ops.times import duration, span
-from settings import Settings
 from tests.fakes.api import RUN_ID, record_of
+from tests.fakes.operators import FakeConnections, execution, opened_as
 from tests.replay import histories
 from tests.unit.cli_standin import clear_environment, run
 from workflows import ids
-from workflows.pages import Pages
 
 NOW = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 
@@ -170,18 +165,6 @@ def test_how_a_saga_stands(
     assert summary_of(connections, cast("Any", execution(status, outcome))).state is state
 
 
-def execution(status: WorkflowExecutionStatus, attributes: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(
-        id="cart/store-1/user-1",
-        run_id=RUN_ID,
-        workflow_type="AddItem",
-        status=status,
-        start_time=NOW - timedelta(seconds=3),
-        close_time=NOW,
-        typed_search_attributes=SimpleNamespace(get=lambda key: attributes.get(key.name)),
-    )
-
-
 # Steps from a history
 
 
@@ -306,101 +289,11 @@ def test_times_that_passed(seconds: float, shown: str) -> None:
 # The commands, connected to systems in memory
 
 
-class FakeTemporal:
-    def __init__(self, runs: list[SimpleNamespace]) -> None:
-        self.runs = runs
-        self.relays: list[SimpleNamespace] = []
-        self.queries: list[str] = []
-
-    async def list_workflows(self, query: str, **_: Any) -> AsyncIterator[SimpleNamespace]:
-        self.queries.append(query)
-        for one in self.runs if query.startswith("CartOperation") else self.relays:
-            yield one
-
-    def get_workflow_handle(self, *_: Any, **__: Any) -> SimpleNamespace:
-        async def deleted(**_: Any) -> None:
-            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-
-        return SimpleNamespace(fetch_history=deleted)  # no worker answers a query
-
-    async def count_workflows(self, *_: Any, **__: Any) -> SimpleNamespace:
-        return SimpleNamespace(count=len(self.runs))
-
-
-class FakeOutbox:
-    def __init__(self) -> None:
-        self.left: list[Waiting] = []
-
-    async def waiting_shards(self, shards: int) -> list[Waiting]:
-        assert shards > 0
-        return self.left
-
-    async def holder(self, _: str) -> None:
-        return None
-
-
-class FakeIntake:
-    async def active(self) -> list[Any]:
-        return []
-
-    async def release(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-class FakeSignalGateway:
-    def __init__(self) -> None:
-        self.signals: list[tuple[Any, ...]] = []
-        self.audited: list[AuditEntry] = []
-
-    async def audit(self, entry: AuditEntry) -> None:
-        self.audited.append(entry)
-
-    async def signal_relay(self, *words: Any, shards: int) -> None:
-        assert shards == 16
-        self.signals.append(words)
-
-
-class FakeAcknowledgements:
-    async def of(self, _: Any) -> dict[str, Any]:
-        return {}
-
-
-class FakeRecords:
-    async def records(self, _: Any) -> dict[str, Any]:
-        return {}
-
-
-class FakeConnections(Connections):
-    temporal: Any
-    gateway: Any
-    outbox: Any
-
-    def __init__(self) -> None:
-        others: Any = SimpleNamespace()
-        super().__init__(
-            settings=Settings(),
-            temporal=cast("Any", FakeTemporal([])),
-            gateway=cast("Any", FakeSignalGateway()),
-            pages=Pages("http://ui", "default"),
-            carts=others,
-            operations=cast("Any", FakeRecords()),
-            outbox=cast("Any", FakeOutbox()),
-            intake=cast("Any", FakeIntake()),
-            acknowledgements=cast("Any", FakeAcknowledgements()),
-            watches=others,
-        )
-
-
 @pytest.fixture
 def systems(monkeypatch: pytest.MonkeyPatch) -> FakeConnections:
     clear_environment(monkeypatch)
     fake = FakeConnections()
-
-    @asynccontextmanager
-    async def open_connections(_: Settings) -> AsyncIterator[FakeConnections]:
-        yield fake
-
-    monkeypatch.setattr(opening, "open_connections", open_connections)
+    opened_as(monkeypatch, fake)
     return fake
 
 
