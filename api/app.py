@@ -32,6 +32,7 @@ from api.routes import (
     operations,
     ops_reads,
 )
+from api.routes.storefront import add_storefront
 from api.state import ApiState, open_state
 from api.static_page import page_router
 from api.version import service_version
@@ -120,6 +121,8 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     ):
         app.include_router(router)
     add_docs(app)
+    if settings.enable_storefront:
+        add_storefront(app, settings)
     return app
 
 

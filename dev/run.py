@@ -19,9 +19,19 @@ from cli.token import mint_token
 from dev.stack.apps import APPS, ROOT, SERVERS
 from dev.stack.process import StackError
 from dev.stack.stack import Stack
+from dev.storefront.control import StorefrontControl
 from settings import Settings, load_settings
 
-DEMO_STORE, DEMO_PRODUCT, DEMO_STOCK = "store-1", "headphones", 100
+DEMO_STORE, DEMO_PRODUCT = "store-1", "headphones"
+DEMO_STOCK = {
+    DEMO_PRODUCT: 100,
+    "lamp": 100,
+    "kettle": 20,
+    "backpack": 20,
+    "plant": 20,
+    "poster": 3,
+}
+"""The units of the storefront's products (`api/storefront/products.json`)."""
 DEMO_ITEM = {
     "productId": DEMO_PRODUCT,
     "productTitle": "Wireless headphones",
@@ -70,12 +80,15 @@ def _run(parts: Collection[str], *, reset: bool, reload: bool = False) -> int:
 
 async def _serve(settings: Settings, parts: Collection[str], *, reset: bool, reload: bool) -> None:
     """Runs until a signal; raises `StackError` if a part fails for good."""
+    control = StorefrontControl() if set(APPS) <= set(parts) else None
+    if control is not None:
+        settings = _with_storefront(control)
     local = Stack(settings, echo=_say, parts=parts)
     if reset:
         local.reset()
         _say(f"cleared the data in {local.local_dir}")
     _say(f"starting; data and logs are in {local.local_dir}")
-    running = asyncio.create_task(_start_and_wait(local, parts, reload=reload))
+    running = asyncio.create_task(_start_and_wait(local, control, reload=reload))
     _stop_on_signals(local, running)
     try:
         with contextlib.suppress(asyncio.CancelledError):
@@ -106,22 +119,31 @@ def _stop_on_signals(local: Stack, running: asyncio.Task[None]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_and_wait(local: Stack, parts: Collection[str], *, reload: bool) -> None:
+def _with_storefront(control: StorefrontControl) -> Settings:
+    """The settings of a stack whose API serves the storefront, unless they say otherwise."""
+    os.environ.setdefault("ENABLE_STOREFRONT", "true")
+    os.environ["STOREFRONT_CONTROL_URL"] = control.url
+    return load_settings()
+
+
+async def _start_and_wait(local: Stack, control: StorefrontControl | None, *, reload: bool) -> None:
     """Ends only by an error."""
     begun = time.monotonic()
     await local.start()
     lines = [f"ready in {time.monotonic() - begun:.1f} s"]
-    if set(APPS) <= set(parts):
-        lines += await _how_to_use(local)
-    elif "temporal" not in local.external:
-        lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
-    _say("\n".join([*lines, "", "Ctrl-C stops it."]))
-    watching = [asyncio.create_task(_reload_on_changes(local))] if reload else []
-    try:
-        await local.wait()
-    finally:
-        for task in watching:
-            task.cancel()
+    async with contextlib.AsyncExitStack() as serving:
+        if control is not None:
+            lines += await _how_to_use(local)
+            await serving.enter_async_context(control.serving(local))
+        elif "temporal" not in local.external:
+            lines.append(f"  Temporal Web UI   {local.settings.temporal_ui}")
+        _say("\n".join([*lines, "", "Ctrl-C stops it."]))
+        watching = [asyncio.create_task(_reload_on_changes(local))] if reload else []
+        try:
+            await local.wait()
+        finally:
+            for task in watching:
+                task.cancel()
 
 
 async def _reload_on_changes(local: Stack) -> None:
@@ -138,10 +160,11 @@ async def _how_to_use(local: Stack) -> list[str]:
     settings = local.settings
     token = mint_token(settings, user="demo-user", name="Demo User", ttl_seconds=TOKEN_SECONDS)
     if "inventory" not in local.external:
-        await _stock_demo_product(settings)
+        await stock_demo_products(settings)
     url = f"{settings.api_url}/api/v1/cart/{DEMO_STORE}/store"
     return [
         "",
+        *([f"  Storefront        {settings.api_url}/shop"] if settings.enable_storefront else []),
         f"  API docs          {settings.api_url}/docs",
         f"  Temporal Web UI   {settings.temporal_ui}",
         f"  Operators' page   {settings.api_url}/ops (cart token --user YOU --role admin)",
@@ -157,14 +180,15 @@ async def _how_to_use(local: Stack) -> list[str]:
     ]
 
 
-async def _stock_demo_product(settings: Settings) -> None:
-    """Stocks the product of the example, unless the inventory already knows it."""
+async def stock_demo_products(settings: Settings) -> None:
+    """Stocks the products of the storefront, unless the inventory already knows them."""
     base, store = f"{settings.inventory}/api/v1/inventories", {"storeId": DEMO_STORE}
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.get(f"{base}/check/{DEMO_PRODUCT}", params=store)
-            if not any(answer.raise_for_status().json().values()):
-                url, stock = f"{base}/stock/{DEMO_PRODUCT}", {"available": DEMO_STOCK}
-                (await client.put(url, params=store, json=stock)).raise_for_status()
+            for product, units in DEMO_STOCK.items():
+                answer = await client.get(f"{base}/check/{product}", params=store)
+                if not any(answer.raise_for_status().json().values()):
+                    url, stock = f"{base}/stock/{product}", {"available": units}
+                    (await client.put(url, params=store, json=stock)).raise_for_status()
     except (httpx.HTTPError, ValueError) as error:
         raise StackError(f"the inventory did not accept stock: {error}") from error

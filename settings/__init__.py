@@ -22,6 +22,7 @@ from settings.cart import CartSettings
 from settings.data import SAMPLE_DATA_SECRET, DataSettings
 from settings.safety import SafetySettings
 from settings.server import LogLevel
+from settings.storefront import StorefrontSettings
 from settings.tls import TlsSettings
 
 __all__ = [
@@ -48,7 +49,7 @@ def _with_home(folder: Path) -> Path:
         raise ValueError("has ~, and this user has no home") from None
 
 
-class Settings(SafetySettings, DataSettings, TlsSettings, CartSettings):
+class Settings(SafetySettings, DataSettings, TlsSettings, StorefrontSettings, CartSettings):
     """All settings of the service."""
 
     # Local stack

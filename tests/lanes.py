@@ -62,7 +62,9 @@ _EVENTS = Lane(
         "tests/integration/test_undecodable_messages.py",
     ),
 )
-_SAGAS = Lane("sagas", ("tests/http", "tests/workflows", "tests/replay", "tests/telemetry"))
+_SAGAS = Lane(
+    "sagas", ("tests/browser", "tests/http", "tests/workflows", "tests/replay", "tests/telemetry")
+)
 _FAULTS = (
     Lane("faults", ("tests/faults",)),
     Lane(

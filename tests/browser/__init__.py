@@ -1,0 +1,1 @@
+"""Pages in headless Chromium. Skipped where there is no Chromium."""
