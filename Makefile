@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-servers check bench profile chaos storm load fuzz docs site release-openapi image sbom check-clients check-deploy install clean
+.PHONY: help run dev watch coverage-unit report test test-faults test-servers check bench profile chaos storm load fuzz docs site release-openapi image sbom check-clients check-deploy install clean
 
 # The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
@@ -30,6 +30,8 @@ CASES ?= 50000
 
 help:
 	@echo "make run            start everything in the foreground: local servers, inventory, worker, consumer, API"
+	@echo "make dev            the same, and start processes again when their code changes"
+	@echo "make watch          run the unit tests again after each change (ARGS=tests/unit/test_cart.py)"
 	@echo "make test           run the tests on a stack of their own: 9 minutes on two cores (ARGS=… goes to pytest)"
 	@echo "make test-faults    run the long tests: faults, load, fuzz, Apache Kafka, deployment: 12 minutes"
 	@echo "make test-servers   run the tests on Temporal with PostgreSQL and on Apache Kafka (half an hour the first time)"
@@ -40,6 +42,8 @@ help:
 	@echo "make storm          long run of other services' events under faults (EVENTS=5000 FAULTS=100 SEED=1)"
 	@echo "make load           long run of a hundred buyers of ten units (SECONDS=60)"
 	@echo "make fuzz           long run of the contract tests, with a table of all answers (CASES=50000 SEED=1)"
+	@echo "make coverage-unit  run the tests without servers, and show what they cover by themselves"
+	@echo "make report         the long runs of a release as one page, report/report.md (hours; ARGS='--scale 0.01')"
 	@echo "make docs           update the generated documents and dashboards after a change"
 	@echo "make site           build the documents as a site in site/, and check its links"
 	@echo "make release-openapi  make docs/openapi.json the released promise"
@@ -51,6 +55,12 @@ help:
 
 run: $(STAMP)
 	@exec $(BIN)/cart run $(ARGS)
+
+dev: $(STAMP)
+	@exec $(BIN)/cart run --reload $(ARGS)
+
+watch: $(STAMP)
+	@exec $(BIN)/watchfiles --filter python "$(BIN)/pytest -q -x --no-header $(or $(ARGS),tests/unit)" .
 
 # With ARGS pytest runs only what they name, in one process and without coverage.
 test: $(STAMP)
@@ -82,6 +92,15 @@ load: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.contract.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)
+
+# Unit tests and tests of HTTP, which need no servers. Less than this in the service's own code fails.
+coverage-unit: $(STAMP)
+	@COVERAGE_FILE=.coverage.unit $(BIN)/coverage run -m pytest -q tests/unit tests/http
+	@COVERAGE_FILE=.coverage.unit $(BIN)/coverage combine --quiet
+	@COVERAGE_FILE=.coverage.unit $(BIN)/coverage report --omit 'dev/*' --fail-under 80
+
+report: $(STAMP)
+	@$(BIN)/python -m dev.report --seed $(SEED) $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
