@@ -1,7 +1,8 @@
-"""The programs in docs/tutorials do what the pages say."""
+"""The programs and the commands in docs/tutorials do what the pages say."""
 
 import asyncio
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,15 +15,24 @@ from cli.doctor.inventory import play
 from cli.doctor.results import Status
 from dev.stack.ports import more_free_ports
 from settings import Settings
+from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
-TUTORIAL = Path(__file__).parents[2] / "docs/tutorials/inventory.md"
+ROOT = Path(__file__).parents[2]
+TUTORIALS = ROOT / "docs/tutorials"
+COMMANDS_SECONDS = 120
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page in this language."""
+    text = (TUTORIALS / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def own_inventory(tmp_path: Path) -> Iterator[str]:
     """The address of the tutorial's inventory, which runs."""
-    [program] = re.findall(r"^```python\n(.*?)^```", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
+    [program] = blocks("inventory.md", "python")
     file = tmp_path / "inventory_of_mine.py"
     file.write_text(program)
     [port] = more_free_ports(1)
@@ -39,3 +49,29 @@ async def test_the_inventory_of_the_tutorial_keeps_all_rules(own_inventory: str)
         assert {one.part: one.state for one in results if one.state is not Status.OK} == {}
         url = "/api/v1/inventories/check/headphones?storeId=store-1"
         assert (await client.get(url)).json() == {"available": 10, "held": 0}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+async def test_a_first_cart_goes_as_the_page_says(shop: Shop) -> None:
+    script = "\n".join(blocks("first-cart.md", "bash"))
+    script = script.replace("store-1", shop.store_id).replace(
+        ":4007", f":{shop.world.settings.port}"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", script),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(COMMANDS_SECONDS):
+        output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    answers = re.findall(r"HTTP/1.1 (\d+)", output)
+    assert answers == ["201", "200", "201", "201", "200"], output
+    assert output.count("idempotent-replayed: true") == 1
+    assert output.count('"code":"insufficient_stock"') == 1
+    stock = await shop.world.inventory.get(
+        "/api/v1/inventories/check/lamp", params={"storeId": shop.store_id}
+    )
+    assert stock.json()["available"] == 3
