@@ -21,6 +21,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs/tutorials"
 COMMANDS_SECONDS = 120
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -51,12 +52,22 @@ async def test_the_inventory_of_the_tutorial_keeps_all_rules(own_inventory: str)
         assert (await client.get(url)).json() == {"available": 10, "held": 0}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-async def test_a_first_cart_goes_as_the_page_says(shop: Shop) -> None:
-    script = "\n".join(blocks("first-cart.md", "bash"))
-    script = script.replace("store-1", shop.store_id).replace(
-        ":4007", f":{shop.world.settings.port}"
+async def units(shop: Shop, product: str) -> tuple[int, int]:
+    """The available and the held units of a product."""
+    answer = await shop.world.inventory.get(
+        f"/api/v1/inventories/check/{product}", params={"storeId": shop.store_id}
     )
+    stock = answer.json()
+    return stock["available"], stock["held"]
+
+
+async def run_commands(page: str, shop: Shop, **replaced: str) -> str:
+    """Runs the commands of a page, in this store and on this stack; returns their output."""
+    script = "\n".join(blocks(page, "bash"))
+    for old, new in {"store-1": shop.store_id, ":4007": f":{shop.world.settings.port}"}.items():
+        script = script.replace(old, new)
+    for old, new in replaced.items():
+        script = script.replace(f"{old}.py", new)
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", script),
         cwd=ROOT,
@@ -67,11 +78,33 @@ async def test_a_first_cart_goes_as_the_page_says(shop: Shop) -> None:
     async with asyncio.timeout(COMMANDS_SECONDS):
         output = (await process.communicate())[0].decode()
     assert process.returncode == 0, output
+    return output
+
+
+@needs_curl
+async def test_a_first_cart_goes_as_the_page_says(shop: Shop) -> None:
+    output = await run_commands("first-cart.md", shop)
     answers = re.findall(r"HTTP/1.1 (\d+)", output)
     assert answers == ["201", "200", "201", "201", "200"], output
     assert output.count("idempotent-replayed: true") == 1
     assert output.count('"code":"insufficient_stock"') == 1
-    stock = await shop.world.inventory.get(
-        "/api/v1/inventories/check/lamp", params={"storeId": shop.store_id}
+    assert await units(shop, "lamp") == (3, 0)
+
+
+@needs_curl
+async def test_a_checkout_goes_as_the_page_says(shop: Shop, tmp_path: Path) -> None:
+    [program] = blocks("checkout.md", "python")
+    program = program.replace("store-1", shop.store_id)
+    (tmp_path / "order_service.py").write_text(
+        program.replace(":9092", f":{shop.world.settings.kafka_port}")
     )
-    assert stock.json()["available"] == 3
+    output = await run_commands(
+        "checkout.md", shop, order_service=str(tmp_path / "order_service.py")
+    )
+    assert output.count('"checkoutId"') == 1
+    assert output.count('"code":"cart_checked_out"') == 1
+
+    async def is_sold() -> None:
+        assert await units(shop, "kettle") == (3, 0)
+
+    await eventually(is_sold)
