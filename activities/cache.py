@@ -35,7 +35,7 @@ class CacheActivities:
                 reply = reply_message(self._keyring, request.reply_to, result)
             if not request.cache:
                 if reply is not None:
-                    await self._cache.announce(reply)
+                    await self._cache.announce(reply, saga.key)
             elif cart is None:
                 await self._cache.drop(saga.key, version=(record.version or 1) - 1, reply=reply)
             else:

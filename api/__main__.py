@@ -1,10 +1,13 @@
 """`python -m api`: serves on HOST and PORT until SIGTERM or Ctrl-C, then drains its requests.
 
+Live carts end at once: their clients connect to another process.
+
 Exit code 0 after a signal, 1 for invalid settings, 3 if it could not start.
 """
 
 import math
 import signal
+import socket
 import sys
 from contextlib import suppress
 
@@ -45,12 +48,26 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     )
 
 
+class Server(uvicorn.Server):
+    """Uvicorn's server, which ends live carts before it waits for its requests."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._app.state.api is not None:  # it has started
+            self._app.state.api.live.end_all()
+        await super().shutdown(sockets)
+
+
 def main() -> None:
     """Runs the server."""
     settings = configured()
     # Uvicorn raises the signal again after its shutdown: exit with 0 then, not by the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = uvicorn.Server(server_config(settings, create_app(settings)))
+    app = create_app(settings)
+    server = Server(server_config(settings, app), app)
     tune_collector()
     with suppress(KeyboardInterrupt):
         server.run()

@@ -27,6 +27,7 @@ from api.routes import (
     guests,
     health,
     history,
+    live,
     log_level,
     metrics,
     operations,
@@ -108,6 +109,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
     for router in (
         cart.router,
         batch.router,
+        live.router,
         carts.router,
         history.router,
         checkout.router,

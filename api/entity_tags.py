@@ -41,6 +41,11 @@ def etag_headers(body: bytes) -> dict[str, str]:
     return {"ETag": f'"{etag(cart_id[1].decode(), int(version[1]))}"'}
 
 
+def version_tag(answer: Answer) -> str:
+    """The tag of the version in an answer with a cart, however it is shown; without quotes."""
+    return _SHOWN_AS.sub("", answer.headers["ETag"].strip('"'))
+
+
 def shown_as(answer: Answer, what: int) -> Answer:
     """The answer with a tag that distinguishes it from the same version shown differently."""
     tag = answer.headers["ETag"].strip('"')

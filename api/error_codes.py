@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     CHARSET_NOT_SUPPORTED = "charset_not_supported"
     CONTENT_ENCODING_NOT_SUPPORTED = "content_encoding_not_supported"
     RATE_LIMITED = "rate_limited"
+    TOO_MANY_STREAMS = "too_many_streams"
     HEADER_FIELDS_TOO_LARGE = "header_fields_too_large"
     METHOD_NOT_IMPLEMENTED = "method_not_implemented"
 

@@ -25,7 +25,7 @@ from api import http_rules as rules
 from api.error_codes import ErrorCode
 from api.errors import Answer
 from api.http_rules import RefusedRequestError
-from api.middleware import REFUSAL_KEY
+from api.middleware import CONTEXT_KEY, REFUSAL_KEY
 
 MAX_PIPELINED = 16
 # Framing of a chunked body may be larger than the body, up to this factor.
@@ -106,14 +106,23 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """Keeps the connection until all complete requests are answered."""
+        """Keeps the connection until all complete requests are answered.
+
+        But not for a response that lasts as long as the client stays.
+        """
         if not self._is_serving() or (self._in_message and not self._refused):
+            return None
+        if self._is_streaming():
             return None
         self.cycle.keep_alive = False
         return True
 
     def _is_serving(self) -> bool:
         return self._served is not None and not self._served.response_complete
+
+    def _is_streaming(self) -> bool:
+        context: Any = None if self._served is None else self._served.scope.get(CONTEXT_KEY)
+        return context is not None and bool(context.is_stream)
 
     # Input
 

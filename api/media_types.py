@@ -10,6 +10,8 @@ from starlette.datastructures import Headers
 from api.error_codes import ErrorCode
 from api.errors import ApiError, problem
 
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
 """What curl sends with `-d` by default."""
 
@@ -65,16 +67,17 @@ def check_content(headers: Headers, *, also: str | None = None) -> None:
             raise _unsupported("Charset must be UTF-8", ErrorCode.CHARSET_NOT_SUPPORTED)
 
 
-def accepts_json(headers: list[str]) -> bool:
-    """Whether `Accept` allows `application/json`; without the header, every type is allowed.
+def accepts(headers: list[str], media_type: str) -> bool:
+    """Whether `Accept` allows a media type; without the header, every type is allowed.
 
     The most specific range that matches decides. What is no range matches nothing.
     """
+    ranges = {"*/*": 0, f"{media_type.partition('/')[0]}/*": 1, media_type: 2}
     best, allowed, any_range = -1, False, False
     for text in _members(headers):
         any_range = True
         given = _parsed(text)
-        specific = _RANGES.get(given.name) if given else None
+        specific = ranges.get(given.name) if given else None
         weight = given.parameters.get("q", "1") if given else ""
         if specific is None or not _WEIGHT.fullmatch(weight):
             continue
@@ -83,9 +86,6 @@ def accepts_json(headers: list[str]) -> bool:
         if specific == best:
             allowed = allowed or float(weight) > 0
     return allowed or not any_range
-
-
-_RANGES = {"*/*": 0, "application/*": 1, "application/json": 2}
 
 
 def _members(lines: Iterable[str]) -> Iterator[str]:

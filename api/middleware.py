@@ -31,7 +31,8 @@ TRACE_ID_HEADER = b"x-trace-id"  # a header, because the contract fixes the bodi
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 REFUSAL_KEY = "cart.refusal"
 """In the scope of a request that the server refuses before any route: the `Answer`."""
-_SCOPE_KEY = "cart.context"
+CONTEXT_KEY = "cart.context"
+"""In the scope of each request: its `RequestContext`."""
 _READS = ("GET", "HEAD", "OPTIONS")
 _HEALTH = "/health"
 # For responses that are opened in a browser (OWASP, REST Security Cheat Sheet).
@@ -44,11 +45,16 @@ _SECURITY = (
 
 @dataclass(slots=True)
 class RequestContext:
-    """The state of one request: `headers` are added to its response, `fields` to its log line."""
+    """The state of one request: `headers` are added to its response, `fields` to its log line.
+
+    `is_stream`: the response lasts as long as the client stays.
+    """
 
     request_id: str
     started: float
     status: int = 0
+    is_head: bool = False
+    is_stream: bool = False
     message: str = "Request finished"
     event: str = "request_finished"
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -69,7 +75,7 @@ class RequestContext:
 
 def context_of(connection: HTTPConnection) -> RequestContext:
     """The context of a request."""
-    context: RequestContext = connection.scope[_SCOPE_KEY]
+    context: RequestContext = connection.scope[CONTEXT_KEY]
     return context
 
 
@@ -88,11 +94,12 @@ class RequestMiddleware:
         given_id, length, largest = _headers(scope)
         context = RequestContext(given_id or uuid4().hex, time.perf_counter())
         context.headers += ((REQUEST_ID_HEADER, context.request_id.encode()), *_SECURITY)
-        scope[_SCOPE_KEY] = context
+        scope[CONTEXT_KEY] = context
         traced = tracing.ids()
         if traced is not None:
             context.headers.append((TRACE_ID_HEADER, traced[0].encode()))
         method = scope["method"]
+        context.is_head = method == "HEAD"
         # HEAD is GET without the content (RFC 9110, 9.3.2).
         routed = scope if method != "HEAD" else {**scope, "method": "GET"}
 

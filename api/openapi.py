@@ -176,6 +176,16 @@ def read(
     return described(model, description, shown.LIMITED, *headers, **examples)
 
 
+def streamed(media_type: str, description: str, example: str) -> dict[str, Any]:
+    """The response to an authenticated read that is text, and goes on."""
+    content = {"schema": {"type": "string"}, EXAMPLES: json.dumps({"example": example})}
+    return {
+        "description": description,
+        "headers": shown.merged(shown.LIMITED),
+        "content": {media_type: content},
+    }
+
+
 def _refusal(operation: str, code: RefusalCode, *, strict: bool = False, **facts: Any) -> Answer:
     return refusal_answer(operation, Refusal(code=code, **facts), strict=strict)
 
@@ -321,6 +331,29 @@ PROTECTED: Responses = {
     **WITHOUT_TOKEN,
 }
 """The responses of every route that needs a token."""
+_STREAMS = ErrorCode.TOO_MANY_STREAMS
+NOT_STREAMED = refused(
+    "`Accept` does not allow `text/event-stream`.",
+    accept=problem(406, "Answers are text/event-stream, which Accept does not allow"),
+)
+NO_ROOM_FOR_USER = refused(
+    "Too many requests from this user or address, or too many streams of this user.",
+    shown.RETRY_AFTER,
+    limit=problem(429, "Too many requests: at most 300 a minute", limit=300),
+    streams=problem(
+        429, "Too many live carts are open: at most 5 for a user", code=_STREAMS, limit=5
+    ),
+)
+NO_ROOM = refused(
+    "A required system is unavailable, or the process has no room for another stream.",
+    shown.RETRY_AFTER,
+    mongodb=abort_answer(AbortReason.MONGODB_UNAVAILABLE),
+    streams=problem(
+        503,
+        "Too many live carts are open; get the cart from time to time instead",
+        code=_STREAMS,
+    ),
+)
 STORAGE_UNAVAILABLE = refused(
     "A required system is unavailable.",
     shown.RETRY_AFTER,

@@ -19,12 +19,12 @@ from api.dependencies import admit_stranger, authenticate
 from api.error_codes import ErrorCode
 from api.errors import MAX_DETAILS, ApiError, invalid, problem
 from api.field_problems import MAX_NAME
-from api.media_types import FORM, accepts_json, check_content
+from api.media_types import EVENT_STREAM, FORM, JSON, accepts, check_content
 from api.schemas import FieldProblem
 from api.strict_json import StrictJsonError, parse_object
 
 BASE_PATH = "/api/v1/cart"
-_JSON = b"application/json"
+_JSON = JSON.encode()
 # Lists, which may stand in several lines; FastAPI reads the first line only.
 _LISTS = (b"if-match", b"if-none-match")
 
@@ -58,9 +58,13 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Base of the routes: admits a request, and then reads it strictly."""
+    """Base of the routes: admits a request, and then reads it strictly.
+
+    `Accept` must allow `answers`, the media type of its successes.
+    """
 
     request_class: type[StrictRequest] = StrictRequest
+    answers = JSON
 
     @abstractmethod
     async def admit(self, request: Request) -> None:
@@ -73,8 +77,8 @@ class StrictRoute(APIRoute):
 
         async def admitted(request: Request) -> Response:
             await self.admit(request)
-            if not accepts_json(request.headers.getlist("accept")):
-                message = "Answers are application/json, which Accept does not allow"
+            if not accepts(request.headers.getlist("accept"), self.answers):
+                message = f"Answers are {self.answers}, which Accept does not allow"
                 raise ApiError(
                     problem(HTTPStatus.NOT_ACCEPTABLE, message, code=ErrorCode.NOT_ACCEPTABLE)
                 )
@@ -115,6 +119,12 @@ class ListRoute(CartRoute):
     """A route that reads many documents."""
 
     cost = 5
+
+
+class StreamRoute(CartRoute):
+    """A route that answers with events for as long as the client stays."""
+
+    answers = EVENT_STREAM
 
 
 def _check_query(query: QueryParams, known: frozenset[str]) -> None:

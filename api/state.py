@@ -4,7 +4,7 @@ Routes depend on the protocols in here, so that a test can pass its own implemen
 `create_app(settings, state=…)`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,6 +35,7 @@ from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks, Probe
 from api.intake import Intake
 from api.limits import RateLimits
+from api.live import LiveCarts
 from api.owners import Owners
 from api.pricing import Products
 from api.single_flight import SingleFlight
@@ -57,6 +58,7 @@ class Carts(Protocol):
 
     async def cart(self, key: CartKey) -> Cart | None: ...
     async def version(self, key: CartKey) -> CartVersion | None: ...
+    async def versions(self, keys: Collection[CartKey]) -> dict[CartKey, CartVersion]: ...
     async def cart_by_id(self, cart_id: str) -> Cart | None: ...
     async def owner(self, cart_id: str, scope: CartScope | None) -> Owner | None: ...
     async def store_carts(
@@ -128,6 +130,7 @@ class ApiState:
     limits: RateLimits
     log_levels: Levels
     intake: Intake
+    live: LiveCarts
     pages: Pages
     keyring: Keyring
     products: Products | None = None
@@ -164,7 +167,14 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         await stack.enter_async_context(intake.following())
         await intake.first_read()
         temporal = await connect(settings, lazy=True)
-        inbox = AnswerInbox(settings.redis, keyring)
+        live = LiveCarts(
+            carts.versions,
+            is_connected=lambda: inbox.is_listening,
+            per_user=settings.live_streams_per_user,
+            most=settings.most_live_streams,
+        )
+        await stack.enter_async_context(live.following())
+        inbox = AnswerInbox(settings.redis, keyring, on_change=live.note)
         inbox.open()
         stack.push_async_callback(inbox.close)
         products = ProductClient.of(settings) if settings.product_service else None
@@ -211,6 +221,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                 guests_per_address=settings.rate_limit_guests_per_address,
             ),
             intake=intake,
+            live=live,
             pages=Pages(settings.temporal_ui, temporal.namespace),
             keyring=keyring,
             products=products,

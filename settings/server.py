@@ -34,6 +34,8 @@ class ServerSettings(SettingsGroup):
     max_header_bytes: int = Field(32 * 1024, ge=8 * 1024, le=256 * 1024)
     max_connections: int = Field(800, ge=1, le=100_000)
     request_seconds: float = Field(20, gt=0, le=600)
+    live_streams: int | None = Field(None, ge=0, le=100_000)
+    live_streams_per_user: int = Field(5, ge=1, le=100)
     keep_alive_seconds: int = Field(75, ge=1, le=3600)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     error_docs_url: AnyHttpUrl | None = None
@@ -93,6 +95,11 @@ class ServerSettings(SettingsGroup):
             if value is not None:
                 raise ValueError("needs the extra otlp: pip install 'cart-service[otlp]'") from None
         return value
+
+    @property
+    def most_live_streams(self) -> int:
+        """The live carts of one process: by default half of its connections."""
+        return self.max_connections // 2 if self.live_streams is None else self.live_streams
 
     @cached_property
     def api_url(self) -> str:

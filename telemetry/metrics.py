@@ -156,6 +156,24 @@ LOCKS_MISSED = _counter(
     error=("busy", "temporal_unavailable"),
 )
 
+# Live carts
+
+LIVE_STREAMS = _gauge("cart.live.streams", "{stream}", "Open live carts of the process", API)
+LIVE_EVENTS = _counter(
+    "cart.live.events",
+    "{event}",
+    "Events sent to live carts",
+    API,
+    event=("cart", "cart_deleted", "unavailable", "available"),
+)
+LIVE_REFUSED = _counter(
+    "cart.live.refused",
+    "{stream}",
+    "Live carts that were refused, by the limit",
+    API,
+    limit=("user", "process"),
+)
+
 # Sagas, as the worker ends them
 
 SAGAS = _counter(

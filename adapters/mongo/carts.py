@@ -1,6 +1,7 @@
 """MongoDB: reads of carts."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,6 +114,20 @@ class CartStore:
         async with bounded(READ_SECONDS):
             found = await Cart.get_pymongo_collection().find_one(in_cart(key), {"version": 1})
         return CartVersion(str(found["_id"]), found["version"]) if found else None
+
+    async def versions(self, keys: Collection[CartKey]) -> dict[CartKey, CartVersion]:
+        """The current versions of carts, as `version` reads one; those that exist."""
+        if not keys:
+            return {}
+        async with bounded(READ_SECONDS):
+            found = Cart.get_pymongo_collection().find(
+                {"$or": [in_cart(key) for key in keys]},
+                {"storeId": 1, "userId": 1, "version": 1},
+            )
+            return {
+                CartKey(one["storeId"], one["userId"]): CartVersion(str(one["_id"]), one["version"])
+                async for one in found
+            }
 
     async def cart_by_id(self, cart_id: str) -> Cart | None:
         """The cart with this id (24 hexadecimal digits), or None."""

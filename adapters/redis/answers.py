@@ -3,11 +3,16 @@
 The worker publishes the result of an operation on the channel of the process that started it
 (`AnswerInbox.channel`). Replies can be lost: a caller without one asks Temporal.
 
+On `CHANGED` the worker publishes which cart has changed, for all processes with live streams. It is
+a hint that can be lost or forged: who gets one reads the cart as usual.
+
 After a failover a subscription can be open at a server that the worker no longer publishes to. So
 the inbox also sends itself messages, each over a new connection, and subscribes again without one.
 """
 
 import asyncio
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -20,6 +25,7 @@ from redis.exceptions import RedisError
 from adapters.background import cancelled, repeat
 from adapters.keyring import MAC_CHARACTERS, Keyring
 from adapters.redis.checked import reject
+from models.cart import CartKey
 from models.outcomes import OperationResult, StoredAnswer
 from models.saga import ReplyTo
 
@@ -32,6 +38,11 @@ PROBE_EVERY_SECONDS = 5.0
 PROBE_SECONDS = 1.0
 """How long a message of its own may take."""
 _PROBE = b"probe"
+CHANGED = "cart:changed"
+_HINT_BYTES = 16
+
+OnChange = Callable[[bytes], None]
+"""Takes the hint of a cart that has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,21 @@ def reply_message(keyring: Keyring, reply_to: ReplyTo, result: OperationResult) 
     return ReplyMessage(reply_to.channel, mac + text)
 
 
-class AnswerInbox:
-    """Receives this process's replies on one channel. Each caller awaits its own future."""
+def change_hint(key: CartKey) -> bytes:
+    """What is published when a cart has changed: a hash, so that it names no user."""
+    return hashlib.blake2b("/".join(key).encode(), digest_size=_HINT_BYTES).digest()
 
-    def __init__(self, url: SecretStr, keyring: Keyring) -> None:
+
+class AnswerInbox:
+    """Receives this process's replies on one channel. Each caller awaits its own future.
+
+    With `on_change` it also receives the hints on `CHANGED`.
+    """
+
+    def __init__(
+        self, url: SecretStr, keyring: Keyring, *, on_change: OnChange | None = None
+    ) -> None:
+        self._on_change = on_change
         self._keyring = keyring
         self._url = url.get_secret_value()
         self._redis = self._client()
@@ -108,7 +130,8 @@ class AnswerInbox:
         probing: asyncio.Task[None] | None = None
         try:
             async with self._redis.pubsub() as subscription:
-                await subscription.subscribe(self.channel)
+                channels = [self.channel, *([CHANGED] if self._on_change else [])]
+                await subscription.subscribe(*channels)
                 probing = asyncio.create_task(self._probe())
                 awaits_pong = False
                 while True:
@@ -121,7 +144,7 @@ class AnswerInbox:
                             raise TimeoutError("no answer to a ping")
                         await subscription.ping()
                     elif message["type"] == "message":
-                        self._receive(message["data"])
+                        self._deliver(message["channel"], message["data"])
                     awaits_pong = message is None
                     self._listening |= message is not None
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
@@ -155,6 +178,12 @@ class AnswerInbox:
                     await self._probe_arrived.wait()
             except TimeoutError:
                 raise TimeoutError("what is published does not arrive") from None
+
+    def _deliver(self, channel: bytes, payload: bytes) -> None:
+        if channel != CHANGED.encode():
+            self._receive(payload)
+        elif self._on_change is not None:
+            self._on_change(payload)
 
     def _receive(self, payload: bytes) -> None:
         if payload == _PROBE:

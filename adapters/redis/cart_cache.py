@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from redis.asyncio.client import Pipeline
 
 from adapters.keyring import Keyring
-from adapters.redis.answers import ReplyMessage
+from adapters.redis.answers import CHANGED, ReplyMessage, change_hint
 from adapters.redis.checked import checked, signed
 from adapters.redis.pool import RedisPool, get_all
 from adapters.redis.stock_cache import stock_key
@@ -68,7 +68,8 @@ class CartCache:
     ) -> None:
         """Caches a committed version and deletes the one before, in one round trip.
 
-        Also deletes the cached stock of `stale_products` and sends the reply, in this order.
+        Also deletes the cached stock of `stale_products`, sends the reply and publishes the change,
+        in this order.
         """
         async with self._redis.client("cart", _subject(key)) as redis:
             pipeline = redis.pipeline(transaction=False)
@@ -78,6 +79,7 @@ class CartCache:
             for product in stale_products:
                 pipeline.delete(stock_key(key.store_id, product))
             _send(pipeline, reply)
+            pipeline.publish(CHANGED, change_hint(key))
             await pipeline.execute()
 
     async def fill(self, key: CartKey, version: int, body: bytes) -> None:
@@ -90,21 +92,23 @@ class CartCache:
             await redis.set(_versioned(key, version), value, ex=self._ttl)
 
     async def drop(self, key: CartKey, *, version: int, reply: ReplyMessage | None = None) -> None:
-        """Deletes a deleted cart, whose last version was `version`, and sends the reply."""
+        """Deletes a deleted cart, whose last version was `version`; replies like `put`."""
         async with self._redis.client("cart", _subject(key)) as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.delete(_latest(key))
             pipeline.delete(_versioned(key, version))
             _send(pipeline, reply)
+            pipeline.publish(CHANGED, change_hint(key))
             await pipeline.execute()
 
     async def drop_all(self, carts: Collection[tuple[CartKey, int]]) -> None:
-        """Deletes deleted carts, each with its last version, in one round trip."""
+        """Deletes deleted carts, each with its last version, and publishes the changes."""
         async with self._redis.client("cart") as redis:
             pipeline = redis.pipeline(transaction=False)
             for key, version in carts:
                 pipeline.delete(_latest(key))
                 pipeline.delete(_versioned(key, version))
+                pipeline.publish(CHANGED, change_hint(key))
             await pipeline.execute()
 
     async def forget(self, key: CartKey) -> None:
@@ -181,10 +185,14 @@ class CartCache:
     def _checked(self, key: CartKey, version: int, value: bytes | None) -> bytes | None:
         return checked(self._keyring, value, "cart", *key, str(version))
 
-    async def announce(self, reply: ReplyMessage) -> None:
-        """Publishes a reply."""
+    async def announce(self, reply: ReplyMessage, changed: CartKey | None = None) -> None:
+        """Publishes a reply and, with `changed`, that this cart has changed."""
         async with self._redis.client("cart") as redis:
-            await redis.publish(reply.channel, reply.payload)
+            pipeline = redis.pipeline(transaction=False)
+            _send(pipeline, reply)
+            if changed is not None:
+                pipeline.publish(CHANGED, change_hint(changed))
+            await pipeline.execute()
 
 
 def _send(pipeline: Pipeline, reply: ReplyMessage | None) -> None:

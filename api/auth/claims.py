@@ -4,6 +4,7 @@ Who the user is (`sub`) must be valid. A name, an email address, roles or stores
 count as absent: they grant nothing, and the user's own cart still works.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ class Principal(BaseModel):
     is_guest: bool = False
     is_admin: bool = False
     store_ids: frozenset[str] = frozenset()
+    expires_at: float = math.inf
+    """When the token expires, in seconds since 1970."""
 
     @property
     def actor(self) -> Actor:
@@ -73,6 +76,7 @@ def principal_of(claims: Claims, settings: Settings) -> Principal:
         email=_email(claim(claims, settings.jwt_email_claim)),
         is_admin=settings.jwt_admin_role in words(claim(claims, settings.jwt_roles_claim)),
         store_ids=words(claim(claims, settings.jwt_stores_claim)),
+        expires_at=claims.get("exp", math.inf) + settings.jwt_leeway_seconds,
     )
 
 

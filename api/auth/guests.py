@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 from jwt.types import Options
 
-from api.auth.claims import ClaimError
+from api.auth.claims import ClaimError, Principal
 from models.guests import is_guest_id, new_guest_id
 from settings import Settings
 
@@ -62,6 +62,12 @@ class GuestTokens:
             claims, self._secrets[0], algorithm=_ALGORITHM, headers={"typ": GUEST_TYPE}
         )
         return GuestToken(guest_id, token, expires_at)
+
+    def principal(self, token: str) -> Principal:
+        """The user of a guest's token. Raises like `guest_id`."""
+        guest_id = self.guest_id(token)
+        expires_at = jwt.decode(token, options={"verify_signature": False})["exp"] + self._leeway
+        return Principal(user_id=guest_id, is_guest=True, expires_at=expires_at)
 
     def guest_id(self, token: str) -> str:
         """The guest of a token. Raises `jwt.PyJWTError` or `ClaimError` for one that is invalid."""

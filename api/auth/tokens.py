@@ -66,7 +66,7 @@ class Authenticator:
         token = _token(authorization)
         try:
             if is_guest_token(token):
-                return Principal(user_id=self.guests.guest_id(token), is_guest=True)
+                return self.guests.principal(token)
             claims = await self._verified(token)
             self._check(claims)
             return principal_of(claims, self._settings)

@@ -1,7 +1,8 @@
 """Runs the examples of `docs/api.md`: sends its `curl` lines, and compares or writes the responses.
 
-A `bash` block with a `curl -i` line is a request, the next `http` block its response. Ids and times
-are replaced by fixed values, so that the page changes only with the service.
+A `bash` block with a `curl -i` line is a request, the next `http` block its response, of a stream
+(`-N`) up to its first event. Ids and times are replaced by fixed values, so that the page changes
+only with the service.
 `python -m tests.contract.guide` writes the responses, on a stack of its own; `test_guide` compares
 them.
 """
@@ -85,6 +86,8 @@ def parse(curl: str) -> tuple[str, str, dict[str, str], str | None]:
             case "-H":
                 name, _, value = next(words).partition(": ")
                 headers[name] = value
+            case "-N":
+                pass
             case "-d":
                 body = next(words)
             case _:
@@ -136,11 +139,22 @@ class Walk:
             {name: value.replace('"', r"\"") for name, value in self.known.items()}
         )
         method, url, headers, body = parse(line)
-        response = await self.shop.world.http.request(
-            method, url.removeprefix(BASE), headers=headers, content=body
-        )
+        http, url = self.shop.world.http, url.removeprefix(BASE)
+        if " -N " in example.curl:
+            return await self._first_event(url, headers)
+        response = await http.request(method, url, headers=headers, content=body)
         self._note(response)
         return response
+
+    async def _first_event(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        """The response with its text up to the end of the first event."""
+        async with self.shop.world.http.stream("GET", url, headers=headers) as response:
+            text = ""
+            async for line in response.aiter_lines():
+                text += f"{line}\n"
+                if "data: " in text and not line:
+                    break
+            return httpx.Response(response.status_code, headers=response.headers, text=text)
 
     def _note(self, response: httpx.Response) -> None:
         """Keeps the values that later requests use."""
@@ -161,7 +175,9 @@ class Walk:
         lines += [
             f"{name}: {response.headers[name]}" for name in _SHOWN if name in response.headers
         ]
-        if response.content:
+        if response.headers.get("content-type") == "text/event-stream":
+            lines += ["content-type: text/event-stream", "", response.text.rstrip()]
+        elif response.content:
             # As text, since a float would lose the two decimals.
             body = json.loads(response.text, parse_float="amount {}".format)
             lines += ["", _AMOUNT.sub(r"\1", json.dumps(body, indent=2))]

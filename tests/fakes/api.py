@@ -22,6 +22,7 @@ from api.availability import Availability
 from api.health import HealthChecks
 from api.intake import Intake
 from api.limits import RateLimits
+from api.live import LiveCarts
 from api.state import ApiState
 from cli.token import mint_token
 from models.cart import CartKey, CartVersion
@@ -183,6 +184,11 @@ class FakeMongo:
         self._read()
         found = self.carts.get(key)
         return CartVersion(str(found.id), found.version) if found else None
+
+    async def versions(self, keys: Collection[CartKey]) -> dict[CartKey, CartVersion]:
+        self._read()
+        found = {key: self.carts[key] for key in keys if key in self.carts}
+        return {key: CartVersion(str(cart.id), cart.version) for key, cart in found.items()}
 
     async def cart_by_id(self, cart_id: str) -> Cart | None:
         self._read()
@@ -355,6 +361,7 @@ class FakeApi:
         self.limiter = FakeLimiter()
         self.levels = FakeLevels()
         self.holds = FakeHolds()
+        self.hears_changes = True  # hints of Redis arrive
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
@@ -376,6 +383,12 @@ class FakeApi:
                 guests_per_address=self.settings.rate_limit_guests_per_address,
             ),
             intake=Intake(self.holds.active),
+            live=LiveCarts(
+                self.mongo.versions,
+                is_connected=lambda: self.hears_changes,
+                per_user=self.settings.live_streams_per_user,
+                most=self.settings.most_live_streams,
+            ),
             pages=Pages("http://ui", "default"),
             keyring=KEYRING,
             ops=ops,

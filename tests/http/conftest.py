@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api.__main__ import server_config
+from api.__main__ import Server, server_config
 from models.outcomes import Outcome
 from settings import Settings
 from tests.fakes.api import ITEM, URL, FakeApi, cart_of, record_of, result_of, settings_for_tests
@@ -133,7 +133,7 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
     config = server_config(settings, api.app)
     config.lifespan = "off"
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(config)
+        server = Server(config, api.app)
         # Not `serve`, which handles signals.
         running = asyncio.create_task(server._serve([listener]))
         await until(lambda: server.started)
