@@ -88,11 +88,19 @@ from workflows.repair_cart import RepairCartWorkflow
 from workflows.requests import policy_of
 from workflows.stopped_sagas import stopped_sagas
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep.abandonment import AbandonmentWorkflow
 from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
 from workflows.upkeep.holds import EndHoldsWorkflow
-from workflows.upkeep.operations import erase_cart, expiry_of, lapse_of, repair_cart, thaw_of
+from workflows.upkeep.operations import (
+    abandonment_of,
+    erase_cart,
+    expiry_of,
+    lapse_of,
+    repair_cart,
+    thaw_of,
+)
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.schedules import ensure_schedules
 from workflows.upkeep.sweep import SweepWorkflow
@@ -119,6 +127,7 @@ WORKFLOWS = (
     RelayWorkflow,
     SweepWorkflow,
     ExpiryWorkflow,
+    AbandonmentWorkflow,
     EndHoldsWorkflow,
     EndCheckoutsWorkflow,
     FiguresWorkflow,
@@ -233,6 +242,7 @@ def build_worker(
         expire=partial(expiry_of, policy_of(settings)),
         lapse=partial(lapse_of, policy_of(settings)),
         thaw=partial(thaw_of, policy_of(settings)),
+        abandon=partial(abandonment_of, policy_of(settings)),
         waker=waker,
         caching=settings.enable_cache_invalidation,
     )
@@ -289,6 +299,7 @@ def build_worker(
             passes.expire_page,
             passes.lapse_page,
             passes.thaw_page,
+            passes.abandon_page,
             figure_steps.measure,
             repair_steps.examine,
             repair_steps.forget,

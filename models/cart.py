@@ -247,6 +247,10 @@ class CartContent(BaseModel):
     """When the first of the holds that it has began, where holds end."""
     checkout: CartCheckout | None = Field(None, json_schema_extra={OPTIONAL: "or a value"})
     """The checkout, while the cart is frozen."""
+    abandon_at: SkipJsonSchema[datetime | None] = None
+    """When it counts as abandoned, unless its user changes it before (`models.abandonment`)."""
+    abandoned_at: SkipJsonSchema[datetime | None] = None
+    """Since when it is abandoned; None after the next change by its user."""
     version: int = 0
     """Counts the changes of the cart, from 1."""
     created_at: datetime
@@ -469,6 +473,8 @@ _NOT_SHOWN: Any = {
     "bucket": True,
     "holds_end": True,
     "held_since": True,
+    "abandon_at": True,
+    "abandoned_at": True,
     "cart_items": {"__all__": {"availability_at", "units_held", "lapsed_at"}},
 }
 

@@ -82,6 +82,9 @@ class Cart(CartContent, Document):
                 ["bucket", "checkout.expiresAt"],
                 partialFilterExpression={"checkout.expiresAt": {"$type": "date"}},
             ),
+            IndexModel(
+                ["bucket", "abandonAt"], partialFilterExpression={"abandonAt": {"$type": "date"}}
+            ),
             # The business figures of a bucket, from the index alone.
             IndexModel(["bucket", "currency", "quantity", "totalPrice"], name="figures"),
             # A product's carts in some buckets, of one store or of all, page by page.

@@ -24,6 +24,8 @@ CART_ORDER_APPLIED = "cart.order.applied"
 CART_HOLD_EXPIRED = "cart.hold.expired"
 CART_CHECKED_OUT = "cart.checked_out"
 CART_CHECKOUT_EXPIRED = "cart.checkout.expired"
+CART_ABANDONED = "cart.abandoned"
+CART_RECOVERED = "cart.recovered"
 ORDER_COMPLETED = "order.completed"
 ORDER_CANCELLED = "order.cancelled"
 CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
@@ -39,6 +41,8 @@ PUBLISHED = (
     CART_HOLD_EXPIRED,
     CART_CHECKED_OUT,
     CART_CHECKOUT_EXPIRED,
+    CART_ABANDONED,
+    CART_RECOVERED,
 )
 TOPICS = (
     *PUBLISHED,
@@ -274,6 +278,46 @@ class CartCheckoutExpired(CartEvent):
     was cancelled."""
     order_id: str | None
     """The order's id, for `order_cancelled`."""
+
+
+class AbandonedItem(EventModel):
+    """A line of an abandoned cart."""
+
+    product_id: str
+    """The product."""
+    quantity: int
+    """The units of the product in the cart."""
+
+
+class CartAbandoned(CartEvent):
+    """A cart with items has not been changed by its user for `ABANDONED_AFTER_MINUTES`.
+
+    Published once, until the user changes the cart again. It changes nothing: `version` is that of
+    the cart's latest change, whose events come before this one.
+    """
+
+    topic = CART_ABANDONED
+
+    updated_at: datetime
+    """When the cart was changed last."""
+    items: list[AbandonedItem]
+    """The lines of the cart."""
+    total_price: Money
+    """The cart's total price."""
+
+
+class CartRecovered(CartEvent):
+    """The user of an abandoned cart has changed it again.
+
+    `version` is that of the change, whose other events come before this one.
+    """
+
+    topic = CART_RECOVERED
+
+    abandoned_at: datetime
+    """Since when it was abandoned: the `timestamp` of its `cart.abandoned`."""
+    total_price: Money
+    """The cart's total price after the change."""
 
 
 def event_id(record_id: str, position: int) -> str:

@@ -36,6 +36,8 @@ class Policy(Message):
     """The longest time after the first of a cart's holds."""
     checkout_seconds: float = 900
     """How long a cart stays checked out."""
+    abandon_seconds: float = 0
+    """How long after a change by its user a cart counts as abandoned; 0 is never."""
     currency: str = "USD"
 
     @property

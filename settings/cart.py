@@ -27,6 +27,7 @@ class CartSettings(SettingsGroup):
 
     # Cart
     cart_expiry_days: int = Field(30, ge=1, le=3650)
+    abandoned_after_minutes: float = Field(0, ge=0, le=525_600)
     cart_max_lines: int = Field(100, ge=1, le=100)
     cart_max_bytes: int = Field(262_144, ge=4096, le=4_194_304)
     cart_max_quantity: int = Field(100, ge=1, le=100)

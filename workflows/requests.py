@@ -32,6 +32,7 @@ def policy_of(settings: Settings) -> Policy:
         hold_max_seconds=settings.hold_max_minutes * 60,
         checkout_seconds=settings.checkout_minutes * 60,
         currency=settings.currency,
+        abandon_seconds=settings.abandoned_after_minutes * 60,
     )
 
 

@@ -18,7 +18,7 @@ from adapters.redis.cart_cache import CartCache
 from models.documents import OperationRecord, buckets_of
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
-from models.operations import CancelCheckout, ClearCart, LapseHolds
+from models.operations import AbandonCart, CancelCheckout, ClearCart, LapseHolds
 from models.outcomes import Outcome
 from models.upkeep.passes import PassedPage, PassPage
 from telemetry.metrics import SAGAS
@@ -34,6 +34,7 @@ LOG_EVENTS = {
     ClearCart.name: ("carts_expired", "Cleared expired carts"),
     LapseHolds.name: ("holds_expired", "Ended the holds of carts"),
     CancelCheckout.name: ("checkouts_expired", "Ended the checkouts of carts"),
+    AbandonCart.name: ("carts_abandoned", "Published which carts are abandoned"),
 }
 
 Prepare = Callable[[CartRef, PassPage, str], ScheduledChange]
@@ -60,6 +61,7 @@ class CartPasses:
         expire: Prepare,
         lapse: Prepare,
         thaw: Prepare,
+        abandon: Prepare,
         waker: RelayWaker,
         caching: bool,
     ) -> None:
@@ -69,6 +71,8 @@ class CartPasses:
         self._expire = expire
         self._lapse = lapse
         self._thaw = thaw
+
+        self._abandon = abandon
         self._waker = waker
         self._caching = caching
 
@@ -86,6 +90,11 @@ class CartPasses:
     async def thaw_page(self, page: PassPage) -> PassedPage:
         """Ends the checkouts of a page of carts."""
         return await self._do(page, self._scans.to_thaw, self._thaw)
+
+    @activity.defn(name="abandon_page")
+    async def abandon_page(self, page: PassPage) -> PassedPage:
+        """Publishes that the carts of a page are abandoned."""
+        return await self._do(page, self._scans.to_abandon, self._abandon)
 
     async def _do(self, page: PassPage, scan: Scan, prepare: Prepare) -> PassedPage:
         """Changes the carts of a page. A retry changes only those that are left.
@@ -165,7 +174,7 @@ class CartPasses:
         if self._caching:
             try:
                 await self._cache.drop_all(
-                    [(record.key, (record.version or 1) - 1) for record in records]
+                    [(record.key, record.version - 1) for record in records if record.version]
                 )
             except DependencyUnavailable as error:
                 logger.debug("cache_not_dropped", message=str(error))

@@ -14,10 +14,11 @@ from models.documents import Cart
 
 @dataclass(frozen=True, slots=True)
 class CartRef:
-    """A cart's id and owner."""
+    """A cart's id and owner and, of one that a scan has found, when it was changed last."""
 
     cart_id: str
     key: CartKey
+    updated_at: datetime | None = None
 
 
 class CartScans:
@@ -70,7 +71,7 @@ class CartScans:
         `exclude`."""
         query = {
             "bucket": {"$in": [*buckets]},
-            "holdsEnd": {"$lte": before},
+            "holdsEnd": {"$lte": before, "$type": "date"},  # as in the partial index
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }
         return await _refs(query, sort="holdsEnd", limit=limit)
@@ -82,18 +83,30 @@ class CartScans:
         `exclude`."""
         query = {
             "bucket": {"$in": [*buckets]},
-            "checkout.expiresAt": {"$lte": before},
+            "checkout.expiresAt": {"$lte": before, "$type": "date"},
             "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
         }
         return await _refs(query, sort="checkout.expiresAt", limit=limit)
+
+    async def to_abandon(
+        self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
+    ) -> list[CartRef]:
+        """Carts of buckets that are due to be abandoned by `before`, oldest first, without those in
+        `exclude`."""
+        query = {
+            "bucket": {"$in": [*buckets]},
+            "abandonAt": {"$lte": before, "$type": "date"},
+            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
+        }
+        return await _refs(query, sort="abandonAt", limit=limit)
 
 
 async def _refs(query: Mapping[str, Any], *, sort: str, limit: int) -> list[CartRef]:
     async with bounded(LIST_SECONDS):
         found = Cart.get_pymongo_collection().find(
-            query, {"storeId": 1, "userId": 1}, sort=[(sort, 1)], limit=limit
+            query, {"storeId": 1, "userId": 1, "updatedAt": 1}, sort=[(sort, 1)], limit=limit
         )
         return [
-            CartRef(str(cart["_id"]), CartKey(cart["storeId"], cart["userId"]))
+            CartRef(str(cart["_id"]), CartKey(cart["storeId"], cart["userId"]), cart["updatedAt"])
             async for cart in found
         ]

@@ -29,6 +29,7 @@ from adapters.mongo.client import (
 )
 from adapters.mongo.orders import erased_commit, find_cancellation, find_ordered
 from adapters.shoppers import open_shopper
+from models.abandonment import after_users_change
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
 from models.documents import (
     Cart,
@@ -132,6 +133,7 @@ class OperationStore:
         change = operation.apply(before, context) if refusal is None and is_current else None
         if change is not None:
             refusal = operation.check_change(change)
+            change = after_users_change(before, change, operation.policy, context)
         if change is None or refusal is not None:
             # A repeat finds its own change in the cart.
             earlier = await _find_record(saga, session)

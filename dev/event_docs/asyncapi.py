@@ -30,10 +30,10 @@ order: a consumer of several topics sorts a cart's events by `version` and drops
 added at any time; they are not removed, and their types do not change.
 
 Events of a cart are in order within a topic. A consumer of several topics gets them in any order:
-it sorts by `version`, and drops repeats by `eventId` (two events can have the same version). Where
-`KAFKA_COMBINED_TOPIC` is set, that topic has all published events, in the order of each cart; their
-header `ce_type` is the name of the event. `KAFKA_TOPIC_PREFIX`, where it is set, stands before the
-name of every topic."""
+it sorts by `version` and then `timestamp`, and drops repeats by `eventId` (two events can have the
+same version). Where `KAFKA_COMBINED_TOPIC` is set, that topic has all published events, in the
+order of each cart; their header `ce_type` is the name of the event. `KAFKA_TOPIC_PREFIX`, where it
+is set, stands before the name of every topic."""
 
 DEAD_LETTER = """\
 A message that can never take effect, as received: key, value and headers. `cart dlq` lists,

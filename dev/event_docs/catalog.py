@@ -14,6 +14,8 @@ PRODUCT_ID = "507f1f77bcf86cd799439011"
 CHECKOUT_ID = "4bbf0b2d5c0f4b7f9f9f6f0e0ab1c2d3"
 ORDER_ID = "507f1f77bcf86cd799439016"
 TIME = "2026-01-27T10:30:00.000Z"
+ABANDONED = "2026-01-27T11:30:00.000Z"
+RECOVERED = "2026-01-27T11:31:00.000Z"
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,20 @@ EVENTS = (
         8,
         {"sagaId": f"cart-1769509800000-{USER_ID}-CancelCheckout", "actorType": "schedule"}
         | {"checkoutId": CHECKOUT_ID, "reason": "expired", "orderId": None},
+    ),
+    _sent(
+        events.CART_ABANDONED,
+        events.CartAbandoned,
+        3,
+        {"sagaId": f"cart-1769509800001-{USER_ID}-AbandonCart", "actorType": "schedule"}
+        | {"updatedAt": TIME, "timestamp": ABANDONED, "items": [_TWO], "totalPrice": 159.98},
+    ),
+    _sent(
+        events.CART_RECOVERED,
+        events.CartRecovered,
+        4,
+        {"sagaId": f"cart-1769513460000-{USER_ID}-{PRODUCT_ID}", "timestamp": RECOVERED}
+        | {"abandonedAt": ABANDONED, "totalPrice": 239.97},
     ),
     Documented(
         events.ORDER_COMPLETED,

@@ -4,6 +4,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from models.operations.abandon_cart import AbandonCart
 from models.operations.add_item import AddItem
 from models.operations.apply_batch import ApplyBatch
 from models.operations.apply_order import ApplyOrder
@@ -30,6 +31,7 @@ AnyOperation = Annotated[
     | Checkout
     | CancelCheckout
     | CancelOrder
+    | AbandonCart
     | ApplyOrder
     | MarkAvailability
     | RepairCart,
@@ -40,6 +42,7 @@ OPERATIONS: tuple[type[CartOperation], ...] = get_args(get_args(AnyOperation)[0]
 
 __all__ = [
     "OPERATIONS",
+    "AbandonCart",
     "AddItem",
     "AnyOperation",
     "ApplyBatch",

@@ -233,7 +233,8 @@ class ChangeContext:
     ) -> tuple[EventEffect, ...]:
         """The event to publish, the `position`-th of its change; () when publishing is off.
 
-        `version` and `currency` are those of `cart`, unless they are among the fields.
+        `version` and `currency` are those of `cart`, and `timestamp` is that of the change, unless
+        they are among the fields.
         """
         if not self.publish:
             return ()
@@ -246,8 +247,7 @@ class ChangeContext:
             store_id=self.saga.store_id,
             saga_id=self.saga.saga_id,
             actor_type=self.saga.actor.type.value,
-            timestamp=self.now,
-            **fields,
+            **({"timestamp": self.now} | fields),
         )
         return (event_effect(event.topic, message, self.traceparent),)
 
@@ -271,7 +271,7 @@ class ChangeContext:
     def confirmed(
         self,
         cart: CartContent | None,
-        version: int,
+        version: int | None,
         message: str,
         effects: tuple[AnyEffect, ...] = (),
         /,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from activities.upkeep.passes import Scan
 from adapters.mongo import figures
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.figures import FigureStore
@@ -53,6 +54,32 @@ async def test_a_page_of_expiry_reads_no_more_than_it_takes() -> None:
         found = await CartScans().expired(
             buckets=buckets_of(1, RUNNERS), before=datetime.now(UTC), exclude=(), limit=LIMIT
         )
+    assert len(found) == LIMIT
+    [query] = reads(entries)
+    assert not query.get("hasSortStage")
+    assert query["docsExamined"] <= LIMIT
+    assert query["keysExamined"] <= LIMIT + 2 * BUCKETS
+
+
+@pytest.mark.usefixtures("carts")
+@pytest.mark.parametrize(
+    ("field", "scan"),
+    [
+        ("holdsEnd", CartScans().to_lapse),
+        ("checkout", CartScans().to_thaw),
+        ("abandonAt", CartScans().to_abandon),
+    ],
+)
+async def test_a_page_of_what_is_due_reads_no_more_than_it_takes(
+    shop: Shop, field: str, scan: Scan
+) -> None:
+    now = datetime.now(UTC)
+    for due, users in ((now, "user-.*[02468]"), (now + timedelta(hours=1), "user-.*[13579]")):
+        await Cart.find({"storeId": shop.store_id, "userId": {"$regex": f"^{users}$"}}).update(
+            {"$set": {field: {"expiresAt": due} if field == "checkout" else due}}
+        )
+    async with profiled([Cart]) as entries:
+        found = await scan(buckets=buckets_of(1, RUNNERS), before=now, exclude=(), limit=LIMIT)
     assert len(found) == LIMIT
     [query] = reads(entries)
     assert not query.get("hasSortStage")

@@ -30,6 +30,7 @@ from workflows.relay import RelayWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.repair_cart import RepairCartWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
+from workflows.upkeep.abandonment import AbandonmentWorkflow
 from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
 from workflows.upkeep.figures import FiguresWorkflow
@@ -69,6 +70,7 @@ WORKFLOWS = {
     "relay": RelayWorkflow,
     "sweep": SweepWorkflow,
     "expiry": ExpiryWorkflow,
+    "abandonment": AbandonmentWorkflow,
     "holds": EndHoldsWorkflow,
     "checkouts": EndCheckoutsWorkflow,
     "figures": FiguresWorkflow,

@@ -162,6 +162,13 @@ async def end_checkout(shop: Shop, user_id: str) -> None:
     )
 
 
+async def leave_alone(shop: Shop, user_id: str) -> None:
+    """Makes a user's cart due to be abandoned."""
+    await Cart.find_one({"storeId": shop.store_id, "userId": user_id}).update(
+        {"$set": {"abandonAt": datetime.now(UTC) - timedelta(minutes=1)}}
+    )
+
+
 async def clear_reasons(shop: Shop) -> list[str | None]:
     """The reasons of all clears in the shop, in the order of time."""
     return [

@@ -145,7 +145,6 @@ async def test_every_response_of_every_route_is_documented_with_an_example() -> 
         "post /api/v1/cart/{storeId}/store/checkout",
         "delete /api/v1/cart/{storeId}/store/checkout",
         "get /api/v1/cart/{id}/history",
-        "post /api/v1/cart/{id}/extend",
         "get /api/v1/cart/{storeId}/admin/carts",
         "get /api/v1/cart/{storeId}/operations/{operationId}",
         "post /api/v1/guests",

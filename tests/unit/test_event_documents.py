@@ -19,10 +19,12 @@ from dev.event_docs.catalog import DEAD_LETTER_HEADERS, EVENTS, Documented
 from dev.event_docs.compatibility import breaking_changes
 from dev.event_docs.page import page
 from models import events
+from models.abandonment import after_users_change
 from models.cart import CartContent
 from models.effects import EventEffect
 from models.limits import Policy
 from models.operations import (
+    AbandonCart,
     AddItem,
     ApplyOrder,
     CancelCheckout,
@@ -111,6 +113,13 @@ OPERATIONS: dict[str, CartOperation] = {
     ),
     events.CART_CHECKED_OUT: Checkout(**COMMON),
     events.CART_CHECKOUT_EXPIRED: CancelCheckout(**COMMON, reason="user"),
+    events.CART_RECOVERED: RemoveItem(**COMMON, cart_id=CART_ID, product_id="lamp"),
+    events.CART_ABANDONED: AbandonCart(
+        **COMMON,
+        cart_id=CART_ID,
+        at=datetime(2026, 2, 1, tzinfo=UTC),
+        updated_at=datetime(2026, 1, 27, 10, 30, tzinfo=UTC),
+    ),
     events.CART_ORDER_APPLIED: ApplyOrder(
         **COMMON, request=OrderRequest(order_id="order-1", cart_id=CART_ID), ordered=ORDERED
     ),
@@ -119,8 +128,8 @@ OPERATIONS: dict[str, CartOperation] = {
 
 def changed_by(
     operation: CartOperation, cart: CartContent | None
-) -> tuple[CartContent | None, EventEffect]:
-    """The cart after an operation, and the event of it."""
+) -> tuple[CartContent | None, dict[str, EventEffect]]:
+    """The cart after an operation, and its events by topic."""
     saga = SagaRun(
         **{
             name: COMMON[name]
@@ -132,18 +141,24 @@ def changed_by(
         started_at=datetime.fromisoformat("2026-01-27T10:30:00+00:00"),
         operation="an operation",
     )
-    change = operation.apply(cart, ChangeContext(saga, CART_ID, publish=True))
+    context = ChangeContext(saga, CART_ID, publish=True)
+    change = operation.apply(cart, context)
     assert change is not None
-    [event] = [effect for effect in change.effects if isinstance(effect, EventEffect)]
-    return change.cart, event
+    change = after_users_change(cart, change, operation.policy, context)
+    found = [effect for effect in change.effects if isinstance(effect, EventEffect)]
+    return change.cart, {event.topic: event for event in found}
 
 
 @pytest.mark.parametrize("topic", OPERATIONS)
 def test_what_is_published_is_what_its_schema_says(topic: str) -> None:
-    cart, added = changed_by(OPERATIONS[events.CART_ITEM_ADDED], None)
+    cart, made = changed_by(OPERATIONS[events.CART_ITEM_ADDED], None)
     if topic == events.CART_CHECKOUT_EXPIRED:
         cart, _ = changed_by(OPERATIONS[events.CART_CHECKED_OUT], cart)
-    effect = added if topic == added.topic else changed_by(OPERATIONS[topic], cart)[1]
+    if topic not in made:
+        assert cart is not None
+        times = {"abandon_at": cart.updated_at, "abandoned_at": cart.updated_at}
+        _, made = changed_by(OPERATIONS[topic], cart.model_copy(update=times))
+    effect = made[topic]
     [event] = [event for event in EVENTS if event.topic == topic]
     value = json.loads(effect.value)
     assert effect.topic == topic

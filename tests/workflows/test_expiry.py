@@ -41,7 +41,7 @@ from workflows.gateway import CartGateway
 from workflows.requests import policy_of
 from workflows.update_quantity import UpdateQuantityWorkflow
 from workflows.upkeep.expiry import ExpiryWorkflow
-from workflows.upkeep.operations import expiry_of, lapse_of, thaw_of
+from workflows.upkeep.operations import abandonment_of, expiry_of, lapse_of, thaw_of
 
 LONG_AGO = timedelta(days=-6)  # before the TTL index of MongoDB deletes the cart
 
@@ -166,6 +166,7 @@ async def steps_of(
         expire=prepare or partial(expiry_of, policy_of(world.settings)),
         lapse=partial(lapse_of, policy_of(world.settings)),
         thaw=partial(thaw_of, policy_of(world.settings)),
+        abandon=partial(abandonment_of, policy_of(world.settings)),
         waker=RelayWaker(
             partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
             shards=world.settings.relay_shards,

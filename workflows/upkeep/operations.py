@@ -1,13 +1,15 @@
 """Builds and carries out the operations that schedules start."""
 
+from datetime import timedelta
+
 from adapters.mongo.batches import ScheduledChange
 from adapters.mongo.cart_scans import CartRef
 from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.documents import Cart
-from models.events import CART_CHECKOUT_EXPIRED, CART_CLEARED, CART_HOLD_EXPIRED
+from models.events import CART_ABANDONED, CART_CHECKOUT_EXPIRED, CART_CLEARED, CART_HOLD_EXPIRED
 from models.limits import Policy
-from models.operations import CancelCheckout, ClearCart, LapseHolds, RepairCart
+from models.operations import AbandonCart, CancelCheckout, ClearCart, LapseHolds, RepairCart
 from models.outcomes import OperationResult
 from models.privacy import EraseRun
 from models.upkeep.passes import PassPage
@@ -73,6 +75,32 @@ def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sch
     )
     saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
     return ScheduledChange(saga, operation)
+
+
+_AFTER_THE_LATEST_CHANGE = timedelta(milliseconds=1)
+"""A saga of the cart starts later than that, because the latest one had to end first. So the event
+keeps the cart's order, also beside a saga that has started and commits after it."""
+
+
+def abandonment_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
+    """The abandonment of a cart that is due by `page.before`; once for each change of the cart."""
+    updated_at = cart.updated_at or page.before
+    name = f"{cart.cart_id}/{updated_at.isoformat()}"
+    operation = AbandonCart(
+        **operation_fields(
+            AbandonCart,
+            cart.key,
+            operation_id=ids.event_operation_id(CART_ABANDONED, name, cart.key),
+            requested={"abandoned": name},
+            actor=Actor(type=ActorType.SCHEDULE, id="abandonment"),
+            policy=policy,
+        ),
+        cart_id=cart.cart_id,
+        at=page.before,
+        updated_at=updated_at,
+    )
+    started_at = updated_at + _AFTER_THE_LATEST_CHANGE
+    return ScheduledChange(ids.saga_of(operation, run_id=run_id, started_at=started_at), operation)
 
 
 async def erase_cart(

@@ -123,6 +123,16 @@ SCHEDULES = (
         note="Ends the checkouts whose time is over, so that their carts can be changed again",
     ),
     Timed(
+        ids.ABANDONMENT_SCHEDULE,
+        ids.ABANDONMENT,
+        (PassInput(),),
+        every=timedelta(minutes=1),
+        jitter=timedelta(seconds=5),
+        catch_up=timedelta(minutes=1),
+        at_most=timedelta(hours=1),
+        note="Publishes which carts their users have abandoned",
+    ),
+    Timed(
         ids.FIGURES_SCHEDULE,
         ids.FIGURES,
         (),
