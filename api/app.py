@@ -32,6 +32,7 @@ from api.routes import (
     metrics,
     operations,
     ops_reads,
+    ops_signals,
 )
 from api.routes.storefront import add_storefront
 from api.state import ApiState, open_state
@@ -119,9 +120,11 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         log_level.router,
         health.router,
         *([metrics.router] if settings.enable_metrics else ()),
-        *([ops_reads.router, page_router("/ops", "ops_page")] if settings.enable_ops_page else ()),
     ):
         app.include_router(router)
+    if settings.enable_ops_page:
+        for router in (ops_reads.router, ops_signals.router, page_router("/ops", "ops_page")):
+            app.include_router(router)
     add_docs(app)
     if settings.enable_storefront:
         add_storefront(app, settings)

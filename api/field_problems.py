@@ -14,6 +14,7 @@ from api.schemas import (
     MAX_PAGE,
     FieldProblem,
 )
+from models.acknowledgement import REASON_CHARACTERS
 from models.batch import MAX_STEPS
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE
@@ -83,6 +84,9 @@ RULES = {
     ),
     "quantity": Rule(f"must be between 1 and {MAX_QUANTITY}", min=1, max=MAX_QUANTITY),
     "email": Rule(f"must be a valid address of at most {MAX_EMAIL} characters", max=MAX_EMAIL),
+    "reason": Rule(
+        f"must be 1 to {REASON_CHARACTERS} characters and not blank", min=1, max=REASON_CHARACTERS
+    ),
     "level": Rule("must be debug, info, warn or error", allowed=_LEVELS),
     "ttlSeconds": Rule(
         f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}", min=1, max=MAX_LOG_LEVEL_SECONDS

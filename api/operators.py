@@ -1,6 +1,6 @@
 """Operators over HTTP: which stores an admin sees, the audit line, and the answers to errors.
 
-`api.routes.ops_reads` has the routes.
+`api.routes.ops_reads` and `ops_signals` have the routes.
 """
 
 from collections.abc import Callable, Coroutine
@@ -18,6 +18,7 @@ from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, Answer, ApiError, forbidden, problem
 from api.routing import ListRoute
 from logs import audit
+from models.actor import Actor, ActorType
 from models.errors import DependencyUnavailable
 from models.wire import to_json
 from ops.connections import Connections
@@ -38,6 +39,11 @@ class Operator:
     admin_id: str
     stores: frozenset[str]
     connections: Connections
+
+    @property
+    def name(self) -> str:
+        """The operator in whose name signals are sent."""
+        return str(Actor(type=ActorType.ADMIN, id=self.admin_id))
 
     @property
     def has_all_stores(self) -> bool:
@@ -61,6 +67,18 @@ class Operator:
             view=view,
             storeId=store_id,
             **{name: value for name, value in about.items() if value is not None},
+        )
+
+    def did(self, action: str, store_id: str | None, why: str, **about: str) -> None:
+        """The audit line of a signal."""
+        audit.warning(
+            "ops_signalled",
+            message="Admin sent a signal from the operators' page",
+            adminId=self.admin_id,
+            action=action,
+            storeId=store_id,
+            reason=why,
+            **about,
         )
 
     def answer(self, found: dict[str, Any]) -> Response:

@@ -42,7 +42,7 @@ TOKEN_SECONDS = 86_400
 WATCHED = [
     ROOT / name
     for name in (
-        *("activities", "adapters", "api", "models", "settings", "telemetry", "workflows"),
+        *("activities", "adapters", "api", "models", "ops", "settings", "telemetry", "workflows"),
         *("heartbeat.py", "logs.py", "process.py", "worker.py", "consumer.py"),
         "dev/inventory_service",
     )

@@ -10,6 +10,9 @@ export class Refused extends Error {
   }
 }
 
+/** Who has signed in: `{admin, allStores, stores}`, or null. */
+export const session = { access: null };
+
 export const hasToken = () => sessionStorage.getItem(KEY) !== null;
 export const keepToken = (token) => sessionStorage.setItem(KEY, token.replace(/^Bearer\s+/i, "").trim());
 export const dropToken = () => sessionStorage.removeItem(KEY);
@@ -19,6 +22,12 @@ export function read(route, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value);
   const query = new URLSearchParams(given).toString();
   return call(`admin/ops/${route}${query && `?${query}`}`, { method: "GET" });
+}
+
+/** Sends a signal. */
+export function send(route, body) {
+  const headers = { "Content-Type": "application/json" };
+  return call(`admin/ops/${route}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
 async function call(address, request) {

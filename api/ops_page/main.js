@@ -1,12 +1,12 @@
-// Signing in, the links to the views, and the form and the result of the current view.
+// Signing in and out, the links to the views, and the form and the result of the current view.
 
-import { Refused, dropToken, hasToken, keepToken, read } from "./api.js";
+import { Refused, dropToken, hasToken, keepToken, read, session } from "./api.js";
 import { el, stamp } from "./dom.js";
 import { VIEWS } from "./views.js";
 
 const UNAUTHORIZED = 401;
 const part = (id) => document.getElementById(id);
-let access = null;
+let note = "";
 let turn = 0;
 
 part("sign-in").addEventListener("submit", (event) => {
@@ -16,25 +16,29 @@ part("sign-in").addEventListener("submit", (event) => {
   enter();
 });
 part("sign-out").addEventListener("click", () => leave());
-window.addEventListener("hashchange", () => access && show());
+window.addEventListener("hashchange", () => session.access && show());
+document.addEventListener("signalled", (event) => {
+  note = event.detail;
+  show();
+});
 enter();
 
 /** Shows the view when there is a token that an admin may use, else the form for one. */
 async function enter() {
   if (!hasToken()) return leave();
   try {
-    access = await read("access");
+    session.access = await read("access");
   } catch (error) {
     return leave(error);
   }
-  part("admin").textContent = access.admin;
+  part("admin").textContent = session.access.admin;
   inOrOut(true);
   await show();
 }
 
 function leave(error) {
   dropToken();
-  access = null;
+  session.access = null;
   turn += 1;
   inOrOut(false);
   part("view").replaceChildren();
@@ -45,7 +49,7 @@ function leave(error) {
 function inOrOut(isIn) {
   for (const id of ["who", "views", "view"]) part(id).hidden = !isIn;
   part("sign-in").hidden = isIn;
-  part("status").textContent = "";
+  part("status").textContent = part("done").textContent = "";
 }
 
 function tell(error) {
@@ -60,13 +64,15 @@ function asked() {
   return [known, Object.fromEntries(new URLSearchParams(query))];
 }
 
-const mayShow = (view) => access.allStores || !view.forAll;
+const mayShow = (view) => session.access.allStores || !view.forAll;
 
 async function show() {
   const [name, parameters] = asked();
   const view = VIEWS[name];
   const mine = (turn += 1);
   tell(null);
+  part("done").textContent = note;
+  note = "";
   links(name);
   const heading = el("h2", { tabindex: "-1" }, view.title);
   const result = el("div", { id: "result" });
@@ -99,16 +105,18 @@ const paragraph = (node) => (typeof node === "string" ? el("p", {}, node) : node
 
 /** An admin of some stores sees one of them at a time. */
 function withStore(view, parameters) {
-  const needs = !access.allStores && view.fields.some((field) => field.name === "storeId");
-  return needs ? { storeId: access.stores[0], ...parameters } : parameters;
+  const needs = !session.access.allStores && view.fields.some((field) => field.name === "storeId");
+  return needs ? { storeId: session.access.stores[0], ...parameters } : parameters;
 }
 
 function links(current) {
   const shown = Object.entries(VIEWS).filter(([, view]) => mayShow(view));
   part("views").replaceChildren(
-    ...shown.map(([name, view]) =>
-      el("a", { href: `#${name}`, "aria-current": name === current ? "page" : null }, view.title),
-    ),
+    ...shown.map(([name, view]) => {
+      const again = () => location.hash === `#${name}` && show();
+      const isCurrent = name === current ? "page" : null;
+      return el("a", { href: `#${name}`, "aria-current": isCurrent, onclick: again }, view.title);
+    }),
   );
 }
 
@@ -128,7 +136,7 @@ function form(name, view, parameters) {
 
 function input(field, value) {
   const id = `field-${field.name}`;
-  const stores = field.name === "storeId" && !access.allStores ? access.stores : null;
+  const stores = field.name === "storeId" && !session.access.allStores ? session.access.stores : null;
   const choices = stores ?? field.choices;
   const made = choices
     ? el("select", { id, name: field.name }, choices.map((choice) => option(choice, value)))

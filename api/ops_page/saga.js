@@ -1,12 +1,14 @@
 // The page of a cart and one saga of it, as `cart ops show` prints it.
 
 import { ago, el, outside, showSaga, span, stamp, table, words } from "./dom.js";
+import { sagaButtons } from "./signals.js";
 import { effectTable, outcomeOf } from "./tables.js";
 
 export function sagaPage(report) {
   return [
     title(report),
     facts(report),
+    report.runId ? el("p", {}, sagaButtons(report)) : null,
     some("Lines", LINES, report.lines),
     ...report.repairs.map((repair) => el("p", {}, `Found: ${repair}`)),
     report.steps.length ? table("Steps", steps(report.startedAt), report.steps) : null,

@@ -1,6 +1,7 @@
 // Tables that several views have.
 
 import { ago, el, showSaga, span, stamp, table } from "./dom.js";
+import { skipButton } from "./signals.js";
 
 /** How a saga stands, in words; of a run that was stopped also whether its change is stored. */
 export function outcomeOf(saga) {
@@ -38,6 +39,7 @@ export const effectTable = (caption, effects, now) =>
       ["relay", (effect) => effect.relay],
       ["store", (effect) => effect.storeId],
       ["user", (effect) => showSaga(`${effect.storeId}/${effect.userId}`, effect.userId)],
+      ["do", skipButton],
     ],
     effects,
   );

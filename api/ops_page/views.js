@@ -3,6 +3,7 @@
 import { read } from "./api.js";
 import { ago, el, inside, outside, showSaga, table, words } from "./dom.js";
 import { sagaPage } from "./saga.js";
+import { relayButtons } from "./signals.js";
 import { effectTable, sagaTable } from "./tables.js";
 
 const OUTCOMES = [
@@ -94,6 +95,7 @@ function relays(found) {
     ["oldest", (relay) => ago(relay.oldest, found.at)],
     ["state", (relay) => stateOf(relay)],
     ["details", (relay) => relay.says],
+    ["do", (relay) => el("span", {}, relayButtons(relay))],
   ];
   return [table(counted, columns, found.relays)];
 }

@@ -1,7 +1,6 @@
 """`cart ops ack`: take runs that failed or were terminated off `stuck`."""
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,11 +10,11 @@ from cli.console import CliError, ExitCode, show
 from cli.ops.connections import connected
 from cli.ops.views import saga_table
 from cli.options import AsJson, By, Confirm, DryRun, Why, confirmed, operator
-from models.acknowledgement import REASON_CHARACTERS, Acknowledgement
+from models.acknowledgement import REASON_CHARACTERS
 from ops.connections import Connections
-from ops.endings import explain
 from ops.filters import STOPPED
 from ops.sagas import SagaSummary, find_saga
+from ops.signals import acknowledge, acknowledgeable
 from ops.stuck import stuck_sagas
 
 commands = typer.Typer()
@@ -49,18 +48,7 @@ async def ack(
     if not dry_run:
         if every and not confirmed("acknowledge", len(chosen), "sagas", confirm):
             return ExitCode.NOT_CONFIRMED
-        for saga in chosen:
-            acknowledgement = Acknowledgement(
-                _id=saga.run_id,
-                store_id=saga.store_id,
-                user_id=saga.user_id,
-                by=who,
-                reason=reason,
-                at=now,
-            )
-            await connections.need(
-                "mongodb", partial(connections.acknowledgements.add, acknowledgement)
-            )
+        await acknowledge(connections, chosen, reason=reason, by=who, at=now)
         runs = [saga.run_id for saga in chosen]
         await audited(
             connections.gateway, "ops_ack", by=who, count=len(chosen), reason=reason, runIds=runs
@@ -85,12 +73,5 @@ async def _chosen(connections: Connections, names: list[str], now: datetime) -> 
         found = [saga for saga in await stuck_sagas(connections, now) if saga.state in STOPPED]
         connections.need_all()
         return found
-    sagas = await explain(connections, [await find_saga(connections, name) for name in names])
-    for saga in sagas:
-        if saga.state not in STOPPED:
-            raise CliError(
-                f"{saga.operation} on {saga.cart} is {saga.outcome}: only a saga that failed, "
-                "timed out or was terminated can be acknowledged",
-                exit_code=ExitCode.OTHERWISE,
-            )
-    return sagas
+    found = [await find_saga(connections, name) for name in names]
+    return await acknowledgeable(connections, found)

@@ -21,6 +21,7 @@ from ops.relays import (
     pending_effects,
     skip_effect,
 )
+from ops.signals import signal_relays
 from ops.stuck import stuck_items
 from workflows import ids
 
@@ -114,11 +115,7 @@ def _steering(signal: str, *, why: Any = "") -> Callable[..., None]:
         if not dry_run:
             if every and not confirmed(signal, len(chosen), "relays", confirm):
                 return ExitCode.NOT_CONFIRMED
-            shards = connections.settings.relay_shards
-            for relay in chosen:
-                words = (*relay, signal, reason, who)
-                sent = partial(connections.gateway.signal_relay, *words, shards=shards)
-                await connections.need("temporal", sent)
+            await signal_relays(connections, chosen, signal, reason=reason, by=who)
         names = [str(relay) for relay in chosen]
         if not dry_run:
             command = f"ops_{signal.removesuffix('_now')}"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -18,7 +17,7 @@ from cli.ops.views import end_table, report_page, saga_table
 from cli.options import AsJson, By, Confirm, DryRun, Watch, Why, confirmed, operator
 from cli.tables import Table
 from models.outcomes import Outcome
-from ops import listing
+from ops import listing, signals
 from ops.connections import Connections
 from ops.filters import RunState, SagaFilter, SagaQuery
 from ops.report import collect
@@ -148,7 +147,10 @@ def abort(
         if not targets:
             return ExitCode.OK
         ends = await asyncio.gather(
-            *(_abort(connections, target, reason, who, timeout) for target in targets)
+            *(
+                signals.abort(connections, target, reason=reason, by=who, seconds=timeout)
+                for target in targets
+            )
         )
         await audited(
             connections.gateway,
@@ -162,16 +164,6 @@ def abort(
         return _exit_code_of(ends)
 
     with_connections(work)
-
-
-async def _abort(
-    connections: Connections, target: SagaSummary, reason: str, by: str, timeout: float
-) -> SagaEnd:
-    """Asks for the undo, and waits for the end."""
-    with suppress(KeyError):  # it has ended meanwhile, which the wait reports
-        asking = partial(connections.gateway.abort, target.workflow_id, target.run_id)
-        await connections.need("temporal", partial(asking, reason=reason, by=by))
-    return await wait_for_end(connections, target, seconds=timeout)
 
 
 def _exit_code_of(ends: Sequence[SagaEnd]) -> ExitCode:

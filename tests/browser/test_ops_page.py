@@ -98,7 +98,7 @@ async def test_the_keyboard_is_enough(shop: Shop, window: Window) -> None:
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Undone")).to_be_focused()
     await page.keyboard.press("Tab")
-    await expect(page.get_by_label("Store")).to_be_focused()
+    await expect(page.get_by_label("Store", exact=True)).to_be_focused()
     await page.keyboard.press("Tab")
     await page.keyboard.type(user)
     await page.keyboard.press("Enter")
@@ -109,8 +109,44 @@ async def test_an_admin_of_a_store_sees_that_store(shop: Shop, window: Window) -
     user = await undone_saga(shop)
     page = await signed_in(shop, window, "undone", store=shop.store_id)
     await expect(page.get_by_role("link", name="Relays")).to_have_count(0)
-    await expect(page.get_by_label("Store")).to_have_value(shop.store_id)
+    await expect(page.get_by_label("Store", exact=True)).to_have_value(shop.store_id)
     await expect(page.get_by_role("row").filter(has_text=user)).to_be_visible()
+
+
+async def test_a_relay_is_paused_and_resumed_with_a_reason(shop: Shop, window: Window) -> None:
+    settings = shop.world.settings
+    relay = f"release/{settings.relay_shards - 1}"
+    admin = shop.buyer(role="admin")
+    body = {"relay": relay, "reason": "a test"}
+    path = f"{settings.api_url}/admin/ops/pause"
+    paused = await shop.world.http.post(path, json=body, headers=admin.headers)
+    assert paused.status_code == 200, paused.text
+    page = await signed_in(shop, window, "relays")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=relay, exact=True))
+    await expect(row).to_contain_text("paused")
+
+    await row.get_by_role("button", name="Resume").click()
+    dialog = page.get_by_role("dialog", name=f"Resume relay {relay}")
+    await expect(dialog).to_contain_text("Lets the paused relay continue")
+    await expect(page.get_by_label("Reason")).to_be_focused()
+    await assert_accessible(page)
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await page.get_by_role("link", name="Relays").click()
+    await expect(row).to_contain_text("paused")
+
+    await row.get_by_role("button", name="Resume").press("Enter")
+    await page.keyboard.type("it is over")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#done")).to_have_text(f"sent resume to: {relay}")
+
+    async def resumed() -> None:
+        answer = await shop.world.http.get("/admin/ops/pending", headers=admin.headers)
+        relays = {one["relay"]: one for one in answer.json()["relays"]}
+        assert relay not in relays or relays[relay]["pausedSince"] is None
+
+    await eventually(resumed, timeout=60)
 
 
 async def test_a_token_that_may_not_is_refused_and_forgotten(

@@ -39,6 +39,10 @@ class OpsApi(FakeApi):
     async def read(self, route: str, **claims: Any) -> httpx.Response:
         return await self.client.get(f"/admin/ops/{route}", headers=self.token(**claims))
 
+    async def send(self, action: str, body: dict[str, str], **claims: Any) -> httpx.Response:
+        url = f"/admin/ops/{action}"
+        return await self.client.post(url, json=body, headers=self.token(**claims))
+
 
 async def test_without_the_setting_there_is_no_page_and_no_route() -> None:
     api = FakeApi()
@@ -208,6 +212,58 @@ async def test_an_invalid_parameter_is_named(query: str, field: str) -> None:
     answer = await OpsApi().read(f"sagas?{query}", **ALL)
     assert answer.status_code == 400
     assert [one["field"] for one in answer.json()["details"]] == [field]
+
+
+SIGNALS: dict[str, dict[str, str]] = {
+    "abort": {"saga": "store-2/user-1"},
+    "ack": {"saga": "store-2/user-1"},
+    "retry": {"relay": "event/3"},
+    "pause": {"relay": "event/3"},
+    "resume": {"relay": "event/3"},
+    "skip": {"effect": "e-1"},
+}
+
+
+@pytest.mark.parametrize("action", SIGNALS)
+async def test_a_signal_needs_an_admin_a_reason_and_known_fields(action: str) -> None:
+    api = OpsApi()
+    body = {"reason": "a test", **SIGNALS[action]}
+    assert (await api.client.post(f"/admin/ops/{action}", json=body)).status_code == 401
+    assert (await api.send(action, body, user="eve")).status_code == 403
+    for reason in ("", " ", "x" * 501):
+        refused = await api.send(action, body | {"reason": reason}, **ALL)
+        assert refused.status_code == 400
+        assert [one["field"] for one in refused.json()["details"]] == ["reason"]
+    assert (await api.send(action, body | {"by": "me"}, **ALL)).status_code == 400
+    assert api.systems.gateway.signals == []
+
+
+@pytest.mark.parametrize("action", ["retry", "pause", "resume", "skip"])
+async def test_an_admin_of_a_store_does_not_steer_relays(action: str) -> None:
+    api = OpsApi()
+    answer = await api.send(action, {"reason": "a test", **SIGNALS[action]}, **ONE)
+    assert (answer.status_code, answer.json()["message"]) == (
+        403,
+        "Administrators of all stores only",
+    )
+    assert api.systems.gateway.signals == []
+
+
+async def test_a_signal_has_the_admin_as_operator_and_an_audit_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = OpsApi()
+    with caplog.at_level(logging.INFO):
+        answer = await api.send("pause", {"relay": "event/3", "reason": "new broker"}, **ALL)
+    assert answer.status_code == 200
+    assert api.systems.gateway.signals == [
+        (EffectKind.EVENT, 3, "pause", "new broker", "admin:ada")
+    ]
+    [line] = [record.__dict__ for record in caplog.records if record.name == "audit"]
+    assert (line["event"], line["adminId"]) == ("ops_signalled", "ada")
+    assert (line["action"], line["relay"], line["reason"]) == ("pause", "event/3", "new broker")
+    unknown = await api.send("pause", {"relay": "event/99", "reason": "new broker"}, **ALL)
+    assert (unknown.status_code, "no relay" in unknown.json()["message"]) == (400, True)
 
 
 async def test_each_read_is_an_audit_line(caplog: pytest.LogCaptureFixture) -> None:
