@@ -1,7 +1,9 @@
-"""`python -m dev.screenshots`: takes the screenshots of the Temporal Web UI in `docs/images`.
+"""`python -m dev.screenshots`: takes the screenshots in `docs/images`.
+
+They are of the Temporal Web UI and of the operators' page.
 
 Starts a stack of its own with a committed, an undone and a waiting saga and a waiting relay. Needs
-Chromium (`CHROMIUM`, default /usr/bin/chromium) and `pip install playwright pillow`.
+Chromium (`CHROMIUM`, default /usr/bin/chromium) and `pip install pillow`.
 """
 
 import asyncio
@@ -11,11 +13,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 from playwright.async_api import FloatRect, FrameLocator, Page, ViewportSize, async_playwright
 from temporalio.client import Client
 
+from cli.token import mint_token
 from dev.stack.stack import Stack
 from models.cart import CartKey
 from models.documents import bucket_of
@@ -33,6 +37,7 @@ ARGUMENTS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SIZE = ViewportSize(width=1700, height=1300)
+OPS_SIZE = ViewportSize(width=1200, height=1000)
 HISTORY: Any = {"tab": "history", "height": 1270}
 DETAILS: Any = {"tab": "user-metadata", "height": 560}
 COLOURS = 128
@@ -52,7 +57,24 @@ async def take_one(
     if tab == DETAILS["tab"]:  # one frame for each Markdown text; the last is the current one
         where = page.locator("iframe").last.content_frame
     await where.get_by_text(until).first.wait_for(timeout=TIMEOUT_MS)
-    clip = FloatRect(x=0, y=0, width=SIZE["width"], height=height)
+    await save(page, name, height=height)
+
+
+async def take_ops_page(world: World, page: Page, name: str, saga: str, *, until: str) -> None:
+    """Takes what the operators' page shows of a saga, once it shows the text `until`."""
+    await page.set_viewport_size(OPS_SIZE)
+    await page.goto(f"{world.settings.api_url}/ops#show?saga={quote(saga, safe='')}")
+    await page.fill("#token", mint_token(world.settings, user="erin", role="admin"))
+    await page.keyboard.press("Enter")
+    await page.get_by_text(until).first.wait_for(timeout=TIMEOUT_MS)
+    await save(page, name, height=OPS_SIZE["height"])
+    await page.set_viewport_size(SIZE)
+
+
+async def save(page: Page, name: str, *, height: int) -> None:
+    """Saves the upper part of the page as a picture of few colours."""
+    width = (page.viewport_size or SIZE)["width"]
+    clip = FloatRect(x=0, y=0, width=width, height=height)
     picture = Image.open(io.BytesIO(await page.screenshot(clip=clip))).convert("RGB")
     picture.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
     print(f"docs/images/{name}.png", (IMAGES / f"{name}.png").stat().st_size)
@@ -78,6 +100,8 @@ async def take_all(stack: Stack, world: World, page: Page) -> None:
     await shop.fault("reserve", "error", times=3)  # for all tries of the next add
     await bob.add(quantity=2)
     await take("saga-undone", bob.workflow_id, until="release_inventory", **HISTORY)
+    saga = f"{STORE}/{bob.user_id}"
+    await take_ops_page(world, page, "ops-page", saga, until="What to do next")
 
     await stack.kill("kafka", restart=False)
     await carol.add(quantity=2)
