@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     CART_NOT_FOUND = "cart_not_found"
     ITEM_NOT_FOUND = "item_not_found"
     OPERATION_NOT_FOUND = "operation_not_found"
+    SAGA_NOT_STOPPED = "saga_not_stopped"
     GUESTS_OFF = "guests_off"
     INSUFFICIENT_STOCK = "insufficient_stock"
     PRODUCT_NOT_ACCEPTED = "product_not_accepted"

@@ -22,13 +22,13 @@ from models.actor import Actor, ActorType
 from models.errors import DependencyUnavailable
 from models.wire import to_json
 from ops.connections import Connections
-from ops.errors import NotFoundError, OpsError, ServerAwayError, UnusableError, WrongStateError
+from ops.errors import NotFoundError, NotStoppedError, OpsError, ServerAwayError, UnusableError
 from ops.words import reason
 
 _ANSWERS: dict[type[OpsError], tuple[HTTPStatus, ErrorCode]] = {
     UnusableError: (HTTPStatus.BAD_REQUEST, ErrorCode.BAD_REQUEST),
     NotFoundError: (HTTPStatus.NOT_FOUND, ErrorCode.OPERATION_NOT_FOUND),
-    WrongStateError: (HTTPStatus.CONFLICT, ErrorCode.CONFLICT),
+    NotStoppedError: (HTTPStatus.CONFLICT, ErrorCode.SAGA_NOT_STOPPED),
 }
 
 

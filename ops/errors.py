@@ -13,8 +13,8 @@ class NotFoundError(OpsError):
     """There is no such saga, cart, effect or relay."""
 
 
-class WrongStateError(OpsError):
-    """The saga is in a state in which this cannot be done."""
+class NotStoppedError(OpsError):
+    """Only a saga that was stopped can be acknowledged."""
 
 
 class ServerAwayError(OpsError):

@@ -11,7 +11,7 @@ from functools import partial
 from models.acknowledgement import Acknowledgement
 from ops.connections import Connections
 from ops.endings import explain
-from ops.errors import WrongStateError
+from ops.errors import NotStoppedError
 from ops.filters import STOPPED
 from ops.relays import RelayId
 from ops.sagas import SagaEnd, SagaSummary, wait_for_end
@@ -41,11 +41,11 @@ async def signal_relays(
 async def acknowledgeable(
     connections: Connections, sagas: Sequence[SagaSummary]
 ) -> list[SagaSummary]:
-    """The sagas, explained; raises `WrongStateError` for one that was not stopped."""
+    """The sagas, explained; raises `NotStoppedError` for one that was not stopped."""
     explained = await explain(connections, sagas)
     for saga in explained:
         if saga.state not in STOPPED:
-            raise WrongStateError(
+            raise NotStoppedError(
                 f"{saga.operation} on {saga.cart} is {saga.outcome}: only a saga that failed, "
                 "timed out or was terminated can be acknowledged"
             )

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from cli.console import CliError, ExitCode, warn
 from models.errors import DependencyUnavailable
 from ops.connections import Connections, away, open_connections
-from ops.errors import NotFoundError, OpsError, ServerAwayError, UnusableError, WrongStateError
+from ops.errors import NotFoundError, NotStoppedError, OpsError, ServerAwayError, UnusableError
 from ops.words import reason
 from settings import load_settings
 
@@ -21,7 +21,7 @@ WATCH_SECONDS = 2.0
 _EXIT_CODES: dict[type[OpsError], ExitCode] = {
     UnusableError: ExitCode.USAGE,
     NotFoundError: ExitCode.NOT_FOUND,
-    WrongStateError: ExitCode.OTHERWISE,
+    NotStoppedError: ExitCode.OTHERWISE,
     ServerAwayError: ExitCode.PROBLEM,
 }
 

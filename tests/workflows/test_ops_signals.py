@@ -96,7 +96,7 @@ async def test_only_a_stopped_saga_is_acknowledged(bench: Bench) -> None:
     buyer, admin = bench.shop.buyer(), bench.shop.buyer(role="admin")
     await (await start(bench, buyer)).handle.result()
     refused = await send(admin, "ack", saga=cart_name(buyer))
-    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert (refused.status_code, refused.json()["code"]) == (409, "saga_not_stopped")
     assert "is committed" in refused.json()["message"]
 
 
