@@ -17,6 +17,8 @@ from adapters.keyring import Keyring
 from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reports import reporting
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.log_levels import LogLevels
 from adapters.redis.pool import RedisPool
@@ -57,12 +59,14 @@ async def run(settings: Settings) -> None:
             inbox=inbox,
             fallback_seconds=settings.answer_fallback_ms / 1000,
         )
+        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
+        stack.push_async_callback(policies.close)
         handler = EventHandler(
             gateway,
             OperationStore(carts.client, keyring),
             carts,
             DeadLetters(publisher),
-            policy=policy_of(settings),
+            policies=policies,
         )
         watched = (handler.waiting, publisher.breaker, redis.breaker, gateway.breaker)
         await stack.enter_async_context(reporting("consumer", watched))

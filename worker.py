@@ -51,6 +51,8 @@ from adapters.mongo.outbox import Outbox
 from adapters.mongo.privacy import PersonalData
 from adapters.mongo.reconcile import CartBooks
 from adapters.mongo.reports import reporting
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.mongo.stores import StoreRegistry
 from adapters.mongo.watch import WatchStore
 from adapters.redis.cart_cache import CartCache
@@ -218,6 +220,7 @@ def build_worker(
     gateway: CartGateway,
     keyring: Keyring,
     limiter: RateLimiter,
+    policies: StorePolicies,
     sandboxed: bool = False,
 ) -> Worker:
     """The worker with all activities. The only place where activities get their adapters."""
@@ -239,16 +242,15 @@ def build_worker(
         scans,
         CartBatches(carts.client),
         cache,
-        expire=partial(expiry_of, policy_of(settings)),
-        lapse=partial(lapse_of, policy_of(settings)),
-        thaw=partial(thaw_of, policy_of(settings)),
-        abandon=partial(abandonment_of, policy_of(settings)),
+        expire=partial(expiry_of, policies.usual),
+        lapse=partial(lapse_of, policies.usual),
+        thaw=partial(thaw_of, policies.usual),
+        abandon=partial(abandonment_of, policies.usual),
         waker=waker,
         caching=settings.enable_cache_invalidation,
     )
     books = CartBooks()
     repair_steps = RepairActivities(carts, books, inventory, cache)
-    reserving = settings.enable_inventory_reservation
     comparing = partial(
         ReconcileActivities,
         operations,
@@ -256,8 +258,8 @@ def build_worker(
         inventory,
         cache,
         FindingStore(),
-        repair=partial(repair_cart, gateway, policy_of(settings)),
-        reserving=reserving,
+        repair=partial(repair_cart, gateway, policies),
+        reserving=policies.reserves,
     )
     reconcile_steps = comparing(caching=settings.enable_cache_invalidation)
     watch_steps = WatchActivities(
@@ -266,7 +268,7 @@ def build_worker(
         comparing(caching=False),
         repair_steps,
         stopped=partial(stopped_sagas, client, limit=MOST_STOPPED),
-        reserving=reserving,
+        reserving=policies.reserves,
         orphan_seconds=settings.orphan_release_seconds,
     )
     figure_steps = FigureActivities(FigureStore())
@@ -276,7 +278,7 @@ def build_worker(
         limiter,
         Histories(client),
         keyring,
-        clear=partial(erase_cart, gateway, policy_of(settings)),
+        clear=partial(erase_cart, gateway, policies),
     )
     scan_steps = ScanActivities(scans, mark=partial(mark_cart, gateway))
     return Worker(
@@ -341,6 +343,8 @@ async def run(settings: Settings) -> None:
         client = await _connect(settings, stopping)
         if client is None:
             return
+        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
+        stack.push_async_callback(policies.close)
         gateway = CartGateway(
             client,
             task_queue=settings.temporal_task_queue,
@@ -361,6 +365,7 @@ async def run(settings: Settings) -> None:
             gateway=gateway,
             keyring=keyring,
             limiter=RateLimiter(redis),
+            policies=policies,
         )
         async with worker:
             await warming

@@ -33,6 +33,7 @@ from api.routes import (
     operations,
     ops_reads,
     ops_signals,
+    stores,
 )
 from api.routes.storefront import add_storefront
 from api.state import ApiState, open_state
@@ -63,7 +64,10 @@ _TAGS = [
     {"name": "Carts", "description": "Carts by id, for their users and for store admins."},
     {"name": "Checkout", "description": "The checkout of your cart."},
     {"name": "Guests", "description": "Shoppers without an account."},
-    {"name": "Admin", "description": "The carts of a store, and the service's log level."},
+    {
+        "name": "Admin",
+        "description": "The carts and settings of a store, and the service's log level.",
+    },
     {"name": "Operations", "description": "The status of changes that take longer."},
     {"name": "Health", "description": "For load balancers and orchestrators."},
 ]
@@ -117,6 +121,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         admin.router,
         operations.router,
         guests.router,
+        stores.router,
         log_level.router,
         health.router,
         *([metrics.router] if settings.enable_metrics else ()),

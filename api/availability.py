@@ -15,9 +15,9 @@ from typing import Protocol
 import orjson
 
 from adapters.inventory import Stock
+from adapters.single_flight import SingleFlight
 from api.entity_tags import cart_answer, shown_as
 from api.errors import Answer
-from api.single_flight import SingleFlight
 from models.cart import CartView
 from models.errors import DependencyUnavailable
 

@@ -106,6 +106,12 @@ def unknown_product(product_id: str) -> ApiError:
     return ApiError(problem(HTTPStatus.BAD_REQUEST, message, code=code, productId=product_id))
 
 
+def settings_changed() -> Answer:
+    """412: the settings are not those that the client has seen."""
+    message = "The settings have changed in the meantime; look at them and try again"
+    return problem(HTTPStatus.PRECONDITION_FAILED, message)
+
+
 def forbidden(where: str = "this store") -> ApiError:
     """403: known, and not allowed."""
     return ApiError(problem(HTTPStatus.FORBIDDEN, f"Administrators of {where} only"))

@@ -20,6 +20,14 @@ from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE
 from models.products import MAX_DESCRIPTION, MAX_IMAGES, MAX_TITLE, MAX_URL
 from models.user_id import MAX_USER_ID
+from settings.cart import (
+    CURRENCY_LETTERS,
+    MOST_EXPIRY_DAYS,
+    MOST_LINES,
+    MOST_UNITS,
+    MOST_UNITS_OF_ONE,
+    MOST_VALUE,
+)
 
 MAX_NAME = 64
 """The most characters of a client's field name that an answer quotes."""
@@ -38,12 +46,17 @@ class Rule:
     allowed: tuple[str, ...] | None = None
 
 
+def _integer(least: int, most: int) -> Rule:
+    return Rule(f"must be an integer from {least} to {most}", min=least, max=most)
+
+
 _ID = Rule(f"must be 1 to {MAX_ID} letters, digits, _ or -", min=1, max=MAX_ID)
 _KEY = Rule(f"must be 1 to {MAX_KEY} visible ASCII characters", min=1, max=MAX_KEY)
 _TIME = Rule("must be a time such as 2026-01-27T10:30:00Z")
 _PRICE = int(MAX_PRICE)
 _LEVELS = ("debug", "info", "warn", "error")
 _AVAILABILITY = ("available", "out_of_stock")
+_RESERVATION_POLICIES = ("cart", "none")
 RULES = {
     "id": Rule("must be 24 hexadecimal digits", min=24, max=24),
     "storeId": _ID,
@@ -54,8 +67,8 @@ RULES = {
     ),
     "productId": _ID,
     "sellerId": _ID,
-    "page": Rule(f"must be an integer from 1 to {MAX_PAGE}", min=1, max=MAX_PAGE),
-    "limit": Rule(f"must be an integer from 1 to {MAX_LIMIT}", min=1, max=MAX_LIMIT),
+    "page": _integer(1, MAX_PAGE),
+    "limit": _integer(1, MAX_LIMIT),
     "cursor": Rule("must be the nextCursor of the page before"),
     "availability": Rule("must be available or out_of_stock", allowed=_AVAILABILITY),
     "updatedFrom": _TIME,
@@ -88,8 +101,9 @@ RULES = {
         f"must be 1 to {REASON_CHARACTERS} characters and not blank", min=1, max=REASON_CHARACTERS
     ),
     "level": Rule("must be debug, info, warn or error", allowed=_LEVELS),
-    "ttlSeconds": Rule(
-        f"must be an integer from 1 to {MAX_LOG_LEVEL_SECONDS}", min=1, max=MAX_LOG_LEVEL_SECONDS
+    "ttlSeconds": _integer(1, MAX_LOG_LEVEL_SECONDS),
+    "currency": Rule(
+        "must be three capital letters (ISO 4217)", min=CURRENCY_LETTERS, max=CURRENCY_LETTERS
     ),
     "operations": Rule(f"must be a list of 1 to {MAX_STEPS} operations", min=1, max=MAX_STEPS),
     "operations[]": Rule("must be an object with op, productId and the fields of its op"),
@@ -97,6 +111,12 @@ RULES = {
     "mode": Rule(
         "must be all_or_nothing or best_effort", allowed=("all_or_nothing", "best_effort")
     ),
+    "maxLines": _integer(1, MOST_LINES),
+    "maxQuantity": _integer(1, MOST_UNITS_OF_ONE),
+    "maxUnits": _integer(0, MOST_UNITS),
+    "maxValue": _integer(0, MOST_VALUE),
+    "expiryDays": _integer(1, MOST_EXPIRY_DAYS),
+    "reservationPolicy": Rule("must be cart or none", allowed=_RESERVATION_POLICIES),
     "idempotencyKey": _KEY,
     "Idempotency-Key": _KEY,
 }

@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from api.single_flight import SingleFlight
+from adapters.single_flight import SingleFlight
 
 logger = structlog.stdlib.get_logger(__name__)
 

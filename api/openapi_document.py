@@ -27,12 +27,17 @@ _NAMES = {
     "BatchBody": "BatchRequest",
     "BatchOperationBody": "BatchOperation",
     "LogLevelBody": "LogLevelRequest",
+    "StoreSettingsBody": "StoreSettings",
+    "SettingsOfStore": "StoreSettingsInEffect",
     "LogLevelSet": "LogLevel",
     "Done": "Message",
     "Services": "ServiceHealth",
 }
 """Our classes -> their names in the document, and so in generated code."""
-_ENUM_NAMES = {"PriceSource": ["FromClient", "FromProductService"]}
+_ENUM_NAMES = {
+    "PriceSource": ["FromClient", "FromProductService"],
+    "ReservationPolicy": ["ReservedInCart", "NotReserved"],
+}
 """Names of values that would collide in generated code: a client's type in Go is `Client`."""
 _METHODS = ("get", "put", "post", "delete")
 

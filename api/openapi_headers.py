@@ -75,7 +75,7 @@ PREFERENCE_APPLIED = _header(
 )
 ETAG = _header(
     "ETag",
-    "The cart's version, for `If-Match` and `If-None-Match`.",
+    "The version of what is answered, for `If-Match` and, of a cart, `If-None-Match`.",
     '"1-507f1f77bcf86cd799439013"',
 )
 AUTHENTICATE = _header(

@@ -135,7 +135,6 @@ def common_fields(
         operation_id=ids.operation_id(cart.store_id, call.principal.user_id, key.value),
         requested=requested,
         actor=actor_on(call, cart),
-        policy=call.state.policy,
     )
     return fields | {"if_match": required_tags(if_match)}
 
@@ -169,6 +168,8 @@ async def perform(
         if result is None:
             measure.ended("unavailable", "intake_held")  # unless the store's intake is open
             state.intake.check(operation.store_id)
+            policy = await state.policies.of(operation.store_id)
+            operation = operation.model_copy(update={"policy": policy})
             started = await state.gateway.start(await priced(state.products, operation))
             context.bind(workflowId=started.handle.id, runId=started.handle.run_id)
             call.link_to_saga(operation.store_id, operation.user_id)

@@ -17,6 +17,7 @@ from models.cart import CartLine, CartView
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, Money, cents
 from models.products import MAX_IMAGES, Description, ImageUrl, Title
+from models.store_settings import StoreSettings
 from models.user_id import MAX_USER_ID
 from models.wire import OPTIONAL, SENT
 
@@ -343,6 +344,26 @@ class OperationStatus(ResponseBody):
     operation_id: str
     status: Literal["pending", "committed", "rejected", "aborted"]
     answer: OperationAnswer | None = Absent
+
+
+class StoreSettingsBody(StoreSettings):
+    """What a store sets for itself. A setting that is left out is as the service has it."""
+
+    model_config = ConfigDict(populate_by_name=False)
+
+
+class SettingsOfStore(ResponseBody):
+    """The settings of a store."""
+
+    store_id: str
+    settings: StoreSettingsBody
+    """What the store sets for itself."""
+    effective: StoreSettingsBody
+    """What is in effect: the store's own settings, and the service's for the others."""
+    version: int
+    """Counts the changes of the settings; 0 before the first."""
+    updated_at: datetime | None = Absent
+    """When they were changed last; absent before the first change."""
 
 
 class LogLevelSet(ResponseBody):

@@ -7,7 +7,7 @@ Routes depend on the protocols in here, so that a test can pass its own implemen
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +23,8 @@ from adapters.mongo.history import CartHistory, PastChange
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.reports import reporting
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.products import ProductClient
 from adapters.redis.answers import AnswerInbox
 from adapters.redis.cart_cache import CartCache
@@ -30,6 +32,7 @@ from adapters.redis.log_levels import LevelOverride, LogLevels
 from adapters.redis.pool import RedisPool
 from adapters.redis.rate_limits import RateLimiter
 from adapters.redis.stock_cache import StockCache
+from adapters.single_flight import SingleFlight
 from api.auth.tokens import Authenticator
 from api.availability import Availability
 from api.health import PROBE_SECONDS, HealthChecks, Probe
@@ -38,13 +41,13 @@ from api.limits import RateLimits
 from api.live import LiveCarts
 from api.owners import Owners
 from api.pricing import Products
-from api.single_flight import SingleFlight
 from models.cart import CartKey, CartVersion
 from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
 from models.limits import Policy
 from models.operations import CartOperation
 from models.outcomes import OperationResult, StoredAnswer
+from models.store_settings import StoredSettings, StoreSettings
 from ops.connections import Connections, connections_over
 from settings import Settings
 from workflows.connection import connect, unavailable
@@ -102,6 +105,30 @@ class Gateway(Protocol):
     ) -> OperationResult | None: ...
 
 
+class Policies(Protocol):
+    """The policy of each store (`adapters.mongo.store_policies.StorePolicies`)."""
+
+    usual: Policy
+
+    async def of(self, store_id: str) -> Policy: ...
+    def forget(self, store_id: str) -> None: ...
+
+
+class SettingsOfStores(Protocol):
+    """What stores set for themselves (`adapters.mongo.store_settings.StoreSettingsStore`)."""
+
+    async def read(self, store_id: str) -> StoredSettings | None: ...
+    async def write(
+        self,
+        store_id: str,
+        settings: StoreSettings,
+        *,
+        by: str,
+        at: datetime,
+        version: int | None = None,
+    ) -> StoredSettings | None: ...
+
+
 class Levels(Protocol):
     """Sets the log level of every process (`adapters.redis.log_levels.LogLevels`)."""
 
@@ -112,13 +139,14 @@ class Levels(Protocol):
 class ApiState:
     """Everything the routes use.
 
-    `policy` is passed to the operations that start now. `products` is None without a product
+    `policies` are what operations that start take with them. `products` is None without a product
     service, `ops` without the operators' page. `loads` are the reads from MongoDB that are in
     progress after a cache miss.
     """
 
     settings: Settings
-    policy: Policy
+    policies: Policies
+    store_settings: SettingsOfStores
     authenticator: Authenticator
     carts: Carts
     operations: Operations
@@ -166,6 +194,9 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         intake = Intake(IntakeHolds().active)
         await stack.enter_async_context(intake.following())
         await intake.first_read()
+        store_settings = StoreSettingsStore()
+        policies = StorePolicies(policy_of(settings), store_settings.read)
+        stack.push_async_callback(policies.close)
         temporal = await connect(settings, lazy=True)
         live = LiveCarts(
             carts.versions,
@@ -204,7 +235,8 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         await stack.enter_async_context(reporting("api", watched))
         yield ApiState(
             settings=settings,
-            policy=policy_of(settings),
+            policies=policies,
+            store_settings=store_settings,
             authenticator=authenticator,
             carts=carts,
             operations=OperationStore(carts.client, keyring),

@@ -42,6 +42,7 @@ COMMANDS = {
     "privacy": "Export or erase all data of a user.",
     "import": "Bring the carts of the original Node.js service here.",
     "compare": "Compare this service's answers with another one's.",
+    "stores": "Set, show and list what stores set for themselves.",
     "stock": "Set and show stock in the reference inventory.",
 }
 # The modules of commands that only developers use; the wheel does not have them.

@@ -21,6 +21,7 @@ from adapters.mongo.carts import CartStore
 from adapters.mongo.intake import IntakeHolds
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.mongo.watch import WatchStore
 from models.errors import DependencyUnavailable
 from ops.errors import ServerAwayError
@@ -58,6 +59,7 @@ class Connections:
     operations: OperationStore
     outbox: Outbox
     intake: IntakeHolds
+    store_settings: StoreSettingsStore
     acknowledgements: Acknowledgements
     watches: WatchStore
     unasked: dict[str, str] = field(default_factory=dict)
@@ -148,6 +150,7 @@ def connections_over(
         operations=OperationStore(client, Keyring(settings.secrets_of_data)),
         outbox=Outbox(),
         intake=IntakeHolds(),
+        store_settings=StoreSettingsStore(),
         acknowledgements=Acknowledgements(),
         watches=WatchStore(),
     )

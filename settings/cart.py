@@ -1,10 +1,26 @@
 """Settings of carts and their sagas: times, limits, feature flags."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
 from settings.base import Seconds, SettingsGroup
+
+MOST_LINES = 100
+MOST_UNITS_OF_ONE = 100
+MOST_UNITS = 10_000
+MOST_VALUE = 10_000_000_000
+MOST_EXPIRY_DAYS = 3650
+CURRENCY_LETTERS = 3
+
+# What a store may also set for itself (`models.store_settings`).
+Lines = Annotated[int, Field(ge=1, le=MOST_LINES)]
+UnitsOfOne = Annotated[int, Field(ge=1, le=MOST_UNITS_OF_ONE)]
+Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
+Value = Annotated[int, Field(ge=0, le=MOST_VALUE)]
+ExpiryDays = Annotated[int, Field(ge=1, le=MOST_EXPIRY_DAYS)]
+Currency = Annotated[str, Field(pattern=rf"^[A-Z]{{{CURRENCY_LETTERS}}}$")]
 
 
 class CartSettings(SettingsGroup):
@@ -26,17 +42,17 @@ class CartSettings(SettingsGroup):
     reconcile_repairs: bool = False
 
     # Cart
-    cart_expiry_days: int = Field(30, ge=1, le=3650)
+    cart_expiry_days: ExpiryDays = 30
     abandoned_after_minutes: float = Field(0, ge=0, le=525_600)
-    cart_max_lines: int = Field(100, ge=1, le=100)
+    cart_max_lines: Lines = 100
     cart_max_bytes: int = Field(262_144, ge=4096, le=4_194_304)
-    cart_max_quantity: int = Field(100, ge=1, le=100)
-    cart_max_units: int = Field(1000, ge=0, le=10_000)
-    cart_max_value: int = Field(0, ge=0, le=10_000_000_000)
+    cart_max_quantity: UnitsOfOne = 100
+    cart_max_units: Units = 1000
+    cart_max_value: Value = 0
     hold_minutes: float = Field(0, ge=0, le=43_200)
     hold_max_minutes: float = Field(240, gt=0, le=43_200)
     checkout_minutes: float = Field(15, gt=0, le=1_440)
-    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+    currency: Currency = "USD"
 
     # Feature flags
     enable_inventory_reservation: bool = True

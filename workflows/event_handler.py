@@ -88,6 +88,14 @@ class Parking(Protocol):
     async def park(self, message: ConsumedMessage, why: EventUnusable) -> None: ...
 
 
+class Policies(Protocol):
+    """The policy of each store (`adapters.mongo.store_policies.StorePolicies`)."""
+
+    usual: Policy
+
+    async def of(self, store_id: str) -> Policy: ...
+
+
 class EventHandler:
     """Deals with consumed messages; the `MessageHandler` of an `EventConsumer`.
 
@@ -101,14 +109,14 @@ class EventHandler:
         carts: CartOwners,
         dead_letters: Parking,
         *,
-        policy: Policy,
+        policies: Policies,
     ) -> None:
-        """`policy` is what the operations take with them."""
+        """`policies` are what the operations take with them."""
         self._gateway = gateway
         self._records = records
         self._carts = carts
         self._dead_letters = dead_letters
-        self._policy = policy
+        self._policies = policies
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self.waiting = WaitingEvents()
 
@@ -195,7 +203,7 @@ class EventHandler:
 
     async def _order_completed(self, event: OrderCompleted) -> None:
         """Applies an order. Raises `EventUnusable` when not all of it can be booked."""
-        request = apply_order(event, self._policy)
+        request = apply_order(event, await self._policies.of(event.store_id))
         result = await self._carry_out(request)
         if result.outcome is Outcome.REJECTED:
             await self._refused(request, result)
@@ -216,7 +224,7 @@ class EventHandler:
 
     async def _order_cancelled(self, event: OrderCancelled) -> None:
         """Cancels an order."""
-        request = cancel_order(event, self._policy)
+        request = cancel_order(event, await self._policies.of(event.store_id))
         result = await self._carry_out(request)
         if result.outcome is Outcome.REJECTED:
             if result.refusal and result.refusal.code is RefusalCode.CART_NOT_FOUND:
@@ -277,7 +285,7 @@ class EventHandler:
             tuple(_news(message, event, item.product_id, item.reason) for item in event.items),
             topic=message.topic,
             event_id=event_id(message, event),
-            policy=self._policy,
+            policy=await self._policies.of(owner.key.store_id),
         )
         result = await self._carry_out(request)
         if result.refusal and result.refusal.code is RefusalCode.IDEMPOTENCY_KEY_REUSED:
@@ -308,7 +316,7 @@ class EventHandler:
             event_id=event_id(message, event),
             store_id=store_id,
             news=news,
-            policy=self._policy,
+            policy=self._policies.usual,  # no store decides how a line is marked
         )
         await self._gateway.mark_product(request)
 

@@ -16,7 +16,7 @@ from workflows import ids
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The settings that an operation takes with it when it starts."""
+    """The policy of stores that set nothing for themselves (`adapters.mongo.store_policies`)."""
     return Policy(
         reserve=settings.enable_inventory_reservation,
         publish=settings.enable_event_publishing,
@@ -49,9 +49,12 @@ def operation_fields(
     operation_id: str,
     requested: dict[str, Any],
     actor: Actor,
-    policy: Policy,
+    policy: Policy = Policy(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
-    """The fields that every operation has; a repeat must have the same `requested` content."""
+    """The fields that every operation has; a repeat must have the same `requested` content.
+
+    The API sets the `policy` when it starts the operation.
+    """
     return {
         "store_id": cart.store_id,
         "user_id": cart.user_id,

@@ -43,6 +43,9 @@ STORES = 100
 
 CARTS_AT_ONCE = 8
 
+Reserving = Callable[[str], Awaitable[bool]]
+"""Whether the lines of a store's carts need a reservation."""
+
 Repair = Callable[[Suspect, LookAgain], Awaitable[OperationResult]]
 """Checks a cart, and repairs it if requested, by a saga of its own."""
 
@@ -105,7 +108,7 @@ class ReconcileActivities:
         findings: FindingStore,
         *,
         repair: Repair,
-        reserving: bool,
+        reserving: Reserving,
         caching: bool,
     ) -> None:
         self._operations = operations
@@ -215,6 +218,7 @@ class ReconcileActivities:
         Compares pending effects and the cache only with `stuck_before`.
         """
         store_id = position.store_id
+        reserving = await self._reserving(store_id)
         carts: list[BriefCart] = []
         suspects: set[str] = set()
         last, cursor = position.user_id, position.cursor
@@ -230,7 +234,7 @@ class ReconcileActivities:
                 cursor = holding.cursor
             wanted = cart.held if cart else {}
             held = holding.units if holding else {}
-            if is_stuck or hold_drifts(wanted, held, unsettled=(), reserving=self._reserving):
+            if is_stuck or hold_drifts(wanted, held, unsettled=(), reserving=reserving):
                 suspects.add(user_id)
         if stuck_before is not None and self._caching:
             suspects |= await self._cached.stale(store_id, carts)

@@ -13,7 +13,7 @@ from temporalio import activity
 from activities.concurrency import gather_bounded
 from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
-from activities.upkeep.reconcile import CARTS_AT_ONCE, ReconcileActivities
+from activities.upkeep.reconcile import CARTS_AT_ONCE, ReconcileActivities, Reserving
 from activities.upkeep.repair import RepairActivities
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.watch import WatchStore
@@ -55,7 +55,7 @@ class WatchActivities:
         repair: RepairActivities,
         *,
         stopped: StoppedSagas,
-        reserving: bool,
+        reserving: Reserving,
         orphan_seconds: float = ORPHAN_SECONDS,
     ) -> None:
         self._watches = watches
@@ -148,9 +148,8 @@ class WatchActivities:
             before.setdefault(_suspect(finding), []).append(finding)
 
         async def compare(one: Suspect) -> list[Drift]:
-            found = await self._repair.hold_drifts(
-                one.store_id, one.user_id, reserving=self._reserving
-            )
+            reserving = await self._reserving(one.store_id)
+            found = await self._repair.hold_drifts(one.store_id, one.user_id, reserving=reserving)
             return [drift for drift in found if drift.kind in WATCHED]
 
         drifts: list[Finding] = []

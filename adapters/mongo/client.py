@@ -25,6 +25,7 @@ from models.documents import Cart, LargeAnswer, OperationRecord, Store
 from models.errors import DependencyRefuses, DependencyTimeout, DependencyUnavailable
 from models.intake import IntakeHold
 from models.reports import ProcessReport
+from models.store_settings import StoredSettings
 from models.upkeep.figures import BucketFigures, BusinessFigures, EndedInHour
 from models.upkeep.findings import CartFindings
 from models.upkeep.watch import HoldWatch
@@ -116,7 +117,7 @@ async def bind(client: MongoClient) -> None:
     """Binds this process's documents to a client, in place of the one before."""
     await _Binding(
         database=database_of(client),
-        document_models=[*DOCUMENTS, Store, *FIGURES, HoldWatch],
+        document_models=[*DOCUMENTS, Store, StoredSettings, *FIGURES, HoldWatch],
         skip_indexes=True,
     )
 

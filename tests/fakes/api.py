@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from adapters.inventory import Stock
 from adapters.mongo.carts import CartFilter, CartScope, Owner
 from adapters.mongo.history import PastChange
+from adapters.mongo.store_policies import StorePolicies
 from adapters.redis.log_levels import LevelOverride
 from adapters.redis.rate_limits import Allowance
 from api.app import create_app
@@ -31,6 +32,7 @@ from models.errors import DependencyUnavailable
 from models.intake import IntakeHold
 from models.operations import AddItem, CartOperation
 from models.outcomes import OperationResult, Outcome, StoredAnswer
+from models.store_settings import StoredSettings, StoreSettings
 from ops.connections import Connections
 from settings import LogLevel, Settings
 from tests.support.actors import SHOPPER
@@ -306,6 +308,48 @@ class FakeHolds:
 
 
 @dataclass
+class FakeStoreSettings:
+    """Settings by store; `down` makes every call fail as MongoDB's absence does."""
+
+    stored: dict[str, StoredSettings] = field(default_factory=dict)
+    reads: int = 0
+    down: bool = False
+
+    async def read(self, store_id: str) -> StoredSettings | None:
+        self._call()
+        self.reads += 1
+        return self.stored.get(store_id)
+
+    async def write(
+        self,
+        store_id: str,
+        settings: StoreSettings,
+        *,
+        by: str,
+        at: datetime,
+        version: int | None = None,
+    ) -> StoredSettings | None:
+        self._call()
+        before = self.stored.get(store_id)
+        if version not in {None, before.version if before else 0}:
+            return None
+        stored: StoredSettings = StoredSettings.model_construct(
+            None,
+            id=store_id,
+            settings=settings,
+            version=(before.version if before else 0) + 1,
+            by=by,
+            at=at,
+        )
+        self.stored[store_id] = stored
+        return stored
+
+    def _call(self) -> None:
+        if self.down:
+            raise DependencyUnavailable("mongodb", "down")
+
+
+@dataclass
 class FakeLimiter:
     """Allows `left` requests in all; with `down` every call fails."""
 
@@ -362,11 +406,14 @@ class FakeApi:
         self.levels = FakeLevels()
         self.holds = FakeHolds()
         self.hears_changes = True  # hints of Redis arrive
+        self.store_settings = FakeStoreSettings()
+        self.policies = StorePolicies(policy_of(self.settings), self.store_settings.read)
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(
             settings=self.settings,
-            policy=policy_of(self.settings),
+            policies=self.policies,
+            store_settings=self.store_settings,
             authenticator=Authenticator(self.settings, transport=jwks),
             carts=self.mongo,
             operations=self.mongo,

@@ -130,6 +130,7 @@ class FakeConnections(Connections):
             "operations": FakeRecords(),
             "outbox": FakeOutbox(),
             "intake": FakeIntake(),
+            "store_settings": SimpleNamespace(),
             "acknowledgements": FakeAcknowledgements(),
             "watches": FakeWatches(),
         }

@@ -7,6 +7,8 @@ import pytest
 from adapters.kafka.dead_letters import DeadLetters
 from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.operations import OperationStore
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from dev.stack.stack import Stack
 from tests.support.events import OtherServices, other_services
 from tests.support.keys import KEYRING
@@ -31,9 +33,13 @@ async def handler(shop: Shop) -> AsyncIterator[EventHandler]:
     gateway = CartGateway(
         shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
     )
-    policy = policy_of(settings)
+    policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
     carts = shop.world.carts
     yield EventHandler(
-        gateway, OperationStore(carts.client, KEYRING), carts, DeadLetters(publisher), policy=policy
+        gateway,
+        OperationStore(carts.client, KEYRING),
+        carts,
+        DeadLetters(publisher),
+        policies=policies,
     )
     await publisher.close()

@@ -11,6 +11,8 @@ from adapters.kafka.publisher import EventPublisher
 from adapters.mongo.carts import CartStore
 from adapters.mongo.operations import OperationStore
 from adapters.mongo.outbox import Outbox
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from adapters.redis.rate_limits import RateLimiter
@@ -21,6 +23,7 @@ from tests.support.keys import KEYRING
 from tests.support.shop import World
 from worker import build_worker
 from workflows.gateway import CartGateway
+from workflows.requests import policy_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ async def faulty_worker_of(
         gateway=gateway,
         keyring=KEYRING,
         limiter=RateLimiter(redis),
+        policies=StorePolicies(policy_of(settings), StoreSettingsStore().read),
         sandboxed=sandboxed,
     )
     async with worker:

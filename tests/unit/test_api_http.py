@@ -148,6 +148,8 @@ async def test_every_response_of_every_route_is_documented_with_an_example() -> 
         "get /api/v1/cart/{storeId}/admin/carts",
         "get /api/v1/cart/{storeId}/operations/{operationId}",
         "post /api/v1/guests",
+        "get /admin/stores/{storeId}/settings",
+        "put /admin/stores/{storeId}/settings",
         "post /admin/log-level",
         "get /health",
         "get /health/live",

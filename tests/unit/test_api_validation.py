@@ -270,7 +270,7 @@ async def test_the_saga_gets_the_validated_request(api: FakeApi) -> None:
             *re.findall(r"Jane|body@|token@", request.model_dump_json())
         }
     assert (first.store_id, first.user_id, first.seller_id) == (STORE, "user-1", "seller-1")
-    assert first.policy == api.state.policy
+    assert first.policy == api.state.policies.usual
     assert first.operation_id == second.operation_id
     assert first.attempt_id != second.attempt_id
     assert "key-1" not in first.model_dump_json()

@@ -38,6 +38,8 @@ PROBLEMS = [
 class FakeCollaborators:
     """A gateway, carts and a dead letter topic, whose calls can fail."""
 
+    usual = Policy()
+
     def __init__(self) -> None:
         self.fails: list[Exception] = []
         self.parking_fails: list[Exception] = []
@@ -78,9 +80,12 @@ class FakeCollaborators:
             raise self.parking_fails.pop(0)
         self.parked.append((message, why))
 
+    async def of(self, store_id: str) -> Policy:
+        return self.usual
+
     @property
     def handler(self) -> EventHandler:
-        return EventHandler(self, self, self, self, policy=Policy())
+        return EventHandler(self, self, self, self, policies=self)
 
 
 @pytest.fixture

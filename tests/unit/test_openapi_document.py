@@ -101,6 +101,7 @@ def test_answers_are_described_as_they_are_sent(document: Json) -> None:
         ("BatchCart", "outcomes"),
         *(("BatchOutcome", name) for name in ("code", "available", "current", "limit")),
         ("ServiceHealth", "products"),
+        ("StoreSettingsInEffect", "updatedAt"),
         *(("FieldProblem", name) for name in ("min", "max", "allowed", "limit", "current")),
         *(
             ("Problem", name)
@@ -144,7 +145,7 @@ def test_the_names_read_well_in_generated_code(document: Json) -> None:
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",
         *("PriceSource", "Problem", "Readiness", "RemoveItemRequest", "ServiceHealth"),
-        "UpdateQuantityRequest",
+        *("ReservationPolicy", "StoreSettings", "StoreSettingsInEffect", "UpdateQuantityRequest"),
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.single_flight import SingleFlight
+from adapters.single_flight import SingleFlight
 
 
 class Load:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from adapters.mongo.batches import ScheduledChange
 from adapters.mongo.cart_scans import CartRef
+from adapters.mongo.store_policies import StorePolicies
 from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.documents import Cart
@@ -59,7 +60,10 @@ def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sched
 
 
 def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
-    """The clearing of a cart that has expired by `page.before`; once for each cart."""
+    """The clearing of a cart that has expired by `page.before`; once for each cart.
+
+    No store decides how its carts are cleared, so all have one policy.
+    """
     operation = ClearCart(
         **operation_fields(
             ClearCart,
@@ -104,7 +108,7 @@ def abandonment_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -
 
 
 async def erase_cart(
-    gateway: CartGateway, policy: Policy, cart: Cart, run: EraseRun
+    gateway: CartGateway, policies: StorePolicies, cart: Cart, run: EraseRun
 ) -> OperationResult:
     """Clears the cart of a user whose data is erased, and waits for it; once for each cart."""
     name = f"erasure/{run.run}/{cart.id}"
@@ -115,7 +119,7 @@ async def erase_cart(
             operation_id=ids.event_operation_id(CART_CLEARED, name, cart.key),
             requested={"erased": str(cart.id)},
             actor=run.request.actor,
-            policy=policy,
+            policy=await policies.of(cart.store_id),
         ),
         cart_id=str(cart.id),
         reason="privacy_erasure",
@@ -124,7 +128,7 @@ async def erase_cart(
 
 
 async def repair_cart(
-    gateway: CartGateway, policy: Policy, suspect: Suspect, request: LookAgain
+    gateway: CartGateway, policies: StorePolicies, suspect: Suspect, request: LookAgain
 ) -> OperationResult:
     """Checks or repairs a cart, and waits for the result; once for each cart and `request.name`."""
     cart = CartKey(suspect.store_id, suspect.user_id)
@@ -135,7 +139,7 @@ async def repair_cart(
             operation_id=ids.event_operation_id("cart.repair", request.name, cart),
             requested={"fix": request.fix},
             actor=request.actor,
-            policy=policy,
+            policy=await policies.of(cart.store_id),
         ),
         reason=request.reason,
         fix=request.fix,

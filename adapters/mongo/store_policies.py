@@ -1,0 +1,78 @@
+"""The policy of each store: the service's settings, with what the store sets itself."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from adapters.bounded_cache import BoundedCache
+from adapters.single_flight import SingleFlight
+from models.errors import DependencyUnavailable
+from models.limits import Policy
+from models.store_settings import StoredSettings
+
+FRESH_SECONDS = 5.0
+"""How long a process uses what it has read: a change takes effect within this time."""
+RETRY_SECONDS = 1.0
+"""How long it uses what it knows before it asks a MongoDB that did not answer again."""
+MAX_KNOWN = 10_000
+
+Read = Callable[[str], Awaitable[StoredSettings | None]]
+"""Reads a store's settings (`adapters.mongo.store_settings.StoreSettingsStore.read`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    policy: Policy
+    until: float
+
+
+class StorePolicies:
+    """The policies that operations take with them. `usual` is that of a store without settings."""
+
+    def __init__(
+        self, usual: Policy, read: Read, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.usual = usual
+        self._read = read
+        self._clock = clock
+        self._known: BoundedCache[str, _Known] = BoundedCache(max_size=MAX_KNOWN)
+        self._reads: SingleFlight[Policy] = SingleFlight()
+
+    async def close(self) -> None:
+        """Waits for reads in progress, which have a time limit."""
+        await self._reads.close()
+
+    async def of(self, store_id: str) -> Policy:
+        """The policy of a store.
+
+        While MongoDB does not answer it is the one that was known last; raises
+        `DependencyUnavailable` when none is known.
+        """
+        known = self._known.get(store_id)
+        if known is not None and self._clock() < known.until:
+            return known.policy
+        try:
+            return await self._reads.join(store_id, partial(self._load, store_id))
+        except DependencyUnavailable:
+            if known is None:
+                raise
+            self._keep(store_id, known.policy, RETRY_SECONDS)
+            return known.policy
+
+    async def reserves(self, store_id: str) -> bool:
+        """Whether the lines of the store's carts need a reservation."""
+        return (await self.of(store_id)).reserve
+
+    def forget(self, store_id: str) -> None:
+        """Lets the next operation in this process read the store's settings again."""
+        self._known.pop(store_id, None)
+
+    async def _load(self, store_id: str) -> Policy:
+        stored = await self._read(store_id)
+        policy = stored.settings.applied_to(self.usual) if stored else self.usual
+        self._keep(store_id, policy, FRESH_SECONDS)
+        return policy
+
+    def _keep(self, store_id: str, policy: Policy, seconds: float) -> None:
+        self._known.keep(store_id, _Known(policy, self._clock() + seconds))
