@@ -12,7 +12,6 @@ from api.error_codes import ErrorCode
 from api.schemas import (
     EMAIL_PATTERN,
     MAX_EMAIL,
-    Absent,
     AddedItemBody,
     EntityId,
     IdempotencyKey,
@@ -26,6 +25,7 @@ from models.batch import MAX_STEPS, BatchMode, StepKind
 from models.cart import CartView
 from models.limits import MAX_QUANTITY
 from models.products import Description, Title
+from models.wire import Absent
 
 
 class _SetBody(RequestBody):

@@ -7,12 +7,13 @@ from typing import Literal
 from typing_extensions import TypeAliasType
 
 from adapters.mongo.history import PastChange
-from api.schemas import Absent, ResponseBody
+from api.schemas import ResponseBody
 from models.actor import ActorType
 from models.cart import AvailabilityStatus, CartKey, LineChange
 from models.events import ActorKind
 from models.money import Money
 from models.privacy import ERASED
+from models.wire import Absent
 from workflows.ids import cart_workflow_id
 from workflows.pages import Pages
 

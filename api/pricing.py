@@ -25,19 +25,33 @@ class Products(Protocol):
 async def priced(products: Products | None, operation: CartOperation) -> CartOperation:
     """The operation with the product service's titles, images and prices; without one as it is.
 
-    Raises `ApiError` (400) for a product that the service does not know, and
-    `DependencyUnavailable` when it does not say a price in the store's currency.
+    Raises `ApiError` (400) for a product that must be known and is not, and
+    `DependencyUnavailable` when the service does not say its price in the store's currency. Other
+    prices are taken where they are known.
     """
-    if products is None or not operation.priced_products:
+    if products is None:
         return operation
-    known = await products.products(operation.store_id, operation.priced_products)
-    for product_id in operation.priced_products:
-        if product_id not in known:
-            raise unknown_product(product_id)
-    for product_id, product in known.items():
-        if product.currency not in {None, operation.policy.currency}:
-            detail = (
-                f"{product_id} is priced in {product.currency}, not {operation.policy.currency}"
-            )
-            raise DependencyUnavailable(SYSTEM, detail)
-    return operation.with_products(known)
+    if operation.priced_products:
+        known = await products.products(operation.store_id, operation.priced_products)
+        for product_id in operation.priced_products:
+            if product_id not in known:
+                raise unknown_product(product_id)
+        for product_id, product in known.items():
+            if not _is_in(product, operation.policy.currency):
+                detail = f"{product_id} has a price in {product.currency}, which the store has not"
+                raise DependencyUnavailable(SYSTEM, detail)
+        operation = operation.with_products(known)
+    if operation.repriced_products:
+        try:
+            known = await products.products(operation.store_id, operation.repriced_products)
+        except DependencyUnavailable:  # the circuit breaker logs it once
+            return operation
+        currency = operation.policy.currency
+        operation = operation.with_products(
+            {name: product for name, product in known.items() if _is_in(product, currency)}
+        )
+    return operation
+
+
+def _is_in(product: Product, currency: str) -> bool:
+    return product.currency in {None, currency}

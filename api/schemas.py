@@ -19,7 +19,7 @@ from models.money import MAX_PRICE, Money, cents
 from models.products import MAX_IMAGES, Description, ImageUrl, Title
 from models.store_settings import StoreSettings
 from models.user_id import MAX_USER_ID
-from models.wire import OPTIONAL, SENT
+from models.wire import SENT, Absent, AbsentOrNull
 
 # Patterns are run by pydantic's engine, where `$` is the very end: no newline may follow.
 MAX_ID = 64
@@ -202,12 +202,6 @@ class ResponseBody(BaseModel):
     """Base of response bodies. A field is always present, unless it is `Absent`."""
 
     model_config = ConfigDict(**SENT, frozen=True)
-
-
-Absent = Field(None, json_schema_extra={OPTIONAL: "or a value"})
-"""The default of a field that only some answers have. The others leave it out."""
-AbsentOrNull = Field(None, json_schema_extra={OPTIONAL: "or a value or null"})
-"""The same for a field that can also be null."""
 
 
 class FieldProblem(ResponseBody):

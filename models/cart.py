@@ -17,7 +17,7 @@ from models.checkout import CartCheckout
 from models.message import Message
 from models.money import Money, PriceSource, cents
 from models.orders import Cancellation, Ordered
-from models.wire import CAMEL_CASE, OPTIONAL, SENT, to_json, to_milliseconds
+from models.wire import CAMEL_CASE, SENT, Absent, to_json, to_milliseconds
 
 AvailabilityStatus = TypeAliasType(
     "AvailabilityStatus", Literal["available", "out_of_stock", "hold_expired"]
@@ -107,6 +107,15 @@ class Lifetime(NamedTuple):
         return to_milliseconds(end)
 
 
+class PriceChange(BaseModel):
+    """Two prices of one unit: what a line had, and what it has now."""
+
+    model_config = SENT
+
+    before: Money = Field(alias="from")
+    after: Money = Field(alias="to")
+
+
 class CartLine(BaseModel):
     """One product in a cart."""
 
@@ -121,6 +130,8 @@ class CartLine(BaseModel):
     price_source: PriceSource = "client"
     """`client`: the price is what the client sent with the latest add; nothing has checked it.
     `product_service`: it is the product service's."""
+    price_changed: PriceChange | None = Absent
+    """What the price was when it was looked up before, if it was another one."""
     product_quantity: int
     """Its units in the cart."""
     units_held: SkipJsonSchema[int | None] = None
@@ -133,7 +144,7 @@ class CartLine(BaseModel):
     availability_at: SkipJsonSchema[datetime | None] = None
     reserved_at: datetime
     """When units of it were reserved last."""
-    hold_until: datetime | None = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+    hold_until: datetime | None = Absent
     """When its units are no longer held, unless the cart is changed or extended before. Absent when
     they are held as long as the cart, or not held."""
     lapsed_at: SkipJsonSchema[datetime | None] = None
@@ -188,6 +199,16 @@ class CartLine(BaseModel):
         end = end if self.held else None
         return self if end == self.hold_until else self.model_copy(update={"hold_until": end})
 
+    def priced(self, price: Decimal) -> Self:
+        """The line with the product service's price; it says so if that has changed."""
+        return self.model_copy(
+            update={
+                "product_price": price,
+                "price_source": "product_service",
+                "price_changed": price_change(self, price),
+            }
+        )
+
     @property
     def held(self) -> int:
         """Its units that are held at the inventory."""
@@ -197,6 +218,13 @@ class CartLine(BaseModel):
     def total(self) -> Decimal:
         """Price times quantity, in the cart's currency."""
         return cents(self.product_price * self.product_quantity)
+
+
+def price_change(earlier: CartLine | None, price: Decimal) -> PriceChange | None:
+    """How the price of a line changes when it is looked up again; None when it does not."""
+    if earlier is None or earlier.product_price == price:
+        return None
+    return PriceChange.model_validate({"from": earlier.product_price, "to": price})
 
 
 class LineChange(BaseModel):
@@ -245,7 +273,7 @@ class CartContent(BaseModel):
     """When the holds of its lines end; None if never, or if it has none."""
     held_since: SkipJsonSchema[datetime | None] = None
     """When the first of the holds that it has began, where holds end."""
-    checkout: CartCheckout | None = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+    checkout: CartCheckout | None = Absent
     """The checkout, while the cart is frozen."""
     abandon_at: SkipJsonSchema[datetime | None] = None
     """When it counts as abandoned, unless its user changes it before (`models.abandonment`)."""
@@ -479,12 +507,17 @@ _NOT_SHOWN: Any = {
 }
 
 
+_ABSENT = ("holdUntil", "priceChanged")
+"""The fields of a line that are left out unless they have a value."""
+
+
 def cart_fields(cart_id: object, cart: CartContent) -> dict[str, Any]:
     """The cart as clients see it (`CartView`), ready for `to_json`."""
     fields = cart.model_dump(by_alias=True, exclude=_NOT_SHOWN)
     for line in fields["cartItems"]:
-        if line["holdUntil"] is None:
-            del line["holdUntil"]
+        for name in _ABSENT:
+            if line[name] is None:
+                del line[name]
     if fields["checkout"] is None:
         del fields["checkout"]
     return {"_id": str(cart_id), **fields}

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from bson import ObjectId
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from models.money import cents
@@ -26,6 +26,10 @@ docstring of a field is its description."""
 
 OPTIONAL = "x-optional"
 """Marks the fields of answers that may be absent, for `api.openapi_document`."""
+Absent = Field(None, json_schema_extra={OPTIONAL: "or a value"})
+"""The default of a field that only some answers have. The others leave it out."""
+AbsentOrNull = Field(None, json_schema_extra={OPTIONAL: "or a value or null"})
+"""The same for a field that can also be null."""
 
 
 def timestamp(moment: datetime) -> str:

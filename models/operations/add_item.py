@@ -5,7 +5,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import ClassVar, Literal, Self
 
-from models.cart import CartContent, CartFacts, CartLine
+from models.cart import CartContent, CartFacts, CartLine, price_change
 from models.events import CartItemAdded
 from models.limits import room_for, room_in_bytes, same_currency
 from models.money import PriceSource, cents
@@ -88,12 +88,15 @@ class AddItem(CartOperation):
         before = cart or CartContent.empty(self.key, self.policy.currency, now)
         earlier = before.line(self.product_id)
         held = earlier.held if earlier else 0
+        price = cents(self.product_price)
+        looked_up = self.price_source == "product_service"
         line = CartLine(
             product_id=self.product_id,
             product_title=self.product_title,
             product_image=list(self.product_images),
-            product_price=cents(self.product_price),
+            product_price=price,
             price_source=self.price_source,
+            price_changed=price_change(earlier, price) if looked_up else None,
             product_quantity=self.quantity + (earlier.product_quantity if earlier else 0),
             units_held=None if self.policy.reserve else held,
             product_description=self.product_description,

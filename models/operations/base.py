@@ -113,6 +113,11 @@ class CartOperation(Message):
         """The products whose price must be known before the operation starts (`with_products`)."""
         return ()
 
+    @property
+    def repriced_products(self) -> tuple[str, ...]:
+        """The products whose price is looked at again; the operation can do without it."""
+        return ()
+
     def with_products(self, known: Mapping[str, Product]) -> Self:
         """The operation with what the product service says of its products, by their ids."""
         return self

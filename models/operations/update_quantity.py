@@ -1,14 +1,17 @@
 """Set the quantity of an item."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from http import HTTPStatus
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from models.cart import CartContent, CartFacts
 from models.events import CartItemUpdated
 from models.limits import room_for
+from models.money import cents
 from models.operations.base import CartChange, ChangeContext, LineOperation, stored
 from models.outcomes import Refusal
+from models.products import Product
 
 
 class UpdateQuantity(LineOperation):
@@ -21,6 +24,8 @@ class UpdateQuantity(LineOperation):
 
     kind: Literal["update_quantity"] = "update_quantity"
     quantity: int
+    current_price: Decimal | None = None
+    """The product service's price of one unit; None where it was not looked up."""
 
     @property
     def summary(self) -> str:
@@ -30,8 +35,19 @@ class UpdateQuantity(LineOperation):
         """The cart must have the product, and room for additional units of it."""
         refusal = super().check(cart)
         if refusal is None and self.quantity > cart.line_quantity:
-            return room_for(self.policy, cart, units=self.quantity, price=cart.line_price)
+            price = cart.line_price if self.current_price is None else self.current_price
+            return room_for(self.policy, cart, units=self.quantity, price=price)
         return refusal
+
+    @property
+    def repriced_products(self) -> tuple[str, ...]:
+        return (self.product_id,)
+
+    def with_products(self, known: Mapping[str, Product]) -> Self:
+        product = known.get(self.product_id)
+        if product is None:
+            return self
+        return self.model_copy(update={"current_price": product.price})
 
     def units_to_hold(self, cart: CartFacts) -> Mapping[str, int]:
         return {self.product_id: self.quantity}
@@ -47,9 +63,12 @@ class UpdateQuantity(LineOperation):
         if line is None:
             return None
         held = self.quantity if self.policy.reserve else min(self.quantity, line.held)
-        if (line.product_quantity, line.held) == (self.quantity, held):
+        price = line.product_price if self.current_price is None else cents(self.current_price)
+        if (line.product_quantity, line.held, line.product_price) == (self.quantity, held, price):
             return None
         changed = line.with_quantity(self.quantity, held, context.now)
+        if self.current_price is not None:
+            changed = changed.priced(price)
         after = before.with_line(changed, context.now, self.policy.lifetime)
         event = context.event(
             CartItemUpdated,
@@ -57,8 +76,8 @@ class UpdateQuantity(LineOperation):
             product_id=self.product_id,
             quantity=self.quantity,
             previous_quantity=line.product_quantity,
-            product_price=line.product_price,
-            price_source=line.price_source,
+            product_price=changed.product_price,
+            price_source=changed.price_source,
             total_price=after.total_price,
         )
         freed = {self.product_id: line.held - held}

@@ -72,6 +72,51 @@ async def test_while_the_service_is_down_nothing_is_reserved_and_a_retry_succeed
     assert (repeated.status_code, repeated.content) == (201, added.content)
 
 
+async def test_a_later_look_takes_the_new_price_and_says_what_it_was(priced: Shop) -> None:
+    buyer = priced.buyer()
+    added = (await buyer.add("lamp", 2)).json()
+    await priced.product("lamp", title="Lamp, now cheaper", price=80)
+    updated = (await buyer.update(added["_id"], "lamp", 3)).json()
+    [line] = updated["cartItems"]
+    assert line["priceChanged"] == {"from": 99.5, "to": 80}
+    assert (line["productPrice"], updated["totalPrice"]) == (80, 240)
+    assert (await buyer.get()).json() == updated
+    await priced.product("lamp", title="Lamp", price=90)
+    [line] = (await buyer.add("lamp", 1)).json()["cartItems"]
+    assert (line["productQuantity"], line["productPrice"]) == (4, 90)
+    assert line["priceChanged"] == {"from": 80, "to": 90}
+    again = (await buyer.update(added["_id"], "lamp", 1)).json()
+    assert "priceChanged" not in again["cartItems"][0]
+
+    async def published() -> None:
+        events = sorted(await priced.events(), key=lambda one: one.value["version"])
+        prices = [(one.value["productPrice"], one.value["totalPrice"]) for one in events]
+        assert prices == [(99.5, 199), (80, 240), (90, 360), (90, 90)]
+
+    await eventually(published)
+    await priced.assert_consistent()
+
+
+async def test_an_update_to_the_same_quantity_takes_a_new_price(priced: Shop) -> None:
+    buyer = priced.buyer()
+    added = (await buyer.add("lamp", 2)).json()
+    same = (await buyer.update(added["_id"], "lamp", 2)).json()
+    assert same == added
+    await priced.product("lamp", title="Lamp", price=80)
+    changed = (await buyer.update(added["_id"], "lamp", 2)).json()
+    assert (changed["version"], changed["totalPrice"]) == (2, 160)
+    assert await priced.units("lamp") == (8, 2, 0)
+
+
+async def test_an_update_succeeds_while_the_service_is_down(priced: Shop) -> None:
+    buyer = priced.buyer()
+    added = (await buyer.add("lamp", 2)).json()
+    await priced.product("lamp", title="Lamp", price=80)
+    await priced.fault("product", "error", storeId=priced.store_id)
+    updated = await buyer.update(added["_id"], "lamp", 1)
+    assert (updated.status_code, updated.json()["totalPrice"]) == (200, 99.5)
+
+
 async def test_health_names_the_service(priced: Shop) -> None:
     body = (await priced.world.http.get("/health")).json()
     assert body["services"]["products"] == "reachable"

@@ -8,14 +8,16 @@ import pytest
 
 from api.schemas import Problem
 from models.errors import DependencyUnavailable
+from models.operations import UpdateQuantity
 from models.outcomes import Outcome
 from models.products import Product
-from tests.fakes.api import ITEM, STORE, FakeApi, record_of, result_of
+from tests.fakes.api import ITEM, STORE, USER, FakeApi, cart_of, record_of, result_of
 
 LAMP = Product(
     title="Lamp", images=("https://example.com/lamp.jpg",), price=Decimal("99.50"), currency=None
 )
 KEY = {"Idempotency-Key": "k"}
+CART_ID = "507f1f77bcf86cd799439013"
 
 
 @dataclass
@@ -121,6 +123,39 @@ async def test_a_repeat_is_the_same_request_when_the_price_has_changed(
     first, second = api.gateway.added
     assert first.fingerprint == second.fingerprint
     assert second.product_price == Decimal(1)
+
+
+UPDATE = f"/api/v1/cart/{CART_ID}"
+
+
+async def update(api: FakeApi) -> UpdateQuantity:
+    """Sends an update of the product's quantity; returns the operation that it started."""
+    api.mongo.carts[STORE, USER] = cart_of()
+    body = {"productId": ITEM["productId"], "quantity": 3}
+    answer = await api.client.put(UPDATE, json=body, headers=api.token())
+    assert answer.status_code == 201  # as the fake says
+    [operation] = api.gateway.started
+    assert isinstance(operation, UpdateQuantity)
+    return operation
+
+
+async def test_an_update_looks_at_the_price_again(api: FakeApi) -> None:
+    assert (await update(api)).current_price == LAMP.price
+
+
+@pytest.mark.parametrize("why", ["down", "unknown", "other currency"])
+async def test_an_update_can_do_without_the_price(
+    api: FakeApi, products: FakeProducts, why: str
+) -> None:
+    match why:
+        case "down":
+            products.down = True
+        case "unknown":
+            products.known.clear()
+        case _:
+            products.known[ITEM["productId"]] = LAMP.model_copy(update={"currency": "EUR"})
+    assert (await update(api)).current_price is None
+    assert len(products.asked) == 1
 
 
 async def test_a_request_that_breaks_a_rule_asks_for_no_price(

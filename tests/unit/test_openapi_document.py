@@ -94,6 +94,7 @@ def test_answers_are_described_as_they_are_sent(document: Json) -> None:
         ("BatchCart", "checkout"),
         ("Cart", "checkout"),
         ("CartItem", "holdUntil"),
+        ("CartItem", "priceChanged"),
         ("OperationStatus", "answer"),
         ("HistoryPage", "nextCursor"),
         *(("HistoryEntry", name) for name in ("reason", "actor", "operationId", "sagaUrl")),
@@ -144,8 +145,9 @@ def test_the_names_read_well_in_generated_code(document: Json) -> None:
         *("HistoryActor", "HistoryEntry", "HistoryItem", "HistoryPage", "ItemRemoved", "Liveness"),
         *("LogLevel", "LogLevelRequest", "Message", "MissingLine", "OperationAnswer"),
         "OperationStatus",
-        *("PriceSource", "Problem", "Readiness", "RemoveItemRequest", "ServiceHealth"),
-        *("ReservationPolicy", "StoreSettings", "StoreSettingsInEffect", "UpdateQuantityRequest"),
+        *("PriceChange", "PriceSource", "Problem", "Readiness", "RemoveItemRequest"),
+        *("ReservationPolicy", "ServiceHealth", "StoreSettings", "StoreSettingsInEffect"),
+        "UpdateQuantityRequest",
     }
 
 
