@@ -30,6 +30,7 @@ KINDS_OF_CALLS = {
     ("inventory", "reserve"),
     ("inventory", "release"),
     ("inventory", "check"),
+    ("product_service", "product"),
     ("redis", "command"),
     ("kafka", "publish"),
 }
@@ -222,6 +223,7 @@ CASES = (
     outage("inventory", "reserve", "CartInventoryDown", "critical"),
     outage("inventory", "release", "CartReleasesFail", "warning"),
     outage("inventory", "check", "CartStockNotShown", "warning"),
+    outage("product_service", "product", "CartPricesDown", "critical"),
     outage("redis", "command", "CartRedisDown", "warning"),
     outage("kafka", "publish", "CartKafkaDown", "warning"),
     slowness("inventory", "reserve", 1500),
@@ -231,6 +233,7 @@ CASES = (
     failing("inventory", "reserve", "CartProductsFail"),
     failing("inventory", "release", "CartProductsFail"),
     failing("inventory", "check", "CartProductsFail"),
+    failing("product_service", "product", "CartProductsFail"),
     failing("kafka", "consume", "CartEventWaits"),
     missing("topic"),
     missing("index"),

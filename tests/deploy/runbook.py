@@ -100,6 +100,7 @@ WITHOUT_COMMANDS = {
     "CartSagasStandStill": "the system or process that is down has an alert of its own",
     "CartReleasesFail": "corrected at the Inventory Service",
     "CartStockNotShown": "corrected at the Inventory Service",
+    "CartPricesDown": "corrected at the product service",
     "CartProductsFail": "corrected at the Inventory Service",
     "CartDependencySlow": "corrected in the system that is slow",
     "CartMongoDBDiskFull": "a larger disk",
