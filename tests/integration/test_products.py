@@ -117,6 +117,16 @@ async def test_an_update_succeeds_while_the_service_is_down(priced: Shop) -> Non
     assert (updated.status_code, updated.json()["totalPrice"]) == (200, 99.5)
 
 
+async def test_a_product_that_the_service_cannot_serve_does_not_stop_others(priced: Shop) -> None:
+    await priced.stock("cable", 10)
+    await priced.product("cable", title="Cable", price=5)
+    await priced.fault("product", "error", times=10, storeId=priced.store_id, productId="cable")
+    for _ in range(5):
+        assert (await priced.buyer().add("cable")).status_code == 503
+        assert (await priced.buyer().add("lamp")).status_code == 201
+    assert await priced.units("cable") == (10, 0, 0)
+
+
 async def test_health_names_the_service(priced: Shop) -> None:
     body = (await priced.world.http.get("/health")).json()
     assert body["services"]["products"] == "reachable"

@@ -37,6 +37,27 @@ def test_set_puts_the_number_and_shows_the_stock(
         assert any(shown in cell for cell in cells)
 
 
+def test_set_can_set_title_and_price_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[ReceivedRequest] = []
+
+    def answer(request: ReceivedRequest) -> FakeResponse:
+        asked.append(request)
+        return FakeResponse(200, STOCK)
+
+    words = ("stock", "set", "store-1", "headphones", "5", "--title", "Headphones")
+    with standin(answer) as port:
+        clear_environment(monkeypatch, INVENTORY_PORT=port)
+        assert run(capsys, *words).code == 2
+        assert asked == []
+        assert run(capsys, *words, "--price", "79.99").code == 0
+    product, stock = asked
+    assert (product.method, product.path) == ("PUT", "/api/v1/products/headphones")
+    assert product.body == {"title": "Headphones", "price": 79.99}
+    assert stock.body == {"available": 5}
+
+
 def test_no_proxy_of_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
