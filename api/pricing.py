@@ -5,6 +5,7 @@ its request: a saga that runs again decides by the same price.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from adapters.products import SYSTEM
@@ -29,28 +30,22 @@ async def priced(products: Products | None, operation: CartOperation) -> CartOpe
     `DependencyUnavailable` when the service does not say its price in the store's currency. Other
     prices are taken where they are known.
     """
-    if products is None:
+    required, others = operation.priced_products, operation.repriced_products
+    if products is None or not (required or others):
         return operation
-    if operation.priced_products:
-        known = await products.products(operation.store_id, operation.priced_products)
-        for product_id in operation.priced_products:
-            if product_id not in known:
-                raise unknown_product(product_id)
-        for product_id, product in known.items():
-            if not _is_in(product, operation.policy.currency):
-                detail = f"{product_id} has a price in {product.currency}, which the store has not"
-                raise DependencyUnavailable(SYSTEM, detail)
-        operation = operation.with_products(known)
-    if operation.repriced_products:
-        try:
-            known = await products.products(operation.store_id, operation.repriced_products)
-        except DependencyUnavailable:  # the circuit breaker logs it once
-            return operation
-        currency = operation.policy.currency
-        operation = operation.with_products(
-            {name: product for name, product in known.items() if _is_in(product, currency)}
-        )
-    return operation
+    store_id, currency = operation.store_id, operation.policy.currency
+    known = dict(await products.products(store_id, required)) if required else {}
+    for product_id in required:
+        if product_id not in known:
+            raise unknown_product(product_id)
+        if not _is_in(known[product_id], currency):
+            detail = f"{product_id} has a price in {known[product_id].currency}, not {currency}"
+            raise DependencyUnavailable(SYSTEM, detail)
+    if others:
+        with suppress(DependencyUnavailable):  # the circuit breaker logs it once
+            found = await products.products(store_id, others)
+            known |= {one: product for one, product in found.items() if _is_in(product, currency)}
+    return operation.with_products(known)
 
 
 def _is_in(product: Product, currency: str) -> bool:
