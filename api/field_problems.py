@@ -19,10 +19,12 @@ from models.batch import MAX_STEPS
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE
 from models.products import MAX_DESCRIPTION, MAX_IMAGES, MAX_TITLE, MAX_URL
+from models.store_settings import MINUTE
 from models.user_id import MAX_USER_ID
 from settings.cart import (
     CURRENCY_LETTERS,
     MOST_EXPIRY_DAYS,
+    MOST_HOLD_MINUTES,
     MOST_LINES,
     MOST_UNITS,
     MOST_UNITS_OF_ONE,
@@ -48,6 +50,10 @@ class Rule:
 
 def _integer(least: int, most: int) -> Rule:
     return Rule(f"must be an integer from {least} to {most}", min=least, max=most)
+
+
+def _number(least: int, most: int) -> Rule:
+    return Rule(f"must be a number from {least} to {most}", min=least, max=most)
 
 
 _ID = Rule(f"must be 1 to {MAX_ID} letters, digits, _ or -", min=1, max=MAX_ID)
@@ -116,6 +122,10 @@ RULES = {
     "maxUnits": _integer(0, MOST_UNITS),
     "maxValue": _integer(0, MOST_VALUE),
     "expiryDays": _integer(1, MOST_EXPIRY_DAYS),
+    "holdMinutes": _number(0, MOST_HOLD_MINUTES),
+    "holdMaxMinutes": Rule(
+        f"must be a number above 0 and at most {MOST_HOLD_MINUTES}", min=0, max=MOST_HOLD_MINUTES
+    ),
     "reservationPolicy": Rule("must be cart or none", allowed=_RESERVATION_POLICIES),
     "idempotencyKey": _KEY,
     "Idempotency-Key": _KEY,
@@ -130,6 +140,7 @@ _CODES = {
     "too_short": ErrorCode.TOO_SHORT,
     "string_too_long": ErrorCode.TOO_LONG,
     "too_long": ErrorCode.TOO_MANY,
+    "greater_than": ErrorCode.OUT_OF_RANGE,
     "greater_than_equal": ErrorCode.OUT_OF_RANGE,
     "less_than_equal": ErrorCode.OUT_OF_RANGE,
 }
@@ -186,6 +197,13 @@ def broken(name: str, code: ErrorCode, message: str = "", *, field: str = "") ->
         max=rule.max,
         allowed=rule.allowed,
     )
+
+
+def holds_too_long(most_seconds: float) -> FieldProblem:
+    """Holds of a store that would outlast the longest time that they may last."""
+    most = f"{most_seconds / MINUTE:g}"
+    message = f"Hold minutes must not be more than holdMaxMinutes, which is {most}"
+    return broken("holdMinutes", ErrorCode.OUT_OF_RANGE, message)
 
 
 def label(name: str) -> str:

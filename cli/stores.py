@@ -8,7 +8,8 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from api.field_problems import field_problem
+from api.field_problems import field_problem, holds_too_long
+from api.schemas import FieldProblem
 from cli.audit import audited
 from cli.console import CliError, ExitCode, show
 from cli.ops.connections import connected
@@ -50,15 +51,20 @@ async def set_settings(
 ) -> None:
     """Change settings of a store; those that are not named stay.
 
-    Keys: currency, maxLines, maxQuantity, maxUnits, maxValue, expiryDays, reservationPolicy (cart
-    or none). Operations that start within five seconds may still have the settings before.
+    Keys: currency, maxLines, maxQuantity, maxUnits, maxValue, expiryDays, holdMinutes,
+    holdMaxMinutes, reservationPolicy (cart or none). Operations that start within five seconds may
+    still have the settings before.
     """
     for _ in range(TRIES):
         before = await connections.need("mongodb", partial(connections.store_settings.read, store))
+        settings = _changed(before.settings if before else StoreSettings(), changes)
+        policy = settings.applied_to(policy_of(connections.settings))
+        if policy.hold_seconds > policy.hold_max_seconds:
+            raise _refused(holds_too_long(policy.hold_max_seconds))
         write = partial(
             connections.store_settings.write,
             store,
-            _changed(before.settings if before else StoreSettings(), changes),
+            settings,
             by=operator(by),
             at=datetime.now(UTC),
             version=before.version if before else 0,
@@ -130,17 +136,22 @@ def _changed(settings: StoreSettings, changes: list[str]) -> StoreSettings:
         problems = (
             field_problem({**one, "loc": ("body", *one["loc"])}, given) for one in error.errors()
         )
-        lines = (f"{problem.field}: {problem.message}" for problem in problems)
-        raise CliError(*lines, exit_code=ExitCode.USAGE) from None
+        raise _refused(*problems) from None
 
 
-def _value(text: str) -> int | str | None:
+def _refused(*problems: FieldProblem) -> CliError:
+    lines = (f"{problem.field}: {problem.message}" for problem in problems)
+    return CliError(*lines, exit_code=ExitCode.USAGE)
+
+
+def _value(text: str) -> float | str | None:
     """A number, a word, or None for nothing."""
     try:
         number = orjson.loads(text)
     except ValueError:
         return text or None
-    return number if isinstance(number, int) and not isinstance(number, bool) else text
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    return number if is_number else text
 
 
 def _set(stored: StoredSettings | None) -> dict[str, Any]:

@@ -1,18 +1,38 @@
 """What a store sets for itself, in place of the service's settings."""
 
 from datetime import datetime
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from models.limits import Policy
 from models.wire import CAMEL_CASE
-from settings.cart import Currency, ExpiryDays, Lines, Units, UnitsOfOne, Value
+from settings.cart import (
+    Currency,
+    ExpiryDays,
+    HoldMaxMinutes,
+    HoldMinutes,
+    Lines,
+    Units,
+    UnitsOfOne,
+    Value,
+)
 
 ReservationPolicy = TypeAliasType("ReservationPolicy", Literal["cart", "none"])
 """When units are reserved: `cart` when they come into a cart, `none` never."""
+
+
+MINUTE = 60
+
+
+def _fraction(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value  # of a request's JSON
+
+
+_Fraction = BeforeValidator(_fraction)
 
 
 class StoreSettings(BaseModel):
@@ -41,6 +61,10 @@ class StoreSettings(BaseModel):
     """The largest total of a cart, in its currency; 0 is no limit."""
     expiry_days: ExpiryDays | None = None
     """The days after its last change when a cart expires."""
+    hold_minutes: Annotated[HoldMinutes, _Fraction] | None = None
+    """How long units are held after a change of their cart; 0 is as long as the cart."""
+    hold_max_minutes: Annotated[HoldMaxMinutes, _Fraction] | None = None
+    """The longest time after the first of a cart's holds; at least `holdMinutes`."""
     reservation_policy: ReservationPolicy | None = None
     """When units are reserved: `cart` when they come into a cart, `none` never."""
 
@@ -49,12 +73,19 @@ class StoreSettings(BaseModel):
         """All settings, as operations take them with them."""
         return cls(
             **policy.model_dump(include={*cls.model_fields}),
+            hold_minutes=policy.hold_seconds / MINUTE,
+            hold_max_minutes=policy.hold_max_seconds / MINUTE,
             reservation_policy="cart" if policy.reserve else "none",
         )
 
     def applied_to(self, usual: Policy) -> Policy:
         """The policy of a store that has these settings; `usual` is the service's."""
-        changed = self.model_dump(exclude_none=True, exclude={"reservation_policy"})
+        fields = {*StoreSettings.model_fields} & {*Policy.model_fields}
+        changed = self.model_dump(exclude_none=True, include=fields)
+        if self.hold_minutes is not None:
+            changed["hold_seconds"] = self.hold_minutes * MINUTE
+        if self.hold_max_minutes is not None:
+            changed["hold_max_seconds"] = self.hold_max_minutes * MINUTE
         if self.reservation_policy is not None:
             changed["reserve"] = self.reservation_policy == "cart"
         return usual.model_copy(update=changed)

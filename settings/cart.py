@@ -12,6 +12,7 @@ MOST_UNITS_OF_ONE = 100
 MOST_UNITS = 10_000
 MOST_VALUE = 10_000_000_000
 MOST_EXPIRY_DAYS = 3650
+MOST_HOLD_MINUTES = 43_200
 CURRENCY_LETTERS = 3
 
 # What a store may also set for itself (`models.store_settings`).
@@ -20,6 +21,8 @@ UnitsOfOne = Annotated[int, Field(ge=1, le=MOST_UNITS_OF_ONE)]
 Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
 Value = Annotated[int, Field(ge=0, le=MOST_VALUE)]
 ExpiryDays = Annotated[int, Field(ge=1, le=MOST_EXPIRY_DAYS)]
+HoldMinutes = Annotated[float, Field(ge=0, le=MOST_HOLD_MINUTES)]
+HoldMaxMinutes = Annotated[float, Field(gt=0, le=MOST_HOLD_MINUTES)]
 Currency = Annotated[str, Field(pattern=rf"^[A-Z]{{{CURRENCY_LETTERS}}}$")]
 
 
@@ -49,8 +52,8 @@ class CartSettings(SettingsGroup):
     cart_max_quantity: UnitsOfOne = 100
     cart_max_units: Units = 1000
     cart_max_value: Value = 0
-    hold_minutes: float = Field(0, ge=0, le=43_200)
-    hold_max_minutes: float = Field(240, gt=0, le=43_200)
+    hold_minutes: HoldMinutes = 0
+    hold_max_minutes: HoldMaxMinutes = 240
     checkout_minutes: float = Field(15, gt=0, le=1_440)
     currency: Currency = "USD"
 

@@ -11,8 +11,8 @@ from api import openapi_headers as shown
 from api.dependencies import Call, CallDep, StoreId
 from api.entity_tags import required_tags
 from api.error_codes import ErrorCode
-from api.errors import Answer, ApiError, forbidden, settings_changed
-from api.field_problems import broken
+from api.errors import Answer, ApiError, forbidden, invalid, settings_changed
+from api.field_problems import broken, holds_too_long
 from api.routing import CartRoute
 from api.schemas import SettingsOfStore, StoreSettingsBody
 from api.state import ApiState
@@ -35,6 +35,8 @@ _EXAMPLE = {
         "maxUnits": 50,
         "maxValue": 0,
         "expiryDays": 30,
+        "holdMinutes": 30.0,
+        "holdMaxMinutes": 240.0,
         "reservationPolicy": "cart",
     },
     "version": 1,
@@ -98,6 +100,9 @@ async def put_store_settings(
     """
     _check_admin(call, store_id)
     state, admin_id = call.state, call.principal.user_id
+    policy = body.applied_to(state.policies.usual)
+    if policy.hold_seconds > policy.hold_max_seconds:
+        raise ApiError(invalid(holds_too_long(policy.hold_max_seconds)))
     tags = required_tags(if_match)
     version = None if tags is None else await _matching_version(state, store_id, tags)
     stored = await state.store_settings.write(

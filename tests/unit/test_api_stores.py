@@ -18,6 +18,8 @@ USUAL = {
     "maxUnits": 1000,
     "maxValue": 0,
     "expiryDays": 30,
+    "holdMinutes": 0,
+    "holdMaxMinutes": 240,
     "reservationPolicy": "cart",
 }
 
@@ -66,11 +68,14 @@ async def test_put_replaces_all_settings_and_is_audited(
 async def test_the_next_operation_takes_them_with_it(api: FakeApi) -> None:
     api.gateway.outcome = result_of(Outcome.COMMITTED, answer=record_of().answer)
     await api.post()
-    await put(api, {"currency": "EUR", "maxUnits": 5, "reservationPolicy": "none"})
+    body = {"currency": "EUR", "maxUnits": 5, "holdMinutes": 0.5, "reservationPolicy": "none"}
+    await put(api, body)
     await api.post()
     before, after = (operation.policy for operation in api.gateway.added)
     assert before == api.state.policies.usual
-    assert after == before.model_copy(update={"currency": "EUR", "max_units": 5, "reserve": False})
+    assert after == before.model_copy(
+        update={"currency": "EUR", "max_units": 5, "hold_seconds": 30, "reserve": False}
+    )
 
 
 async def test_without_mongodb_an_add_in_an_unknown_store_is_refused(api: FakeApi) -> None:
@@ -131,6 +136,16 @@ async def test_only_admins_of_the_store_see_and_set_them(
         ({"maxQuantity": 0}, "maxQuantity", "out_of_range", "must be an integer from 1 to 100"),
         ({"expiryDays": 0}, "expiryDays", "out_of_range", "must be an integer from 1 to 3650"),
         ({"maxValue": 0.5}, "maxValue", "invalid_type", "must be an integer"),
+        ({"holdMinutes": -0.5}, "holdMinutes", "out_of_range", "must be a number from 0 to 43200"),
+        ({"holdMinutes": "5"}, "holdMinutes", "invalid_type", "must be a number"),
+        ({"holdMaxMinutes": 0}, "holdMaxMinutes", "out_of_range", "above 0"),
+        ({"holdMinutes": 241}, "holdMinutes", "out_of_range", "holdMaxMinutes, which is 240"),
+        (
+            {"holdMinutes": 2, "holdMaxMinutes": 1.5},
+            "holdMinutes",
+            "out_of_range",
+            "holdMaxMinutes, which is 1.5",
+        ),
         ({"currency": "eur"}, "currency", "invalid_format", "three capital letters"),
         ({"currency": "EURO"}, "currency", "invalid_format", "three capital letters"),
         ({"reservationPolicy": "maybe"}, "reservationPolicy", "not_allowed", "cart or none"),

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import TypeAdapter
 
 from adapters.mongo.store_policies import FRESH_SECONDS, RETRY_SECONDS, StorePolicies
 from models.errors import DependencyUnavailable
@@ -80,6 +81,8 @@ def test_what_is_in_effect_says_all_settings() -> None:
         "maxUnits": 0,
         "maxValue": 0,
         "expiryDays": 3,
+        "holdMinutes": 0,
+        "holdMaxMinutes": 240,
         "reservationPolicy": "none",
     }
 
@@ -92,14 +95,23 @@ def test_each_setting_takes_what_its_environment_variable_takes() -> None:
         "max_units": "cart_max_units",
         "max_value": "cart_max_value",
         "expiry_days": "cart_expiry_days",
+        "hold_minutes": "hold_minutes",
+        "hold_max_minutes": "hold_max_minutes",
     }
-    settings = Settings(cart_max_lines=3, currency="CHF")
-    policy = policy_of(settings)
+    settings = Settings(cart_max_lines=3, currency="CHF", hold_minutes=0.5)
+    effective = StoreSettings.of(policy_of(settings))
     for name, variable in fields.items():
-        assert getattr(policy, name) == getattr(settings, variable)
-        rules = Settings.model_fields[variable].metadata
-        [own] = StoreSettings.model_fields[name].annotation.__args__[0].__metadata__  # type: ignore[union-attr]
-        assert rules == own.metadata
+        assert getattr(effective, name) == getattr(settings, variable)
+        rules = TypeAdapter(Settings.model_fields[variable].rebuild_annotation()).json_schema()
+        own = TypeAdapter(StoreSettings.model_fields[name].rebuild_annotation()).json_schema()
+        assert own["anyOf"] == [rules, {"type": "null"}]
+
+
+def test_holds_are_in_seconds_in_the_policy() -> None:
+    own = StoreSettings(hold_minutes=0.5, hold_max_minutes=2)
+    policy = own.applied_to(USUAL)
+    assert (policy.hold_seconds, policy.hold_max_seconds) == (30, 120)
+    assert own.applied_to(USUAL).lifetime.hold_seconds == 30
 
 
 async def test_a_change_takes_effect_within_the_documented_time(stores: FakeStores) -> None:
