@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from models.cart import CartFacts, CartLine
+from models.cart import CartFacts, CartLine, price_change
 from models.limits import Policy
 from models.message import Message
 from models.money import PriceSource, cents
@@ -37,19 +37,24 @@ class BatchProduct(Message):
 class BatchStep(Message):
     """One step: add `quantity` units of a product, set its line to `quantity`, or remove it.
 
-    `product` belongs to an add.
+    `product` belongs to an add. `current_price` is the product service's price of a line that is
+    set; None where it was not looked up.
     """
 
     op: StepKind
     product_id: str
     quantity: int = 0
     product: BatchProduct | None = None
+    current_price: Decimal | None = None
 
     def priced(self, known: Mapping[str, Product]) -> "BatchStep":
-        """An add with the title, images and price of the product service; others as they are."""
-        if self.product is None:
+        """An add with the title, images and price of the product service, or a set with its price;
+        others as they are."""
+        product = known.get(self.product_id)
+        if product is None or self.op == "remove":
             return self
-        product = known[self.product_id]
+        if self.product is None:
+            return self.model_copy(update={"current_price": product.price})
         found = {
             "title": product.title,
             "images": product.images,
@@ -58,15 +63,18 @@ class BatchStep(Message):
         }
         return self.model_copy(update={"product": self.product.model_copy(update=found)})
 
-    def line(self, quantity: int, held: int, now: datetime) -> CartLine:
-        """The line that an add makes, with all its units."""
+    def line(self, earlier: CartLine | None, quantity: int, held: int, now: datetime) -> CartLine:
+        """The line that an add makes, with all its units; `earlier` is the one before."""
         assert self.product is not None  # noqa: S101 (an add has one)
+        price = cents(self.product.price)
+        looked_up = self.product.price_source == "product_service"
         return CartLine(
             product_id=self.product_id,
             product_title=self.product.title,
             product_image=list(self.product.images),
-            product_price=cents(self.product.price),
+            product_price=price,
             price_source=self.product.price_source,
+            price_changed=price_change(earlier, price) if looked_up else None,
             product_quantity=quantity,
             units_held=held if held < quantity else None,
             product_description=self.product.description,
@@ -108,6 +116,8 @@ class Draft:
             return None
         elif step.op == "set":
             units[product] = step.quantity
+            if step.current_price is not None:
+                prices[product] = step.current_price
         else:
             del units[product], prices[product]
         return Draft(units, prices)

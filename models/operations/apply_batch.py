@@ -63,6 +63,11 @@ class ApplyBatch(CartOperation):
     def priced_products(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.product_id for one in self.steps if one.op == "add"))
 
+    @property
+    def repriced_products(self) -> tuple[str, ...]:
+        others = dict.fromkeys(one.product_id for one in self.steps if one.op == "set")
+        return tuple(one for one in others if one not in self.priced_products)
+
     def with_products(self, known: Mapping[str, Product]) -> Self:
         """The batch with the products' titles, images and prices in place of the request's."""
         return self.model_copy(update={"steps": tuple(one.priced(known) for one in self.steps)})
@@ -203,22 +208,27 @@ class ApplyBatch(CartOperation):
         self, before: CartLine | None, steps: tuple[BatchStep, ...], context: ChangeContext
     ) -> CartLine | None:
         """The line of a product after its steps; None when it has none."""
-        line, added = before, None
+        line, added, price = before, None, None
         units = line.product_quantity if line else 0
         for step in steps:
             match step.op:
                 case "add":
                     units, added = units + step.quantity, step
                 case "set":
-                    units = step.quantity
+                    units, price = step.quantity, step.current_price
                 case "remove":
                     units, line, added = 0, None, None
         if not units:
             return None
         held = units if self.policy.reserve else min(units, before.held if before else 0)
         if added is not None:
-            return added.line(units, held, context.now)
-        return line and line.with_quantity(units, held, context.now)
+            return added.line(line, units, held, context.now)
+        if line is None:
+            return None
+        changed = line.with_quantity(units, held, context.now)
+        if price is None or (changed == line and price == line.product_price):
+            return changed
+        return changed.priced(price)
 
 
 def _releases(changed: Mapping[str, _Change], context: ChangeContext) -> tuple[ReleaseEffect, ...]:

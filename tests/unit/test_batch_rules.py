@@ -8,11 +8,20 @@ import orjson
 import pytest
 
 from models.batch import BatchStep
-from models.cart import CartContent, CartFacts, CartKey, CartLine, Lifetime, facts_of
+from models.cart import (
+    CartContent,
+    CartFacts,
+    CartKey,
+    CartLine,
+    Lifetime,
+    facts_of,
+    price_change,
+)
 from models.effects import EventEffect, ReleaseEffect
 from models.limits import Policy
 from models.operations import ApplyBatch, CartChange, ChangeContext
 from models.outcomes import MissingUnits
+from models.products import Product
 from models.saga import SagaRun
 from tests.support.actors import SHOPPER
 from tests.support.batches import add, put, remove
@@ -290,3 +299,41 @@ def test_the_undo_covers_every_reservation_that_best_effort_can_make() -> None:
         *short.parts(saga(short), facts(None)),
     )
     assert {one.saga_id for one in made} == {one.saga_id for one in undo}
+
+
+def test_adds_and_sets_take_the_product_services_prices() -> None:
+    steps = (add("lamp", 1, "0.01"), put("cable", 3), remove("mug"), put("plug", 1))
+    operation = batch(*steps)
+    assert operation.priced_products == ("lamp",)
+    assert operation.repriced_products == ("cable", "plug")
+    known = {
+        name: Product(title=name, images=(), price=Decimal("12.00"), currency=None)
+        for name in ("lamp", "cable")
+    }
+    change = applied(operation.with_products(known), cart(lamp=1, cable=2, mug=1, plug=1))
+    assert change is not None
+    assert change.cart is not None
+    lines = {line.product_id: line for line in change.cart.cart_items}
+    for name, units in (("lamp", 2), ("cable", 3)):
+        line = lines[name]
+        assert (line.product_quantity, line.product_price) == (units, Decimal("12.00"))
+        assert line.price_source == "product_service"
+        assert line.price_changed == price_change(cart(lamp=1).cart_items[0], Decimal("12.00"))
+    assert (lines["plug"].product_price, lines["plug"].price_changed) == (Decimal("10.00"), None)
+    assert change.cart.total_price == Decimal("70.00")
+
+
+def test_a_set_to_the_same_quantity_takes_another_price_only() -> None:
+    asked = batch(put("lamp", 2))
+    for price, version in (("10.00", None), ("9.00", 4)):
+        product = Product(title="Lamp", images=(), price=Decimal(price), currency=None)
+        change = applied(asked.with_products({"lamp": product}), cart(lamp=2))
+        assert (change.version if change else None) == version
+
+
+def test_a_new_price_counts_for_the_limit_of_the_total() -> None:
+    product = Product(title="Lamp", images=(), price=Decimal("30.00"), currency=None)
+    asked = batch(put("lamp", 2), policy=Policy(max_value=50)).with_products({"lamp": product})
+    refusal = asked.check(facts(cart(lamp=1)))
+    assert refusal is not None
+    assert refusal.code == "value_limit"
