@@ -388,7 +388,7 @@ async def test_kafka_as_it_should_be(cluster: FakeKafka) -> None:
     found = await examine_kafka()
 
     assert {finding.state for finding in found.values()} == {Status.OK}
-    assert found["Kafka topics"].what == "all 9 exist; read the end of 27 partitions"
+    assert found["Kafka topics"].what == "all 13 exist; read the end of 39 partitions"
 
 
 async def test_partitions_without_a_leader_are_named(cluster: FakeKafka) -> None:
