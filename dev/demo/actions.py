@@ -1,4 +1,4 @@
-"""What happens in the demo without a request: events of other services, expiry, a repair."""
+"""What happens in the demo without a request: events, expiry, the end of holds, a repair."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,6 +42,15 @@ async def expire_cart(settings: Settings, store: str, user: str) -> None:
             {"$set": {"expireAt": datetime.now(UTC)}}
         )
         await desk.temporal.get_schedule_handle(ids.EXPIRY_SCHEDULE).trigger()
+
+
+async def end_holds(settings: Settings, store: str, user: str) -> None:
+    """Sets the end of the holds of a user's cart to now and triggers their schedule."""
+    async with _connections(settings) as desk:
+        await Cart.find_one({"storeId": store, "userId": user}).update(
+            {"$set": {"holdsEnd": datetime.now(UTC)}}
+        )
+        await desk.temporal.get_schedule_handle(ids.HOLDS_SCHEDULE).trigger()
 
 
 async def repair(settings: Settings, store: str) -> tuple[list[dict[str, Any]], str]:

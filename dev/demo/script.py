@@ -4,6 +4,7 @@ from typing import Any
 
 from cli.console import without_login
 from dev.demo import actions
+from dev.demo.checkout import holds_and_checkout
 from dev.demo.session import ADMIN_USER, REPLAYED, Answer, Call, DemoSession, Step
 from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
 from workflows import ids
@@ -33,6 +34,7 @@ async def run_script(demo: DemoSession) -> None:
     poster = await last_unit(demo)
     await admin(demo, cart_id)
     await events(demo, cart_id, poster)
+    await holds_and_checkout(demo)
     await upkeep(demo)
     await empty_cart(demo, cart_id)
 

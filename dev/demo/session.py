@@ -197,9 +197,20 @@ class DemoSession:
         return step
 
     async def check_effect(
-        self, title: str, name: str, act: Awaitable[None], call: Call, *, status: int, body: Any
+        self,
+        title: str,
+        name: str,
+        act: Awaitable[None],
+        call: Call,
+        *,
+        status: int,
+        body: Any,
+        saga_of: str | None = None,
     ) -> None:
-        """A step of an action other than a request: polls until its effect is as expected."""
+        """A step of an action other than a request: polls until its effect is as expected.
+
+        `saga_of` is the user whose cart it changes; None means the caller's.
+        """
         await act
         step = Step(title, f"{name}; {call}")
         deadline = time.monotonic() + EFFECT_SECONDS
@@ -209,8 +220,8 @@ class DemoSession:
             if not step.problems or time.monotonic() > deadline:
                 break
             await asyncio.sleep(POLL_SECONDS)
-        if call.user:
-            step.sagas = await self.sagas.new(self.store, call.user, step.answers[0])
+        if user := saga_of or call.user:
+            step.sagas = await self.sagas.new(self.store, user, step.answers[0])
         self.report(step)
 
     def report(self, step: Step) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dev.demo import actions, session
 from dev.demo.session import differences
-from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_COMPLETED
+from models.events import CART_ITEM_OUT_OF_STOCK, ORDER_CANCELLED, ORDER_COMPLETED
 from settings import Settings
 from tests.unit.cli_standin import (
     CommandResult,
@@ -20,7 +20,7 @@ from tests.unit.cli_standin import (
     standin,
 )
 
-STEPS = 31
+STEPS = 40
 Tamper = Callable[[ReceivedRequest, FakeResponse], FakeResponse]
 
 
@@ -31,6 +31,7 @@ class FakeService:
         self._tamper = tamper
         self.stock: dict[str, dict[str, int]] = {}
         self.carts: dict[str, dict[str, Any]] = {}
+        self.frozen: set[str] = set()
         self.lost = 0
         self.answered: dict[tuple[str, str], tuple[Any, FakeResponse]] = {}
 
@@ -73,7 +74,12 @@ class FakeService:
 
     async def tell(self, _: Settings, topic: str, event: dict[str, Any]) -> None:
         """The effect of an event."""
+        if topic == ORDER_CANCELLED:
+            self.frozen.discard(event["userId"])
+            self.carts[event["userId"]]["version"] += 1
+            return
         if topic == ORDER_COMPLETED:
+            self.frozen.discard(event["userId"])
             cart = self.carts.pop(event["userId"], None)
             if cart is None:  # two concurrent requests got equal replies
                 return
@@ -95,6 +101,14 @@ class FakeService:
         cart = self.carts.pop(user)
         self._move("headphones", -cart["quantity"])
 
+    async def let_the_holds_end(self, _: Settings, store: str, user: str) -> None:
+        """The effect of the end of holds on a cart."""
+        assert store
+        cart = self.carts[user]
+        self._move("lamp", -cart["quantity"])
+        cart["version"] += 1
+        cart["cartItems"][0]["availabilityStatus"] = "hold_expired"
+
     async def repair(self, _: Settings, store: str) -> tuple[list[dict[str, Any]], str]:
         """The findings of a repair, once."""
         assert store
@@ -112,7 +126,11 @@ class FakeService:
             if body != request.body:
                 return FakeResponse(422, {"message": "reused", "code": "idempotency_key_reused"})
             return FakeResponse(answer.status, answer.body, {"Idempotent-Replayed": "true"})
-        if request.method == "PUT":
+        if request.path.endswith("/checkout"):
+            answer = self._check_out(user)
+        elif user in self.frozen:
+            answer = FakeResponse(409, {"message": "frozen", "code": "cart_checked_out"})
+        elif request.method == "PUT":
             answer = self._set(user, request.body)
         elif request.method == "DELETE":
             answer = self._take_out(user, request.path)
@@ -120,6 +138,16 @@ class FakeService:
             answer = self._add(user, request.body)
         self.answered[key] = (request.body, answer)
         return answer
+
+    def _check_out(self, user: str) -> FakeResponse:
+        cart = self.carts[user]
+        line = cart["cartItems"][0]
+        if line.get("availabilityStatus") == "hold_expired":
+            self._move("lamp", cart["quantity"])
+            line["availabilityStatus"] = "available"
+        cart["version"] += 1
+        self.frozen.add(user)
+        return FakeResponse(201, {"checkoutId": f"checkout-{cart['version']}", **cart})
 
     def _set(self, user: str, body: dict[str, Any]) -> FakeResponse:
         cart, quantity = self.carts[user], body["quantity"]
@@ -182,6 +210,7 @@ def walk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             clear_environment(monkeypatch, PORT=port, INVENTORY_PORT=port, **values)
             monkeypatch.setattr(actions, "publish_event", shop.tell)
             monkeypatch.setattr(actions, "expire_cart", shop.let_a_month_pass)
+            monkeypatch.setattr(actions, "end_holds", shop.let_the_holds_end)
             monkeypatch.setattr(actions, "repair", shop.repair)
             monkeypatch.setattr(session, "EFFECT_SECONDS", 0.5)
             return run(capsys, "demo", *words)
