@@ -121,10 +121,12 @@ def hold(store: str, user: str, product: str, quantity: int = 1) -> Document:
     return new_reservation(reserve, product_key(store, product))
 
 
-async def plant(settings: Settings, store: str, number: int, expires: datetime) -> None:
+async def plant(
+    settings: Settings, store: str, number: int, expires: datetime, **fields: Any
+) -> None:
     """Stores carts of three lines each, with their reservations."""
     products = [planted_products(first) for first in range(len(_PLANTED))]
-    await store_carts(store, number, products, expireAt=expires)
+    await store_carts(store, number, products, expireAt=expires, **fields)
     async with AsyncMongoClient[Document](settings.mongodb.get_secret_value()) as client:
         inventory = client["inventory"]
         for batch in _batches(number):

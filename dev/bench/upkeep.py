@@ -1,6 +1,6 @@
-"""Duration and memory of expiry, reconciling and the watch over many carts.
+"""Duration and memory of expiry, the end of holds, reconciling and the watch over many carts.
 
-`python -m dev.bench.upkeep [--expired 10000] [--carts 100000] [--drifts 100]`
+`python -m dev.bench.upkeep [--expired 10000] [--lapsed 10000] [--carts 100000] [--drifts 100]`
 
 Carts and their reservations are written directly to MongoDB.
 """
@@ -31,6 +31,7 @@ from settings import Settings
 from workflows import ids
 from workflows.connection import connect
 from workflows.upkeep.expiry import ExpiryWorkflow
+from workflows.upkeep.holds import EndHoldsWorkflow
 from workflows.upkeep.reconcile import ReconcileWorkflow
 from workflows.upkeep.watch import WatchHoldsWorkflow
 
@@ -72,14 +73,30 @@ async def plant_drifts(settings: Settings, store: str, carts: int, count: int) -
 
 
 async def expire(stack: Stack, client: Client, count: int) -> None:
-    """One pass over carts that have all expired. The schedule is paused, to not share them."""
-    await client.get_schedule_handle(ids.EXPIRY_SCHEDULE).pause()
+    """One pass over carts that have all expired."""
+    await client.get_schedule_handle(ids.EXPIRY_SCHEDULE).pause()  # to not share them
     await plant(stack.settings, "expired", count, datetime.now(UTC) - timedelta(hours=1))
     with measured(stack, f"expiry of {count} carts"):
         result = await run(stack, client, ExpiryWorkflow.run, PassInput())
     print(f"    {result.changed} carts cleared, {result.left} left")
+    await _effects_done("expired")
+
+
+async def lapse(stack: Stack, client: Client, count: int) -> None:
+    """One pass over carts whose holds have all ended."""
+    await client.get_schedule_handle(ids.HOLDS_SCHEDULE).pause()
+    now = datetime.now(UTC)
+    ended = now - timedelta(hours=1)
+    await plant(stack.settings, "lapsed", count, now + timedelta(days=30), holdsEnd=ended)
+    with measured(stack, f"end of the holds of {count} carts"):
+        result = await run(stack, client, EndHoldsWorkflow.run, PassInput())
+    print(f"    holds of {result.changed} carts ended, {result.left} left")
+    await _effects_done("lapsed")
+
+
+async def _effects_done(store: str) -> None:
     begin = time.monotonic()
-    pending = {"storeId": "expired", "pending": True}
+    pending = {"storeId": store, "pending": True}
     while await OperationRecord.find_one(pending):  # noqa: ASYNC110 (of other processes)
         await asyncio.sleep(0.5)
     print(f"    all units released and events published {time.monotonic() - begin:.0f} s later")
@@ -117,13 +134,15 @@ async def run(stack: Stack, client: Client, workflow: Any, *inputs: Any) -> Any:
     )
 
 
-async def main(expired: int, carts: int, drifts: int) -> None:
-    """Runs expiry, then reconciling and the watch."""
+async def main(expired: int, lapsed: int, carts: int, drifts: int) -> None:
+    """Runs expiry and the end of holds, then reconciling and the watch."""
     async with local_stack() as stack:
         client = await connect(stack.settings)
         await client.get_schedule_handle(ids.WATCH_SCHEDULE).delete()  # runs are started below
         if expired:
             await expire(stack, client, expired)
+        if lapsed:
+            await lapse(stack, client, lapsed)
         if carts:
             await reconcile(stack, client, carts, drifts)
             await watch(stack, client)
@@ -132,7 +151,8 @@ async def main(expired: int, carts: int, drifts: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--expired", type=int, default=10_000)
+    parser.add_argument("--lapsed", type=int, default=10_000)
     parser.add_argument("--carts", type=int, default=100_000)
     parser.add_argument("--drifts", type=int, default=100)
     options = parser.parse_args()
-    asyncio.run(main(options.expired, options.carts, options.drifts))
+    asyncio.run(main(options.expired, options.lapsed, options.carts, options.drifts))
