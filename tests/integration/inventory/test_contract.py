@@ -111,3 +111,17 @@ async def test_a_completed_order_of_the_reserving_saga_sells_its_reserve(
 
 async def test_health(warehouse: Warehouse) -> None:
     assert await warehouse.call("GET", "/health") == (200, {"status": "healthy"})
+
+
+async def test_units_of_a_cancelled_order_are_available_again_once(warehouse: Warehouse) -> None:
+    """Held units of the same user stay held."""
+    await warehouse.stock(10)
+    await warehouse.reserve("s1", 3)
+    await warehouse.release("s2", 3, "order_completed")
+    await warehouse.reserve("s3", 2)
+    for _ in range(2):
+        answer = await warehouse.release("s4", 3, "order_cancelled", orderId="order-1")
+        assert answer == (200, {"success": True, "released": 3})
+    assert await warehouse.units() == (8, 2, 0)
+    await warehouse.release("s5", 3, "order_cancelled", orderId="order-2")
+    assert await warehouse.units() == (8, 2, 0)
