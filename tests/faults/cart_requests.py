@@ -8,10 +8,18 @@ from typing import Any
 import httpx
 import orjson
 
-from models.events import CART_ITEM_OUT_OF_STOCK, INVENTORY_BACK_IN_STOCK, ORDER_COMPLETED
+from models.events import (
+    CART_ITEM_OUT_OF_STOCK,
+    INVENTORY_BACK_IN_STOCK,
+    ORDER_CANCELLED,
+    ORDER_COMPLETED,
+)
 from models.operations import (
     AddItem,
     ApplyOrder,
+    CancelCheckout,
+    CancelOrder,
+    Checkout,
     ClearCart,
     MarkAvailability,
     RemoveItem,
@@ -31,7 +39,10 @@ class CartAction(StrEnum):
     DECREASE = "decrease"
     REMOVE = "remove"
     CLEAR = "clear"
+    CHECK_OUT = "check-out"  # the cart is frozen
+    THAW = "thaw"  # the shopper cancels the checkout
     ORDER = "order"  # an event: some lines, or all, were ordered
+    CANCELLATION = "cancellation"  # an event: the payment of a checkout has failed
     STOCK_NEWS = "stock-news"  # an event: a product is out of stock, or back in stock
 
 
@@ -41,6 +52,8 @@ SHOPPER_ACTIONS = (
     CartAction.DECREASE,
     CartAction.REMOVE,
     CartAction.CLEAR,
+    CartAction.CHECK_OUT,
+    CartAction.THAW,
 )
 """The actions of shoppers; the others come from events."""
 UPDATES = frozenset({CartAction.INCREASE, CartAction.DECREASE})
@@ -50,7 +63,10 @@ WORKFLOW_TYPES = {
     CartAction.DECREASE: UpdateQuantity.name,
     CartAction.REMOVE: RemoveItem.name,
     CartAction.CLEAR: ClearCart.name,
+    CartAction.CHECK_OUT: Checkout.name,
+    CartAction.THAW: CancelCheckout.name,
     CartAction.ORDER: ApplyOrder.name,
+    CartAction.CANCELLATION: CancelOrder.name,
     CartAction.STOCK_NEWS: MarkAvailability.name,
 }
 
@@ -78,8 +94,8 @@ class ClientReply:
     @property
     def committed(self) -> bool:
         """Whether it reports a committed change."""
-        done = httpx.codes.CREATED if self.action is CartAction.ADD else httpx.codes.OK
-        return self.status == done
+        creates = self.action in {CartAction.ADD, CartAction.CHECK_OUT}
+        return self.status == (httpx.codes.CREATED if creates else httpx.codes.OK)
 
     @property
     def unchanged(self) -> bool:
@@ -97,18 +113,20 @@ class ClientReply:
         if not self.committed:
             return None
         body = orjson.loads(self.body)
-        return body if "cartItems" in body else None
+        return body if "_id" in body else None
 
 
 @dataclass(frozen=True)
 class Order:
     """An order of the request's product and quantity, or (`whole`) of the cart.
 
-    With `cart_version` it is of the cart as it was in that version.
+    With `cart_version` it is of the cart as it was in that version, with `checkout_id` of what was
+    checked out.
     """
 
     whole: bool = False
     cart_version: int | None = None
+    checkout_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +162,8 @@ class CartRequest:
     @property
     def topic(self) -> str:
         """The topic of an event."""
+        if self.action is CartAction.CANCELLATION:
+            return ORDER_CANCELLED
         if self.news is None:
             return ORDER_COMPLETED
         return INVENTORY_BACK_IN_STOCK if self.news.is_back else CART_ITEM_OUT_OF_STOCK
@@ -160,6 +180,10 @@ class CartRequest:
                 return "DELETE", f"{by_id}/items/{self.product_id}", None
             case CartAction.CLEAR:
                 return "DELETE", own, None
+            case CartAction.CHECK_OUT:
+                return "POST", f"{own}/checkout", None
+            case CartAction.THAW:
+                return "DELETE", f"{own}/checkout", None
             case _:
                 raise ValueError(self.action)
 

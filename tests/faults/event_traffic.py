@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters.kafka.publisher import Outgoing
-from models.events import ORDER_COMPLETED
+from models.events import ORDER_CANCELLED, ORDER_COMPLETED
 from models.incoming import MAX_EVENT_BYTES
 from models.wire import timestamp, to_milliseconds
 from tests.faults.cart_requests import CartAction, CartRequest, Order, RetryHabit, StockNews
@@ -46,6 +46,20 @@ class EventTraffic:
         body = self._body(request) | {"anUnknownField": [1]}
         await self._send("order", ORDER_COMPLETED, request.key, body, key=cart_id)
         self._orders.append(request)
+        self._acknowledged.append(self.ledger.operation_id(request))
+
+    async def cancellation(self, user_id: str, cart_id: str, checkout_id: str) -> None:
+        """Reports that the payment of a checkout has failed."""
+        request = self._request(CartAction.CANCELLATION, user_id, cart_id, "", 0)
+        self.ledger.event_requests.append(request)
+        body = {
+            "cartId": cart_id,
+            "userId": user_id,
+            "storeId": self.ledger.store_id,
+            "orderId": request.key,
+            "checkoutId": checkout_id,
+        }
+        await self._send("cancellation", ORDER_CANCELLED, request.key, body, key=cart_id)
         self._acknowledged.append(self.ledger.operation_id(request))
 
     async def line_out_of_stock(self, user_id: str, cart_id: str, product_id: str) -> None:
@@ -155,6 +169,8 @@ class EventTraffic:
             "orderId": request.key,
             "cartVersion": request.order.cart_version,
         }
+        if request.order.checkout_id is not None:
+            body["checkoutId"] = request.order.checkout_id
         if request.order.whole:
             return body
         return body | {"items": [{"productId": request.product_id, "quantity": request.quantity}]}

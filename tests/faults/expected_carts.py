@@ -12,6 +12,11 @@ from typing import Any
 
 from tests.faults.cart_requests import UPDATES, CartAction, CartRequest
 
+UNCHANGING = frozenset(
+    {CartAction.STOCK_NEWS, CartAction.CHECK_OUT, CartAction.THAW, CartAction.CANCELLATION}
+)
+"""The actions that leave the lines as they are."""
+
 Lines = dict[str, int]
 """Product -> units."""
 
@@ -95,7 +100,7 @@ def _after(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lines
     product_id, units = request.product_id, request.quantity
     if request.action is CartAction.CLEAR:
         return {}
-    if request.action is CartAction.STOCK_NEWS:
+    if request.action in UNCHANGING:
         return before
     if request.action is CartAction.ORDER:
         return _less(before, _ordered(expected, before, request))
@@ -114,6 +119,13 @@ def _ordered(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lin
     assert request.order is not None
     if not request.order.whole:
         return {request.product_id: request.quantity}
+    if request.order.checkout_id is not None:
+        [frozen] = [
+            change
+            for change in expected.changes
+            if change.record["operationId"] == request.order.checkout_id
+        ]
+        return frozen.after
     if request.order.cart_version is None:
         return before
     [observed] = [

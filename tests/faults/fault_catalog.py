@@ -18,6 +18,7 @@ from tests.faults.triggers import CallPoint
 _ALL = SHOPPER_ACTIONS
 _RESERVING = (CartAction.ADD, CartAction.INCREASE)
 _FREEING = (CartAction.DECREASE, CartAction.REMOVE, CartAction.CLEAR)
+_SHOWING = tuple(action for action in _ALL if action is not CartAction.CLEAR)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ MOMENTS = (
         "before loading",
         CallPoint("load", "before"),
         "mongodb",
-        (CartAction.INCREASE, CartAction.DECREASE),
+        (CartAction.INCREASE, CartAction.DECREASE, CartAction.CHECK_OUT),
     ),
     Moment("before the reserve", CallPoint("reserve", "before"), "inventory", _RESERVING),
     Moment("in the reserve", CallPoint("reserve", "during"), "inventory", _RESERVING),
@@ -70,7 +71,7 @@ MOMENTS = (
         "mongodb",
         setup_failures=_PIVOT_FAILS,
     ),
-    Moment("showing the cart", CallPoint("put", "before"), "redis", (*_RESERVING, *_FREEING[:2])),
+    Moment("showing the cart", CallPoint("put", "before"), "redis", _SHOWING),
     Moment("showing that it is gone", CallPoint("drop", "before"), "redis", (CartAction.CLEAR,)),
     Moment("before publishing", CallPoint("publish", "before"), "kafka"),
     Moment("published, unanswered", CallPoint("publish", "after"), "kafka"),

@@ -14,7 +14,7 @@ def every_order_has_its_effect(observed: ObservedState) -> Findings:
     committed = {record["operationId"] for record in observed.committed}
     for request in observed.ledger.event_requests:
         if (
-            request.action is CartAction.ORDER
+            request.action in {CartAction.ORDER, CartAction.CANCELLATION}
             and observed.ledger.operation_id(request) not in committed
         ):
             yield request.user_id, f"order {request.key} had no effect"
@@ -40,6 +40,26 @@ def orders_are_sold(observed: ObservedState) -> Findings:
     for product_id, units in observed.units.items():
         if units.sold != removed[product_id]:
             yield None, f"{product_id}: {units.sold} sold, {removed[product_id]} ordered"
+
+
+def a_paid_order_has_its_units(observed: ObservedState) -> Findings:
+    """An order of a checkout books exactly the units that were frozen."""
+    frozen = {
+        record["operationId"]: record["frozen"]
+        for record in observed.committed
+        if record.get("frozen")
+    }
+    for record in observed.committed:
+        request = observed.request_of(record["operationId"])
+        if request is None or request.order is None or request.order.checkout_id is None:
+            continue
+        booked: Counter[str] = Counter()
+        for effect in record["effects"]:
+            if effect.get("reason") == "order_completed":
+                booked[effect["productId"]] += effect["quantity"]
+        wanted = frozen.get(request.order.checkout_id, {})
+        if dict(booked) != wanted:
+            yield record["userId"], f"{request.key} booked {dict(booked)}, {wanted} were frozen"
 
 
 def carts_show_the_latest_stock_news(observed: ObservedState) -> Findings:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.faults.cart_requests import PRICES, UPDATES, CartRequest, ClientReply
+from tests.faults.cart_requests import PRICES, UPDATES, CartAction, CartRequest, ClientReply
 from tests.faults.expected_carts import Lines
 from tests.faults.fault_injection import CONVERGE_SECONDS
 from tests.faults.incoming_event_invariants import (
+    a_paid_order_has_its_units,
     carts_show_the_latest_stock_news,
     every_order_has_its_effect,
     only_unusable_events_are_parked,
@@ -24,6 +25,10 @@ from tests.faults.incoming_event_invariants import (
 from tests.faults.observed_state import Findings, ObservedState
 from tests.faults.published_event_invariants import events_come_in_order, every_change_is_published
 from tests.faults.shoppers import version_of
+
+ON_FROZEN_CARTS = frozenset(
+    {CartAction.STOCK_NEWS, CartAction.THAW, CartAction.ORDER, CartAction.CANCELLATION}
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,19 @@ def a_cleared_cart_starts_anew(observed: ObservedState) -> Findings:
         wanted = None if expected_carts[-1].is_cleared else expected_carts[-1].cart_id
         if carts.get(user_id) != wanted:
             yield user_id, f"has the cart {carts.get(user_id)}, not {wanted}"
+
+
+def a_frozen_cart_does_not_change(observed: ObservedState) -> Findings:
+    """Between a checkout and its end nothing is committed but marks of availability."""
+    for user_id, expected_carts in observed.expected_carts.items():
+        for expected in expected_carts:
+            frozen = False
+            for change in expected.changes:
+                action = change.request.action
+                if frozen and action not in ON_FROZEN_CARTS:
+                    yield user_id, f"version {change.version}: {action} of a frozen cart"
+                if action is not CartAction.STOCK_NEWS:
+                    frozen = action is CartAction.CHECK_OUT
 
 
 def totals_are_exact(observed: ObservedState) -> Findings:
@@ -279,12 +297,14 @@ INVARIANTS: tuple[Callable[[ObservedState], Findings], ...] = (
     carts_hold_what_was_committed,
     versions_have_no_gap,
     a_cleared_cart_starts_anew,
+    a_frozen_cart_does_not_change,
     totals_are_exact,
     every_change_is_published,
     events_come_in_order,
     every_order_has_its_effect,
     orders_take_effect_in_order,
     orders_are_sold,
+    a_paid_order_has_its_units,
     carts_show_the_latest_stock_news,
     only_unusable_events_are_parked,
     nothing_stays_pending,

@@ -4,6 +4,7 @@ A correct build has no violation in the same scenario.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from api.schemas import AddItemBody
 from models.cart import CartKey
 from models.documents import bucket_of
 from models.operations import AddItem
-from tests.faults.cart_requests import PRICES, CartAction, CartRequest, RetryHabit
+from tests.faults.cart_requests import PRICES, CartAction, CartRequest, Order, RetryHabit
+from tests.faults.event_traffic import EventTraffic
 from tests.faults.known_bugs import KnownBug
 from tests.faults.partial.faults import INVENTORY, SickPart, applied
 from tests.faults.proxy import Mode
 from tests.faults.rig import FaultRig
-from tests.faults.shoppers import Ledger, perform, prepare
+from tests.faults.shoppers import Ledger, check_out, perform, prepare
 from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger, error
 from tests.support.actors import SHOPPER
 from tests.support.resets import reset_to_first_task
@@ -315,6 +317,33 @@ async def releases_of_a_product_fail(scenario: BugScenario) -> None:
             ledger.noticed.append((scenario.user_id, "a release of another product waits"))
 
 
+async def a_frozen_cart_is_added_to(scenario: BugScenario) -> None:
+    """The shopper has checked out, and adds in another tab."""
+    await scenario.perform()
+    await check_out(scenario.ledger, scenario.new_request(CartAction.CHECK_OUT))
+    await scenario.perform(habit=RetryHabit.NEVER_RETRIES)
+
+
+async def a_payment_comes_late(scenario: BugScenario) -> None:
+    """The checkout was cancelled, and the cart has more units by then."""
+    ledger = scenario.ledger
+    await scenario.perform()
+    checkout = scenario.new_request(CartAction.CHECK_OUT)
+    await check_out(ledger, checkout)
+    await perform(ledger, scenario.new_request(CartAction.THAW))
+    added = await scenario.perform()
+    cart = added.replies[-1].cart
+    assert cart is not None
+    traffic = EventTraffic(scenario.rig, ledger, random.Random(0), _nothing)
+    order = Order(whole=True, checkout_id=ledger.operation_id(checkout))
+    await traffic.order(scenario.user_id, cart["_id"], order)
+    await eventually(traffic.settled(), timeout=SECONDS)
+
+
+async def _nothing(_: int) -> None:
+    pass
+
+
 SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.CLOCK: the_worker_dies_when_it_has_reserved,
     KnownBug.LATE_UNDO: the_reserves_answer_is_lost,
@@ -331,6 +360,8 @@ SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.COUNTS_ANSWERS: a_product_is_not_accepted,
     KnownBug.ONE_CIRCUIT: a_product_fails,
     KnownBug.STOPS_AT_FAILURE: releases_of_a_product_fail,
+    KnownBug.NEVER_FROZEN: a_frozen_cart_is_added_to,
+    KnownBug.UNBOOKED: a_payment_comes_late,
 }
 
 

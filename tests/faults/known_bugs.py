@@ -20,11 +20,12 @@ from adapters.breaker import CircuitBreaker
 from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
-from models.cart import CartKey
+from models.cart import CartFacts, CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
 from models.operations import RemoveItem, UpdateQuantity
+from models.orders import OrderRequest
 from models.outcomes import OperationResult, Outcome, RefusalCode
 from models.saga import SagaRun
 from models.steps import PersistCart, ReserveInventory, SettleOperation
@@ -49,6 +50,8 @@ class KnownBug(StrEnum):
     COUNTS_ANSWERS = "countsanswers"  # a circuit opens by answers about one request
     ONE_CIRCUIT = "onecircuit"  # a circuit does not tell products apart
     STOPS_AT_FAILURE = "stopsatfailure"  # a relay's batch ends at its first failure
+    NEVER_FROZEN = "neverfrozen"  # changes do not look whether the cart is checked out
+    UNBOOKED = "unbooked"  # an order of a checkout takes what is in the cart by then
 
 
 def buggy_user(bug: KnownBug, rest: str) -> str:
@@ -64,6 +67,8 @@ def with_known_bugs() -> None:
     _delete_outside_the_transaction()
     _forgotten_runs()
     _batches_that_end_at_a_failure()
+    _changes_of_frozen_carts()
+    _orders_without_their_checkout()
 
 
 def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
@@ -332,3 +337,28 @@ def _batches_that_end_at_a_failure() -> None:
             await defer(self, record, failure)
 
     module.deliver, module._defer = up_to_a_failure, not_deferred
+
+
+def _changes_of_frozen_carts() -> None:
+    module: Any = operation_store
+    facts_of = module.facts_of
+
+    def thawed(*args: Any, **kwargs: Any) -> CartFacts:
+        facts: CartFacts = facts_of(*args, **kwargs)
+        return (
+            facts.model_copy(update={"checkout_id": None}) if _has(KnownBug.NEVER_FROZEN) else facts
+        )
+
+    module.facts_of = thawed
+
+
+def _orders_without_their_checkout() -> None:
+    module: Any = operation_store
+    find_ordered = module.find_ordered
+
+    async def of_the_cart(order: OrderRequest, key: CartKey, cart: Any) -> Any:
+        if _has(KnownBug.UNBOOKED):
+            order = order.model_copy(update={"checkout_id": None})
+        return await find_ordered(order, key, cart)
+
+    module.find_ordered = of_the_cart

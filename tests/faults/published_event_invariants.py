@@ -4,6 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from models.events import (
+    CART_CHECKED_OUT,
+    CART_CHECKOUT_EXPIRED,
     CART_CLEARED,
     CART_ITEM_ADDED,
     CART_ITEM_REMOVED,
@@ -65,6 +67,14 @@ def _wanted(change: CommittedChange) -> list[_Wanted]:
             return [_Wanted(CART_ITEM_REMOVED, {"quantity": units[1]})]
         case CartAction.STOCK_NEWS:
             return []
+        case CartAction.CHECK_OUT:
+            return [_Wanted(CART_CHECKED_OUT, {"checkoutId": change.record["operationId"]})]
+        case CartAction.THAW:
+            return [_Wanted(CART_CHECKOUT_EXPIRED, {"reason": "user", "orderId": None})]
+        case CartAction.CANCELLATION:
+            order_id = change.request.key
+            ended: dict[str, object] = {"reason": "order_cancelled", "orderId": order_id}
+            return [_Wanted(CART_CHECKOUT_EXPIRED, ended)]
     by_order = change.request.action is CartAction.ORDER
     why: dict[str, object] = {"reason": "order_completed" if by_order else "user"}
     why["orderId"] = change.request.key if by_order else None

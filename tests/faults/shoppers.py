@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -140,6 +140,10 @@ async def prepare(ledger: Ledger, request: CartRequest) -> None:
     """Reads the shopper's cart, fills it if that is needed, and completes the request."""
     if request.action is CartAction.ADD:
         return
+    if request.action is CartAction.THAW:
+        await prepare(ledger, checkout := _checkout_before(request))
+        await _send_until_known(ledger, checkout)
+        return
     needed = {CartAction.CLEAR: 0, CartAction.DECREASE: 2}.get(request.action, 1)
     for attempt in range(PREFILL_TRIES):
         try:
@@ -175,8 +179,32 @@ async def prepare(ledger: Ledger, request: CartRequest) -> None:
     request.cart_id = "0" * 24  # no such cart: the shopper's cart could not be read
 
 
+def _checkout_before(thaw: CartRequest) -> CartRequest:
+    """The checkout that a shopper then cancels."""
+    key = f"{thaw.key}-checkout"
+    return replace(thaw, key=key, action=CartAction.CHECK_OUT, habit=RetryHabit.RETRIES, replies=[])
+
+
 async def perform(ledger: Ledger, request: CartRequest) -> None:
-    """Sends a request, with retries by its habit, until the outcome is known or time is up."""
+    """Sends a request, with retries by its habit, until the outcome is known or time is up.
+
+    A shopper who has checked out cancels it, so that the cart's other requests go on.
+    """
+    await _send_until_known(ledger, request)
+    if request.action is CartAction.CHECK_OUT:
+        key = f"{request.key}-thaw"
+        thaw = replace(request, key=key, action=CartAction.THAW, habit=RetryHabit.RETRIES)
+        thaw.replies, thaw.accepted_at = [], None
+        await _send_until_known(ledger, thaw)
+
+
+async def check_out(ledger: Ledger, request: CartRequest) -> bool:
+    """Sends a checkout until its outcome is known; whether the cart is frozen."""
+    await _send_until_known(ledger, request)
+    return bool(request.replies) and request.replies[-1].committed
+
+
+async def _send_until_known(ledger: Ledger, request: CartRequest) -> None:
     ledger.requests.append(request)
     deadline = time.monotonic() + RETRY_FOR_SECONDS
     if request.habit is RetryHabit.SENDS_TWICE:
@@ -199,6 +227,8 @@ async def perform(ledger: Ledger, request: CartRequest) -> None:
 
 def _should_retry(request: CartRequest, reply: ClientReply) -> bool:
     if request.habit is RetryHabit.NEVER_RETRIES:
+        return False
+    if b'"cart_empty"' in reply.body:
         return False
     return reply.unknown or reply.status == httpx.codes.CONFLICT
 

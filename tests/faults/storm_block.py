@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.cart_requests import PLENTY, CartRequest, Order, RetryHabit
+from tests.faults.cart_requests import PLENTY, CartAction, CartRequest, Order, RetryHabit
 from tests.faults.consumer_fault_catalog import plan
 from tests.faults.event_traffic import EventTraffic
 from tests.faults.fault_catalog import PlannedFault
@@ -21,13 +21,17 @@ from tests.faults.fault_injection import Hit, Injector
 from tests.faults.invariants import Violation, violations
 from tests.faults.observed_state import observe
 from tests.faults.rig import FaultRig
-from tests.faults.shoppers import Ledger, perform
+from tests.faults.shoppers import Ledger, check_out, perform
 from tests.faults.triggers import Trigger
 from tests.support.waiting import eventually
 
 EVENTS_A_BUYER = 12
 ORDERS_A_CART = (3, 10)
 PREFILL = {"lamp": 40, "desk": 3}
+PAID_BY_CHECKOUT = 0.5
+"""The share of whole carts that are checked out before they are ordered."""
+FAILED_PAYMENTS = 0.5
+"""The share of these whose first payment fails."""
 RACING = 0.5
 """The share of orders during which the shopper adds to the same cart."""
 SETTLE_SECONDS = 120.0
@@ -90,8 +94,11 @@ class _Storm:
             cart = await self._stored_cart(user_id)
             if cart is None:  # an order took too much; the invariants report which
                 return
-            version = cart["version"] if self.rng.random() < 0.5 else None
-            await self._ordered(user_id, cart_id, Order(whole=True, cart_version=version))
+            if self.rng.random() < PAID_BY_CHECKOUT:
+                await self._bought(user_id, cart_id)
+            else:
+                version = cart["version"] if self.rng.random() < 0.5 else None
+                await self._ordered(user_id, cart_id, Order(whole=True, cart_version=version))
             if not await self._settles():
                 return
 
@@ -124,6 +131,29 @@ class _Storm:
             await asyncio.gather(ordering, self._add(user_id, "cable", 1))
         else:
             await ordering
+
+    async def _bought(self, user_id: str, cart_id: str) -> None:
+        """Checks the cart out; the first payment may fail."""
+        if self.rng.random() < FAILED_PAYMENTS:
+            failed = await self._checked_out(user_id)
+            if failed is None:
+                return
+            await self.traffic.cancellation(user_id, cart_id, failed)
+            if not await self._settles():
+                return
+        paid = await self._checked_out(user_id)
+        if paid is not None:
+            await self._ordered(user_id, cart_id, Order(whole=True, checkout_id=paid))
+
+    async def _checked_out(self, user_id: str) -> str | None:
+        """Checks the cart out; the checkout's id, or None if that has failed."""
+        number = len(self.ledger.requests)
+        request = CartRequest(
+            number, user_id, "", 0, f"key-{number}", RetryHabit.RETRIES, CartAction.CHECK_OUT
+        )
+        if not await check_out(self.ledger, request):
+            return None
+        return self.ledger.operation_id(request)
 
     async def _add(self, user_id: str, product_id: str, quantity: int) -> None:
         number = len(self.ledger.requests)

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from tests.faults.hold_watch import paused_watch
+from tests.faults.incoming_event_invariants import a_paid_order_has_its_units
 from tests.faults.invariants import (
     Violation,
+    a_frozen_cart_does_not_change,
     carts_hold_what_was_committed,
     every_hold_is_a_cart_line,
     reads_are_never_stale,
@@ -38,6 +40,8 @@ DETECTED_BY = {
     KnownBug.COUNTS_ANSWERS: {what_is_not_sick_is_not_affected},
     KnownBug.ONE_CIRCUIT: {what_is_not_sick_is_not_affected},
     KnownBug.STOPS_AT_FAILURE: {what_is_not_sick_is_not_affected},
+    KnownBug.NEVER_FROZEN: {a_frozen_cart_does_not_change},
+    KnownBug.UNBOOKED: {a_paid_order_has_its_units},
 }
 BUGGY_BUILD_PATIENCE = 3.0
 """Seconds that a buggy build has to become quiet, which it may never do."""

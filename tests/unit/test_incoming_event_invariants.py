@@ -15,12 +15,14 @@ from tests.faults.cart_requests import (
 )
 from tests.faults.expected_carts import expected_carts_of
 from tests.faults.incoming_event_invariants import (
+    a_paid_order_has_its_units,
     carts_show_the_latest_stock_news,
     every_order_has_its_effect,
     only_unusable_events_are_parked,
     orders_are_sold,
     orders_take_effect_in_order,
 )
+from tests.faults.invariants import a_frozen_cart_does_not_change
 from tests.faults.observed_state import ObservedState, Units
 from tests.faults.shoppers import Ledger
 
@@ -130,3 +132,37 @@ def test_an_order_takes_its_units_out_of_the_expected_cart(
     [expected] = state_after(ADD, again, ordered).expected_carts["user"]
     assert expected.lines == left
     assert expected.is_cleared is (not left)
+
+
+CHECK_OUT, THAW = (
+    request(action, number, 0)
+    for number, action in enumerate((CartAction.CHECK_OUT, CartAction.THAW), 5)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ((ADD, CHECK_OUT, THAW, request(CartAction.ADD, 7, 1)), 0),
+        ((ADD, CHECK_OUT, FIRST), 0),
+        ((ADD, CHECK_OUT, request(CartAction.ADD, 7, 1)), 1),
+        ((ADD, CHECK_OUT, request(CartAction.STOCK_NEWS, 7, 0), CHECK_OUT), 1),
+    ],
+)
+def test_a_change_of_a_frozen_cart_is_reported(
+    changes: tuple[CartRequest, ...], found: int
+) -> None:
+    assert len(list(a_frozen_cart_does_not_change(state_after(*changes)))) == found
+
+
+@pytest.mark.parametrize(("booked", "found"), [(5, 0), (4, 1), (0, 1)])
+def test_an_order_without_its_frozen_units_is_reported(booked: int, found: int) -> None:
+    paid = request(CartAction.ORDER, 8, 0, order=Order(whole=True))
+    observed = state_after(ADD, CHECK_OUT, paid)
+    observed.ledger.event_requests.append(paid)
+    _, checkout, order = observed.records
+    paid.order = Order(whole=True, checkout_id=checkout["operationId"])
+    checkout["frozen"] = {"lamp": 5}
+    sold = {"reason": "order_completed", "productId": "lamp", "quantity": booked}
+    order["effects"] = [sold] if booked else []
+    assert len(list(a_paid_order_has_its_units(observed))) == found
