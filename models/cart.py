@@ -63,6 +63,7 @@ class CartFacts(Message):
     `line_quantity`, `line_unheld` and `line_price` are those of the operation's product. Amounts
     are in `currency`, which is None without a cart. `checkout_id` is set while it is frozen.
     `content` are all lines, if the operation decides on all (`CartOperation.needs_lines`).
+    `releasing` are the products of which the cart's own operations still have units to release.
     `ordered` is what an order has, if the operation is one whose content is known, `cancellation`
     what is known of an order that is cancelled.
     """
@@ -78,8 +79,14 @@ class CartFacts(Message):
     line_unheld: int = 0
     line_price: Decimal = Decimal(0)
     content: tuple[LineFacts, ...] = ()
+    releasing: tuple[str, ...] = ()
     ordered: Ordered | None = None
     cancellation: Cancellation | None = None
+
+    @property
+    def unheld(self) -> bool:
+        """Whether a line that matters has units that are not held."""
+        return self.line_unheld > 0 or any(line.unheld for line in self.content)
 
 
 NO_CART = CartFacts()

@@ -16,7 +16,8 @@ class LoadCart(Message):
     """Load what a saga decides on.
 
     `product_id` names the line that matters, if one does; with `whole` all do. `order` is the order
-    to look up, `cancels` the one that is cancelled.
+    to look up, `cancels` the one that is cancelled. With `releasing` also what is
+    still to be released, if a line has units that are not held.
     """
 
     saga: SagaRun
@@ -24,9 +25,10 @@ class LoadCart(Message):
     whole: bool = False
     order: OrderRequest | None = None
     cancels: CancelRequest | None = None
+    releasing: bool = False
 
     @classmethod
-    def of(cls, saga: SagaRun, operation: CartOperation) -> Self:
+    def of(cls, saga: SagaRun, operation: CartOperation, *, releasing: bool = False) -> Self:
         """What an operation decides on."""
         return cls(
             saga=saga,
@@ -34,6 +36,7 @@ class LoadCart(Message):
             whole=operation.needs_lines,
             order=operation.order,
             cancels=operation.cancels,
+            releasing=releasing,
         )
 
 

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from models.actor import Intervention
     from models.cart import CartFacts
     from models.effects import EffectKind, ReleaseEffect
+    from models.errors import DependencyUnavailable
     from models.operations import AnyOperation
     from models.outcomes import (
         AbortReason,
@@ -105,8 +106,8 @@ class Saga:
 
     # Before the pivot
 
-    async def load_cart(self) -> CartFacts:
-        """Loads the cart and checks that it allows the operation.
+    async def load_cart(self, *, releasing: bool = False) -> CartFacts:
+        """Loads the cart and checks that it allows the operation; `releasing` as in `LoadCart`.
 
         Raises `Decided` when the operation has ended before, `Refused` when the cart refuses it.
         """
@@ -115,7 +116,7 @@ class Saga:
             "mongodb",
             workflow.execute_local_activity_method(
                 CartActivities.load_cart,
-                LoadCart.of(self.run, self.operation),
+                LoadCart.of(self.run, self.operation, releasing=releasing),
                 **policies.LOAD_CART,
             ),
         )
@@ -132,14 +133,18 @@ class Saga:
         `release_inventory` unless the saga commits. What is reserved already is not again.
 
         Raises `Refused` when the inventory refuses, or when a rule of the cart forbids the
-        operation.
+        operation; `DependencyUnavailable` while units whose hold has ended are still to be
+        released, of which there may then be enough.
         """
         wanted = self.operation.reservations(self.run, cart)
         if not wanted:
             return
         if missing := await self.try_reserve_all(wanted):
             # A rule of the cart takes precedence, and so does a decision.
-            cart = await self.load_cart()
+            cart = await self.load_cart(releasing=True)
+            if returning := {one.product_id for one in missing}.intersection(cart.releasing):
+                detail = f"units of {', '.join(sorted(returning))} are still to be released"
+                raise DependencyUnavailable("inventory", detail)
             raise Refused(self.operation.out_of_stock(missing, cart))
 
     async def try_reserve_all(self, wanted: Sequence[ReleaseEffect]) -> tuple[MissingUnits, ...]:

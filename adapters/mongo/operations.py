@@ -27,15 +27,11 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
 )
-from adapters.mongo.orders import erased_commit, find_cancellation, find_ordered
+from adapters.mongo.orders import erased_commit, find_cancellation, find_ordered, releasing_of
 from adapters.shoppers import open_shopper
 from models.abandonment import after_users_change
 from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
-from models.documents import (
-    Cart,
-    OperationRecord,
-    due_at,
-)
+from models.documents import Cart, OperationRecord, due_at
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
@@ -297,14 +293,17 @@ class OperationStore:
 
 async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
     """What a saga must know of a cart, and of the order if it applies one."""
+    key = request.saga.key
     facts = facts_of(cart, cart and cart.id, request.product_id, whole=request.whole)
     if request.order is not None:
-        ordered = await find_ordered(request.order, request.saga.key, cart)
-        return facts.model_copy(update={"ordered": ordered})
-    if request.cancels is not None:
-        cancellation = await find_cancellation(request.cancels, request.saga.key, cart)
-        return facts.model_copy(update={"cancellation": cancellation})
-    return facts
+        found: dict[str, Any] = {"ordered": await find_ordered(request.order, key, cart)}
+    elif request.cancels is not None:
+        found = {"cancellation": await find_cancellation(request.cancels, key, cart)}
+    elif request.releasing and facts.unheld:
+        found = {"releasing": await releasing_of(key)}
+    else:
+        return facts
+    return facts.model_copy(update=found)
 
 
 def committed_record(

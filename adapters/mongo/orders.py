@@ -64,7 +64,7 @@ async def find_ordered(order: OrderRequest, key: CartKey, cart: Cart | None) -> 
     return Ordered(
         units=units,
         cart_version=version,
-        releasing=await _releasing(key) if is_missing else (),
+        releasing=await releasing_of(key) if is_missing else (),
     )
 
 
@@ -181,7 +181,7 @@ def _moved(record: Record) -> Units:
     return {line["productId"]: line["moved"] for line in record.get("lines", [])}
 
 
-async def _releasing(key: CartKey) -> tuple[str, ...]:
+async def releasing_of(key: CartKey) -> tuple[str, ...]:
     """The products of which the cart's operations still have units to release."""
     pending = OperationRecord.find(
         in_cart(key) | {"pending": True}, projection_model=PendingEffects, hint="pending_by_cart"

@@ -12,7 +12,7 @@ from models.documents import Cart
 from models.errors import DependencyUnavailable
 from models.events import CART_HOLD_EXPIRED
 from models.operations import ExtendHolds
-from models.outcomes import MissingUnits, OperationResult, Outcome
+from models.outcomes import AbortReason, MissingUnits, OperationResult, Outcome
 from models.upkeep.passes import PassInput, PassResult
 from tests.support.carts import end_holds
 from tests.support.schedules import paused_schedules
@@ -174,3 +174,20 @@ async def test_a_cart_that_was_changed_since_it_was_found_keeps_its_holds(
     await bench.add(buyer, 1, **HOLDS)
     assert (await pass_over(bench)).changed == 0
     assert (await cart_of(buyer)).held_units == {"headphones": 4, "lamp": 1}
+
+
+async def test_units_that_are_still_to_be_given_back_are_not_missing(
+    bench: Bench, buyer: Buyer
+) -> None:
+    """The hold has ended, and the inventory does not know yet: the same request succeeds later."""
+    await bench.shop.fault("release", "error", times=1000, storeId=bench.shop.store_id)
+    await pass_over(bench)
+    result = await extend(bench, buyer)
+    assert (result.outcome, result.reason) == (
+        Outcome.ABORTED,
+        AbortReason.INVENTORY_UNAVAILABLE,
+    )
+    await bench.shop.world.inventory.delete("/faults", params={"storeId": bench.shop.store_id})
+    await eventually(partial(assert_settled, bench.shop), timeout=60)
+    assert (await extend(bench, buyer)).outcome is Outcome.COMMITTED
+    assert await bench.shop.units("lamp") == (0, 1, 0)
