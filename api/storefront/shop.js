@@ -11,7 +11,6 @@ const busy = new Set();
 let api;
 let panel = null;
 let cart = null;
-let checkout = null;
 
 function say(text, kind) {
   at("message").textContent = text;
@@ -103,40 +102,31 @@ function show(found) {
   if (found && cart && found._id === cart._id && found.version < cart.version) return;
   cart = found;
   const lines = cart?.cartItems ?? [];
-  if (!cart || (checkout && cart._id !== checkout.cartId)) checkout = null;
   const focused = document.activeElement?.dataset.key;
-  at("lines").replaceChildren(...lines.map((line) => shownLine(line, checkout !== null)));
+  at("lines").replaceChildren(...lines.map((line) => shownLine(line, Boolean(cart.checkout))));
   at("total").textContent = lines.length ? `Total ${money(cart.totalPrice, cart.currency)}` : "It is empty";
   at("cart-actions").replaceChildren(...(lines.length ? actions() : []));
   if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function actions() {
-  if (checkout === null) {
+  const { checkout } = cart;
+  if (!checkout) {
     return [
-      button("checkout", "Check out", async () => {
-        const done = await api.checkout();
-        if (done.status === 201) checkout = { ...done.body, cartId: cart._id };
-        return done;
-      }),
+      button("checkout", "Check out", () => api.checkout()),
       button("clear", "Empty the cart", () => api.clear(), { className: "plain" }),
     ];
   }
   const until = new Date(checkout.expiresAt).toLocaleTimeString();
-  const pay = (paid) => async () => {
-    await panel.post("pay", { checkoutId: checkout.checkoutId, cartId: cart._id, paid });
-    say(paid ? "Paid: the order takes the units" : "The payment failed: the cart is free again", paid ? "good" : "");
-    checkout = null;
-    return { status: 202, body: {} };
-  };
   return [
     element("p", { textContent: `Checked out, and reserved for you until ${until}` }),
-    ...(panel ? [button("pay", "Pay", pay(true)), button("fail", "Let the payment fail", pay(false), { className: "plain" })] : []),
-    button("cancel", "Back to the cart", async () => {
-      const done = await api.cancelCheckout();
-      if (done.status < 300) checkout = null;
-      return done;
-    }, { className: "plain" }),
+    ...(panel
+      ? [
+          button("pay", "Pay", () => panel.pay(cart, true)),
+          button("fail", "Let the payment fail", () => panel.pay(cart, false), { className: "plain" }),
+        ]
+      : []),
+    button("cancel", "Back to the cart", () => api.cancelCheckout(), { className: "plain" }),
   ];
 }
 

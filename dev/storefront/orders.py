@@ -7,11 +7,9 @@ from uuid import uuid4
 from adapters.kafka.publisher import EventPublisher
 from models.cart import CartKey
 from models.effects import EventEffect
-from models.events import ORDER_COMPLETED
+from models.events import ORDER_CANCELLED, ORDER_COMPLETED
 from models.wire import timestamp
 from settings import Settings
-
-ORDER_CANCELLED = "order.cancelled"
 
 
 class OrderService:

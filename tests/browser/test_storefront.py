@@ -113,6 +113,24 @@ async def test_too_few_units_are_said_and_nothing_is_added(running: Stack, windo
     await expect(page.locator("#total")).to_have_text("It is empty")
 
 
+async def test_a_payment_that_fails_frees_the_cart_and_one_that_succeeds_sells_it(
+    running: Stack, window: Window
+) -> None:
+    page = await opened(running, await window(DESKTOP))
+    await add(page, "Desk lamp")
+    await page.get_by_text("Check out").click()
+    await expect(page.locator("#cart-actions")).to_contain_text("Checked out")
+    await expect(page.get_by_label("One Desk lamp more")).to_be_disabled()
+    await page.get_by_text("Let the payment fail").click()
+    await expect(page.get_by_label("One Desk lamp more")).to_be_enabled()
+    await page.get_by_text("Check out").click()
+    await expect(page.locator("#cart-actions")).to_contain_text("Checked out")
+    await page.reload()  # what is checked out is known by the cart, not by the page
+    await page.get_by_text("Pay", exact=True).click()
+    await expect(page.locator("#total")).to_have_text("It is empty")
+    await expect(page.locator("#events")).to_contain_text("cart.order.applied")
+
+
 async def test_a_killed_worker_loses_no_add(running: Stack, window: Window) -> None:
     page = await opened(running, await window(DESKTOP))
     await page.get_by_text("Kill the worker").click()
