@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from unittest.mock import patch
 
 from temporalio.client import Client
@@ -42,10 +43,14 @@ async def local_stack(
     *,
     parts: Collection[str] = (*SERVERS, *APPS),
     production: bool = False,
+    changed: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stack]:
-    """A running stack, with Beanie initialized in this process; `production` as in `Stack`."""
+    """A running stack, with Beanie initialized in this process; `production` as in `Stack`.
+
+    `changed` are settings that differ from their defaults.
+    """
     with TemporaryDirectory(prefix="cart-bench-") as folder, patch.dict(os.environ):
-        _isolate(folder, PRODUCTION if production else {})
+        _isolate(folder, {**(PRODUCTION if production else {}), **changed})
         settings = load_settings()
         async with Stack(settings, echo=echo, parts=parts, production=production) as stack:
             carts = await CartStore.connect(settings.mongodb, app_name="cart-bench")
