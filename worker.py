@@ -81,6 +81,7 @@ from workflows.gateway import CartGateway
 from workflows.histories import Histories
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.merge_cart import MergeCartWorkflow
 from workflows.pause_gauges import showing_pauses
 from workflows.ping import PingWorkflow
 from workflows.privacy import ErasePersonalDataWorkflow
@@ -123,6 +124,7 @@ WORKFLOWS = (
     CancelCheckoutWorkflow,
     CancelOrderWorkflow,
     ApplyOrderWorkflow,
+    MergeCartWorkflow,
     RepairCartWorkflow,
     MarkAvailabilityWorkflow,
     MarkProductWorkflow,
@@ -289,7 +291,10 @@ def build_worker(
             cart_steps.load_cart,
             cart_steps.persist_cart,
             cart_steps.settle_operation,
+            cart_steps.claim_cart,
+            cart_steps.unclaim_cart,
             inventory_steps.reserve_inventory,
+            inventory_steps.transfer_inventory,
             inventory_steps.release_inventory,
             cache_steps.refresh_cache,
             cache_steps.reply_to_caller,

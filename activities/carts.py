@@ -6,7 +6,14 @@ from activities.errors import as_application_error
 from activities.heartbeats import heartbeats
 from adapters.mongo.operations import OperationStore
 from models.outcomes import OperationResult, Outcome
-from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
+from models.steps import (
+    ClaimCart,
+    LoadCart,
+    LoadedCart,
+    PersistCart,
+    SettleOperation,
+    UnclaimCart,
+)
 from telemetry.metrics import UNDOS
 
 
@@ -27,6 +34,18 @@ class CartActivities:
         """The pivot: stores the cart's next version and the saga's record in one transaction."""
         with as_application_error():
             return await self._operations.persist(request)
+
+    @activity.defn(name="claim_cart")
+    async def claim_cart(self, request: ClaimCart) -> None:
+        """Claims a guest's cart for the saga that merges it; undone by `unclaim_cart`."""
+        with as_application_error():
+            await self._operations.claim(request)
+
+    @activity.defn(name="unclaim_cart")
+    async def unclaim_cart(self, request: UnclaimCart) -> None:
+        """Gives the claim of a merge up that did not commit."""
+        with as_application_error():
+            await self._operations.unclaim(request)
 
     @activity.defn(name="settle_operation")
     async def settle_operation(self, request: SettleOperation) -> OperationResult:

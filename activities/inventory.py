@@ -45,6 +45,12 @@ class InventoryActivities:
         # (saga, product) -> tries of the step so far, none of which was sent.
         self._unsent: BoundedCache[tuple[str, str], int] = BoundedCache(max_size=UNSENT_KEPT)
 
+    @activity.defn(name="transfer_inventory")
+    async def transfer_inventory(self, request: ReserveInventory) -> Reservation:
+        """Moves units from the holds of one user to another; undone by `release_inventory`."""
+        with as_application_error(final=(DependencyTimeout,)):
+            return await self._reserve(request)
+
     @activity.defn(name="reserve_inventory")
     async def reserve_inventory(self, request: ReserveInventory) -> Reservation:
         """Reserves units. A timeout is not retried: the caller has waited long enough."""
@@ -66,7 +72,10 @@ class InventoryActivities:
         key, attempt = (request.saga_id, request.product_id), activity.info().attempt
         none_sent = attempt == 1 or self._unsent.pop(key, None) == attempt - 1
         try:
-            reservation = await self._inventory.reserve(request)
+            call = self._inventory.reserve
+            if request.from_user_id is not None:
+                call = self._inventory.transfer
+            reservation = await call(request)
         except NotSent as error:
             if not none_sent:
                 raise DependencyUnavailable(error.dependency, error.detail) from error

@@ -66,6 +66,14 @@ _MEANINGS = {
 }
 
 
+_NO_SUCH_CALL = {
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_IMPLEMENTED,
+}
+"""How a service answers to a call that it does not have."""
+
+
 def _meaning(answer: HttpAnswer) -> _Meaning:
     if answer.is_success:
         return _Meaning.DONE
@@ -166,6 +174,25 @@ class InventoryClient:
         if reservation.granted or not reservation.accepted or reservation.available is not None:
             return reservation
         return reservation.model_copy(update={"available": await self._fewer_than(request)})
+
+    async def transfer(self, request: ReserveInventory) -> Reservation:
+        """Moves units from the holds of `request.from_user_id` to the user.
+
+        The call is optional: `supported` is False where the service does not have it.
+        """
+        body = {
+            "storeId": request.store_id,
+            "productId": request.product_id,
+            "quantity": request.quantity,
+            "fromUserId": request.from_user_id,
+            "toUserId": request.user_id,
+            "sagaId": request.saga_id,
+        }
+        async with self._reserving.guard(_subject(request.store_id, request.product_id)):
+            answer = await self._http.call("POST", f"{BASE}/transfer", json=body)
+            if answer.status in _NO_SUCH_CALL:
+                return Reservation(granted=False, supported=False)
+            return _reservation(answer)
 
     async def _fewer_than(self, request: ReserveInventory) -> int | None:
         """How many units there are, of which there are too few; None when that cannot be found."""

@@ -51,6 +51,8 @@ class ErrorCode(StrEnum):
     OPERATION_NOT_FOUND = "operation_not_found"
     SAGA_NOT_STOPPED = "saga_not_stopped"
     GUESTS_OFF = "guests_off"
+    GUEST_TOKEN_EXPIRED = "guest_token_expired"  # noqa: S105
+    GUEST_TOKEN_INVALID = "guest_token_invalid"  # noqa: S105
     INSUFFICIENT_STOCK = "insufficient_stock"
     PRODUCT_NOT_ACCEPTED = "product_not_accepted"
     UNKNOWN_PRODUCT = "unknown_product"

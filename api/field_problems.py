@@ -12,6 +12,7 @@ from api.schemas import (
     MAX_LIMIT,
     MAX_LOG_LEVEL_SECONDS,
     MAX_PAGE,
+    MAX_TOKEN,
     FieldProblem,
 )
 from models.acknowledgement import REASON_CHARACTERS
@@ -63,6 +64,7 @@ _PRICE = int(MAX_PRICE)
 _LEVELS = ("debug", "info", "warn", "error")
 _AVAILABILITY = ("available", "out_of_stock")
 _RESERVATION_POLICIES = ("cart", "none")
+_STRATEGIES = ("sum", "max", "keep", "replace")
 RULES = {
     "id": Rule("must be 24 hexadecimal digits", min=24, max=24),
     "storeId": _ID,
@@ -127,6 +129,8 @@ RULES = {
         f"must be a number above 0 and at most {MOST_HOLD_MINUTES}", min=0, max=MOST_HOLD_MINUTES
     ),
     "reservationPolicy": Rule("must be cart or none", allowed=_RESERVATION_POLICIES),
+    "guestToken": Rule(f"must be a guest's token of at most {MAX_TOKEN} characters", max=MAX_TOKEN),
+    "strategy": Rule("must be sum, max, keep or replace", allowed=_STRATEGIES),
     "idempotencyKey": _KEY,
     "Idempotency-Key": _KEY,
 }

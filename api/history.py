@@ -61,7 +61,8 @@ class HistoryEntry(ResponseBody):
     operation: str
     """The operation's name, such as `AddItem`."""
     reason: str | None = Absent
-    """Why the cart was deleted: `user`, `order_completed`, `expired` or `privacy_erasure`."""
+    """Why the cart was deleted: `user`, `order_completed`, `expired`, `cart_merged` or
+    `privacy_erasure`."""
     changed_by: ChangedBy
     """The cart's `user`, an `admin` of the store, or the `system`."""
     items: tuple[HistoryItem, ...]

@@ -26,6 +26,7 @@ _NAMES = {
     "RemoveItemBody": "RemoveItemRequest",
     "BatchBody": "BatchRequest",
     "BatchOperationBody": "BatchOperation",
+    "MergeBody": "MergeRequest",
     "LogLevelBody": "LogLevelRequest",
     "StoreSettingsBody": "StoreSettings",
     "SettingsOfStore": "StoreSettingsInEffect",

@@ -27,6 +27,7 @@ from models.operations import (
     Checkout,
     ClearCart,
     ExtendHolds,
+    MergeCart,
     RemoveItem,
     UpdateQuantity,
 )
@@ -89,6 +90,7 @@ LOG_EVENTS = {
     Checkout.name: ("cart_checked_out", "Cart checked out"),
     CancelCheckout.name: ("checkout_cancelled", "Checkout cancelled"),
     ExtendHolds.name: ("cart_extended", "Holds of the cart extended"),
+    MergeCart.name: ("cart_merged", "Guest's cart merged"),
 }
 
 

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from api.error_codes import ErrorCode
 from models.cart import CartLine, CartView
+from models.events import MergeStrategy
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, Money, cents
 from models.products import MAX_IMAGES, Description, ImageUrl, Title
@@ -34,6 +35,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 EMAIL_PATTERN = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 MAX_EMAIL = 254
+MAX_TOKEN = 2048
 MAX_LOG_LEVEL_SECONDS = 86_400
 
 # RFC 3339, 5.6, without leap seconds, which Python's datetime cannot hold.
@@ -376,6 +378,40 @@ class Guest(ResponseBody):
     secret."""
     expires_at: datetime
     """When the token expires."""
+
+
+class MergeBody(RequestBody):
+    """The guest whose cart is merged into yours."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"guestToken": "eyJhbGciOiJIUzI1NiIs…", "strategy": "sum"}]}
+    )
+
+    guest_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN)] = Field(
+        description="The guest's token, from `POST /api/v1/guests`."
+    )
+    strategy: MergeStrategy = Field(
+        "sum",
+        description="What becomes of products in both carts. `sum`: the quantities are added. "
+        "`max`: the larger one is taken. `keep`: yours stays. `replace`: your cart becomes the "
+        "guest's, also your other items go.",
+    )
+
+
+class NotMergedItem(ResponseBody):
+    """Units of the guest's cart that your cart did not get."""
+
+    product_id: str
+    quantity: int
+    reason: ErrorCode
+    """`insufficient_stock`, `product_not_accepted`, or the limit of the cart."""
+
+
+class MergedCart(CartView):
+    """Your cart after the merge."""
+
+    not_merged: list[NotMergedItem] | None = Absent
+    """What it did not get; absent if it got everything."""
 
 
 class Services(ResponseBody):

@@ -57,6 +57,22 @@ class LineFacts(Message):
     price: Decimal
 
 
+class GuestFacts(Message):
+    """What a merge knows of the guest's cart.
+
+    `line_bytes` are the sizes of its lines' JSON texts, and `into_bytes` that of the cart into
+    which it is merged (0: there is none). `checkout_id` is set while the cart is frozen.
+    """
+
+    cart_id: str
+    version: int
+    currency: str
+    content: tuple[LineFacts, ...] = ()
+    line_bytes: tuple[int, ...] = ()
+    into_bytes: int = 0
+    checkout_id: str | None = None
+
+
 class CartFacts(Message):
     """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
 
@@ -66,6 +82,7 @@ class CartFacts(Message):
     `releasing` are the products of which the cart's own operations still have units to release.
     `ordered` is what an order has, if the operation is one whose content is known, `cancellation`
     what is known of an order that is cancelled.
+    `guest` is the guest's cart that is merged, if there is one.
     """
 
     version: int = 0
@@ -82,6 +99,7 @@ class CartFacts(Message):
     releasing: tuple[str, ...] = ()
     ordered: Ordered | None = None
     cancellation: Cancellation | None = None
+    guest: GuestFacts | None = None
 
     @property
     def unheld(self) -> bool:
@@ -493,6 +511,19 @@ def facts_of(
     )
 
 
+def guest_facts(cart_id: object, cart: CartContent, into: CartContent | None) -> GuestFacts:
+    """What a merge must know of a guest's cart that is merged into another."""
+    return GuestFacts(
+        cart_id=str(cart_id),
+        version=cart.version,
+        currency=cart.currency,
+        content=tuple(map(_facts_of_line, cart.cart_items)),
+        line_bytes=tuple(len(to_json(line)) for line in cart.cart_items),
+        into_bytes=len(cart_json(cart_id, into)) if into else 0,
+        checkout_id=cart.checkout.checkout_id if cart.checkout else None,
+    )
+
+
 def _facts_of_line(line: CartLine) -> LineFacts:
     return LineFacts(
         product_id=line.product_id,
@@ -506,6 +537,7 @@ _NOT_SHOWN: Any = {
     "id": True,
     "email": True,
     "bucket": True,
+    "claim": True,
     "holds_end": True,
     "held_since": True,
     "abandon_at": True,

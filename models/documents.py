@@ -46,8 +46,25 @@ def buckets_of(share: int, shares: int) -> list[int]:
     return list(range(share, BUCKETS, shares))
 
 
+class CartClaim(BaseModel):
+    """The claim of a merge, whose record is `by`, on the cart that it is about to end.
+
+    Until then no other saga changes the cart.
+    """
+
+    model_config = CAMEL_CASE
+
+    by: str
+    until: datetime
+
+    def blocks(self, record_id: str, now: datetime) -> bool:
+        """Whether the saga with this record must leave the cart as it is."""
+        return self.by != record_id and now < self.until
+
+
 class Cart(CartContent, Document):
-    """A stored cart: one for each user and store. `bucket` is `bucket_of` its key."""
+    """A stored cart: one for each user and store. `bucket` is `bucket_of` its key, `claim` that of
+    the merge which is about to end it."""
 
     # Repeated, because Beanie's own generator would store snake_case names.
     model_config = CAMEL_CASE  # type: ignore[misc]
@@ -56,6 +73,11 @@ class Cart(CartContent, Document):
     bucket: int = Field(
         default_factory=lambda cart: bucket_of(CartKey(cart["store_id"], cart["user_id"]))
     )
+    claim: CartClaim | None = None
+
+    def is_blocked(self, record_id: str, now: datetime) -> bool:
+        """Whether another saga has claimed the cart."""
+        return self.claim is not None and self.claim.blocks(record_id, now)
 
     class Settings:
         name = "carts"

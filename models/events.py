@@ -26,6 +26,7 @@ CART_CHECKED_OUT = "cart.checked_out"
 CART_CHECKOUT_EXPIRED = "cart.checkout.expired"
 CART_ABANDONED = "cart.abandoned"
 CART_RECOVERED = "cart.recovered"
+CART_MERGED = "cart.merged"
 ORDER_COMPLETED = "order.completed"
 ORDER_CANCELLED = "order.cancelled"
 CART_ITEM_OUT_OF_STOCK = "cart.item.out_of_stock"
@@ -43,6 +44,7 @@ PUBLISHED = (
     CART_CHECKOUT_EXPIRED,
     CART_ABANDONED,
     CART_RECOVERED,
+    CART_MERGED,
 )
 TOPICS = (
     *PUBLISHED,
@@ -59,11 +61,13 @@ ClearReason = TypeAliasType(
 )
 """Why a whole cart is deleted."""
 
-ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed"])
+ChangeReason = TypeAliasType("ChangeReason", Literal["user", "order_completed", "cart_merged"])
 """Why a line is reduced or removed."""
 
 CheckoutEnd = TypeAliasType("CheckoutEnd", Literal["user", "expired", "order_cancelled"])
 """Why a checkout ends without an order."""
+MergeStrategy = TypeAliasType("MergeStrategy", Literal["sum", "max", "keep", "replace"])
+"""How a guest's cart is merged into a user's."""
 
 ActorKind = TypeAliasType(
     "ActorKind", Literal["user", "guest", "admin", "operator", "event", "schedule", "repair"]
@@ -144,7 +148,7 @@ class CartItemUpdated(CartEvent):
     total_price: Money
     """The cart's total price."""
     reason: ChangeReason = "user"
-    """`user`, or `order_completed` if an order took the units."""
+    """`user`, `order_completed` if an order took the units, or `cart_merged`."""
     order_id: str | None = None
     """The order's id, for `order_completed`."""
 
@@ -161,7 +165,7 @@ class CartItemRemoved(CartEvent):
     total_price: Money
     """The cart's total price."""
     reason: ChangeReason = "user"
-    """`user`, or `order_completed` if an order took the units."""
+    """`user`, `order_completed` if an order took the units, or `cart_merged`."""
     order_id: str | None = None
     """The order's id, for `order_completed`."""
 
@@ -187,6 +191,25 @@ class CartCleared(CartEvent):
     """The order's id, for `order_completed`."""
     items: list[ClearedItem]
     """The lines that were in the cart."""
+
+
+class CartMerged(CartEvent):
+    """A guest's cart was merged into a user's, and is deleted.
+
+    The units that moved are in the events of the other cart.
+    """
+
+    topic = CART_MERGED
+
+    merged_into: str
+    """The id of the cart into which it was merged."""
+    strategy: MergeStrategy
+    """`sum`: quantities were added. `max`: the larger of both was taken. `keep`: only products that
+    the other cart did not have. `replace`: its lines replaced those of the other cart."""
+    items: list[ClearedItem]
+    """The lines that were in the guest's cart."""
+    not_merged: list[ClearedItem]
+    """The units that the other cart did not get, because of a limit or too few units."""
 
 
 class AppliedItem(EventModel):

@@ -3,7 +3,7 @@
 from typing import Self
 
 from models.actor import Intervention
-from models.cart import CartFacts
+from models.cart import CartFacts, CartKey
 from models.effects import ReleaseEffect
 from models.message import Message
 from models.operations import AnyOperation, CartOperation
@@ -16,8 +16,8 @@ class LoadCart(Message):
     """Load what a saga decides on.
 
     `product_id` names the line that matters, if one does; with `whole` all do. `order` is the order
-    to look up, `cancels` the one that is cancelled. With `releasing` also what is
-    still to be released, if a line has units that are not held.
+    to look up, `cancels` the one that is cancelled, `guest` the guest's cart that is merged. With
+    `releasing` also what is still to be released, if a line has units that are not held.
     """
 
     saga: SagaRun
@@ -26,6 +26,7 @@ class LoadCart(Message):
     order: OrderRequest | None = None
     cancels: CancelRequest | None = None
     releasing: bool = False
+    guest: CartKey | None = None
 
     @classmethod
     def of(cls, saga: SagaRun, operation: CartOperation, *, releasing: bool = False) -> Self:
@@ -37,6 +38,7 @@ class LoadCart(Message):
             order=operation.order,
             cancels=operation.cancels,
             releasing=releasing,
+            guest=operation.guest,
         )
 
 
@@ -51,6 +53,7 @@ class ReserveInventory(Message):
     """Reserve `quantity` units of a product for a user. `saga_id` identifies the reservation.
 
     After `ttl_seconds` the inventory may end it by itself; None: never.
+    With `from_user_id` the units are moved from that user's holds.
     """
 
     store_id: str
@@ -59,6 +62,23 @@ class ReserveInventory(Message):
     saga_id: str
     quantity: int
     ttl_seconds: int | None = None
+    from_user_id: str | None = None
+
+
+class ClaimCart(Message):
+    """Claim a guest's cart, in this version, for the saga that merges it."""
+
+    saga: SagaRun
+    guest: CartKey
+    cart_id: str
+    version: int
+
+
+class UnclaimCart(Message):
+    """Give a claimed cart up."""
+
+    saga: SagaRun
+    guest: CartKey
 
 
 class Reservation(Message):
@@ -66,13 +86,15 @@ class Reservation(Message):
 
     `available` is None where the inventory does not tell. `accepted` is False when it takes no
     reservation of this product, however many units there are. `nothing_held` is set when no try of
-    the step can have reserved anything.
+    the step can have reserved anything. `supported` is False when it cannot move units between
+    users.
     """
 
     granted: bool
     available: int | None = None
     accepted: bool = True
     nothing_held: bool = False
+    supported: bool = True
 
     @property
     def refused_as(self) -> RefusalCode | None:

@@ -33,6 +33,28 @@ RESERVE_INVENTORY = LocalActivityConfig(
     ),
 )
 
+TRANSFER_INVENTORY = LocalActivityConfig(
+    summary="Move the guest's units to the user in the inventory",
+    start_to_close_timeout=timedelta(seconds=12),
+    schedule_to_close_timeout=timedelta(seconds=13),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=100), backoff_coefficient=5, maximum_attempts=3
+    ),
+)
+
+CLAIM_CART = LocalActivityConfig(
+    summary="Claim the guest's cart, so that nothing else changes it",
+    start_to_close_timeout=timedelta(seconds=3),
+    schedule_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_attempts=2),
+)
+
+UNCLAIM_CART = LocalActivityConfig(
+    summary="Give the claim on the guest's cart up",
+    start_to_close_timeout=timedelta(seconds=3),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
 PERSIST_CART = LocalActivityConfig(
     summary="Store the cart and the operation's record in MongoDB (the pivot)",
     start_to_close_timeout=timedelta(seconds=6),

@@ -83,14 +83,20 @@ class Reservations:
                 )
         return None
 
-    async def reserve(self, undo: ReleaseEffect) -> Reservation:
-        """Reserves the units that `undo` releases, and returns the inventory's answer."""
+    async def reserve(self, undo: ReleaseEffect, *, from_user_id: str | None = None) -> Reservation:
+        """Reserves the units that `undo` releases, and returns the inventory's answer.
+
+        With `from_user_id` they are moved from that user's holds, to which `undo` gives them back.
+        """
         self.register(undo)
+        is_moving = from_user_id is not None
         try:
             reservation = await step(
                 "inventory",
                 workflow.execute_local_activity_method(
-                    InventoryActivities.reserve_inventory,
+                    InventoryActivities.transfer_inventory
+                    if is_moving
+                    else InventoryActivities.reserve_inventory,
                     ReserveInventory(
                         store_id=self._run.store_id,
                         product_id=undo.product_id,
@@ -98,8 +104,9 @@ class Reservations:
                         saga_id=undo.saga_id,
                         quantity=undo.quantity,
                         ttl_seconds=self._ttl_seconds,
+                        from_user_id=from_user_id,
                     ),
-                    **policies.RESERVE_INVENTORY,
+                    **(policies.TRANSFER_INVENTORY if is_moving else policies.RESERVE_INVENTORY),
                 ),
             )
         except NotSent:
@@ -115,6 +122,11 @@ class Reservations:
         """Registers the undo before the call is made: a call that failed may have been done."""
         ids = {one.id for one in undo}
         self.undo = (*(one for one in self.undo or () if one.id not in ids), *undo)
+
+    @property
+    def granted(self) -> tuple[ReleaseEffect, ...]:
+        """The undo of what has been reserved."""
+        return tuple(one for one in self.undo or () if one.id in self._granted)
 
     def undo_except(self, saga_ids: Collection[str]) -> tuple[ReleaseEffect, ...]:
         """The undo of what was or may have been reserved, but for these saga ids."""

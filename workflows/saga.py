@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.inventory import InventoryActivities
     from activities.relay import RelayActivities
     from models.actor import Intervention
-    from models.cart import CartFacts
+    from models.cart import CartFacts, CartKey
     from models.effects import EffectKind, ReleaseEffect
     from models.errors import DependencyUnavailable
     from models.operations import AnyOperation
@@ -153,11 +153,14 @@ class Saga:
         self.show(f"Reserving {', '.join(f'{one.quantity} x {one.product_id}' for one in wanted)}")
         return await self.reservations.reserve_all(wanted)
 
-    async def try_reserve(self, undo: ReleaseEffect) -> Reservation:
-        """Reserves the units that `undo` releases, and returns the inventory's answer."""
+    async def try_reserve(
+        self, undo: ReleaseEffect, *, from_user_id: str | None = None
+    ) -> Reservation:
+        """Reserves the units that `undo` releases, or moves them from another user's holds, and
+        returns the inventory's answer."""
         self.phase = Phase.UNDECIDED
         self.show(f"Reserving {undo.quantity} x {undo.product_id}")
-        return await self.reservations.reserve(undo)
+        return await self.reservations.reserve(undo, from_user_id=from_user_id)
 
     def register_earlier(self, *undo: ReleaseEffect) -> None:
         """Registers the undo of reservations that an earlier try of the saga may have made."""
@@ -255,9 +258,10 @@ class Saga:
         else:
             await self.wake_relay(kind)
 
-    async def wake_relay(self, kind: EffectKind) -> None:
-        """Leaves the cart's pending effects of a kind to their relay."""
-        request = WakeRelay(kind=kind, store_id=self.run.store_id, user_id=self.run.user_id)
+    async def wake_relay(self, kind: EffectKind, cart: CartKey | None = None) -> None:
+        """Leaves the pending effects of a kind to their relay: the cart's, or another one's."""
+        store_id, user_id = cart or self.run.key
+        request = WakeRelay(kind=kind, store_id=store_id, user_id=user_id)
         await attempt(
             workflow.execute_local_activity_method(
                 RelayActivities.wake_relay, request, **policies.WAKE_RELAY

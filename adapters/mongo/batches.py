@@ -6,7 +6,7 @@ then conflict, and whichever commits first decides.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from beanie.odm.utils.dump import get_dict
@@ -14,8 +14,9 @@ from pymongo import DeleteOne, ReplaceOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 
+from adapters.mongo.cart_writes import cart_document
 from adapters.mongo.client import COMMIT_SECONDS, LIST_SECONDS, MongoClient, bounded, in_cart
-from adapters.mongo.operations import cart_document, committed_record
+from adapters.mongo.operations import committed_record
 from models.cart import facts_of, line_changes
 from models.documents import ENDED_CART, Cart, OperationRecord
 from models.errors import VersionConflict
@@ -63,6 +64,8 @@ async def _change(
     for saga, operation in changes:
         cart = carts.get(saga.key)
         if cart is None or operation.check(facts_of(cart, cart.id, None)) is not None:
+            continue
+        if cart.is_blocked(saga.record_id, datetime.now(UTC)):  # a merge is about to end it
             continue
         context = ChangeContext(saga, str(cart.id), operation.policy.publish, tracing.traceparent())
         change = operation.apply(cart, context)

@@ -18,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from adapters.bounded_cache import BoundedCache
 from adapters.keyring import Keyring
+from adapters.mongo import cart_writes, guest_carts
 from adapters.mongo.answers import Answers
 from adapters.mongo.client import (
     COMMIT_SECONDS,
@@ -37,7 +38,14 @@ from models.errors import DependencyUnavailable, VersionConflict
 from models.operations import CartChange, ChangeContext
 from models.outcomes import AbortReason, OperationResult, Outcome, Refusal, StoredAnswer
 from models.saga import SagaRun
-from models.steps import LoadCart, LoadedCart, PersistCart, SettleOperation
+from models.steps import (
+    ClaimCart,
+    LoadCart,
+    LoadedCart,
+    PersistCart,
+    SettleOperation,
+    UnclaimCart,
+)
 from telemetry import tracing
 
 PERSIST_TRIES = 5
@@ -112,9 +120,15 @@ class OperationStore:
         """The result, and the decision that is valid once the transaction has committed."""
         saga, operation = request.saga, request.operation
         before = await _find(saga.key, session)
+        if before is not None and before.is_blocked(saga.record_id, datetime.now(UTC)):
+            raise VersionConflict("/".join(saga.key))
         facts = facts_of(
             before, before and before.id, operation.subject, whole=operation.needs_lines
         )
+        guest = await _find(operation.guest, session) if operation.guest else None
+        merged = guest_carts.guest_cart(guest, before)
+        if merged is not None:
+            facts = facts.model_copy(update={"guest": merged.facts})
         cart_id = before.id if before else PydanticObjectId()
         recorded_id = operation.recorded_cart_id or str(cart_id)
         context = ChangeContext(
@@ -123,6 +137,7 @@ class OperationStore:
             operation.policy.publish,
             tracing.traceparent(),
             open_shopper(self._keyring, operation),
+            merged,
         )
         refusal = operation.check(facts)
         is_current = request.expected is None or operation.is_current(request.expected, facts)
@@ -144,11 +159,14 @@ class OperationStore:
         kept, large = self._answers.kept(saga, change)
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
-        after = cart_document(cart_id, change)
+        after = cart_writes.cart_document(cart_id, change)
         await record.insert(session=session)
         if large is not None:
             await large.insert(session=session)
-        await _replace(before, after, session)
+        await cart_writes.replace_cart(before, after, session)
+        if change.ended is not None and guest is not None:
+            await guest_carts.ended_record(change.ended, guest).insert(session=session)
+            await cart_writes.replace_cart(guest, None, session)
         return record.result(), Decision(record, after, answer)
 
     async def _reject(
@@ -224,6 +242,14 @@ class OperationStore:
                     await record.insert()
         return undecided
 
+    async def claim(self, request: ClaimCart) -> None:
+        """Claims a guest's cart for the saga that merges it (`adapters.mongo.guest_carts`)."""
+        await guest_carts.claim(request)
+
+    async def unclaim(self, request: UnclaimCart) -> None:
+        """Gives the saga's claim up, if it has one."""
+        await guest_carts.unclaim(request)
+
     @staticmethod
     async def _possibly_reserved(request: SettleOperation) -> tuple[AnyEffect, ...]:
         """Releases of the units that an earlier try of the saga may have reserved.
@@ -295,6 +321,9 @@ async def _facts(cart: Cart | None, request: LoadCart) -> CartFacts:
     """What a saga must know of a cart, and of the order if it applies one."""
     key = request.saga.key
     facts = facts_of(cart, cart and cart.id, request.product_id, whole=request.whole)
+    if request.guest is not None:
+        guest = guest_carts.guest_cart(await _find(request.guest), cart)
+        return facts.model_copy(update={"guest": guest and guest.facts})
     if request.order is not None:
         found: dict[str, Any] = {"ordered": await find_ordered(request.order, key, cart)}
     elif request.cancels is not None:
@@ -370,31 +399,3 @@ async def _with_releases(record: OperationRecord, effects: Sequence[AnyEffect]) 
         },
     )
     return await OperationRecord.find_one({"_id": record.id} | in_cart(record.key)) or record
-
-
-def cart_document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
-    """The cart after a change, as it is stored; None if it is deleted."""
-    if change.cart is None or isinstance(change.cart, Cart):
-        return change.cart
-    return Cart(_id=cart_id, **dict(change.cart))
-
-
-async def _replace(before: Cart | None, after: Cart | None, session: AsyncClientSession) -> None:
-    """Replaces the version that was read with the next one, or deletes the cart.
-
-    Does nothing for a change that leaves the cart as it is.
-
-    Each write names the session: Beanie's `delete` does not take it from its query, and would be
-    done outside the transaction.
-    """
-    if before is after:
-        return
-    if before is None:
-        assert after is not None  # noqa: S101 (not both are None)
-        await after.insert(session=session)
-        return
-    stored = Cart.find_one({"_id": before.id, "version": before.version} | in_cart(before.key))
-    if after is None:
-        await stored.delete(session=session)
-    else:
-        await stored.replace_one(after, session=session)

@@ -46,9 +46,13 @@ class GuestTokens:
 
     def issue(self) -> GuestToken:
         """A new guest with its token. Raises `ValueError` where guests are off."""
+        return self.token_of(new_guest_id())
+
+    def token_of(self, guest_id: str) -> GuestToken:
+        """A new token of a guest. Raises `ValueError` where guests are off."""
         if not self._secrets:
             raise ValueError("guests are off")
-        guest_id, now = new_guest_id(), datetime.now(UTC)
+        now = datetime.now(UTC)
         # In whole seconds, as most libraries read them.
         expires_at = (now + self._valid_for).replace(microsecond=0)
         claims = {
@@ -73,6 +77,8 @@ class GuestTokens:
         """The guest of a token. Raises `jwt.PyJWTError` or `ClaimError` for one that is invalid."""
         if not self._secrets:
             raise ClaimError("a guest's token, and guests are off")
+        if not is_guest_token(token):
+            raise ClaimError(f"typ is not {GUEST_TYPE}")
         for secret in self._secrets:
             try:
                 claims = jwt.decode(

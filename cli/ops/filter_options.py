@@ -13,7 +13,7 @@ _OPTIONS: dict[str, Any] = {
     "store": typer.Option(help="Of this store."),
     "user": typer.Option(help="Of this user."),
     "product": typer.Option(help="About this product."),
-    "operation": typer.Option(help="AddItem, UpdateQuantity, RemoveItem, ClearCart, ..."),
+    "operation": typer.Option(help="AddItem, UpdateQuantity, RemoveItem, MergeCart, ..."),
     "attention": typer.Option("--attention", help="That need attention."),
     "older_than": parsed_by(
         duration, metavar="AGE", help="Started so long ago or longer: 90s, 5m, 2h."

@@ -121,6 +121,13 @@ EVENTS = (
         {"sagaId": f"cart-1769513460000-{USER_ID}-{PRODUCT_ID}", "timestamp": RECOVERED}
         | {"abandonedAt": ABANDONED, "totalPrice": 239.97},
     ),
+    _sent(
+        events.CART_MERGED,
+        events.CartMerged,
+        6,
+        {"mergedInto": CART_ID, "strategy": "sum"}
+        | {"items": [_THREE], "notMerged": [{"productId": PRODUCT_ID, "quantity": 1}]},
+    ),
     Documented(
         events.ORDER_COMPLETED,
         incoming.OrderCompleted,

@@ -31,6 +31,7 @@ from dev.inventory_service.schemas import (
     StockAnswer,
     StockRequest,
     StoreQuery,
+    TransferRequest,
     ValidationProblem,
 )
 from dev.inventory_service.store import Store
@@ -155,6 +156,15 @@ async def reserve(body: ReserveRequest, request: Request) -> Response:
     reserve_units = partial(_store(request).reserve, body)
     return await _faults(request).around(
         FaultAction.RESERVE, body.store_id, body.product_id, reserve_units
+    )
+
+
+@inventory_routes.post("/transfer", responses=_answers({200: ReserveAnswer, 409: ReserveAnswer}))
+async def transfer(body: TransferRequest, request: Request) -> Response:
+    """Moves held units from one user to another, or returns 409."""
+    move_units = partial(_store(request).transfer, body)
+    return await _faults(request).around(
+        FaultAction.TRANSFER, body.store_id, body.product_id, move_units
     )
 
 

@@ -8,7 +8,8 @@ Collections of the database `inventory`:
            reserved (0 without a reserve), `released` the units that the release freed, `delta` the
            rest in the user's holding (negative for a release of units of other sagas). `endsAt` is
            when a reserve ends by itself, if it has a time to live. Units that were sold are taken
-           back by an action without a `delta`.
+           back by an action without a `delta`. A transfer has two actions: the second one, named in
+           `from`, is in the holding from which the units went.
 
 `products` `_id` "store/product", `title`, `images`, `price` (text, exact), `currency`.
 
@@ -32,6 +33,7 @@ from dev.inventory_service.schemas import (
     ReservationsQuery,
     ReserveRequest,
     StockAnswer,
+    TransferRequest,
 )
 
 Document = dict[str, Any]
@@ -76,6 +78,35 @@ def later_reserves(action: Document) -> list[Document]:
         {"$match": user | later},
         {"$group": {"_id": None, "reserved": {"$sum": "$quantity"}}},
     ]
+
+
+def new_transfer(request: TransferRequest, product: str) -> tuple[Document, Document]:
+    """The action of a transfer, and the part of it in the holding from which the units went."""
+    common = {
+        "storeId": request.store_id,
+        "productId": request.product_id,
+        "sagaId": request.saga_id,
+        "state": "reserved",
+        "at": datetime.now(UTC),
+    }
+    key = f"{product}/{request.saga_id}"
+    came = common | {
+        "_id": key,
+        "from": f"{key}/from",
+        "userId": request.to_user_id,
+        "reservationId": uuid.uuid4().hex,
+        "quantity": request.quantity,
+        "released": 0,
+        "delta": request.quantity,
+    }
+    went = common | {
+        "_id": f"{key}/from",
+        "userId": request.from_user_id,
+        "quantity": 0,
+        "released": 0,
+        "delta": -request.quantity,
+    }
+    return came, went
 
 
 def holding_pipeline(store_id: str, user_id: str, product_id: str) -> list[Document]:

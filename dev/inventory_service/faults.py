@@ -26,6 +26,7 @@ _WITHOUT_BODY = (204, 304)
 class FaultAction(StrEnum):
     RESERVE = "reserve"
     RELEASE = "release"
+    TRANSFER = "transfer"
     CHECK = "check"
     PRODUCT = "product"
 

@@ -69,6 +69,17 @@ class ReleaseRequest(_Action):
     order_id: EntityId | None = None
 
 
+class TransferRequest(_Model):
+    """Moves held units from one user to another; the undo of the saga moves them back."""
+
+    store_id: EntityId
+    product_id: EntityId
+    quantity: Quantity
+    from_user_id: UserId
+    to_user_id: UserId
+    saga_id: SagaId
+
+
 class StockRequest(_Model):
     available: Available
 

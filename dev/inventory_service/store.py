@@ -30,10 +30,12 @@ from dev.inventory_service.schemas import (
     ReserveAnswer,
     ReserveRequest,
     StockAnswer,
+    TransferRequest,
 )
 
 CALL_SECONDS = 2.0  # for one call, with the wait for its lock, the transaction and retries
 ALREADY_RELEASED = "This saga has already released the product"
+TOO_FEW_HELD = "The user does not hold as many units"
 _MAJORITY_LAG_SECONDS = 0.005
 
 
@@ -65,14 +67,31 @@ class Store(Mongo):
                 # The conflicting document is committed, but not on a majority yet.
                 await asyncio.sleep(_MAJORITY_LAG_SECONDS)
 
+    async def transfer(self, request: TransferRequest) -> ReserveAnswer:
+        """Moves `quantity` from what a user holds to another user, all or nothing.
+
+        Idempotent like a reserve, and undone like one: the units go back to the first user.
+        """
+        product = product_key(request.store_id, request.product_id)
+        async with self._turn(product):
+            while True:
+                try:
+                    return await self.transact(partial(self._transfer, request, product))
+                except DuplicateKeyError:
+                    answer = await self._repeated(request, product)
+                if answer is not None:
+                    return answer
+                await asyncio.sleep(_MAJORITY_LAG_SECONDS)
+
     async def release(self, request: ReleaseRequest) -> ReleaseAnswer:
         """Releases units of a user's holding, never more than the user holds; returns how many.
 
-        If the saga reserved the product, exactly its reserve is undone, regardless of `quantity`.
-        Units of a cancelled order are taken back from those that were sold, not from a holding.
-        Otherwise an undo releases nothing, and any other reason releases up to `quantity` of the
-        user's units, whichever sagas reserved them. Afterwards the saga can no longer reserve, and
-        a repeat returns the same response.
+        If the saga reserved the product, exactly its reserve is undone, regardless of `quantity`; a
+        transfer goes back to the user from whom the units came. Units of a cancelled order are
+        taken back from those that were sold, not from a holding. Otherwise an undo releases
+        nothing, and any other reason releases up to `quantity` of the user's units, whichever sagas
+        reserved them. Afterwards the saga can no longer reserve, and a repeat returns the same
+        response.
         """
         product = product_key(request.store_id, request.product_id)
         async with self._turn(product):
@@ -172,7 +191,32 @@ class Store(Mongo):
             success=True, reservation_id=action["reservationId"], available=stock["available"]
         )
 
-    async def _repeated(self, request: ReserveRequest, product: str) -> ReserveAnswer | None:
+    async def _transfer(
+        self, request: TransferRequest, product: str, session: AsyncClientSession
+    ) -> ReserveAnswer:
+        """Runs in a transaction. It also writes the stock document, which puts all actions on the
+        product in order."""
+        came, went = documents.new_transfer(request, product)
+        await self.actions.insert_one(came, session=session)
+        held = await self._held(request.store_id, request.from_user_id, request.product_id, session)
+        stock = await self.stock.find_one_and_update(
+            {"_id": product},
+            {"$inc": {"transfers": 1}},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        available = stock_answer(stock).available
+        if held < request.quantity:
+            await session.abort_transaction()
+            return ReserveAnswer(success=False, available=available, message=TOO_FEW_HELD)
+        await self.actions.insert_one(went, session=session)
+        return ReserveAnswer(
+            success=True, reservation_id=came["reservationId"], available=available
+        )
+
+    async def _repeated(
+        self, request: ReserveRequest | TransferRequest, product: str
+    ) -> ReserveAnswer | None:
         """The response to a repeated reserve; None if the first is not on a majority yet."""
         action, stock = await asyncio.gather(
             self.actions.find_one({"_id": f"{product}/{request.saga_id}"}),
@@ -216,7 +260,14 @@ class Store(Mongo):
             await self.actions.insert_one(
                 documents.new_action(request, product) | {"quantity": 0} | outcome, session=session
             )
-        if released:
+        if released and action is not None and "from" in action:
+            await self.actions.update_one(
+                {"_id": action["from"]}, {"$inc": {"delta": released}}, session=session
+            )
+            await self.stock.update_one(
+                {"_id": product}, {"$inc": {"transfers": 1}}, session=session
+            )
+        elif released:
             to = "sold" if request.reason == ORDER_COMPLETED else "available"
             await self.stock.update_one(
                 {"_id": product}, {"$inc": {"held": -released, to: released}}, session=session

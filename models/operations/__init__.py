@@ -16,6 +16,7 @@ from models.operations.clear_cart import ClearCart
 from models.operations.extend_holds import ExtendHolds
 from models.operations.lapse_holds import LapseHolds
 from models.operations.mark_availability import MarkAvailability
+from models.operations.merge_cart import MergeCart
 from models.operations.remove_item import RemoveItem
 from models.operations.repair_cart import RepairCart
 from models.operations.update_quantity import UpdateQuantity
@@ -33,6 +34,7 @@ AnyOperation = Annotated[
     | CancelOrder
     | AbandonCart
     | ApplyOrder
+    | MergeCart
     | MarkAvailability
     | RepairCart,
     Field(discriminator="kind"),
@@ -57,6 +59,7 @@ __all__ = [
     "ExtendHolds",
     "LapseHolds",
     "MarkAvailability",
+    "MergeCart",
     "RemoveItem",
     "RepairCart",
     "UpdateQuantity",

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Self
 
 from models.actor import Actor
-from models.cart import CartContent, CartFacts, CartKey, cart_json, matches
+from models.cart import CartContent, CartFacts, CartKey, GuestFacts, cart_json, matches
 from models.effects import AnyEffect, EventEffect, ReleaseEffect
 from models.events import CartEvent, event_effect, event_id
 from models.limits import Policy
@@ -32,6 +32,24 @@ AGAIN = "again"
 
 
 @dataclass(frozen=True)
+class EndedCart:
+    """Another cart that ends with the change: the saga of its record, and the record's effects."""
+
+    saga: SagaRun
+    reason: str
+    effects: tuple[AnyEffect, ...]
+
+
+@dataclass(frozen=True)
+class GuestCart:
+    """A guest's cart that is merged."""
+
+    cart_id: str
+    content: CartContent
+    facts: GuestFacts
+
+
+@dataclass(frozen=True)
 class CartChange:
     """What an operation does to a cart.
 
@@ -39,7 +57,7 @@ class CartChange:
     and is None when the cart stays as it is. `effects` are in the order in which they must happen.
     `body` is the answer's JSON text. `reason` is set by operations that have several reasons.
     `short` is how many units of each product an order lacks, `frozen` are the units of each that a
-    checkout has.
+    checkout has. `ended` is another cart that ends.
     """
 
     cart: CartContent | None
@@ -50,6 +68,7 @@ class CartChange:
     reason: str | None = None
     short: Mapping[str, int] | None = None
     frozen: Mapping[str, int] | None = None
+    ended: EndedCart | None = None
 
 
 class CartOperation(Message):
@@ -143,6 +162,11 @@ class CartOperation(Message):
         return None
 
     @property
+    def guest(self) -> CartKey | None:
+        """The guest's cart that the operation merges."""
+        return None
+
+    @property
     def recorded_cart_id(self) -> str | None:
         """The cart that the record is about; None when it is the cart that the user has."""
         return None
@@ -214,7 +238,7 @@ class CartOperation(Message):
 class ChangeContext:
     """What a change needs to know of its saga: the ids and the time of all that it writes.
 
-    `shopper` is the opened `CartOperation.sealed_shopper`.
+    `shopper` is the opened `CartOperation.sealed_shopper`, `guest` the cart that is merged.
     """
 
     saga: SagaRun
@@ -222,6 +246,7 @@ class ChangeContext:
     publish: bool
     traceparent: str | None = None
     shopper: Shopper | None = None
+    guest: GuestCart | None = None
 
     @property
     def now(self) -> datetime:

@@ -165,7 +165,7 @@ class Walk:
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return
         body = response.json()
-        for variable, name in (("CART", "_id"), ("OPERATION", "operationId")):
+        for variable, name in (("CART", "_id"), ("OPERATION", "operationId"), ("GUEST", "token")):
             if name in body:
                 self.known[variable] = body[name]
 

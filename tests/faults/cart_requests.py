@@ -1,6 +1,6 @@
 """One change of a cart, requested by a shopper over HTTP or by an event of another service."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,6 +16,7 @@ from models.events import (
 )
 from models.operations import (
     AddItem,
+    ApplyBatch,
     ApplyOrder,
     CancelCheckout,
     CancelOrder,
@@ -41,6 +42,7 @@ class CartAction(StrEnum):
     CLEAR = "clear"
     CHECK_OUT = "check-out"  # the cart is frozen
     THAW = "thaw"  # the shopper cancels the checkout
+    BATCH = "batch"  # adds the product, and a unit of another one
     ORDER = "order"  # an event: some lines, or all, were ordered
     CANCELLATION = "cancellation"  # an event: the payment of a checkout has failed
     STOCK_NEWS = "stock-news"  # an event: a product is out of stock, or back in stock
@@ -54,6 +56,7 @@ SHOPPER_ACTIONS = (
     CartAction.CLEAR,
     CartAction.CHECK_OUT,
     CartAction.THAW,
+    CartAction.BATCH,
 )
 """The actions of shoppers; the others come from events."""
 UPDATES = frozenset({CartAction.INCREASE, CartAction.DECREASE})
@@ -65,6 +68,7 @@ WORKFLOW_TYPES = {
     CartAction.CLEAR: ClearCart.name,
     CartAction.CHECK_OUT: Checkout.name,
     CartAction.THAW: CancelCheckout.name,
+    CartAction.BATCH: ApplyBatch.name,
     CartAction.ORDER: ApplyOrder.name,
     CartAction.CANCELLATION: CancelOrder.name,
     CartAction.STOCK_NEWS: MarkAvailability.name,
@@ -94,6 +98,8 @@ class ClientReply:
     @property
     def committed(self) -> bool:
         """Whether it reports a committed change."""
+        if self.action is CartAction.BATCH:
+            return self.status in {httpx.codes.CREATED, httpx.codes.OK}
         creates = self.action in {CartAction.ADD, CartAction.CHECK_OUT}
         return self.status == (httpx.codes.CREATED if creates else httpx.codes.OK)
 
@@ -184,8 +190,20 @@ class CartRequest:
                 return "POST", f"{own}/checkout", None
             case CartAction.THAW:
                 return "DELETE", f"{own}/checkout", None
+            case CartAction.BATCH:
+                return "POST", f"{own}/batch", self.batch()
             case _:
                 raise ValueError(self.action)
+
+    @property
+    def companion(self) -> str:
+        """The other product of a batch."""
+        return next(name for name in PLENTY if name != self.product_id)
+
+    def batch(self) -> dict[str, Any]:
+        """The body of a batch."""
+        one = replace(self, product_id=self.companion, quantity=1)
+        return {"operations": [{"op": "add", **request.body()} for request in (self, one)]}
 
     def body(self) -> dict[str, Any]:
         """The body of an add."""

@@ -106,6 +106,9 @@ def _after(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lines
         return _less(before, _ordered(expected, before, request))
     if request.action is CartAction.ADD:
         return before | {product_id: before.get(product_id, 0) + units}
+    if request.action is CartAction.BATCH:
+        other = {request.companion: before.get(request.companion, 0) + 1}
+        return before | {product_id: before.get(product_id, 0) + units} | other
     if request.action in UPDATES:
         return before | {product_id: units}
     return {name: units for name, units in before.items() if name != product_id}

@@ -16,7 +16,7 @@ from tests.faults.rig import LINKS
 from tests.faults.triggers import CallPoint
 
 _ALL = SHOPPER_ACTIONS
-_RESERVING = (CartAction.ADD, CartAction.INCREASE)
+_RESERVING = (CartAction.ADD, CartAction.INCREASE, CartAction.BATCH)
 _FREEING = (CartAction.DECREASE, CartAction.REMOVE, CartAction.CLEAR)
 _SHOWING = tuple(action for action in _ALL if action is not CartAction.CLEAR)
 
@@ -48,7 +48,7 @@ MOMENTS = (
         "before loading",
         CallPoint("load", "before"),
         "mongodb",
-        (CartAction.INCREASE, CartAction.DECREASE, CartAction.CHECK_OUT),
+        (CartAction.INCREASE, CartAction.DECREASE, CartAction.CHECK_OUT, CartAction.BATCH),
     ),
     Moment("before the reserve", CallPoint("reserve", "before"), "inventory", _RESERVING),
     Moment("in the reserve", CallPoint("reserve", "during"), "inventory", _RESERVING),

@@ -206,6 +206,11 @@ async def _never_commits(scenario: BugScenario, action: CartAction) -> None:
     scenario.rig.triggers.disarm(failing)  # the watch repairs this cart later
 
 
+async def a_batch_never_commits(scenario: BugScenario) -> None:
+    """The batch ends undone, and no unit of its products stays held."""
+    await _never_commits(scenario, CartAction.BATCH)
+
+
 async def a_line_is_increased(scenario: BugScenario) -> None:
     """Some of the line's units are held already."""
     await scenario.perform()
@@ -351,6 +356,7 @@ SCENARIOS: Mapping[KnownBug, Callable[[BugScenario], Awaitable[None]]] = {
     KnownBug.NO_COMPARE: a_second_saga_overtakes,
     KnownBug.NO_EFFECTS: the_event_cannot_be_published_at_once,
     KnownBug.EARLY_RELEASE: a_removal_never_commits,
+    KnownBug.PART_OF_BATCH: a_batch_never_commits,
     KnownBug.WHOLE_QUANTITY: a_line_is_increased,
     KnownBug.TRUSTS_REDIS: the_cache_misses_a_change,
     KnownBug.LOOSE_DELETE: a_clear_never_commits,

@@ -17,6 +17,7 @@ from temporalio.client import Client
 import worker
 from activities.delivery import Delivery
 from adapters.breaker import CircuitBreaker
+from adapters.mongo import cart_writes
 from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
@@ -49,6 +50,7 @@ class KnownBug(StrEnum):
     FORGOTTEN = "forgotten"  # what a terminated run has reserved is not looked for
     COUNTS_ANSWERS = "countsanswers"  # a circuit opens by answers about one request
     ONE_CIRCUIT = "onecircuit"  # a circuit does not tell products apart
+    PART_OF_BATCH = "partofbatch"  # the undo of a batch has one of its products
     STOPS_AT_FAILURE = "stopsatfailure"  # a relay's batch ends at its first failure
     NEVER_FROZEN = "neverfrozen"  # changes do not look whether the cart is checked out
     UNBOOKED = "unbooked"  # an order of a checkout takes what is in the cart by then
@@ -77,6 +79,7 @@ def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
     _release_before_the_pivot(adapters["inventory"], adapters["operations"], adapters["carts"])
     _whole_quantity(adapters["inventory"], adapters["carts"])
     _no_settling(adapters["operations"])
+    _undo_of_one_product(adapters["operations"])
     _unrecorded_refusals(adapters["operations"])
     _no_effects(adapters["operations"])
     _circuit_by_answers(adapters["inventory"])
@@ -131,6 +134,18 @@ def _undo_after_the_step(inventory: Any, operations: Any) -> None:
         return result
 
     inventory.reserve, operations.settle = noting_failures, without_the_failed
+
+
+def _undo_of_one_product(operations: Any) -> None:
+    settle = operations.settle
+
+    async def of_the_first(request: SettleOperation) -> OperationResult:
+        if _has(KnownBug.PART_OF_BATCH):
+            request = request.model_copy(update={"reserved": (request.reserved or ())[:1]})
+        result: OperationResult = await settle(request)
+        return result
+
+    operations.settle = of_the_first
 
 
 def _no_settling(operations: Any) -> None:
@@ -189,7 +204,7 @@ def _no_compare_and_set() -> None:
 
 
 def _delete_outside_the_transaction() -> None:
-    replace = operation_store._replace
+    replace = cart_writes.replace_cart
 
     async def loose(before: Any, after: Any, session: Any) -> None:
         if before is not None and after is None and _has(KnownBug.LOOSE_DELETE):
@@ -197,7 +212,7 @@ def _delete_outside_the_transaction() -> None:
         else:
             await replace(before, after, session)
 
-    operation_store._replace = loose
+    cart_writes.replace_cart = loose
 
 
 def _no_effects(operations: Any) -> None:

@@ -1,6 +1,7 @@
 """`python -m tests.faults.load --seconds 60`: a hundred shoppers compete for ten units.
 
-Each shopper adds, updates, removes and clears one product, each request right after the last reply.
+Each shopper adds, updates, removes and clears one product, and adds it with another one in a batch,
+each request right after the last reply.
 There are no faults. At the end all invariants are checked. Exit code 1 when one does not hold. The
 test suite runs the same for a number of requests.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.cart_requests import UPDATES, CartAction, CartRequest, RetryHabit
+from tests.faults.cart_requests import PLENTY, UPDATES, CartAction, CartRequest, RetryHabit
 from tests.faults.invariants import Violation, violations
 from tests.faults.long_run import quiet_run
 from tests.faults.observed_state import observe
@@ -24,6 +25,7 @@ from tests.faults.rig import FaultRig, running_rig
 from tests.faults.shoppers import RETRY_SECONDS, Ledger, perform
 
 PRODUCT, UNITS = "rare-a", 10
+COMPANION = PLENTY[0]
 CLIENTS = 100
 _WEIGHTS = {
     CartAction.ADD: 5,
@@ -31,6 +33,7 @@ _WEIGHTS = {
     CartAction.DECREASE: 2,
     CartAction.REMOVE: 2,
     CartAction.CLEAR: 1,
+    CartAction.BATCH: 1,
 }
 
 
@@ -42,7 +45,7 @@ async def load(
     A buyer stops when `keep_going` returns false for the number of requests that it has made.
     """
     ledger = Ledger(rig)
-    await ledger.stock_up({PRODUCT: UNITS})
+    await ledger.stock_up({PRODUCT: UNITS, COMPANION: 10_000})
     await asyncio.gather(*(_run_shopper(ledger, f"user-{n}", keep_going) for n in range(clients)))
     replies_by_kind = Counter(
         f"{one.action} {one.status}" for request in ledger.requests for one in request.replies
@@ -60,9 +63,12 @@ async def _run_shopper(ledger: Ledger, user: str, keep_going: Callable[[int], bo
         except httpx.TransportError:  # too busy for now
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        held = cart["quantity"] if cart else 0
-        # An empty cart only allows an add.
-        action = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0] if cart else CartAction.ADD
+        lines = (
+            {one["productId"]: one["productQuantity"] for one in cart["cartItems"]} if cart else {}
+        )
+        held = lines.get(PRODUCT, 0)
+        # Without the product only an add is possible.
+        action = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0] if held else CartAction.ADD
         some = rng.randint(1, 3)
         request = CartRequest(
             number=number,

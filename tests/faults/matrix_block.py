@@ -95,7 +95,7 @@ def _requests(
 ) -> list[CartRequest]:
     buyers = max(4, sagas // SAGAS_PER_BUYER)
     habits, whats = list(RetryHabit), list(SHOPPER_ACTIONS)
-    habit_weights, what_weights = [6, 1, 1, 1, 1], [8, 3, 3, 3, 1, 2, 1]
+    habit_weights, what_weights = [6, 1, 1, 1, 1], [8, 3, 3, 3, 1, 2, 1, 3]
     return [
         CartRequest(
             number=number,

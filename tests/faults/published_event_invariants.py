@@ -52,7 +52,8 @@ class _Wanted:
 
 
 def _wanted(change: CommittedChange) -> list[_Wanted]:
-    """One event; for an order also its own, and one for each line it took; for stock news none."""
+    """One event; for a batch one for each line; for an order also its own, and one for each line it
+    took; for stock news none."""
     product_id, before, after = change.request.product_id, change.before, change.after
     units = after.get(product_id, 0), before.get(product_id, 0)
     match change.request.action:
@@ -65,6 +66,18 @@ def _wanted(change: CommittedChange) -> list[_Wanted]:
             ]
         case CartAction.REMOVE:
             return [_Wanted(CART_ITEM_REMOVED, {"quantity": units[1]})]
+        case CartAction.BATCH:
+            return [
+                _Wanted(
+                    CART_ITEM_ADDED,
+                    {
+                        "productId": name,
+                        "quantity": after[name] - before.get(name, 0),
+                        "lineQuantity": after[name],
+                    },
+                )
+                for name in (product_id, change.request.companion)
+            ]
         case CartAction.STOCK_NEWS:
             return []
         case CartAction.CHECK_OUT:

@@ -138,7 +138,7 @@ def version_of(cart: dict[str, Any] | None) -> CartVersion | None:
 
 async def prepare(ledger: Ledger, request: CartRequest) -> None:
     """Reads the shopper's cart, fills it if that is needed, and completes the request."""
-    if request.action is CartAction.ADD:
+    if request.action in {CartAction.ADD, CartAction.BATCH}:
         return
     if request.action is CartAction.THAW:
         await prepare(ledger, checkout := _checkout_before(request))
@@ -228,7 +228,7 @@ async def _send_until_known(ledger: Ledger, request: CartRequest) -> None:
 def _should_retry(request: CartRequest, reply: ClientReply) -> bool:
     if request.habit is RetryHabit.NEVER_RETRIES:
         return False
-    if b'"cart_empty"' in reply.body:
+    if b'"cart_empty"' in reply.body or b'"insufficient_stock"' in reply.body:
         return False
     return reply.unknown or reply.status == httpx.codes.CONFLICT
 

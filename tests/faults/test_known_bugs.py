@@ -39,6 +39,7 @@ DETECTED_BY = {
     KnownBug.FORGOTTEN: {every_hold_is_a_cart_line},
     KnownBug.COUNTS_ANSWERS: {what_is_not_sick_is_not_affected},
     KnownBug.ONE_CIRCUIT: {what_is_not_sick_is_not_affected},
+    KnownBug.PART_OF_BATCH: {every_hold_is_a_cart_line},
     KnownBug.STOPS_AT_FAILURE: {what_is_not_sick_is_not_affected},
     KnownBug.NEVER_FROZEN: {a_frozen_cart_does_not_change},
     KnownBug.UNBOOKED: {a_paid_order_has_its_units},
@@ -52,7 +53,7 @@ async def violations_after_scenario(
 ) -> list[Violation]:
     """The violations after a scenario."""
     ledger = Ledger(rig)
-    await ledger.stock_up({"lamp": 100})
+    await ledger.stock_up({"lamp": 100, "desk": 100})
     await SCENARIOS[bug](BugScenario(rig, ledger, user_id, together))
     watch = bug is KnownBug.FORGOTTEN
     return violations(await observe(rig, ledger, [], patience=patience, watch=watch))

@@ -7,6 +7,7 @@ from tests.replay import (
     checkout_scenarios,
     event_scenarios,
     hold_scenarios,
+    merge_scenarios,
     operator_scenarios,
     relay_scenarios,
     repair_scenarios,
@@ -24,6 +25,7 @@ from workflows.clear_cart import ClearCartWorkflow
 from workflows.extend_holds import ExtendHoldsWorkflow
 from workflows.mark_availability import MarkAvailabilityWorkflow
 from workflows.mark_product import MarkProductWorkflow
+from workflows.merge_cart import MergeCartWorkflow
 from workflows.ping import PingWorkflow
 from workflows.privacy import ErasePersonalDataWorkflow
 from workflows.relay import RelayWorkflow
@@ -47,6 +49,7 @@ SCENARIOS: dict[str, Scenario] = {
         *change_scenarios.SCENARIOS,
         *checkout_scenarios.SCENARIOS,
         *event_scenarios.SCENARIOS,
+        *merge_scenarios.SCENARIOS,
         *hold_scenarios.SCENARIOS,
         *relay_scenarios.SCENARIOS,
         *schedule_scenarios.SCENARIOS,
@@ -60,6 +63,7 @@ WORKFLOWS = {
     "remove": RemoveItemWorkflow,
     "clear": ClearCartWorkflow,
     "batch": ApplyBatchWorkflow,
+    "merge": MergeCartWorkflow,
     "extend": ExtendHoldsWorkflow,
     "checkout": CheckoutWorkflow,
     "thaw": CancelCheckoutWorkflow,

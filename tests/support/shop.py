@@ -14,10 +14,12 @@ from temporalio.client import Client, WorkflowExecution
 from adapters.kafka.topics import records
 from adapters.mongo import client as mongo
 from adapters.mongo.carts import CartStore
+from api.auth.guests import GuestTokens
 from cli.token import mint_token
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.events import PUBLISHED
+from models.guests import is_guest_id, new_guest_id
 from settings import Settings
 from tests.support.waiting import eventually
 from workflows.connection import connect
@@ -78,6 +80,9 @@ class Shop:
 
     def buyer(self, **token: Any) -> "Buyer":
         return Buyer(self, f"user-{uuid4().hex[:12]}", token)
+
+    def guest(self) -> "Buyer":
+        return Buyer(self, new_guest_id(), {})
 
     async def stock(self, product_id: str, units: int) -> None:
         response = await self.world.inventory.put(
@@ -148,16 +153,22 @@ class Shop:
 
 @dataclass
 class Buyer:
-    """A user of the shop with a token."""
+    """A user or guest of the shop with a token."""
 
     shop: Shop
     user_id: str
     claims: dict[str, Any]
 
     @property
+    def token(self) -> str:
+        settings = self.shop.world.settings
+        if is_guest_id(self.user_id):
+            return GuestTokens(settings).token_of(self.user_id).token
+        return mint_token(settings, user=self.user_id, **self.claims)
+
+    @property
     def headers(self) -> dict[str, str]:
-        token = mint_token(self.shop.world.settings, user=self.user_id, **self.claims)
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {self.token}"}
 
     @property
     def path(self) -> str:

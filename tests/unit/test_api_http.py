@@ -137,6 +137,7 @@ async def test_every_response_of_every_route_is_documented_with_an_example() -> 
         "delete /api/v1/cart/{storeId}/store",
         "get /api/v1/cart/{storeId}/store/events",
         "post /api/v1/cart/{storeId}/store/batch",
+        "post /api/v1/cart/{storeId}/store/merge",
         "get /api/v1/cart/{id}",
         "put /api/v1/cart/{id}",
         "delete /api/v1/cart/{id}",

@@ -20,7 +20,7 @@ from dev.event_docs.compatibility import breaking_changes
 from dev.event_docs.page import page
 from models import events
 from models.abandonment import after_users_change
-from models.cart import CartContent
+from models.cart import CartContent, guest_facts
 from models.effects import EventEffect
 from models.limits import Policy
 from models.operations import (
@@ -33,9 +33,11 @@ from models.operations import (
     Checkout,
     ClearCart,
     LapseHolds,
+    MergeCart,
     RemoveItem,
     UpdateQuantity,
 )
+from models.operations.base import GuestCart
 from models.orders import Ordered, OrderedUnits, OrderRequest
 from models.saga import SagaRun
 from tests.support.actors import SHOPPER
@@ -126,27 +128,43 @@ OPERATIONS: dict[str, CartOperation] = {
 }
 
 
+_SAGA = SagaRun(
+    **{
+        name: COMMON[name]
+        for name in ("store_id", "user_id", "operation_id", "fingerprint", "actor")
+    },
+    run_id="0f8fad5b-d9cb-469f-a165-70867728950e",
+    record_id="op-1769509800000",
+    saga_id="cart-1-user-1-lamp",
+    started_at=datetime.fromisoformat("2026-01-27T10:30:00+00:00"),
+    operation="an operation",
+)
+
+
 def changed_by(
     operation: CartOperation, cart: CartContent | None
 ) -> tuple[CartContent | None, dict[str, EventEffect]]:
     """The cart after an operation, and its events by topic."""
-    saga = SagaRun(
-        **{
-            name: COMMON[name]
-            for name in ("store_id", "user_id", "operation_id", "fingerprint", "actor")
-        },
-        run_id="0f8fad5b-d9cb-469f-a165-70867728950e",
-        record_id="op-1769509800000",
-        saga_id="cart-1-user-1-lamp",
-        started_at=datetime.fromisoformat("2026-01-27T10:30:00+00:00"),
-        operation="an operation",
-    )
-    context = ChangeContext(saga, CART_ID, publish=True)
+    context = ChangeContext(_SAGA, CART_ID, publish=True)
     change = operation.apply(cart, context)
     assert change is not None
     change = after_users_change(cart, change, operation.policy, context)
     found = [effect for effect in change.effects if isinstance(effect, EventEffect)]
     return change.cart, {event.topic: event for event in found}
+
+
+def test_the_end_of_a_guests_cart_is_what_its_schema_says() -> None:
+    guest, _ = changed_by(OPERATIONS[events.CART_ITEM_ADDED], None)
+    assert guest is not None
+    merge = MergeCart(**COMMON, guest_id="guest:1", guest_operation_id="2" * 32)
+    theirs = GuestCart(CART_ID, guest, guest_facts(CART_ID, guest, None))
+    change = merge.apply(None, ChangeContext(_SAGA, CART_ID, publish=True, guest=theirs))
+    assert change is not None
+    assert change.ended is not None
+    [effect] = [one for one in change.ended.effects if isinstance(one, EventEffect)]
+    [event] = [event for event in EVENTS if event.topic == events.CART_MERGED]
+    validate(event, json.loads(effect.value))
+    assert json.loads(effect.value).keys() == event.example.keys()
 
 
 @pytest.mark.parametrize("topic", OPERATIONS)

@@ -157,6 +157,34 @@ async def test_each_answer_to_a_check(
             assert await client.check("store", "p") == leads_to
 
 
+@pytest.mark.parametrize(("answer", "leads_to", "_release", "_check"), ANSWERS, ids=name)
+async def test_each_answer_to_a_transfer(
+    answer: RawAnswer, leads_to: Any, _release: Any, _check: Any
+) -> None:
+    """As to a reserve; but the call is optional, and no check completes a refusal."""
+    move = HOLD.model_copy(update={"from_user_id": "guest"})
+    async with inventory_with(answer, "transfer") as (client, server):
+        if answer.status in {404, 405, 501}:
+            assert await client.transfer(move) == Reservation(granted=False, supported=False)
+        elif isinstance(leads_to, type):
+            with pytest.raises(leads_to):
+                await client.transfer(move)
+        else:
+            assert (await client.transfer(move)).refused_as == leads_to.refused_as
+    assert not any("/check" in line for line in server.lines)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_service_that_moves_no_units_is_no_outage(status: int) -> None:
+    """Its circuit stays closed, so that reserves go on."""
+    move = HOLD.model_copy(update={"from_user_id": "guest"})
+    async with inventory_with(RawAnswer(status), "transfer") as (client, _):
+        for number in range(10):
+            product = move.model_copy(update={"product_id": f"p{number}"})
+            assert not (await client.transfer(product)).supported
+        assert (await client.reserve(HOLD)).granted
+
+
 @pytest.mark.parametrize(
     ("check", "available"),
     [

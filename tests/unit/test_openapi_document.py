@@ -92,6 +92,7 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
     optional = {
         ("BatchCart", "checkout"),
+        ("MergedCart", "checkout"),
         ("Cart", "checkout"),
         ("CartItem", "holdUntil"),
         ("CartItem", "priceChanged"),
@@ -100,6 +101,7 @@ def test_answers_are_described_as_they_are_sent(document: Json) -> None:
         *(("HistoryEntry", name) for name in ("reason", "actor", "operationId", "sagaUrl")),
         ("HistoryItem", "availabilityStatus"),
         ("BatchCart", "outcomes"),
+        ("MergedCart", "notMerged"),
         *(("BatchOutcome", name) for name in ("code", "available", "current", "limit")),
         ("ServiceHealth", "products"),
         ("StoreSettingsInEffect", "updatedAt"),
@@ -148,6 +150,7 @@ def test_the_names_read_well_in_generated_code(document: Json) -> None:
         *("PriceChange", "PriceSource", "Problem", "Readiness", "RemoveItemRequest"),
         *("ReservationPolicy", "ServiceHealth", "StoreSettings", "StoreSettingsInEffect"),
         "UpdateQuantityRequest",
+        *("MergedCart", "MergeRequest", "MergeStrategy", "NotMergedItem"),
     }
 
 
