@@ -19,6 +19,8 @@ HEADPHONES = {
     "sellerId": "seller-1",
     "email": "shopper@example.com",
 }
+RECORD = {"productId": "record", "productTitle": "A record", "productPrice": 24.5}
+COLLECTOR = "collector"
 POSTER = {"productId": "poster", "productTitle": "The last poster", "productPrice": 19.99}
 FIRST_ADD = "first-add"
 NO_CART = {"message": "Cart not found"}
@@ -36,6 +38,7 @@ async def run_script(demo: DemoSession) -> None:
     await events(demo, cart_id, poster)
     await holds_and_checkout(demo)
     await upkeep(demo)
+    await batch_and_guest(demo)
     await empty_cart(demo, cart_id)
 
 
@@ -218,6 +221,45 @@ async def upkeep(demo: DemoSession) -> None:
     step.answers, step.sagas = [Answer(200, {"found": found})], [page]
     step.expect(200, {"found": [{"kind": "orphaned_hold", "done": "released 1"}]})
     demo.report(step)
+
+
+async def batch_and_guest(demo: DemoSession) -> None:
+    """Several changes at once, and a guest who signs in. All records are in their two carts."""
+    stock = demo.inventory("PUT", "stock/record", {"available": 3})
+    await demo.check("Stock 3 records", stock, 200, {"available": 3})
+
+    def batch(*operations: dict[str, Any]) -> Call:
+        body = {"operations": list(operations)}
+        return demo.cart("POST", "/store/batch", user=COLLECTOR, body=body)
+
+    both = [{"op": "add", "quantity": 1} | product for product in (RECORD, HEADPHONES)]
+    del both[1]["email"]
+    added = {"quantity": 2, "version": 1}
+    await demo.check("A batch adds two products in one step", batch(*both), 201, added)
+    more = {"op": "set", "productId": "record", "quantity": 5}
+    short = {"code": "insufficient_stock", "lines": [{"productId": "record", "available": 2}]}
+    gone = {"op": "remove", "productId": "headphones"}
+    await demo.check("A batch of which a part cannot be had", batch(gone, more), 409, short)
+    await demo.check("It changed nothing", demo.cart(user=COLLECTOR), 200, added)
+    guests = Call("POST", f"{demo.settings.api_url}/api/v1/guests")
+    token = (await demo.check("Become a guest", guests, 201)).get("token")
+    guest = {"Authorization": f"Bearer {token}"}
+    add = demo.cart("POST", user=None, body=RECORD | {"quantity": 2}, headers=guest)
+    await demo.check("The guest adds the last 2 records", add, 201, {"quantity": 2})
+    merge = demo.cart("POST", "/store/merge", user=COLLECTOR, body={"guestToken": token})
+    line = {"productId": "record", "productQuantity": 3}
+    await demo.check(
+        "The guest signs in: the carts are merged, and the records stay held",
+        merge,
+        200,
+        {"quantity": 4, "version": 2, "cartItems": [line]},
+    )
+    left = demo.cart(user=None, headers=guest)
+    await demo.check("The guest's cart is gone", left, 404, NO_CART)
+    held = {"available": 0, "held": 3}
+    await demo.check("No record is free", demo.inventory("GET", "check/record"), 200, held)
+    clear = demo.cart("DELETE", user=COLLECTOR)
+    await demo.check("Clear the merged cart", clear, 200, {"message": "Cart cleared"})
 
 
 async def empty_cart(demo: DemoSession, cart_id: str) -> None:

@@ -20,7 +20,7 @@ from tests.unit.cli_standin import (
     standin,
 )
 
-STEPS = 40
+STEPS = 50
 Tamper = Callable[[ReceivedRequest, FakeResponse], FakeResponse]
 
 
@@ -43,6 +43,9 @@ class FakeService:
             return FakeResponse(200, {"status": "healthy", "services": {"mongodb": "connected"}})
         if request.path.startswith("/api/v1/inventories/"):
             return self._inventory(request)
+        if request.path == "/api/v1/guests":
+            token = jwt.encode({"sub": "guest:1"}, "a secret of the guests with 32 bytes")
+            return FakeResponse(201, {"token": token})
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token:
             return FakeResponse(401, {"message": "no token"})
@@ -132,6 +135,10 @@ class FakeService:
             answer = FakeResponse(409, {"message": "frozen", "code": "cart_checked_out"})
         elif request.method == "PUT":
             answer = self._set(user, request.body)
+        elif request.path.endswith("/batch"):
+            answer = self._batch(user, request.body["operations"])
+        elif request.path.endswith("/merge"):
+            answer = self._merge(user)
         elif request.method == "DELETE":
             answer = self._take_out(user, request.path)
         else:
@@ -159,9 +166,35 @@ class FakeService:
             cart["version"] += 1
         return FakeResponse(200, dict(cart))
 
+    def _batch(self, user: str, operations: list[dict[str, Any]]) -> FakeResponse:
+        if any(one["op"] == "set" for one in operations):
+            left = self.stock["record"]["available"]
+            lines = [{"productId": "record", "wanted": 4, "available": left}]
+            return FakeResponse(409, {"code": "insufficient_stock", "lines": lines})
+        for one in operations:
+            self._move(one["productId"], one["quantity"])
+        self._store(user, {one["productId"]: one["quantity"] for one in operations}, version=1)
+        return FakeResponse(201, self.carts[user])
+
+    def _merge(self, user: str) -> FakeResponse:
+        units = {one["productId"]: one["productQuantity"] for one in self.carts[user]["cartItems"]}
+        for line in self.carts.pop("guest:1")["cartItems"]:
+            product = line["productId"]
+            units[product] = units.get(product, 0) + line["productQuantity"]
+        self._store(user, units, version=2)
+        return FakeResponse(200, self.carts[user])
+
+    def _store(self, user: str, units: dict[str, int], *, version: int) -> None:
+        lines = [{"productId": name, "productQuantity": number} for name, number in units.items()]
+        content = {"quantity": sum(units.values()), "version": version, "cartItems": lines}
+        self.carts[user] = {"_id": user, "userId": user} | content
+
     def _take_out(self, user: str, path: str) -> FakeResponse:
         cart = self.carts[user]
-        self._move("headphones", -cart["quantity"])
+        for line in cart["cartItems"]:
+            units = line.get("productQuantity", cart["quantity"])
+            several = len(cart["cartItems"]) > 1
+            self._move(line["productId"], -(units if several else cart["quantity"]))
         cart["quantity"] = 0
         if path.endswith("/store"):
             del self.carts[user]
