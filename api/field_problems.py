@@ -24,6 +24,7 @@ from models.store_settings import MINUTE
 from models.user_id import MAX_USER_ID
 from settings.cart import (
     CURRENCY_LETTERS,
+    MOST_CHECKOUT_MINUTES,
     MOST_EXPIRY_DAYS,
     MOST_HOLD_MINUTES,
     MOST_LINES,
@@ -63,8 +64,8 @@ _TIME = Rule("must be a time such as 2026-01-27T10:30:00Z")
 _PRICE = int(MAX_PRICE)
 _LEVELS = ("debug", "info", "warn", "error")
 _AVAILABILITY = ("available", "out_of_stock")
-_RESERVATION_POLICIES = ("cart", "none")
 _STRATEGIES = ("sum", "max", "keep", "replace")
+_RESERVATION_POLICIES = ("cart", "checkout", "none")
 RULES = {
     "id": Rule("must be 24 hexadecimal digits", min=24, max=24),
     "storeId": _ID,
@@ -128,9 +129,14 @@ RULES = {
     "holdMaxMinutes": Rule(
         f"must be a number above 0 and at most {MOST_HOLD_MINUTES}", min=0, max=MOST_HOLD_MINUTES
     ),
-    "reservationPolicy": Rule("must be cart or none", allowed=_RESERVATION_POLICIES),
     "guestToken": Rule(f"must be a guest's token of at most {MAX_TOKEN} characters", max=MAX_TOKEN),
     "strategy": Rule("must be sum, max, keep or replace", allowed=_STRATEGIES),
+    "checkoutMinutes": Rule(
+        f"must be a number above 0 and at most {MOST_CHECKOUT_MINUTES}",
+        min=0,
+        max=MOST_CHECKOUT_MINUTES,
+    ),
+    "reservationPolicy": Rule("must be cart, checkout or none", allowed=_RESERVATION_POLICIES),
     "idempotencyKey": _KEY,
     "Idempotency-Key": _KEY,
 }

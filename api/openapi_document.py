@@ -37,7 +37,7 @@ _NAMES = {
 """Our classes -> their names in the document, and so in generated code."""
 _ENUM_NAMES = {
     "PriceSource": ["FromClient", "FromProductService"],
-    "ReservationPolicy": ["ReservedInCart", "NotReserved"],
+    "ReservationPolicy": ["ReservedInCart", "ReservedAtCheckout", "NotReserved"],
 }
 """Names of values that would collide in generated code: a client's type in Go is `Client`."""
 _METHODS = ("get", "put", "post", "delete")

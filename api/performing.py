@@ -170,8 +170,7 @@ async def perform(
         if result is None:
             measure.ended("unavailable", "intake_held")  # unless the store's intake is open
             state.intake.check(operation.store_id)
-            policy = await state.policies.of(operation.store_id)
-            operation = operation.model_copy(update={"policy": policy})
+            operation = operation.under(await state.policies.of(operation.store_id))
             started = await state.gateway.start(await priced(state.products, operation))
             context.bind(workflowId=started.handle.id, runId=started.handle.run_id)
             call.link_to_saga(operation.store_id, operation.user_id)

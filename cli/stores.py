@@ -52,8 +52,8 @@ async def set_settings(
     """Change settings of a store; those that are not named stay.
 
     Keys: currency, maxLines, maxQuantity, maxUnits, maxValue, expiryDays, holdMinutes,
-    holdMaxMinutes, reservationPolicy (cart or none). Operations that start within five seconds may
-    still have the settings before.
+    holdMaxMinutes, checkoutMinutes, reservationPolicy (cart, checkout or none). Operations that
+    start within five seconds may still have the settings before.
     """
     for _ in range(TRIES):
         before = await connections.need("mongodb", partial(connections.store_settings.read, store))

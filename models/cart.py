@@ -386,7 +386,27 @@ class CartContent(BaseModel):
 
     def thawed(self, now: datetime, lifetime: Lifetime) -> Self:
         """The next version of the cart, which is checked out no more."""
-        return self._next(self.cart_items, now, lifetime, checkout=None)
+        lines = [
+            line.with_quantity(line.product_quantity, line.held - gone, now)
+            if (gone := self.held_by_checkout.get(line.product_id))
+            else line
+            for line in self.cart_items
+        ]
+        return self._next(lines, now, lifetime, checkout=None)
+
+    @property
+    def held_by_checkout(self) -> dict[str, int]:
+        """Product id -> units whose hold ends with the checkout, if it ends without an order."""
+        keeps = self.checkout is None or self.checkout.keeps_holds
+        return {} if keeps else self.held_units
+
+    def repriced(self, prices: Mapping[str, Decimal]) -> Self:
+        """The same version of the cart with the product service's prices, where they are known."""
+        lines = [
+            line.priced(prices[line.product_id]) if line.product_id in prices else line
+            for line in self.cart_items
+        ]
+        return self.model_copy(update={"cart_items": lines})
 
     def without_holds(self, now: datetime) -> Self:
         """The next version of the cart, whose holds have ended.
@@ -542,6 +562,7 @@ _NOT_SHOWN: Any = {
     "held_since": True,
     "abandon_at": True,
     "abandoned_at": True,
+    "checkout": {"keeps_holds"},
     "cart_items": {"__all__": {"availability_at", "units_held", "lapsed_at"}},
 }
 

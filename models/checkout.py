@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from models.wire import SENT
 
@@ -16,3 +17,5 @@ class CartCheckout(BaseModel):
     """Identifies the checkout; an order names it."""
     expires_at: datetime
     """When the cart can be changed again, unless it was ordered before."""
+    keeps_holds: SkipJsonSchema[bool] = True
+    """Whether its units stay held when it ends without an order."""

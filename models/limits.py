@@ -18,6 +18,8 @@ class Policy(Message):
     """The settings that an operation takes with it, so that a running saga does not change them."""
 
     reserve: bool = True
+    reserve_at_checkout: bool = False
+    """Whether units are reserved at checkout although carts reserve nothing."""
     publish: bool = True
     cache: bool = True
     deadline_seconds: float = 30.0
@@ -39,6 +41,11 @@ class Policy(Message):
     abandon_seconds: float = 0
     """How long after a change by its user a cart counts as abandoned; 0 is never."""
     currency: str = "USD"
+
+    @property
+    def at_checkout(self) -> "Policy":
+        """The policy of a checkout, and of what is ordered."""
+        return self.model_copy(update={"reserve": self.reserve or self.reserve_at_checkout})
 
     @property
     def lifetime(self) -> Lifetime:

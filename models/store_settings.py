@@ -11,6 +11,7 @@ from typing_extensions import TypeAliasType
 from models.limits import Policy
 from models.wire import CAMEL_CASE
 from settings.cart import (
+    CheckoutMinutes,
     Currency,
     ExpiryDays,
     HoldMaxMinutes,
@@ -21,8 +22,8 @@ from settings.cart import (
     Value,
 )
 
-ReservationPolicy = TypeAliasType("ReservationPolicy", Literal["cart", "none"])
-"""When units are reserved: `cart` when they come into a cart, `none` never."""
+ReservationPolicy = TypeAliasType("ReservationPolicy", Literal["cart", "checkout", "none"])
+"""When units are reserved: as they come into a `cart`, at its `checkout`, or never (`none`)."""
 
 
 MINUTE = 60
@@ -65,8 +66,10 @@ class StoreSettings(BaseModel):
     """How long units are held after a change of their cart; 0 is as long as the cart."""
     hold_max_minutes: Annotated[HoldMaxMinutes, _Fraction] | None = None
     """The longest time after the first of a cart's holds; at least `holdMinutes`."""
+    checkout_minutes: Annotated[CheckoutMinutes, _Fraction] | None = None
+    """How long a cart is frozen by its checkout."""
     reservation_policy: ReservationPolicy | None = None
-    """When units are reserved: `cart` when they come into a cart, `none` never."""
+    """When units are reserved: as they come into a `cart`, at its `checkout`, or never (`none`)."""
 
     @classmethod
     def of(cls, policy: Policy) -> "StoreSettings":
@@ -75,7 +78,8 @@ class StoreSettings(BaseModel):
             **policy.model_dump(include={*cls.model_fields}),
             hold_minutes=policy.hold_seconds / MINUTE,
             hold_max_minutes=policy.hold_max_seconds / MINUTE,
-            reservation_policy="cart" if policy.reserve else "none",
+            checkout_minutes=policy.checkout_seconds / MINUTE,
+            reservation_policy=_reservation_policy(policy),
         )
 
     def applied_to(self, usual: Policy) -> Policy:
@@ -84,11 +88,20 @@ class StoreSettings(BaseModel):
         changed = self.model_dump(exclude_none=True, include=fields)
         if self.hold_minutes is not None:
             changed["hold_seconds"] = self.hold_minutes * MINUTE
+        if self.checkout_minutes is not None:
+            changed["checkout_seconds"] = self.checkout_minutes * MINUTE
         if self.hold_max_minutes is not None:
             changed["hold_max_seconds"] = self.hold_max_minutes * MINUTE
         if self.reservation_policy is not None:
             changed["reserve"] = self.reservation_policy == "cart"
+            changed["reserve_at_checkout"] = self.reservation_policy == "checkout"
         return usual.model_copy(update=changed)
+
+
+def _reservation_policy(policy: Policy) -> ReservationPolicy:
+    if policy.reserve:
+        return "cart"
+    return "checkout" if policy.reserve_at_checkout else "none"
 
 
 class StoredSettings(Document):

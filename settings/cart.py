@@ -13,6 +13,7 @@ MOST_UNITS = 10_000
 MOST_VALUE = 10_000_000_000
 MOST_EXPIRY_DAYS = 3650
 MOST_HOLD_MINUTES = 43_200
+MOST_CHECKOUT_MINUTES = 1_440
 CURRENCY_LETTERS = 3
 
 # What a store may also set for itself (`models.store_settings`).
@@ -23,6 +24,7 @@ Value = Annotated[int, Field(ge=0, le=MOST_VALUE)]
 ExpiryDays = Annotated[int, Field(ge=1, le=MOST_EXPIRY_DAYS)]
 HoldMinutes = Annotated[float, Field(ge=0, le=MOST_HOLD_MINUTES)]
 HoldMaxMinutes = Annotated[float, Field(gt=0, le=MOST_HOLD_MINUTES)]
+CheckoutMinutes = Annotated[float, Field(gt=0, le=MOST_CHECKOUT_MINUTES)]
 Currency = Annotated[str, Field(pattern=rf"^[A-Z]{{{CURRENCY_LETTERS}}}$")]
 
 
@@ -54,7 +56,7 @@ class CartSettings(SettingsGroup):
     cart_max_value: Value = 0
     hold_minutes: HoldMinutes = 0
     hold_max_minutes: HoldMaxMinutes = 240
-    checkout_minutes: float = Field(15, gt=0, le=1_440)
+    checkout_minutes: CheckoutMinutes = 15
     currency: Currency = "USD"
 
     # Feature flags

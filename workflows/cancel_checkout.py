@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=CancelCheckout.name)
 class CancelCheckoutWorkflow(CartWorkflow[CancelCheckout]):
-    """Store the cart thawed, then show it and publish the event."""
+    """Store the cart thawed, then show it, publish the event and release units that were held for
+    the checkout alone."""
 
     @workflow.run
     async def run(self, operation: CancelCheckout) -> OperationResult:
@@ -22,4 +23,4 @@ class CancelCheckoutWorkflow(CartWorkflow[CancelCheckout]):
         # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
         await saga.persist_cart()
         # After the pivot. What fails here stays pending, and a relay does it.
-        await saga.complete(saga.refresh_cache, saga.publish_event)
+        await saga.complete(saga.refresh_cache, saga.publish_event, saga.release_inventory)

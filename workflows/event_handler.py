@@ -203,7 +203,7 @@ class EventHandler:
 
     async def _order_completed(self, event: OrderCompleted) -> None:
         """Applies an order. Raises `EventUnusable` when not all of it can be booked."""
-        request = apply_order(event, await self._policies.of(event.store_id))
+        request = apply_order(event, (await self._policies.of(event.store_id)).at_checkout)
         result = await self._carry_out(request)
         if result.outcome is Outcome.REJECTED:
             await self._refused(request, result)

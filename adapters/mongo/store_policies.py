@@ -61,8 +61,8 @@ class StorePolicies:
             return known.policy
 
     async def reserves(self, store_id: str) -> bool:
-        """Whether the lines of the store's carts need a reservation."""
-        return (await self.of(store_id)).reserve
+        """Whether lines that are held at all need their reservation."""
+        return (await self.of(store_id)).at_checkout.reserve
 
     def forget(self, store_id: str) -> None:
         """Lets the next operation in this process read the store's settings again."""

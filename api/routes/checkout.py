@@ -39,11 +39,16 @@ async def check_out(
     store_id: StoreId, request: Request, call: CallDep, headers: ChangeHeader
 ) -> Response:
     """Freezes your cart with all its units held, for `CHECKOUT_MINUTES`. Units whose hold has ended
-    are reserved again, all or none. An order names the `checkoutId`."""
+    are reserved again, all or none. With a product service, prices are looked up again. An order
+    names the `checkoutId`."""
     key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
     common = common_fields(call, Checkout, cart, key=key, if_match=headers.if_match, requested={})
-    return await perform(call, Checkout(**common), key)
+    looked_up: tuple[str, ...] = ()
+    if call.state.products is not None:
+        found = await call.state.carts.cart(cart)
+        looked_up = tuple(line.product_id for line in found.cart_items) if found else ()
+    return await perform(call, Checkout(**common, looked_up=looked_up), key)
 
 
 @router.delete(

@@ -37,6 +37,7 @@ _EXAMPLE = {
         "expiryDays": 30,
         "holdMinutes": 30.0,
         "holdMaxMinutes": 240.0,
+        "checkoutMinutes": 15.0,
         "reservationPolicy": "cart",
     },
     "version": 1,

@@ -137,6 +137,10 @@ class CartOperation(Message):
         """The products whose price is looked at again; the operation can do without it."""
         return ()
 
+    def under(self, policy: Policy) -> Self:
+        """The operation with the policy of its store."""
+        return self.model_copy(update={"policy": policy})
+
     def with_products(self, known: Mapping[str, Product]) -> Self:
         """The operation with what the product service says of its products, by their ids."""
         return self

@@ -5,10 +5,13 @@ from http import HTTPStatus
 from typing import ClassVar, Literal
 
 from models.cart import CartContent, CartFacts
-from models.effects import EventEffect
+from models.effects import AnyEffect, EventEffect
 from models.events import CartCheckoutExpired, CheckoutEnd
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal, RefusalCode
+
+CHECKOUT_ENDED = "checkout_ended"
+"""The reason of a release of units that were held for a checkout alone."""
 
 
 class CancelCheckout(CartOperation):
@@ -51,9 +54,11 @@ class CancelCheckout(CartOperation):
             return None
         after = before.thawed(context.now, self.policy.lifetime)
         event = checkout_ended(before, after, context, self.reason)
+        releases = context.releases(before.held_by_checkout, CHECKOUT_ENDED)
+        effects: tuple[AnyEffect, ...] = (*releases, *event)
         if self.expired_by is not None:  # nobody waits for the cart
-            return context.confirmed(after, after.version, "Checkout ended", event)
-        return context.changed(after, HTTPStatus.OK, event)
+            return context.confirmed(after, after.version, "Checkout ended", effects)
+        return context.changed(after, HTTPStatus.OK, effects)
 
 
 def checkout_ended(

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from models.cart import CartContent, CartFacts
 from models.effects import EventEffect
 from models.operations.base import CartChange, CartOperation, ChangeContext
-from models.operations.cancel_checkout import checkout_ended
+from models.operations.cancel_checkout import CHECKOUT_ENDED, checkout_ended
 from models.orders import Cancellation, CancelRequest
 from models.outcomes import Refusal, RefusalCode
 from models.wire import to_json
@@ -63,7 +63,9 @@ class CancelOrder(CartOperation):
         found = self.cancellation or Cancellation()
         after, version = cart, None
         events: tuple[EventEffect, ...] = ()
+        ended: dict[str, int] = {}
         if cart is not None and found.ends_checkout:
+            ended = cart.held_by_checkout
             after = cart.thawed(context.now, self.policy.lifetime)
             version = after.version
             events = checkout_ended(cart, after, context, REASON, self.request.order_id)
@@ -72,5 +74,9 @@ class CancelOrder(CartOperation):
             version,
             HTTPStatus.OK,
             to_json({"message": "Order cancelled", "orderId": self.request.order_id}),
-            (*context.releases(found.booked, REASON, self.request.order_id), *events),
+            (
+                *context.releases(found.booked, REASON, self.request.order_id),
+                *context.releases(ended, CHECKOUT_ENDED),
+                *events,
+            ),
         )

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from models.cart import CartContent, CartFacts, cart_fields
 from models.checkout import CartCheckout
 from models.events import CartCheckedOut, CheckedOutItem
+from models.limits import Policy
+from models.money import cents
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal, RefusalCode
+from models.products import Product
 from models.wire import to_json, to_milliseconds
 
 
@@ -23,10 +27,25 @@ class Checkout(CartOperation):
     needs_lines: ClassVar[bool] = True
 
     kind: Literal["checkout"] = "checkout"
+    looked_up: tuple[str, ...] = ()
+    """The products whose prices the product service is asked for."""
+    prices: dict[str, Decimal] = {}
+    """What it has said of them."""
 
     @property
     def summary(self) -> str:
         return "Check the cart out"
+
+    @property
+    def priced_products(self) -> tuple[str, ...]:
+        return self.looked_up
+
+    def under(self, policy: Policy) -> Self:
+        return super().under(policy.at_checkout)
+
+    def with_products(self, known: Mapping[str, Product]) -> Self:
+        prices = {product_id: cents(product.price) for product_id, product in known.items()}
+        return self.model_copy(update={"prices": prices})
 
     def check(self, cart: CartFacts) -> Refusal | None:
         """There must be something in the cart."""
@@ -40,8 +59,13 @@ class Checkout(CartOperation):
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange:
         now, lifetime = context.now, self.policy.lifetime
         end = to_milliseconds(now + timedelta(seconds=self.policy.checkout_seconds))
-        checkout = CartCheckout(checkout_id=self.operation_id, expires_at=end)
-        after = stored(cart).frozen(checkout, now, lifetime, is_held=self.policy.reserve)
+        checkout = CartCheckout(
+            checkout_id=self.operation_id,
+            expires_at=end,
+            keeps_holds=not self.policy.reserve_at_checkout,
+        )
+        before = stored(cart).repriced(self.prices)
+        after = before.frozen(checkout, now, lifetime, is_held=self.policy.reserve)
         event = context.event(
             CartCheckedOut,
             after,

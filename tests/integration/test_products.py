@@ -127,6 +127,42 @@ async def test_a_product_that_the_service_cannot_serve_does_not_stop_others(pric
     assert await priced.units("cable") == (10, 0, 0)
 
 
+async def test_a_checkout_has_the_prices_of_its_moment(priced: Shop) -> None:
+    buyer = priced.buyer()
+    await buyer.add("lamp", 2)
+    await priced.product("lamp", title="Lamp", price=80)
+    checkout = f"{buyer.path}/checkout"
+    await priced.fault("product", "error", storeId=priced.store_id)
+    refused = await priced.world.http.post(checkout, headers=buyer.headers)
+    assert (refused.status_code, refused.json()["code"]) == (503, "product_service_unavailable")
+    begun = await priced.world.http.post(checkout, headers=buyer.headers)
+    assert begun.status_code == 201, begun.text
+    [line] = begun.json()["cartItems"]
+    assert (line["productPrice"], begun.json()["totalPrice"]) == (80, 160)
+    assert line["priceChanged"] == {"from": 99.5, "to": 80}
+
+
+async def test_a_batch_has_the_services_prices(priced: Shop) -> None:
+    await priced.stock("cable", 10)
+    await priced.product("cable", title="Cable", price=5)
+    buyer = priced.buyer()
+    await buyer.add("cable", 1)
+    await priced.product("cable", title="Cable", price=6)
+    operations = [
+        {"op": "add", "productId": "lamp", "productTitle": "x", "productPrice": 1, "quantity": 2},
+        {"op": "set", "productId": "cable", "quantity": 3},
+    ]
+    answer = await priced.world.http.post(
+        f"{buyer.path}/batch", json={"operations": operations}, headers=buyer.headers
+    )
+    assert answer.status_code == 200, answer.text
+    lines = {line["productId"]: line for line in answer.json()["cartItems"]}
+    assert (lines["lamp"]["productTitle"], lines["lamp"]["productPrice"]) == ("Lamp", 99.5)
+    assert lines["cable"]["priceChanged"] == {"from": 5, "to": 6}
+    assert answer.json()["totalPrice"] == 217
+    await priced.assert_consistent()
+
+
 async def test_health_names_the_service(priced: Shop) -> None:
     body = (await priced.world.http.get("/health")).json()
     assert body["services"]["products"] == "reachable"

@@ -44,6 +44,18 @@ async def test_a_store_has_its_own_currency_and_limits(shop: Shop) -> None:
     await other.assert_consistent()
 
 
+async def test_a_store_has_its_own_hold_time(shop: Shop) -> None:
+    other = Shop(shop.world)
+    for one in (shop, other):
+        await one.stock("lamp", 10)
+    await put(shop, {"holdMinutes": 0.5})
+    added = (await shop.buyer().add("lamp", 3)).json()
+    until = datetime.fromisoformat(added["cartItems"][0]["holdUntil"])
+    assert (until - datetime.fromisoformat(added["updatedAt"])).total_seconds() == 30
+    elsewhere = (await other.buyer().add("lamp", 3)).json()
+    assert "holdUntil" not in elsewhere["cartItems"][0]
+
+
 async def test_a_store_without_reservations_holds_nothing_and_nothing_is_repaired(
     shop: Shop,
 ) -> None:
@@ -73,6 +85,31 @@ async def test_units_that_are_held_are_released_after_reservations_end(shop: Sho
         assert await shop.units("lamp") == (5, 0, 0)
 
     await eventually(released)
+
+
+async def test_a_store_that_reserves_at_checkout_holds_units_only_for_it(shop: Shop) -> None:
+    await shop.stock("lamp", 5)
+    await put(shop, {"reservationPolicy": "checkout", "checkoutMinutes": 2})
+    buyer, other = shop.buyer(), shop.buyer()
+    for one in (buyer, other):
+        assert (await one.add("lamp", 3)).status_code == 201
+    assert await shop.units("lamp") == (5, 0, 0)
+    checkout = f"{buyer.path}/checkout"
+    begun = await shop.world.http.post(checkout, headers=buyer.headers)
+    assert begun.status_code == 201, begun.text
+    assert await shop.units("lamp") == (2, 3, 0)
+    refused = await shop.world.http.post(checkout, headers=other.headers)
+    assert (refused.status_code, refused.json()["code"]) == (409, "insufficient_stock")
+    assert await shop.units("lamp") == (2, 3, 0)
+    ended = await shop.world.http.delete(checkout, headers=buyer.headers)
+    assert ended.status_code == 200, ended.text
+
+    async def released() -> None:
+        assert await shop.units("lamp") == (5, 0, 0)
+
+    await eventually(released)
+    assert (await shop.world.http.post(checkout, headers=other.headers)).status_code == 201
+    assert await shop.holds() == {(other.user_id, "lamp"): 3}
 
 
 async def test_a_lost_hold_is_missed_only_where_units_are_reserved(shop: Shop) -> None:

@@ -20,6 +20,7 @@ USUAL = {
     "expiryDays": 30,
     "holdMinutes": 0,
     "holdMaxMinutes": 240,
+    "checkoutMinutes": 15,
     "reservationPolicy": "cart",
 }
 
@@ -148,7 +149,7 @@ async def test_only_admins_of_the_store_see_and_set_them(
         ),
         ({"currency": "eur"}, "currency", "invalid_format", "three capital letters"),
         ({"currency": "EURO"}, "currency", "invalid_format", "three capital letters"),
-        ({"reservationPolicy": "maybe"}, "reservationPolicy", "not_allowed", "cart or none"),
+        ({"reservationPolicy": "maybe"}, "reservationPolicy", "not_allowed", "checkout or none"),
         ({"holdTime": 3}, "holdTime", "unknown_field", "Unknown field"),
         ({"max_units": 3}, "max_units", "unknown_field", "Unknown field"),
     ],

@@ -89,7 +89,10 @@ def test_set_changes_the_named_keys_and_is_audited(
         ("maxUnits=many", "maxUnits: Max units must be an integer"),
         ("currency=eur", "currency: Currency must be three capital letters (ISO 4217)"),
         ("currency=123", "currency: Currency must be three capital letters (ISO 4217)"),
-        ("reservationPolicy=maybe", "reservationPolicy: Reservation policy must be cart or none"),
+        (
+            "reservationPolicy=maybe",
+            "reservationPolicy: Reservation policy must be cart, checkout or none",
+        ),
         (
             "holdMinutes=241",
             "holdMinutes: Hold minutes must not be more than holdMaxMinutes, which is 240",

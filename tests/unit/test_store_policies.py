@@ -69,7 +69,11 @@ def test_the_stores_own_reservation_policy_wins(service: bool) -> None:
     usual = Policy(reserve=service)
     assert StoreSettings().applied_to(usual).reserve is service
     assert StoreSettings(reservation_policy="cart").applied_to(usual).reserve is True
-    assert StoreSettings(reservation_policy="none").applied_to(usual).reserve is False
+    never = StoreSettings(reservation_policy="none").applied_to(usual)
+    assert (never.reserve, never.at_checkout.reserve) == (False, False)
+    late = StoreSettings(reservation_policy="checkout").applied_to(usual)
+    assert (late.reserve, late.at_checkout.reserve) == (False, True)
+    assert StoreSettings.of(late).reservation_policy == "checkout"
 
 
 def test_what_is_in_effect_says_all_settings() -> None:
@@ -83,6 +87,7 @@ def test_what_is_in_effect_says_all_settings() -> None:
         "expiryDays": 3,
         "holdMinutes": 0,
         "holdMaxMinutes": 240,
+        "checkoutMinutes": 15,
         "reservationPolicy": "none",
     }
 
@@ -97,6 +102,7 @@ def test_each_setting_takes_what_its_environment_variable_takes() -> None:
         "expiry_days": "cart_expiry_days",
         "hold_minutes": "hold_minutes",
         "hold_max_minutes": "hold_max_minutes",
+        "checkout_minutes": "checkout_minutes",
     }
     settings = Settings(cart_max_lines=3, currency="CHF", hold_minutes=0.5)
     effective = StoreSettings.of(policy_of(settings))
@@ -108,9 +114,10 @@ def test_each_setting_takes_what_its_environment_variable_takes() -> None:
 
 
 def test_holds_are_in_seconds_in_the_policy() -> None:
-    own = StoreSettings(hold_minutes=0.5, hold_max_minutes=2)
+    own = StoreSettings(hold_minutes=0.5, hold_max_minutes=2, checkout_minutes=3)
     policy = own.applied_to(USUAL)
     assert (policy.hold_seconds, policy.hold_max_seconds) == (30, 120)
+    assert policy.checkout_seconds == 180
     assert own.applied_to(USUAL).lifetime.hold_seconds == 30
 
 

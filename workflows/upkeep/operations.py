@@ -139,7 +139,7 @@ async def repair_cart(
             operation_id=ids.event_operation_id("cart.repair", request.name, cart),
             requested={"fix": request.fix},
             actor=request.actor,
-            policy=await policies.of(cart.store_id),
+            policy=(await policies.of(cart.store_id)).at_checkout,
         ),
         reason=request.reason,
         fix=request.fix,
