@@ -75,20 +75,21 @@ async def settled_time(prepare: Prepare) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
-async def throughput(prepares: Sequence[Prepare], seconds: float) -> float:
-    """Operations per second, with their preparation, when all are repeated concurrently."""
+async def throughput(prepares: Sequence[Prepare], seconds: float) -> tuple[float, Samples]:
+    """Operations per second, with their preparation, when all are repeated concurrently; and the
+    time that each took."""
+    samples = Samples()
     begin = time.perf_counter()
 
-    async def repeat(prepare: Prepare) -> int:
-        done = 0
+    async def repeat(prepare: Prepare) -> None:
         while time.perf_counter() - begin < seconds:
             operation = await prepare()
+            started = time.perf_counter()
             await operation()
-            done += 1
-        return done
+            samples.times.append((time.perf_counter() - started) * 1000)
 
-    done = await asyncio.gather(*map(repeat, prepares))
-    return sum(done) / (time.perf_counter() - begin)
+    await asyncio.gather(*map(repeat, prepares))
+    return len(samples.times) / (time.perf_counter() - begin), samples
 
 
 @contextmanager

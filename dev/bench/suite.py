@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -153,6 +154,7 @@ async def _throughputs(
     rig: Rig, operations: Operations, size: Size, tick: Tick, figures: Figures
 ) -> None:
     rates: dict[tuple[str, int], list[float]] = {}
+    times: dict[tuple[str, int], Samples] = defaultdict(Samples)
     adds: dict[str, list[Prepare]] = {}
     async with AsyncExitStack() as opened:
         for name, port in (("add", rig.settings.port), ("noop", rig.bench_port)):
@@ -166,12 +168,15 @@ async def _throughputs(
                 for at_once in AT_ONCE:
                     for name in sorted(PATHS, reverse=bool(block % 2)):
                         await asyncio.sleep(0.2)
-                        rate = await throughput(adds[name][:at_once], size.block_seconds)
+                        rate, samples = await throughput(adds[name][:at_once], size.block_seconds)
+                        times[name, at_once].times += samples.times
                         rates.setdefault((name, at_once), []).append(rate)
                         tick()
     figures.details["throughput"] = {
         name: {str(n): statistics.median(rates[name, n]) for n in AT_ONCE} for name in PATHS
     }
+    for (name, at_once), samples in times.items():
+        figures.detail(f"{name}_{at_once}_at_once", samples)
     top = max(AT_ONCE)
     parts = [a / b for a, b in zip(rates["add", top], rates["noop", top], strict=True)]
     figures.median("throughput_over_noop", parts)
