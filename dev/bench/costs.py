@@ -138,4 +138,11 @@ def _is_of_an_operation(line: bytes) -> bool:
     name = next(iter(command), "")
     if logged["type"] != "command" or logged.get("appName") not in SERVICE:
         return False
+    if name == "find" and not _is_of_one_cart(command.get("filter", {})):
+        return False
     return name == "commitTransaction" or (name in COMMANDS and command[name] in COLLECTIONS)
+
+
+def _is_of_one_cart(query: dict[str, object]) -> bool:
+    """Whether a query is about one user's cart or records; schedules read those of many."""
+    return isinstance(query.get("userId"), str) or "$or" in query
