@@ -388,7 +388,9 @@ async def test_kafka_as_it_should_be(cluster: FakeKafka) -> None:
     found = await examine_kafka()
 
     assert {finding.state for finding in found.values()} == {Status.OK}
-    assert found["Kafka topics"].what == "all 13 exist; read the end of 39 partitions"
+    topics = len(TOPICS)
+    expected = f"all {topics} exist; read the end of {3 * topics} partitions"
+    assert found["Kafka topics"].what == expected
 
 
 async def test_partitions_without_a_leader_are_named(cluster: FakeKafka) -> None:
