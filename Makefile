@@ -14,7 +14,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev watch coverage-unit report test test-faults test-servers check bench profile chaos storm load fuzz docs site release-openapi image sbom check-clients check-deploy install clean
+.PHONY: help run dev watch coverage-unit report test test-faults test-servers check bench profile chaos storm load fuzz docs site release-openapi image sbom clients check-clients check-deploy install clean
 
 # The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
@@ -49,6 +49,7 @@ help:
 	@echo "make release-openapi  make docs/openapi.json the released promise"
 	@echo "make image          build the container image (IMAGE=cart-service:dev; TARGET=dev with the demo)"
 	@echo "make sbom           write sbom.json, the contents of a production install"
+	@echo "make clients        build the clients of clients/ into build/clients (Node for TypeScript)"
 	@echo "make check-clients  generate clients from the documents, compile them, and buy with them (ARGS=… goes to pytest)"
 	@echo "make check-deploy   build the image, start docker-compose.yml, run the demo (minutes)"
 	@echo "make clean          remove .venv and caches; the local servers' data (.local) stays"
@@ -144,6 +145,9 @@ sbom: $(STAMP)
 	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file sbom.json $(VENV)/production/bin/python
 	@echo "sbom.json: CycloneDX, $$(grep -c '"purl"' sbom.json) packages"
+
+clients: $(STAMP)
+	@$(BIN)/python -m dev.clients $(ARGS)
 
 # Downloads generators and validators, the first time (npm, Go, Maven, pip).
 check-clients: $(STAMP)

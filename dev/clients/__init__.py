@@ -1,0 +1,1 @@
+"""Builds the clients of `clients/`: their models are generated from docs/openapi.json."""

@@ -1,0 +1,1 @@
+"""Programs beside the cart service, each in one file."""
