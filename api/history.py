@@ -9,7 +9,8 @@ from typing_extensions import TypeAliasType
 from adapters.mongo.history import PastChange
 from api.schemas import ResponseBody
 from models.actor import ActorType
-from models.cart import AvailabilityStatus, CartKey, LineChange
+from models.cart import CartKey
+from models.cart_line import AvailabilityStatus, LineChange
 from models.events import ActorKind
 from models.money import Money
 from models.privacy import ERASED

@@ -13,7 +13,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from api.error_codes import ErrorCode
-from models.cart import CartLine, CartView
+from models.cart import CartView
+from models.cart_line import CartLine
 from models.events import MergeStrategy
 from models.limits import MAX_QUANTITY
 from models.money import MAX_PRICE, Money, cents

@@ -10,7 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from models.cart import CartFacts, CartLine, price_change
+from models.cart_facts import CartFacts
+from models.cart_line import CartLine, price_change
 from models.limits import Policy
 from models.message import Message
 from models.money import PriceSource, cents

@@ -6,23 +6,20 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from beanie import PydanticObjectId
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
-from typing_extensions import TypeAliasType
 
-from models.checkout import CartCheckout
-from models.message import Message
-from models.money import Money, PriceSource, cents
-from models.orders import Cancellation, Ordered
-from models.wire import CAMEL_CASE, SENT, Absent, to_json, to_milliseconds
-
-AvailabilityStatus = TypeAliasType(
-    "AvailabilityStatus", Literal["available", "out_of_stock", "hold_expired"]
+from models.cart_line import (
+    CartLine,
+    LineChange,
+    ProductAvailability,
 )
-StockStatus = Literal["available", "out_of_stock"]
+from models.checkout import CartCheckout
+from models.money import Money, cents
+from models.wire import SENT, Absent, to_json, to_milliseconds
 
 
 class CartKey(NamedTuple):
@@ -37,77 +34,6 @@ class CartVersion(NamedTuple):
 
     cart_id: str
     version: int
-
-
-class ProductAvailability(Message):
-    """A product's stock status since `at`, the time of the event that reported it."""
-
-    product_id: str
-    status: StockStatus
-    reason: str | None = None
-    at: datetime
-
-
-class LineFacts(Message):
-    """What a saga knows of a line: `unheld` of its units are not held at the inventory."""
-
-    product_id: str
-    quantity: int
-    unheld: int = 0
-    price: Decimal
-
-
-class GuestFacts(Message):
-    """What a merge knows of the guest's cart.
-
-    `line_bytes` are the sizes of its lines' JSON texts, and `into_bytes` that of the cart into
-    which it is merged (0: there is none). `checkout_id` is set while the cart is frozen.
-    """
-
-    cart_id: str
-    version: int
-    currency: str
-    content: tuple[LineFacts, ...] = ()
-    line_bytes: tuple[int, ...] = ()
-    into_bytes: int = 0
-    checkout_id: str | None = None
-
-
-class CartFacts(Message):
-    """What a saga knows of a cart to decide on an operation; `version` 0 means that none exists.
-
-    `line_quantity`, `line_unheld` and `line_price` are those of the operation's product. Amounts
-    are in `currency`, which is None without a cart. `checkout_id` is set while it is frozen.
-    `content` are all lines, if the operation decides on all (`CartOperation.needs_lines`).
-    `releasing` are the products of which the cart's own operations still have units to release.
-    `ordered` is what an order has, if the operation is one whose content is known, `cancellation`
-    what is known of an order that is cancelled.
-    `guest` is the guest's cart that is merged, if there is one.
-    """
-
-    version: int = 0
-    cart_id: str | None = None
-    lines: int = 0
-    units: int = 0
-    total_price: Decimal = Decimal(0)
-    currency: str | None = None
-    checkout_id: str | None = None
-    line_quantity: int = 0
-    line_unheld: int = 0
-    line_price: Decimal = Decimal(0)
-    content: tuple[LineFacts, ...] = ()
-    releasing: tuple[str, ...] = ()
-    ordered: Ordered | None = None
-    cancellation: Cancellation | None = None
-    guest: GuestFacts | None = None
-
-    @property
-    def unheld(self) -> bool:
-        """Whether a line that matters has units that are not held."""
-        return self.line_unheld > 0 or any(line.unheld for line in self.content)
-
-
-NO_CART = CartFacts()
 
 
 class Lifetime(NamedTuple):
@@ -130,148 +56,6 @@ class Lifetime(NamedTuple):
             since + timedelta(seconds=self.hold_max_seconds),
         )
         return to_milliseconds(end)
-
-
-class PriceChange(BaseModel):
-    """Two prices of one unit: what a line had, and what it has now."""
-
-    model_config = SENT
-
-    before: Money = Field(alias="from")
-    after: Money = Field(alias="to")
-
-
-class CartLine(BaseModel):
-    """One product in a cart."""
-
-    model_config = SENT
-
-    product_id: str
-    product_title: str
-    product_image: list[str] = []
-    """The URLs of its images."""
-    product_price: Money
-    """The price of one unit."""
-    price_source: PriceSource = "client"
-    """`client`: the price is what the client sent with the latest add; nothing has checked it.
-    `product_service`: it is the product service's."""
-    price_changed: PriceChange | None = Absent
-    """What the price was when it was looked up before, if it was another one."""
-    product_quantity: int
-    """Its units in the cart."""
-    units_held: SkipJsonSchema[int | None] = None
-    """Its units that are held at the inventory; None: all of them."""
-    product_description: str | None = None
-    seller_id: str | None = None
-    availability_status: AvailabilityStatus = "available"
-    unavailability_reason: str | None = None
-    """Why it is out of stock."""
-    availability_at: SkipJsonSchema[datetime | None] = None
-    reserved_at: datetime
-    """When units of it were reserved last."""
-    hold_until: datetime | None = Absent
-    """When its units are no longer held, unless the cart is changed or extended before. Absent when
-    they are held as long as the cart, or not held."""
-    lapsed_at: SkipJsonSchema[datetime | None] = None
-    """When its hold has ended, since its units were reserved last."""
-
-    def marked(self, availability: ProductAvailability) -> Self:
-        """The line with a new availability, or the line itself when it has a later one.
-
-        Events of different topics arrive in any order, so the latest by its own time wins. A
-        reservation that was made later proves that the product was available.
-        """
-        if availability.at <= max(self.reserved_at, self.availability_at or self.reserved_at):
-            return self
-        out_of_stock = availability.status == "out_of_stock"
-        lapsed = self.lapsed_at is not None and not out_of_stock
-        return self.model_copy(
-            update={
-                "availability_status": "hold_expired" if lapsed else availability.status,
-                "unavailability_reason": availability.reason if out_of_stock else None,
-                "availability_at": availability.at,
-            }
-        )
-
-    def with_quantity(self, quantity: int, held: int, now: datetime) -> Self:
-        """The line with another quantity, of which `held` units are held.
-
-        More held units were reserved now, so they are available.
-        """
-        changed: dict[str, Any] = {
-            "product_quantity": quantity,
-            "units_held": held if held < quantity else None,
-        }
-        if held > self.held:
-            changed |= {
-                "reserved_at": now,
-                "availability_status": "available",
-                "unavailability_reason": None,
-                "availability_at": None,
-                "lapsed_at": None,
-            }
-        return self.model_copy(update=changed)
-
-    def lapsed(self, now: datetime) -> Self:
-        """The line without its hold, which has ended."""
-        changed: dict[str, Any] = {"units_held": 0, "hold_until": None, "lapsed_at": now}
-        if self.availability_status == "available":
-            changed["availability_status"] = "hold_expired"
-        return self.model_copy(update=changed)
-
-    def held_until(self, end: datetime | None) -> Self:
-        """The line whose hold, if it has one, ends then."""
-        end = end if self.held else None
-        return self if end == self.hold_until else self.model_copy(update={"hold_until": end})
-
-    def priced(self, price: Decimal) -> Self:
-        """The line with the product service's price; it says so if that has changed."""
-        return self.model_copy(
-            update={
-                "product_price": price,
-                "price_source": "product_service",
-                "price_changed": price_change(self, price),
-            }
-        )
-
-    @property
-    def held(self) -> int:
-        """Its units that are held at the inventory."""
-        return self.product_quantity if self.units_held is None else self.units_held
-
-    @property
-    def total(self) -> Decimal:
-        """Price times quantity, in the cart's currency."""
-        return cents(self.product_price * self.product_quantity)
-
-
-def price_change(earlier: CartLine | None, price: Decimal) -> PriceChange | None:
-    """How the price of a line changes when it is looked up again; None when it does not."""
-    if earlier is None or earlier.product_price == price:
-        return None
-    return PriceChange.model_validate({"from": earlier.product_price, "to": price})
-
-
-class LineChange(BaseModel):
-    """What an operation did to the line of a product.
-
-    `before` are its units, 0 without a line, and `moved` how many came in or (negative) left.
-    `price` is that of one unit, after the change or, of a line that is gone, before it.
-    `availability` is set when it has changed.
-    """
-
-    model_config = CAMEL_CASE
-
-    product_id: str
-    before: int
-    moved: int
-    price: Money
-    availability: AvailabilityStatus | None = None
-
-    @property
-    def after(self) -> int:
-        """Its units after the change."""
-        return self.before + self.moved
 
 
 class CartContent(BaseModel):
@@ -508,51 +292,6 @@ def line_changes(before: CartContent | None, after: CartContent | None) -> list[
     return changes
 
 
-def facts_of(
-    cart: CartContent | None, cart_id: object, product_id: str | None, *, whole: bool = False
-) -> CartFacts:
-    """What a saga must know of a cart; `product_id` names the line that matters, if one does, and
-    with `whole` all do."""
-    if cart is None:
-        return NO_CART
-    line = cart.line(product_id) if product_id is not None else None
-    return CartFacts(
-        version=cart.version,
-        cart_id=str(cart_id),
-        lines=len(cart.cart_items),
-        units=cart.quantity,
-        total_price=cart.total_price,
-        currency=cart.currency,
-        checkout_id=cart.checkout.checkout_id if cart.checkout else None,
-        line_quantity=line.product_quantity if line else 0,
-        line_unheld=line.product_quantity - line.held if line else 0,
-        line_price=line.product_price if line else Decimal(0),
-        content=tuple(map(_facts_of_line, cart.cart_items)) if whole else (),
-    )
-
-
-def guest_facts(cart_id: object, cart: CartContent, into: CartContent | None) -> GuestFacts:
-    """What a merge must know of a guest's cart that is merged into another."""
-    return GuestFacts(
-        cart_id=str(cart_id),
-        version=cart.version,
-        currency=cart.currency,
-        content=tuple(map(_facts_of_line, cart.cart_items)),
-        line_bytes=tuple(len(to_json(line)) for line in cart.cart_items),
-        into_bytes=len(cart_json(cart_id, into)) if into else 0,
-        checkout_id=cart.checkout.checkout_id if cart.checkout else None,
-    )
-
-
-def _facts_of_line(line: CartLine) -> LineFacts:
-    return LineFacts(
-        product_id=line.product_id,
-        quantity=line.product_quantity,
-        unheld=line.product_quantity - line.held,
-        price=line.product_price,
-    )
-
-
 _NOT_SHOWN: Any = {
     "id": True,
     "email": True,
@@ -566,8 +305,8 @@ _NOT_SHOWN: Any = {
     "cart_items": {"__all__": {"availability_at", "units_held", "lapsed_at"}},
 }
 
-
 _ABSENT = ("holdUntil", "priceChanged")
+
 """The fields of a line that are left out unless they have a value."""
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from pymongo import DESCENDING, IndexModel
 
 from models.actor import Actor, ActorType, Intervention
-from models.cart import CartContent, CartKey, LineChange
+from models.cart import CartContent, CartKey
+from models.cart_line import LineChange
 from models.effects import AnyEffect, EffectKind, EventEffect, ReleaseEffect
 from models.outcomes import (
     AbortReason,

@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from models.cart import CartFacts, Lifetime
+from models.cart import Lifetime
+from models.cart_facts import CartFacts
 from models.message import Message
 from models.outcomes import Refusal, RefusalCode
 

@@ -1,6 +1,6 @@
 """Messages of the workflow that marks a product's lines in all carts."""
 
-from models.cart import ProductAvailability
+from models.cart_line import ProductAvailability
 from models.limits import Policy
 from models.message import Message
 from models.runners import Runner, Share

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from models.cart import CartFacts, GuestFacts, LineFacts
+from models.cart_facts import CartFacts, GuestFacts, LineFacts
 from models.events import MergeStrategy
 from models.limits import Policy
 from models.message import Message

@@ -3,7 +3,8 @@
 from typing import Self
 
 from models.actor import Intervention
-from models.cart import CartFacts, CartKey
+from models.cart import CartKey
+from models.cart_facts import CartFacts
 from models.effects import ReleaseEffect
 from models.message import Message
 from models.operations import AnyOperation, CartOperation

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.cart import NO_CART
+    from models.cart_facts import NO_CART
     from models.errors import VersionConflict
     from models.operations import AddItem
     from models.outcomes import OperationResult

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from models.cart import CartFacts
+    from models.cart_facts import CartFacts
     from models.operations import ApplyBatch
     from models.outcomes import OperationResult
     from workflows.cart_workflow import CartWorkflow

@@ -17,7 +17,8 @@ from structlog.contextvars import bound_contextvars
 
 from adapters.mongo.cart_scans import CartRef
 from adapters.mongo.carts import Owner
-from models.cart import CartKey, ProductAvailability
+from models.cart import CartKey
+from models.cart_line import ProductAvailability
 from models.documents import OperationRecord
 from models.errors import (
     DependencyUnavailable,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from adapters.mongo.cart_scans import CartRef
 from models.actor import Actor, ActorType
-from models.cart import CartKey, ProductAvailability
+from models.cart import CartKey
+from models.cart_line import ProductAvailability
 from models.events import ORDER_CANCELLED, ORDER_COMPLETED
 from models.incoming import OrderCancelled, OrderCompleted, OrderedItem
 from models.limits import Policy

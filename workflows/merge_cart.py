@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.carts import CartActivities
-    from models.cart import CartFacts, GuestFacts
+    from models.cart_facts import CartFacts, GuestFacts
     from models.effects import EffectKind
     from models.merge import TakenUnits
     from models.operations import MergeCart

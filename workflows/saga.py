@@ -28,7 +28,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.inventory import InventoryActivities
     from activities.relay import RelayActivities
     from models.actor import Intervention
-    from models.cart import CartFacts, CartKey
+    from models.cart import CartKey
+    from models.cart_facts import CartFacts
     from models.effects import EffectKind, ReleaseEffect
     from models.errors import DependencyUnavailable
     from models.operations import AnyOperation

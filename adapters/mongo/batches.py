@@ -17,7 +17,8 @@ from pymongo.read_concern import ReadConcern
 from adapters.mongo.cart_writes import cart_document
 from adapters.mongo.client import COMMIT_SECONDS, LIST_SECONDS, MongoClient, bounded, in_cart
 from adapters.mongo.operations import committed_record
-from models.cart import facts_of, line_changes
+from models.cart import line_changes
+from models.cart_facts import facts_of
 from models.documents import ENDED_CART, Cart, OperationRecord
 from models.errors import VersionConflict
 from models.operations import CartOperation, ChangeContext

@@ -8,7 +8,8 @@ from typing import Any
 from beanie import PydanticObjectId
 
 from adapters.mongo.client import LIST_SECONDS, bounded
-from models.cart import CartKey, ProductAvailability
+from models.cart import CartKey
+from models.cart_line import ProductAvailability
 from models.documents import Cart
 
 

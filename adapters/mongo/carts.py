@@ -18,7 +18,8 @@ from adapters.mongo.client import (
     connect,
     in_cart,
 )
-from models.cart import AvailabilityStatus, CartKey, CartVersion
+from models.cart import CartKey, CartVersion
+from models.cart_line import AvailabilityStatus
 from models.documents import Cart, OperationRecord
 
 

@@ -13,7 +13,8 @@ from http import HTTPStatus
 from beanie import PydanticObjectId
 
 from adapters.mongo.client import READ_SECONDS, bounded, in_cart
-from models.cart import guest_facts, line_changes
+from models.cart import line_changes
+from models.cart_facts import guest_facts
 from models.documents import Cart, CartClaim, OperationRecord
 from models.errors import VersionConflict
 from models.operations.base import EndedCart, GuestCart

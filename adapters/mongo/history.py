@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field
 
 from adapters.mongo.client import LIST_SECONDS, bounded, in_cart
 from models.actor import Actor
-from models.cart import CartKey, LineChange
+from models.cart import CartKey
+from models.cart_line import LineChange
 from models.documents import OperationRecord
 from models.operations import RepairCart
 from models.wire import CAMEL_CASE

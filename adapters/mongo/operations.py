@@ -31,7 +31,9 @@ from adapters.mongo.client import (
 from adapters.mongo.orders import erased_commit, find_cancellation, find_ordered, releasing_of
 from adapters.shoppers import open_shopper
 from models.abandonment import after_users_change
-from models.cart import CartFacts, CartKey, LineChange, facts_of, line_changes
+from models.cart import CartKey, line_changes
+from models.cart_facts import CartFacts, facts_of
+from models.cart_line import LineChange
 from models.documents import Cart, OperationRecord, due_at
 from models.effects import AnyEffect, EffectKind
 from models.errors import DependencyUnavailable, VersionConflict

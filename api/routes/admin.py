@@ -16,7 +16,8 @@ from api.field_problems import broken
 from api.routing import BASE_PATH, ListRoute
 from api.schemas import MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter
 from logs import audit
-from models.cart import AvailabilityStatus, cart_fields
+from models.cart import cart_fields
+from models.cart_line import AvailabilityStatus
 from models.wire import to_json
 
 router = APIRouter(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from activities.concurrency import gather_bounded
 from adapters.inventory import InventoryClient
 from adapters.mongo.stores import StoreRegistry
-from models.cart import CartContent, CartLine
+from models.cart import CartContent
+from models.cart_line import CartLine
 from models.effects import ReleaseEffect
 from models.operations.base import UNDO, releases_of
 from models.saga import SagaRun

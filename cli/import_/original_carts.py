@@ -17,7 +17,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from api.schemas import EMAIL_PATTERN, MAX_EMAIL, EntityId, Images
 from cli.import_.differences import Difference, DifferenceKind
-from models.cart import CartContent, CartLine
+from models.cart import CartContent
+from models.cart_line import CartLine
 from models.limits import Policy
 from models.money import MAX_PRICE, cents
 from models.products import MAX_IMAGES, Description, Title

@@ -15,7 +15,8 @@ from cli.token import mint_token
 from dev.bench.client import request
 from dev.inventory_service.documents import Document, new_reservation, product_key
 from dev.inventory_service.schemas import ReserveRequest
-from models.cart import CartContent, CartKey, CartLine, Lifetime
+from models.cart import CartContent, CartKey, Lifetime
+from models.cart_line import CartLine
 from models.documents import Cart, bucket_of
 from settings import Settings
 

@@ -25,7 +25,13 @@ _MODELS = (
     *("--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel"),
     *("--target-python-version", "3.11", "--use-annotated", "--use-standard-collections"),
     *("--use-union-operator", "--snake-case-field", "--allow-population-by-field-name"),
-    *("--capitalise-enum-members", "--set-default-enum-member", "--disable-timestamp", "--formatters", "builtin"),
+    *(
+        "--capitalise-enum-members",
+        "--set-default-enum-member",
+        "--disable-timestamp",
+        "--formatters",
+        "builtin",
+    ),
 )
 
 

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from models.cart import CartContent, CartFacts
+from models.cart import CartContent
+from models.cart_facts import CartFacts
 from models.events import AbandonedItem, CartAbandoned
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal

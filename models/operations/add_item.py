@@ -5,7 +5,9 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import ClassVar, Literal, Self
 
-from models.cart import CartContent, CartFacts, CartLine, price_change
+from models.cart import CartContent
+from models.cart_facts import CartFacts
+from models.cart_line import CartLine, price_change
 from models.events import CartItemAdded
 from models.limits import room_for, room_in_bytes, same_currency
 from models.money import PriceSource, cents

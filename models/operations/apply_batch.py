@@ -6,7 +6,9 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Self
 
 from models.batch import BatchMode, BatchPlan, BatchStep, Shortage, outcomes, plan_of
-from models.cart import CartContent, CartFacts, CartLine, cart_fields, cart_json, facts_of
+from models.cart import CartContent, cart_fields, cart_json
+from models.cart_facts import CartFacts, facts_of
+from models.cart_line import CartLine
 from models.effects import EventEffect, ReleaseEffect
 from models.events import CartItemAdded, CartItemRemoved, CartItemUpdated
 from models.limits import room_in_bytes, same_currency

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
-from models.cart import CartContent, CartFacts, CartLine
+from models.cart import CartContent
+from models.cart_facts import CartFacts
+from models.cart_line import CartLine
 from models.effects import EventEffect, ReleaseEffect
 from models.events import AppliedItem, CartItemRemoved, CartItemUpdated, CartOrderApplied
 from models.operations.base import UNDO, CartChange, CartOperation, ChangeContext

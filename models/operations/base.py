@@ -13,7 +13,8 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Self
 
 from models.actor import Actor
-from models.cart import CartContent, CartFacts, CartKey, GuestFacts, cart_json, matches
+from models.cart import CartContent, CartKey, cart_json, matches
+from models.cart_facts import CartFacts, GuestFacts
 from models.effects import AnyEffect, EventEffect, ReleaseEffect
 from models.events import CartEvent, event_effect, event_id
 from models.limits import Policy

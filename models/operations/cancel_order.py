@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar, Literal
 
-from models.cart import CartContent, CartFacts
+from models.cart import CartContent
+from models.cart_facts import CartFacts
 from models.effects import EventEffect
 from models.operations.base import CartChange, CartOperation, ChangeContext
 from models.operations.cancel_checkout import CHECKOUT_ENDED, checkout_ended

@@ -6,7 +6,8 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Self
 
-from models.cart import CartContent, CartFacts, cart_fields
+from models.cart import CartContent, cart_fields
+from models.cart_facts import CartFacts
 from models.checkout import CartCheckout
 from models.events import CartCheckedOut, CheckedOutItem
 from models.limits import Policy

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar, Literal
 
-from models.cart import CartContent, CartFacts
+from models.cart import CartContent
+from models.cart_facts import CartFacts
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
 

@@ -3,7 +3,9 @@
 from http import HTTPStatus
 from typing import ClassVar, Literal
 
-from models.cart import CartContent, CartFacts, ProductAvailability
+from models.cart import CartContent
+from models.cart_facts import CartFacts
+from models.cart_line import ProductAvailability
 from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
 from models.outcomes import Refusal
 

@@ -5,7 +5,9 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
 from models.actor import Actor, ActorType
-from models.cart import NO_CART, CartContent, CartFacts, CartKey, CartLine, cart_fields, facts_of
+from models.cart import CartContent, CartKey, cart_fields
+from models.cart_facts import NO_CART, CartFacts, facts_of
+from models.cart_line import CartLine
 from models.effects import EventEffect, ReleaseEffect
 from models.events import (
     CartItemAdded,

@@ -5,7 +5,8 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import ClassVar, Literal, Self
 
-from models.cart import CartContent, CartFacts
+from models.cart import CartContent
+from models.cart_facts import CartFacts
 from models.events import CartItemUpdated
 from models.limits import room_for
 from models.money import cents

@@ -38,7 +38,7 @@ def test_the_wheel_has_every_module_of_the_service_and_nothing_for_developers() 
     wheel = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")}
     modules = {file.name for file in ROOT.glob("*.py")}
-    assert wheel == (packages | modules) - DEVELOPMENT - {"tests"}
+    assert wheel == (packages | modules) - DEVELOPMENT - {"examples", "tests"}
 
 
 def test_all_lock_files_have_the_same_versions() -> None:

@@ -21,7 +21,8 @@ from adapters.mongo import cart_writes
 from adapters.mongo import operations as operation_store
 from adapters.mongo.operations import Decision
 from adapters.mongo.stores import StoreRegistry
-from models.cart import CartFacts, CartKey
+from models.cart import CartKey
+from models.cart_facts import CartFacts
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable

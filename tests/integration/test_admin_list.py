@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from adapters.mongo.carts import CartFilter
-from models.cart import AvailabilityStatus, CartLine
+from models.cart_line import AvailabilityStatus, CartLine
 from models.documents import Cart
 from tests.support.shop import APP_NAME, World
 

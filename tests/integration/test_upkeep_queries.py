@@ -11,7 +11,7 @@ from adapters.mongo import figures
 from adapters.mongo.cart_scans import CartScans
 from adapters.mongo.figures import FigureStore
 from adapters.mongo.reconcile import CartBooks
-from models.cart import ProductAvailability
+from models.cart_line import ProductAvailability
 from models.documents import BUCKETS, Cart, OperationRecord, buckets_of
 from models.upkeep.figures import BucketFigures, EndedInHour
 from tests.support.carts import cart_of, operation_record

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from models.cart import ProductAvailability
+from models.cart_line import ProductAvailability
 from models.events import CART_ITEM_OUT_OF_STOCK
 from models.mark_product import MarkProductInput
 from models.operations import ApplyOrder, MarkAvailability

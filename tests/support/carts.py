@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
-from models.cart import CartKey, CartLine
+from models.cart import CartKey
+from models.cart_line import CartLine
 from models.documents import Cart, OperationRecord, due_at
 from tests.support.actors import SHOPPER
 from tests.support.keys import KEYRING

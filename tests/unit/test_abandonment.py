@@ -10,7 +10,8 @@ import pytest
 
 from models.abandonment import after_users_change
 from models.actor import Actor, ActorType
-from models.cart import CartContent, CartKey, CartLine, cart_json
+from models.cart import CartContent, CartKey, cart_json
+from models.cart_line import CartLine
 from models.effects import EventEffect
 from models.events import CART_ABANDONED, CART_RECOVERED, event_id
 from models.limits import Policy

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.inventory import Stock
 from api import availability
-from models.cart import CartLine
+from models.cart_line import CartLine
 from models.outcomes import Outcome
 from tests.fakes.api import STORE, URL, USER, FakeApi, cart_of, result_of, settings_for_tests
 from tests.support.waiting import eventually

@@ -8,15 +8,9 @@ import orjson
 import pytest
 
 from models.batch import BatchStep
-from models.cart import (
-    CartContent,
-    CartFacts,
-    CartKey,
-    CartLine,
-    Lifetime,
-    facts_of,
-    price_change,
-)
+from models.cart import CartContent, CartKey, Lifetime
+from models.cart_facts import CartFacts, facts_of
+from models.cart_line import CartLine, price_change
 from models.effects import EventEffect, ReleaseEffect
 from models.limits import Policy
 from models.operations import ApplyBatch, CartChange, ChangeContext

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from models.cart import CartContent, CartFacts, cart_fields, facts_of
+from models.cart import CartContent, cart_fields
+from models.cart_facts import CartFacts, facts_of
 from models.effects import ReleaseEffect
 from models.limits import Policy
 from models.operations import CancelCheckout, CartChange, CartOperation, ChangeContext, Checkout

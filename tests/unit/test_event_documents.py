@@ -20,7 +20,8 @@ from dev.event_docs.compatibility import breaking_changes
 from dev.event_docs.page import page
 from models import events
 from models.abandonment import after_users_change
-from models.cart import CartContent, guest_facts
+from models.cart import CartContent
+from models.cart_facts import guest_facts
 from models.effects import EventEffect
 from models.limits import Policy
 from models.operations import (

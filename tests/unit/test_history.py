@@ -9,7 +9,7 @@ import pytest
 from adapters.mongo.history import PastChange
 from api.history import MAX_ITEMS
 from models.actor import Actor, ActorType
-from models.cart import LineChange
+from models.cart_line import LineChange
 from models.privacy import ERASED
 from tests.fakes.api import STORE, USER, FakeApi, cart_of
 

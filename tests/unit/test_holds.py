@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.cart import CartContent, CartLine, Lifetime, ProductAvailability, cart_fields
+from models.cart import CartContent, Lifetime, cart_fields
+from models.cart_line import CartLine, ProductAvailability
 from models.limits import LEAK_SECONDS, Policy
 from models.operations import ExtendHolds, LapseHolds, UpdateQuantity
 from settings import Settings

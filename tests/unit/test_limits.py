@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.cart import CartFacts
+from models.cart_facts import CartFacts
 from models.limits import Policy, room_for, room_in_bytes, same_currency
 from models.outcomes import Refusal
 

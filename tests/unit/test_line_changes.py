@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from models.cart import CartContent, CartKey, CartLine, LineChange, line_changes
+from models.cart import CartContent, CartKey, line_changes
+from models.cart_line import CartLine, LineChange
 from models.effects import ReleaseEffect
 from ops.changes import latest_changes, lines_of
 from tests.fakes.api import record_of

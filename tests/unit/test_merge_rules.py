@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from models.cart import CartContent, CartFacts, CartKey, CartLine, Lifetime, facts_of, guest_facts
+from models.cart import CartContent, CartKey, Lifetime
+from models.cart_facts import CartFacts, facts_of, guest_facts
+from models.cart_line import CartLine
 from models.checkout import CartCheckout
 from models.effects import EventEffect, ReleaseEffect
 from models.limits import Policy

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from models.cart import CartLine, ProductAvailability
+from models.cart_line import CartLine, ProductAvailability
 from models.orders import OrderedLine, OrderRequest, ordered_units
 
 AT = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.cart import CartContent, cart_fields, facts_of
+from models.cart import CartContent, cart_fields
+from models.cart_facts import facts_of
 from models.limits import Policy
 from models.operations import UpdateQuantity
 from models.products import Product

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.cart import CartFacts
+from models.cart_facts import CartFacts
 from models.limits import Policy, room_for
 from models.operations import UpdateQuantity
 from models.outcomes import Refusal, RefusalCode

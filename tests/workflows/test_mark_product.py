@@ -9,7 +9,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from activities import scans
 from adapters.mongo.cart_scans import CartScans
-from models.cart import CartLine, ProductAvailability
+from models.cart_line import CartLine, ProductAvailability
 from models.documents import Cart
 from models.errors import DependencyUnavailable
 from models.events import CART_ITEM_OUT_OF_STOCK
