@@ -54,10 +54,10 @@ function button(name, text, work, properties = {}) {
 }
 
 async function showProducts() {
-  const products = await (await fetch("products.json")).json();
+  const products = await (await fetch("shop/products.json")).json();
   at("products").replaceChildren(
     ...products.map(({ image, ...product }) => {
-      const url = new URL(image, location.href).href;
+      const url = new URL(`shop/${image}`, location.href).href;
       const add = element("button", { type: "button", textContent: "Add to cart", ariaLabel: `Add ${product.productTitle} to cart` });
       add.onclick = async () => {
         const done = await act(`add ${product.productId}`, () =>
@@ -65,7 +65,7 @@ async function showProducts() {
         if (done && done.status < 300) say(`${product.productTitle} is in the cart`, "good");
       };
       return element("li", { className: "product" }, [
-        element("img", { src: image, alt: "", width: 120, height: 120 }),
+        element("img", { src: `shop/${image}`, alt: "", width: 120, height: 120 }),
         element("h3", { textContent: product.productTitle }),
         element("p", { className: "soft", textContent: product.productDescription }),
         element("p", { textContent: money(product.productPrice, "USD") }),
@@ -138,7 +138,7 @@ async function start() {
     return;
   }
   at("who").textContent = `You are ${api.user}`;
-  const { controlUrl } = await (await fetch("config.json")).json();
+  const { controlUrl } = await (await fetch("shop/config.json")).json();
   if (controlUrl) {
     panel = new Panel(controlUrl, api.user, say);
     panel.start();

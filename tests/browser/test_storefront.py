@@ -190,4 +190,4 @@ async def test_it_works_by_keyboard_alone(running: Stack, window: Window) -> Non
 
 async def test_it_is_off_unless_it_is_asked_for(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=stack.settings.api_url) as http:
-        assert (await http.get("/shop/")).status_code == 404
+        assert (await http.get("/shop")).status_code == 404
