@@ -28,10 +28,14 @@ from telemetry import tracing
 
 
 class ScheduledChange(NamedTuple):
-    """The change of a cart that is due, and the saga whose record it writes."""
+    """The change of a cart that is due, and the saga whose record it writes.
+
+    `at` is the time of the change, if it is not that of the saga.
+    """
 
     saga: SagaRun
     operation: CartOperation
+    at: datetime | None = None
 
 
 class CartBatches:
@@ -62,13 +66,15 @@ async def _change(
     carts = {cart.key: cart for cart in found}
     records: list[OperationRecord] = []
     writes: list[DeleteOne | ReplaceOne[dict[str, Any]]] = []
-    for saga, operation in changes:
+    for saga, operation, at in changes:
         cart = carts.get(saga.key)
         if cart is None or operation.check(facts_of(cart, cart.id, None)) is not None:
             continue
         if cart.is_blocked(saga.record_id, datetime.now(UTC)):  # a merge is about to end it
             continue
-        context = ChangeContext(saga, str(cart.id), operation.policy.publish, tracing.traceparent())
+        context = ChangeContext(
+            saga, str(cart.id), operation.policy.publish, tracing.traceparent(), at=at
+        )
         change = operation.apply(cart, context)
         if change is None:  # it has been changed, and is due later
             continue

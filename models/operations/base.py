@@ -243,7 +243,8 @@ class CartOperation(Message):
 class ChangeContext:
     """What a change needs to know of its saga: the ids and the time of all that it writes.
 
-    `shopper` is the opened `CartOperation.sealed_shopper`, `guest` the cart that is merged.
+    `shopper` is the opened `CartOperation.sealed_shopper`, `guest` the cart that is merged. `at` is
+    the time of a change whose saga is dated otherwise.
     """
 
     saga: SagaRun
@@ -252,11 +253,12 @@ class ChangeContext:
     traceparent: str | None = None
     shopper: Shopper | None = None
     guest: GuestCart | None = None
+    at: datetime | None = None
 
     @property
     def now(self) -> datetime:
         """The time of the change."""
-        return self.saga.started_at
+        return self.at or self.saga.started_at
 
     def event(
         self,

@@ -1,5 +1,6 @@
 """Holds that end: their units are given back by a pass, and reserved again when they are needed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -191,3 +192,20 @@ async def test_units_that_are_still_to_be_given_back_are_not_missing(
     await eventually(partial(assert_settled, bench.shop), timeout=60)
     assert (await extend(bench, buyer)).outcome is Outcome.COMMITTED
     assert await bench.shop.units("lamp") == (0, 1, 0)
+
+
+async def test_a_change_that_was_under_way_comes_after_the_end_of_the_holds(
+    bench: Bench, buyer: Buyer
+) -> None:
+    """Its saga has started before the pass, and commits after it."""
+    arrived, go_on = bench.faults.hold("persist")
+    saga = await bench.start(buyer, 1, **HOLDS)
+    async with asyncio.timeout(30):
+        await arrived.wait()
+    assert (await pass_over(bench)).changed == 1
+    go_on.set()
+    assert (await saga.result()).outcome is Outcome.COMMITTED
+    lapsed, added = (await bench.shop.records())[-2:]  # in the order in which relays send them
+    assert (lapsed.operation, added.operation) == ("LapseHolds", "AddItem")
+    assert lapsed.version is not None
+    assert added.version == lapsed.version + 1

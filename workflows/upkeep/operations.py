@@ -10,7 +10,14 @@ from models.cart import CartKey
 from models.documents import Cart
 from models.events import CART_ABANDONED, CART_CHECKOUT_EXPIRED, CART_CLEARED, CART_HOLD_EXPIRED
 from models.limits import Policy
-from models.operations import AbandonCart, CancelCheckout, ClearCart, LapseHolds, RepairCart
+from models.operations import (
+    AbandonCart,
+    CancelCheckout,
+    CartOperation,
+    ClearCart,
+    LapseHolds,
+    RepairCart,
+)
 from models.outcomes import OperationResult
 from models.privacy import EraseRun
 from models.upkeep.passes import PassPage
@@ -18,6 +25,20 @@ from models.upkeep.reconcile import LookAgain, Suspect
 from workflows import ids
 from workflows.gateway import CartGateway
 from workflows.requests import operation_fields
+
+_AFTER_THE_LATEST_CHANGE = timedelta(milliseconds=1)
+"""A saga of the cart starts later than that, because the latest one had to end first. So a record
+with this date keeps the cart's order of events, also beside a saga that has started before the pass
+and commits after it."""
+
+
+def _after_latest_change(
+    cart: CartRef, page: PassPage, operation: CartOperation, run_id: str
+) -> ScheduledChange:
+    """The change of a cart that stays, at the time of its page."""
+    started_at = (cart.updated_at or page.at) + _AFTER_THE_LATEST_CHANGE
+    saga = ids.saga_of(operation, run_id=run_id, started_at=started_at)
+    return ScheduledChange(saga, operation, page.at)
 
 
 def lapse_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
@@ -35,8 +56,7 @@ def lapse_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sche
         cart_id=cart.cart_id,
         ended_by=page.before,
     )
-    saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
-    return ScheduledChange(saga, operation)
+    return _after_latest_change(cart, page, operation, run_id)
 
 
 def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
@@ -55,8 +75,7 @@ def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sched
         reason="expired",
         expired_by=page.before,
     )
-    saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
-    return ScheduledChange(saga, operation)
+    return _after_latest_change(cart, page, operation, run_id)
 
 
 def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
@@ -79,11 +98,6 @@ def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sch
     )
     saga = ids.saga_of(operation, run_id=run_id, started_at=page.at)
     return ScheduledChange(saga, operation)
-
-
-_AFTER_THE_LATEST_CHANGE = timedelta(milliseconds=1)
-"""A saga of the cart starts later than that, because the latest one had to end first. So the event
-keeps the cart's order, also beside a saga that has started and commits after it."""
 
 
 def abandonment_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
