@@ -16,6 +16,7 @@ from dev.storefront.control import StorefrontControl
 from settings import load_settings
 from tests.browser.conftest import DESKTOP, PHONE, Window
 from tests.conftest import settings_of_its_own
+from tests.support.shop import bind_again
 from tests.support.waiting import eventually
 
 SECONDS = 30_000
@@ -39,6 +40,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
         async with Stack(settings, echo=print) as stack, control.serving(stack):
             await stock_demo_products(settings)
             yield stack
+    await bind_again()
 
 
 async def opened(stack: Stack, window: BrowserContext) -> Page:

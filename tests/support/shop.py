@@ -67,6 +67,11 @@ async def world_of(settings: Settings) -> AsyncIterator[World]:
         yield World(settings, http, inventory, carts, await connect(settings))
     _open.remove(carts)
     await carts.close()
+    await bind_again()
+
+
+async def bind_again() -> None:
+    """Binds Beanie's documents to the innermost world that is open, after others have had them."""
     if _open:
         await mongo.bind(_open[-1].client)
 
