@@ -45,7 +45,7 @@ def record(policy: Policy, number: int, lines: int) -> OperationRecord:
     key = CartKey(STORE, user_of(number))
     page = PassPage(before=now, at=now, share=Share(runner=0, runners=1), left=(), limit=1)
     cart_id = str(PydanticObjectId())
-    saga, operation = expiry_of(policy, CartRef(cart_id, key), page, "bench")
+    saga, operation, _ = expiry_of(policy, CartRef(cart_id, key), page, "bench")
     products = [f"product-{line:04}".ljust(LONGEST_ID, "x") for line in range(lines)]
     change = operation.apply(
         new_cart(*key, products).model_copy(update={"expire_at": now}),

@@ -217,7 +217,7 @@ async def test_a_build_without_the_second_check_loses_the_add(shop: Shop) -> Non
     policy = policy_of(shop.world.settings)
 
     def without_a_second_look(cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
-        saga, operation = expiry_of(policy, cart, page, run_id)
+        saga, operation, _ = expiry_of(policy, cart, page, run_id)
         return ScheduledChange(saga, operation.model_copy(update={"expired_by": None}))
 
     with pytest.raises(AssertionError, match="its cart is gone"):
