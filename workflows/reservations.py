@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from models.saga import SagaRun
     from models.steps import Reservation, ReserveInventory
     from workflows import policies
-    from workflows.steps import step
+    from workflows.steps import is_first_try, step
 
 AT_ONCE = 8
 """Products that a saga reserves at once."""
@@ -30,13 +30,12 @@ class Reservations:
     may have reserved what this one does not know.
     """
 
-    def __init__(self, run: SagaRun, *, is_first_try: bool, ttl_seconds: int | None) -> None:
+    def __init__(self, run: SagaRun, *, ttl_seconds: int | None) -> None:
         """`ttl_seconds` as in `ReserveInventory`."""
         self._run = run
         self._ttl_seconds = ttl_seconds
-        self._is_first_try = is_first_try
         self._granted: set[str] = set()
-        self.undo: tuple[ReleaseEffect, ...] | None = () if is_first_try else None
+        self.undo: tuple[ReleaseEffect, ...] | None = () if is_first_try() else None
 
     async def reserve_all(self, wanted: Sequence[ReleaseEffect]) -> tuple[MissingUnits, ...]:
         """Reserves what these releases undo, in the order of the products, several at once.
@@ -135,9 +134,10 @@ class Reservations:
     def _unregister(self, undo: ReleaseEffect) -> None:
         """Takes a registration back, when no try of its step can have reserved anything.
 
-        Only in the saga's first try: in a later one, the step may have been done by an earlier. The
-        saga stays undecided, so that its end is recorded: the caller learns of it, and no later try
-        may commit.
+        Only in the saga's first try: in a later one, the step may have been done by an earlier. A
+        step that outlasts its workflow task makes this a later try, so it is asked now. The saga
+        stays undecided, so that its end is recorded: the caller learns of it, and no later try may
+        commit.
         """
-        if self._is_first_try:
+        if is_first_try():
             self.undo = tuple(one for one in self.undo or () if one.id != undo.id)

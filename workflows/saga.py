@@ -96,11 +96,7 @@ class Saga:
         self.is_reset = info.run_id != info.first_execution_run_id
         self.phase = Phase.NEW if self.is_first_try else Phase.UNDECIDED
         self._cart: CartFacts | None = None
-        self.reservations = Reservations(
-            self.run,
-            is_first_try=self.is_first_try,
-            ttl_seconds=operation.policy.reserved_seconds,
-        )
+        self.reservations = Reservations(self.run, ttl_seconds=operation.policy.reserved_seconds)
         self._result: OperationResult | None = None
         self.intervention: Intervention | None = None
         """The operator's request that has stopped the steps."""
@@ -165,7 +161,7 @@ class Saga:
 
     def register_earlier(self, *undo: ReleaseEffect) -> None:
         """Registers the undo of reservations that an earlier try of the saga may have made."""
-        if not self.is_first_try:
+        if not is_first_try():
             self.phase = Phase.UNDECIDED
             self.reservations.register(*undo)
 

@@ -14,6 +14,7 @@ from models.documents import Cart
 from tests.support.carts import hold
 from tests.support.commands import Ran, cart
 from tests.support.shop import Buyer, Shop
+from tests.support.waiting import eventually
 
 Carts = AsyncCollection[dict[str, Any]]
 
@@ -105,7 +106,7 @@ async def test_carts_keep_what_clients_know_and_their_units_are_held(
     # It is a cart like any other.
     assert (await buyer.update(body["_id"], "lamp", 3)).status_code == 200
     assert (await buyer.remove(body["_id"], "lamp")).status_code == 200
-    await shop.assert_consistent()
+    await eventually(shop.assert_consistent)
 
 
 async def test_a_repeat_imports_nothing_twice_and_revives_nothing(
@@ -121,7 +122,7 @@ async def test_a_repeat_imports_nothing_twice_and_revives_nothing(
     assert (found["code"], found["imported"], found["already"]) == (0, 1, 2)
     owners = {one.user_id for one in await Cart.find({"storeId": shop.store_id}).to_list()}
     assert owners == {str(one["userId"]) for one in given[1:]}
-    await shop.assert_consistent()
+    await eventually(shop.assert_consistent)
 
 
 async def test_holds_that_the_inventory_has_are_taken_over(shop: Shop, original: Carts) -> None:

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from temporalio.client import WorkflowExecutionStatus
+
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from models.cart import CartKey
@@ -132,14 +134,20 @@ async def forget_cached(shop: Shop, user_id: str) -> None:
 async def add_until_committed(
     buyer: Buyer, product_id: str = "headphones", quantity: int = 1
 ) -> None:
-    """Adds with one key until the reply is 201, as a shopper on a busy day does."""
+    """Adds with one key until the reply is 201, as a shopper on a busy day does; the saga has ended
+    then, and the cart is free."""
     key = uuid4().hex
+    saga = buyer.shop.world.temporal.get_workflow_handle(buyer.workflow_id)
 
     async def added() -> None:
         answer = await buyer.add(product_id, quantity, key=key)
         assert answer.status_code == 201, answer.text
 
+    async def ended() -> None:
+        assert (await saga.describe()).status is not WorkflowExecutionStatus.RUNNING
+
     await eventually(added, timeout=60)
+    await eventually(ended, timeout=60)
 
 
 async def expire(shop: Shop, user_id: str, *, ago: timedelta = timedelta(minutes=1)) -> None:
