@@ -108,7 +108,7 @@ def _of_checkout(order: OrderRequest, checkout: OperationRecord, cart: Cart | No
     now = cart.checkout.checkout_id if cart is not None and cart.checkout is not None else None
     items = tuple(
         OrderedLine(product_id=product_id, quantity=units)
-        for product_id, units in (checkout.frozen or {}).items()
+        for product_id, units in sorted((checkout.frozen or {}).items())
     )
     leave_cart = order.leave_cart or now not in {None, order.checkout_id}
     found = {"items": items, "cart_version": checkout.version, "leave_cart": leave_cart}

@@ -23,13 +23,19 @@ _NOT_ITS_FORM = {404, 409, 412, 422, 503}
 """Statuses that depend on the stored state or on a busy machine, for any valid request;
 `tests.contract.fuzz` counts the 503."""
 _PATIENCE_SECONDS = 60
-_INTEGERS = {"quantity", "ttlSeconds"}
+_INTEGERS = {
+    *("quantity", "ttlSeconds"),
+    *("expiryDays", "maxLines", "maxQuantity", "maxUnits", "maxValue"),
+}
 _OPTIONAL = {"productImage", "productDescription", "email", "sellerId", "idempotencyKey"}
 _ABOUT_STATE = {
     *("insufficient_stock", "product_not_accepted"),
     *("quantity_limit", "line_limit", "unit_limit", "value_limit", "size_limit"),
+    # A token is any text in the document.
+    "guest_token_invalid",
 }
-"""The codes of refusals that depend on the stored state."""
+"""The codes of refusals that depend on the stored state, or on what a token says."""
+_SETTINGS = "/admin/stores/{storeId}/settings"
 
 _statuses: Counter[str] = Counter()
 
@@ -39,10 +45,7 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
     """Changes a valid request so that it keeps the rules that JSON Schema cannot express, and an
     invalid one so that it is not what the service tolerates."""
     if not _is_valid(case):
-        if isinstance(case.body, dict):
-            # An optional field that is null counts as absent, which the document does not offer.
-            for part in (case.body, *_operations(case.body)):
-                part |= {name: 7 for name in _OPTIONAL if part.get(name, 7) is None}
+        _without_nulls(case)
         return
     if case.path == "/api/v1/cart/{storeId}/store" and case.headers:
         # With If-Match an add needs a cart, so that no request would create one.
@@ -60,7 +63,19 @@ def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
     body: dict[str, Any] = {name: _kept(name, value) for name, value in case.body.items()}
     if "operations" in body:
         body["operations"] = [_of_its_op(one) for one in _operations(body)]
+    if case.path == _SETTINGS and "holdMinutes" in body:
+        body["holdMaxMinutes"] = max(body["holdMinutes"], body.get("holdMaxMinutes", 1))
     case.body = body
+
+
+def _without_nulls(case: Case[Any]) -> None:
+    """An optional field that is null counts as absent, which the document does not offer."""
+    if not isinstance(case.body, dict):
+        return
+    for part in (case.body, *_operations(case.body)):
+        part |= {name: 7 for name in _OPTIONAL if part.get(name, 7) is None}
+    if case.path == _SETTINGS:
+        case.body |= {name: "?" for name, value in case.body.items() if value is None}
 
 
 def _operations(body: Any) -> list[dict[str, Any]]:
