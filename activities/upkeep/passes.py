@@ -71,7 +71,6 @@ class CartPasses:
         self._expire = expire
         self._lapse = lapse
         self._thaw = thaw
-
         self._abandon = abandon
         self._waker = waker
         self._caching = caching

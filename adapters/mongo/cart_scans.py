@@ -57,49 +57,42 @@ class CartScans:
         self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
     ) -> list[CartRef]:
         """Carts of buckets that expired by `before`, oldest first, without those in `exclude`."""
-        query = {
-            "bucket": {"$in": [*buckets]},
-            "expireAt": {"$lte": before},
-            "checkout": None,
-            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
-        }
-        return await _refs(query, sort="expireAt", limit=limit)
+        return await _refs_due("expireAt", buckets, before, exclude, limit, checkout=None)
 
     async def to_lapse(
         self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
     ) -> list[CartRef]:
-        """Carts of buckets whose holds have ended by `before`, oldest first, without those in
-        `exclude`."""
-        query = {
-            "bucket": {"$in": [*buckets]},
-            "holdsEnd": {"$lte": before, "$type": "date"},  # as in the partial index
-            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
-        }
-        return await _refs(query, sort="holdsEnd", limit=limit)
+        """Carts of buckets whose holds have ended by `before`, as in `expired`."""
+        return await _refs_due("holdsEnd", buckets, before, exclude, limit)
 
     async def to_thaw(
         self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
     ) -> list[CartRef]:
-        """Carts of buckets whose checkout has ended by `before`, oldest first, without those in
-        `exclude`."""
-        query = {
-            "bucket": {"$in": [*buckets]},
-            "checkout.expiresAt": {"$lte": before, "$type": "date"},
-            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
-        }
-        return await _refs(query, sort="checkout.expiresAt", limit=limit)
+        """Carts of buckets whose checkout has ended by `before`, as in `expired`."""
+        return await _refs_due("checkout.expiresAt", buckets, before, exclude, limit)
 
     async def to_abandon(
         self, *, buckets: Sequence[int], before: datetime, exclude: Collection[str], limit: int
     ) -> list[CartRef]:
-        """Carts of buckets that are due to be abandoned by `before`, oldest first, without those in
-        `exclude`."""
-        query = {
-            "bucket": {"$in": [*buckets]},
-            "abandonAt": {"$lte": before, "$type": "date"},
-            "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
-        }
-        return await _refs(query, sort="abandonAt", limit=limit)
+        """Carts of buckets that are due to be abandoned by `before`, as in `expired`."""
+        return await _refs_due("abandonAt", buckets, before, exclude, limit)
+
+
+async def _refs_due(
+    field: str,
+    buckets: Sequence[int],
+    before: datetime,
+    exclude: Collection[str],
+    limit: int,
+    **more: object,
+) -> list[CartRef]:
+    query = {
+        "bucket": {"$in": [*buckets]},
+        # The type is a condition of the partial indexes, which are not used without it.
+        field: {"$lte": before, "$type": "date"},
+        "_id": {"$nin": [PydanticObjectId(cart_id) for cart_id in exclude]},
+    }
+    return await _refs(query | more, sort=field, limit=limit)
 
 
 async def _refs(query: Mapping[str, Any], *, sort: str, limit: int) -> list[CartRef]:

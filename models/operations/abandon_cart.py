@@ -4,13 +4,11 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from models.cart import CartContent
-from models.cart_facts import CartFacts
 from models.events import AbandonedItem, CartAbandoned
-from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
-from models.outcomes import Refusal
+from models.operations.base import CartChange, ChangeContext, OperationOnCart, stored
 
 
-class AbandonCart(CartOperation):
+class AbandonCart(OperationOnCart):
     """Publish that the cart `cart_id` is abandoned since `at`, if it was due by then.
 
     Only if nothing has changed it since `updated_at`. It keeps its version, because clients see no
@@ -21,20 +19,12 @@ class AbandonCart(CartOperation):
     name: ClassVar[str] = "AbandonCart"
 
     kind: Literal["abandon_cart"] = "abandon_cart"
-    cart_id: str
     at: datetime
     updated_at: datetime
 
     @property
     def summary(self) -> str:
         return "Publish that the cart is abandoned"
-
-    @property
-    def references(self) -> dict[str, str | None]:
-        return {"cart": self.cart_id}
-
-    def check(self, cart: CartFacts) -> Refusal | None:
-        return super().check(cart) or require_cart(cart, self.cart_id)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
         before = stored(cart)

@@ -4,7 +4,6 @@ What the order has and the cart has no more (it was cleared, reduced or has expi
 reserved again and booked. What cannot be had is short, and is reported.
 """
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
@@ -13,8 +12,9 @@ from models.cart_facts import CartFacts
 from models.cart_line import CartLine
 from models.effects import EventEffect, ReleaseEffect
 from models.events import AppliedItem, CartItemRemoved, CartItemUpdated, CartOrderApplied
-from models.operations.base import UNDO, CartChange, CartOperation, ChangeContext
+from models.operations.base import UNDO, CartChange, ChangeContext
 from models.operations.clear_cart import cart_cleared
+from models.operations.order_operation import OrderOperation
 from models.orders import Ordered, OrderedUnits, OrderRequest
 from models.saga import SagaRun
 from models.wire import to_json
@@ -22,7 +22,7 @@ from models.wire import to_json
 REASON: Literal["order_completed"] = "order_completed"
 
 
-class ApplyOrder(CartOperation):
+class ApplyOrder(OrderOperation):
     """Apply an order of the cart `request.cart_id`, which may be gone.
 
     `ordered` is what its steps have found: the units of each product, those that are taken out of
@@ -41,22 +41,8 @@ class ApplyOrder(CartOperation):
         return f"Apply order {self.request.order_id}"
 
     @property
-    def references(self) -> Mapping[str, str | None]:
-        return {"cart": self.request.cart_id, "order": self.request.order_id}
-
-    @property
     def order(self) -> OrderRequest:
         return self.request
-
-    @property
-    def changes_frozen_carts(self) -> bool:
-        """The order is what the checkout was for."""
-        return True
-
-    @property
-    def recorded_cart_id(self) -> str:
-        """The ordered cart, also when the user has another one by now."""
-        return self.request.cart_id
 
     def undo_of(self, saga: SagaRun, cart: CartFacts) -> tuple[ReleaseEffect, ...]:
         """The undo of all reservations that the saga can make for this order."""

@@ -355,23 +355,32 @@ def require_cart(cart: CartFacts, cart_id: str | None) -> Refusal | None:
     return None
 
 
-class LineOperation(CartOperation):
-    """An operation on the line of a product in the cart `cart_id`."""
+class OperationOnCart(CartOperation):
+    """An operation on the cart `cart_id`, and on no later one of its user."""
 
     cart_id: str
-    product_id: str
-
-    @property
-    def subject(self) -> str:
-        return self.product_id
 
     @property
     def references(self) -> Mapping[str, str | None]:
         return {"cart": self.cart_id}
 
     def check(self, cart: CartFacts) -> Refusal | None:
+        """The user must have this cart."""
+        return super().check(cart) or require_cart(cart, self.cart_id)
+
+
+class LineOperation(OperationOnCart):
+    """An operation on the line of a product in the cart `cart_id`."""
+
+    product_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.product_id
+
+    def check(self, cart: CartFacts) -> Refusal | None:
         """The cart must have the product."""
-        if refusal := super().check(cart) or require_cart(cart, self.cart_id):
+        if refusal := super().check(cart):
             return refusal
         return None if cart.line_quantity else Refusal(code=RefusalCode.ITEM_NOT_FOUND)
 

@@ -1,14 +1,14 @@
 """Cancel an order: end its checkout, or give back the units that were booked for it."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar, Literal
 
 from models.cart import CartContent
 from models.cart_facts import CartFacts
 from models.effects import EventEffect
-from models.operations.base import CartChange, CartOperation, ChangeContext
+from models.operations.base import CartChange, ChangeContext
 from models.operations.cancel_checkout import CHECKOUT_ENDED, checkout_ended
+from models.operations.order_operation import OrderOperation
 from models.orders import Cancellation, CancelRequest
 from models.outcomes import Refusal, RefusalCode
 from models.wire import to_json
@@ -16,7 +16,7 @@ from models.wire import to_json
 REASON: Literal["order_cancelled"] = "order_cancelled"
 
 
-class CancelOrder(CartOperation):
+class CancelOrder(OrderOperation):
     """Cancel an order of the cart `request.cart_id`, which may be gone.
 
     Before the order has completed its cart is thawed, and the order is not applied any more: the
@@ -35,21 +35,8 @@ class CancelOrder(CartOperation):
         return f"Cancel order {self.request.order_id}"
 
     @property
-    def references(self) -> Mapping[str, str | None]:
-        return {"cart": self.request.cart_id, "order": self.request.order_id}
-
-    @property
     def cancels(self) -> CancelRequest:
         return self.request
-
-    @property
-    def changes_frozen_carts(self) -> bool:
-        return True
-
-    @property
-    def recorded_cart_id(self) -> str:
-        """The ordered cart, also when the user has another one by now."""
-        return self.request.cart_id
 
     def check(self, cart: CartFacts) -> Refusal | None:
         """The cart must not be another user's."""

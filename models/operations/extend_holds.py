@@ -6,11 +6,10 @@ from typing import ClassVar, Literal
 
 from models.cart import CartContent
 from models.cart_facts import CartFacts
-from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
-from models.outcomes import Refusal
+from models.operations.base import CartChange, ChangeContext, OperationOnCart, stored
 
 
-class ExtendHolds(CartOperation):
+class ExtendHolds(OperationOnCart):
     """Hold all units of the cart `cart_id` from now on, those as well whose hold has ended.
 
     It publishes no event: the lines stay as they are.
@@ -20,18 +19,10 @@ class ExtendHolds(CartOperation):
     needs_lines: ClassVar[bool] = True
 
     kind: Literal["extend_holds"] = "extend_holds"
-    cart_id: str
 
     @property
     def summary(self) -> str:
         return "Extend the holds"
-
-    @property
-    def references(self) -> dict[str, str | None]:
-        return {"cart": self.cart_id}
-
-    def check(self, cart: CartFacts) -> Refusal | None:
-        return super().check(cart) or require_cart(cart, self.cart_id)
 
     def units_to_hold(self, cart: CartFacts) -> Mapping[str, int]:
         return {line.product_id: line.quantity for line in cart.content}

@@ -4,15 +4,13 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from models.cart import CartContent
-from models.cart_facts import CartFacts
 from models.events import CartHoldExpired, ExpiredHold
-from models.operations.base import CartChange, CartOperation, ChangeContext, require_cart, stored
-from models.outcomes import Refusal
+from models.operations.base import CartChange, ChangeContext, OperationOnCart, stored
 
 REASON = "hold_expired"
 
 
-class LapseHolds(CartOperation):
+class LapseHolds(OperationOnCart):
     """Release the units of the cart `cart_id` if its holds have ended by `ended_by`.
 
     Its lines stay. A schedule does it for many carts at once, without runs of their own
@@ -22,19 +20,11 @@ class LapseHolds(CartOperation):
     name: ClassVar[str] = "LapseHolds"
 
     kind: Literal["lapse_holds"] = "lapse_holds"
-    cart_id: str
     ended_by: datetime
 
     @property
     def summary(self) -> str:
         return "End the holds"
-
-    @property
-    def references(self) -> dict[str, str | None]:
-        return {"cart": self.cart_id}
-
-    def check(self, cart: CartFacts) -> Refusal | None:
-        return super().check(cart) or require_cart(cart, self.cart_id)
 
     def apply(self, cart: CartContent | None, context: ChangeContext) -> CartChange | None:
         before = stored(cart)

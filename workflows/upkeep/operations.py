@@ -1,6 +1,7 @@
 """Builds and carries out the operations that schedules start."""
 
 from datetime import timedelta
+from typing import Any
 
 from adapters.mongo.batches import ScheduledChange
 from adapters.mongo.cart_scans import CartRef
@@ -32,6 +33,27 @@ with this date keeps the cart's order of events, also beside a saga that has sta
 and commits after it."""
 
 
+def _fields(
+    operation: type[CartOperation],
+    policy: Policy,
+    cart: CartRef,
+    topic: str,
+    name: str,
+    *,
+    schedule: str,
+    **requested: str,
+) -> dict[str, Any]:
+    """The fields of a schedule's operation; `topic` and `name` tell it from all others."""
+    return operation_fields(
+        operation,
+        cart.key,
+        operation_id=ids.event_operation_id(topic, name, cart.key),
+        requested=requested,
+        actor=Actor(type=ActorType.SCHEDULE, id=schedule),
+        policy=policy,
+    )
+
+
 def _after_latest_change(
     cart: CartRef, page: PassPage, operation: CartOperation, run_id: str
 ) -> ScheduledChange:
@@ -45,13 +67,8 @@ def lapse_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sche
     """The end of the holds of a cart that end by `page.before`; once in each pass."""
     name = f"{cart.cart_id}/{page.before.isoformat()}"
     operation = LapseHolds(
-        **operation_fields(
-            LapseHolds,
-            cart.key,
-            operation_id=ids.event_operation_id(CART_HOLD_EXPIRED, name, cart.key),
-            requested={"lapsed": cart.cart_id},
-            actor=Actor(type=ActorType.SCHEDULE, id="holds"),
-            policy=policy,
+        **_fields(
+            LapseHolds, policy, cart, CART_HOLD_EXPIRED, name, lapsed=cart.cart_id, schedule="holds"
         ),
         cart_id=cart.cart_id,
         ended_by=page.before,
@@ -63,13 +80,14 @@ def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sched
     """The end of a cart's checkout that ends by `page.before`; once in each pass."""
     name = f"{cart.cart_id}/{page.before.isoformat()}"
     operation = CancelCheckout(
-        **operation_fields(
+        **_fields(
             CancelCheckout,
-            cart.key,
-            operation_id=ids.event_operation_id(CART_CHECKOUT_EXPIRED, name, cart.key),
-            requested={"thawed": cart.cart_id},
-            actor=Actor(type=ActorType.SCHEDULE, id="checkouts"),
-            policy=policy,
+            policy,
+            cart,
+            CART_CHECKOUT_EXPIRED,
+            name,
+            thawed=cart.cart_id,
+            schedule="checkouts",
         ),
         cart_id=cart.cart_id,
         reason="expired",
@@ -83,14 +101,10 @@ def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sch
 
     No store decides how its carts are cleared, so all have one policy.
     """
+    name = f"expired/{cart.cart_id}"
     operation = ClearCart(
-        **operation_fields(
-            ClearCart,
-            cart.key,
-            operation_id=ids.event_operation_id(CART_CLEARED, f"expired/{cart.cart_id}", cart.key),
-            requested={"expired": cart.cart_id},
-            actor=Actor(type=ActorType.SCHEDULE, id="expiry"),
-            policy=policy,
+        **_fields(
+            ClearCart, policy, cart, CART_CLEARED, name, expired=cart.cart_id, schedule="expiry"
         ),
         cart_id=cart.cart_id,
         reason="expired",
@@ -105,20 +119,14 @@ def abandonment_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -
     updated_at = cart.updated_at or page.before
     name = f"{cart.cart_id}/{updated_at.isoformat()}"
     operation = AbandonCart(
-        **operation_fields(
-            AbandonCart,
-            cart.key,
-            operation_id=ids.event_operation_id(CART_ABANDONED, name, cart.key),
-            requested={"abandoned": name},
-            actor=Actor(type=ActorType.SCHEDULE, id="abandonment"),
-            policy=policy,
+        **_fields(
+            AbandonCart, policy, cart, CART_ABANDONED, name, abandoned=name, schedule="abandonment"
         ),
         cart_id=cart.cart_id,
         at=page.before,
         updated_at=updated_at,
     )
-    started_at = updated_at + _AFTER_THE_LATEST_CHANGE
-    return ScheduledChange(ids.saga_of(operation, run_id=run_id, started_at=started_at), operation)
+    return _after_latest_change(cart, page, operation, run_id)
 
 
 async def erase_cart(
