@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from models.outcomes import OperationResult
     from workflows.cart_workflow import CartWorkflow
     from workflows.saga import Saga
+    from workflows.steps import is_first_try
 
 
 @workflow.defn(name=AddItem.name)
@@ -28,7 +29,7 @@ class AddItemWorkflow(CartWorkflow[AddItem]):
 
     async def steps(self, saga: Saga, operation: AddItem) -> None:
         # Before the pivot. Undo: release_inventory.
-        cart = NO_CART if saga.is_first_try else await saga.load_cart()
+        cart = NO_CART if is_first_try() else await saga.load_cart()
         await saga.reserve_inventory(cart)
         # The pivot. Undo: settle_operation, unless the cart turns out to be stored.
         try:

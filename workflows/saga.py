@@ -90,11 +90,10 @@ class Saga:
         # Of the clocks, only this one is the same in every try.
         started_at = info.workflow_start_time
         self.run = ids.saga_of(operation, run_id=info.run_id, started_at=started_at)
-        # An earlier try, whose worker died or which was reset, may have done any step.
-        self.is_first_try = is_first_try()
         # A run that is reset has an id of its own, and the first run's history.
         self.is_reset = info.run_id != info.first_execution_run_id
-        self.phase = Phase.NEW if self.is_first_try else Phase.UNDECIDED
+        # An earlier try, whose worker died or which was reset, may have done any step.
+        self.phase = Phase.NEW if is_first_try() else Phase.UNDECIDED
         self._cart: CartFacts | None = None
         self.reservations = Reservations(self.run, ttl_seconds=operation.policy.reserved_seconds)
         self._result: OperationResult | None = None
