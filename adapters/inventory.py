@@ -8,6 +8,7 @@ Inventories differ in how they answer. What each answer means is decided here, a
 answer is used before it was checked; docs/inventory.md has the table.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from settings import Settings
 
 BASE = "/api/v1/inventories"
 HELD_PAGE = 1000
+HELD_PAGES = 20
 HELD_PAGE_BYTES = 4 * 1024 * 1024
 CHECK_SECONDS = 0.5
 FAILING_PRODUCTS = 3
@@ -264,6 +266,24 @@ class InventoryClient:
             raise DependencyUnavailable("inventory", f"an unexpected answer: {error}") from error
         ours = tuple(one for one in page.reservations if one.reservation_type == CART_RESERVATION)
         return page.model_copy(update={"reservations": ours})
+
+    async def held_units(self, store_id: str, user_id: str) -> dict[str, int]:
+        """Product id -> units that are reserved for a user.
+
+        An inventory that ignores `userId` lists the whole store; raises `DependencyUnavailable`
+        when that has more reservations than are read here.
+        """
+        held: Counter[str] = Counter()
+        cursor: str | None = None
+        for _ in range(HELD_PAGES):
+            page = await self.reservations(store_id, user_id=user_id, cursor=cursor)
+            for row in page.reservations:
+                if row.user_id == user_id:
+                    held[row.product_id] += row.quantity
+            cursor = page.cursor
+            if cursor is None:
+                return held
+        raise DependencyUnavailable("inventory", "it has more reservations than are read here")
 
 
 def _breaker(call: str, cooldown_seconds: float) -> CircuitBreaker:

@@ -1,7 +1,6 @@
 """Everything known of a cart and one saga of it: steps, lines, reservations, pending effects."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from models.actor import Actor
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
-from models.errors import DependencyUnavailable
 from ops.advice import advice
 from ops.changes import (
     LATEST,
@@ -36,7 +34,6 @@ from workflows.connection import RPC_TIMEOUT
 from workflows.histories import actor_of, request_of
 
 INVENTORY_SECONDS = 2.0
-PAGES_MAX = 20
 EFFECTS_MAX = 100
 
 Units = dict[str, int]
@@ -208,23 +205,11 @@ async def _from_mongodb(
 
 
 async def _from_inventory(connections: Connections, report: SagaReport, cart: CartKey) -> None:
-    """Reads the user's reservations; an inventory that ignores `userId` lists the whole store."""
+    """Reads the user's reservations."""
     inventory = InventoryClient.of(connections.settings, timeout_seconds=INVENTORY_SECONDS)
 
-    async def read() -> Units:
-        holds: Units = Counter()
-        cursor: str | None = None
-        for _ in range(PAGES_MAX):
-            page = await inventory.reservations(cart.store_id, user_id=cart.user_id, cursor=cursor)
-            for row in page.reservations:
-                if row.user_id == cart.user_id:
-                    holds[row.product_id] += row.quantity
-            cursor = page.cursor
-            if cursor is None:
-                return holds
-        raise DependencyUnavailable("inventory", "it has more reservations than are read here")
-
     try:
-        report.holds = await connections.ask("inventory", read, None)
+        reading = partial(inventory.held_units, cart.store_id, cart.user_id)
+        report.holds = await connections.ask("inventory", reading, None)
     finally:
         await inventory.close()

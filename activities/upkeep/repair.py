@@ -78,20 +78,9 @@ class RepairActivities:
     ) -> tuple[Cart | None, list[Drift]]:
         """The cart and the drifts of its reservations. `pending` was read before."""
         cart = await self._carts.cart(key)
-        held = await self._held(*key)
+        held = await self._inventory.held_units(*key)
         wanted = cart.held_units if cart else {}
         return cart, hold_drifts(wanted, held, unsettled=pending.unsettled, reserving=reserving)
-
-    async def _held(self, store_id: str, user_id: str) -> dict[str, int]:
-        """The user's reserved units by product."""
-        held: dict[str, int] = {}
-        cursor: str | None = None
-        while True:
-            page = await self._inventory.reservations(store_id, user_id=user_id, cursor=cursor)
-            held |= {row.product_id: row.quantity for row in page.reservations}
-            if page.cursor is None:
-                return held
-            cursor = page.cursor
 
 
 def _stale(cached: CachedCart, cart: Cart | None) -> Drift:

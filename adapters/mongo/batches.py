@@ -82,7 +82,7 @@ async def _change(
         lines = line_changes(cart, change.cart)
         records.append(committed_record(saga, str(cart.id), change, answer, lines))
         stored = {"_id": cart.id, "version": cart.version} | in_cart(cart.key)
-        after = cart_document(cart.id, change)
+        after = cart_document(cart.id, change.cart)
         writes.append(
             DeleteOne(stored) if after is None else ReplaceOne(stored, get_dict(after, to_db=True))
         )

@@ -1,18 +1,18 @@
 """MongoDB: writes the cart of a change, in the transaction of its record."""
 
-from beanie import PydanticObjectId
+from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from adapters.mongo.client import in_cart
+from models.cart import CartContent
 from models.documents import Cart
-from models.operations import CartChange
 
 
-def cart_document(cart_id: PydanticObjectId, change: CartChange) -> Cart | None:
-    """The document of the cart after a change; None when it is deleted."""
-    if change.cart is None or isinstance(change.cart, Cart):
-        return change.cart
-    return Cart(_id=cart_id, **dict(change.cart))
+def cart_document(cart_id: ObjectId, cart: CartContent | None) -> Cart | None:
+    """The document of a cart after a change; None when it is deleted."""
+    if cart is None or isinstance(cart, Cart):
+        return cart
+    return Cart(_id=cart_id, **dict(cart))
 
 
 async def replace_cart(

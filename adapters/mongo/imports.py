@@ -46,16 +46,6 @@ class ImportedCarts:
             )
             return {record["operationId"] async for record in found}
 
-    async def owners(self, keys: Collection[CartKey]) -> set[CartKey]:
-        """Which of these users have a cart."""
-        if not keys:
-            return set()
-        async with bounded(READ_SECONDS):
-            found = Cart.get_pymongo_collection().find(
-                {"$or": [in_cart(key) for key in keys]}, {"storeId": 1, "userId": 1}
-            )
-            return {CartKey(cart["storeId"], cart["userId"]) async for cart in found}
-
     async def store(self, imports: Sequence[Import]) -> bool:
         """Stores all carts with their records, or none: False where one of them exists already."""
         try:

@@ -161,7 +161,7 @@ class OperationStore:
         kept, large = self._answers.kept(saga, change)
         lines = line_changes(before, change.cart)
         record = committed_record(saga, recorded_id, change, kept, lines, grace=self._grace)
-        after = cart_writes.cart_document(cart_id, change)
+        after = cart_writes.cart_document(cart_id, change.cart)
         await record.insert(session=session)
         if large is not None:
             await large.insert(session=session)

@@ -1,6 +1,7 @@
 """The API, the inventory and the product service."""
 
 from http import HTTPStatus
+from ssl import SSLContext
 
 import httpx
 
@@ -59,13 +60,11 @@ def _services_down(answer: httpx.Response) -> str:
 
 async def check_inventory(settings: Settings, report: CheckReport) -> None:
     """The inventory reports that it is healthy."""
-    http = httpx.AsyncClient(
-        base_url=settings.inventory,
-        timeout=HTTP_TIMEOUT_SECONDS,
-        headers=settings.inventory_credentials,
-        verify=settings.inventory_tls() or True,
-        proxy=settings.inventory_proxy,
-        trust_env=False,
+    http = _client(
+        settings.inventory,
+        settings.inventory_credentials,
+        settings.inventory_tls(),
+        settings.inventory_proxy,
     )
     advice = "see its log; the reference inventory needs MongoDB"
     await _check_health(http, Part.INVENTORY, places.inventory(settings), advice, report)
@@ -75,16 +74,27 @@ async def check_products(settings: Settings, report: CheckReport) -> None:
     """The product service, where one is configured, reports that it is healthy."""
     if not settings.product_service:
         return
-    http = httpx.AsyncClient(
-        base_url=settings.product_service,
-        timeout=HTTP_TIMEOUT_SECONDS,
-        headers=settings.product_service_credentials,
-        verify=settings.product_service_tls() or True,
-        proxy=settings.product_service_proxy,
-        trust_env=False,
+    http = _client(
+        settings.product_service,
+        settings.product_service_credentials,
+        settings.product_service_tls(),
+        settings.product_service_proxy,
     )
     advice = "see its log; without it nothing can be added to a cart"
     await _check_health(http, Part.PRODUCTS, places.products(settings), advice, report)
+
+
+def _client(
+    url: str, headers: dict[str, str], tls: SSLContext | None, proxy: str | None
+) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=HTTP_TIMEOUT_SECONDS,
+        headers=headers,
+        verify=tls or True,
+        proxy=proxy,
+        trust_env=False,
+    )
 
 
 async def _check_health(

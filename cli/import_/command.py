@@ -75,7 +75,8 @@ async def import_(
                     inventory = InventoryClient.of(settings)
                     stack.push_async_callback(inventory.close)
                     holds = Holds(inventory, StoreRegistry())
-            target = Target(ImportedCarts(connections.carts.client), holds, apply)
+            carts_here = connections.carts
+            target = Target(carts_here, ImportedCarts(carts_here.client), holds, apply)
             lines = stack.enter_context(report.open("w")) if report else None
             one = Pass(target, policy_of(settings), actor, _writer(lines))
             progress = _Progress(total)

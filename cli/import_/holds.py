@@ -81,14 +81,4 @@ class Holds:
             self._has_holds[cart.store_id] = bool(page.reservations or page.cursor)
         if not self._has_holds[cart.store_id]:
             return {}
-        held: dict[str, int] = {}
-        cursor: str | None = None
-        while True:
-            page = await self._inventory.reservations(
-                cart.store_id, user_id=cart.user_id, cursor=cursor
-            )
-            for one in page.reservations:
-                held[one.product_id] = held.get(one.product_id, 0) + one.quantity
-            cursor = page.cursor
-            if cursor is None:
-                return held
+        return await self._inventory.held_units(cart.store_id, cart.user_id)

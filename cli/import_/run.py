@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 
 from activities.concurrency import gather_bounded
+from adapters.mongo.carts import CartStore
 from adapters.mongo.imports import Import, ImportedCarts
 from cli.import_.differences import Difference, DifferenceKind
 from cli.import_.holds import Holds
@@ -61,7 +62,8 @@ class Summary:
 class Target:
     """Where carts are stored and held; `holds` is None where units are not reserved."""
 
-    carts: ImportedCarts
+    carts: CartStore
+    imports: ImportedCarts
     holds: Holds | None
     apply: bool
 
@@ -117,8 +119,10 @@ class Pass:
     ) -> AsyncIterator[tuple[ObjectId, CartContent]]:
         """The carts that were not imported before, and whose users have no cart here."""
         ids = {cart_id: _operation_id(cart_id, cart.key) for cart_id, cart in wanted}
-        imported = await self.target.carts.imported([(cart.key, ids[one]) for one, cart in wanted])
-        owners = await self.target.carts.owners({cart.key for _, cart in wanted})
+        imported = await self.target.imports.imported(
+            [(cart.key, ids[one]) for one, cart in wanted]
+        )
+        owners = await self.target.carts.versions({cart.key for _, cart in wanted})
         for cart_id, cart in wanted:
             if ids[cart_id] in imported:
                 self.summary.already += 1
@@ -142,7 +146,7 @@ class Pass:
         """Stores carts in one transaction; in halves where one of them exists by now."""
         if not ready:
             return
-        if await self.target.carts.store([one.imported for one in ready]):
+        if await self.target.imports.store([one.imported for one in ready]):
             self.summary.imported += len(ready)
             for one in ready:
                 self._note(*_not_held(one.imported))
