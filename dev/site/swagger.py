@@ -12,21 +12,6 @@ from mkdocs.structure.files import File
 
 LOCAL_API = "http://127.0.0.1:4007"
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Cart Service API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="swagger-ui.css">
-<link rel="stylesheet" href="page.css">
-<div id="swagger-ui"></div>
-<script src="swagger-ui-bundle.js"></script>
-<script src="document.js"></script>
-<script src="page.js"></script>
-</html>
-"""
 _SCRIPT = """\
 SwaggerUIBundle({spec: openapi, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
 """
@@ -36,12 +21,20 @@ def files(config: MkDocsConfig) -> Iterator[File]:
     document = json.loads((Path(config.docs_dir) / "openapi.json").read_text())
     document["servers"] = [{"url": LOCAL_API, "description": "The API of `make run`."}]
     assets = resources.files("fastapi_standalone_docs") / "static" / "swagger"
+    page = resources.files("api") / "swagger"
     texts = {
-        "index.html": _PAGE,
+        "index.html": _beside_its_files((page / "index.html").read_text()),
         "page.js": _SCRIPT,
-        "page.css": (resources.files("api") / "swagger" / "page.css").read_text(),
+        "page.css": (page / "page.css").read_text(),
         "document.js": f"const openapi = {json.dumps(document)};\n",
         **{name: (assets / name).read_text() for name in _ASSETS},
     }
     for name, text in texts.items():
         yield File.generated(config, f"swagger/{name}", content=text)
+
+
+def _beside_its_files(page: str) -> str:
+    """The service's own page, with its files in the same folder, and the document in a script."""
+    script = '<script src="page.js">'
+    local = page.replace("docs/assets/", "").replace("docs/", "")
+    return local.replace(script, f'<script src="document.js"></script>\n{script}')

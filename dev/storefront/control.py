@@ -24,7 +24,7 @@ from dev.stack.process import StackError
 from dev.stack.stack import Stack
 from dev.storefront.events import PublishedEvents
 from dev.storefront.orders import OrderService
-from dev.storefront.sagas import sagas_of
+from dev.storefront.sagas import CartSagas
 from models.cart import CartKey
 from ops.connections import open_connections
 from settings import LOCALHOST, Settings
@@ -110,13 +110,13 @@ class Breaker:
         return found
 
 
-def _routes(settings: Settings, breaker: Breaker, events: PublishedEvents) -> list[Route]:
-    orders = OrderService(settings)
+def _routes(settings: Settings, breaker: Breaker, carts: CartSagas) -> list[Route]:
+    orders, events = OrderService(settings), PublishedEvents(settings)
 
     async def feed(request: Request) -> Response:
         cart = _cart(request)
         async with asyncio.TaskGroup() as group:
-            sagas = group.create_task(sagas_of(request.app.state.connections, cart))
+            sagas = group.create_task(carts.of(cart))
             published = group.create_task(events.of(cart))
         return JSONResponse(
             {"parts": breaker.parts(), "sagas": sagas.result(), "events": published.result()}
@@ -177,7 +177,7 @@ class _Server(uvicorn.Server):
 
 
 class StorefrontControl:
-    """The server: `url` is known before it runs, since the API is told it at its start."""
+    """The server. Its `url` exists before it runs: the API needs it at its own start."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server((LOCALHOST, 0))
@@ -195,7 +195,7 @@ class StorefrontControl:
                 routes=[
                     Mount(
                         f"/{self._secret}",
-                        routes=_routes(settings, breaker, PublishedEvents(settings)),
+                        routes=_routes(settings, breaker, CartSagas(connections)),
                     )
                 ],
                 middleware=[
@@ -208,7 +208,6 @@ class StorefrontControl:
                 ],
                 exception_handlers={StackError: _not_possible},
             )
-            app.state.connections = connections
             config = uvicorn.Config(app, log_level="critical", lifespan="off")
             server = _Server(config)
             task = asyncio.create_task(server.serve(sockets=[self._socket]))

@@ -1,4 +1,4 @@
-"""Plays the shop's order service: a payment succeeds or fails, and Kafka is told."""
+"""Stands in for the order service: publishes that a payment has succeeded or failed."""
 
 import json
 from datetime import UTC, datetime

@@ -1,12 +1,11 @@
 """The latest sagas of a cart with their steps, as the storefront's panel shows them."""
 
-from collections import OrderedDict
 from functools import partial
 from typing import Any
 
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
-from temporalio.service import RPCError
 
+from adapters.bounded_cache import BoundedCache
 from models.cart import CartKey
 from ops.connections import Connections
 from ops.history import HistoryEntry, entries, pending_steps, result_of
@@ -16,47 +15,48 @@ from workflows.ids import cart_workflow_id, in_query
 
 SHOWN = 6
 REMEMBERED = 200
-_ended: OrderedDict[str, dict[str, Any]] = OrderedDict()
-"""Ended sagas by run: their histories never change. The oldest go first."""
 
 
-async def sagas_of(connections: Connections, cart: CartKey) -> list[dict[str, Any]]:
-    """The latest sagas, the latest first; empty while Temporal does not answer."""
-    workflow_id = cart_workflow_id(*cart)
-    query = f"WorkflowId = {in_query(workflow_id)}"
+class CartSagas:
+    """Reads sagas; remembers ended ones by run, because their histories never change."""
 
-    async def latest() -> list[WorkflowExecution]:
-        found = connections.temporal.list_workflows(query, limit=SHOWN, rpc_timeout=RPC_TIMEOUT)
-        return [run async for run in found]
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._ended: BoundedCache[str, dict[str, Any]] = BoundedCache(max_size=REMEMBERED)
 
-    none: list[WorkflowExecution] = []
-    runs = await connections.ask("temporal", latest, none)
-    connections.unasked.clear()  # asked again by the next request
-    shown = []
-    for run in sorted(runs, key=lambda run: run.start_time, reverse=True)[:SHOWN]:
-        if run.run_id not in _ended:
-            saga = await connections.ask("temporal", partial(_saga, connections, run), None)
-            if saga is None:
-                continue
-            if run.status is WorkflowExecutionStatus.RUNNING:
-                shown.append(saga)
-                continue
-            _ended[run.run_id] = saga
-            while len(_ended) > REMEMBERED:
-                _ended.popitem(last=False)
-        shown.append(_ended[run.run_id])
-    return shown
+    async def of(self, cart: CartKey) -> list[dict[str, Any]]:
+        """The latest sagas of a cart, the latest first; empty while Temporal does not answer."""
+        connections = self._connections
+        query = f"WorkflowId = {in_query(cart_workflow_id(*cart))}"
+
+        async def latest() -> list[WorkflowExecution]:
+            found = connections.temporal.list_workflows(query, limit=SHOWN, rpc_timeout=RPC_TIMEOUT)
+            return [run async for run in found]
+
+        none: list[WorkflowExecution] = []
+        runs = await connections.ask("temporal", latest, none)
+        connections.unasked.clear()  # asked again by the next request
+        latest_first = sorted(runs, key=lambda run: run.start_time, reverse=True)
+        found = [await self._read(run) for run in latest_first]
+        return [saga for saga in found if saga is not None]
+
+    async def _read(self, run: WorkflowExecution) -> dict[str, Any] | None:
+        ended = self._ended.get(run.run_id)
+        if ended is not None:
+            return ended
+        reading = partial(_saga, self._connections, run)
+        saga: dict[str, Any] | None = await self._connections.ask("temporal", reading, None)
+        if saga is not None and run.status is not WorkflowExecutionStatus.RUNNING:
+            self._ended.keep(run.run_id, saga)
+        return saga
 
 
 async def _saga(connections: Connections, run: WorkflowExecution) -> dict[str, Any]:
     handle = connections.temporal.get_workflow_handle(run.id, run_id=run.run_id)
-    try:
-        history = await handle.fetch_history()
-        is_open = run.status is WorkflowExecutionStatus.RUNNING
-        says = await details(connections, run.id, run.run_id) if is_open else ""
-        description = await handle.describe(rpc_timeout=RPC_TIMEOUT) if is_open else None
-    except RPCError:
-        return {"run": run.run_id, "operation": run.workflow_type, "state": "unknown", "steps": []}
+    history = await handle.fetch_history()
+    is_open = run.status is WorkflowExecutionStatus.RUNNING
+    says = await details(connections, run.id, run.run_id) if is_open else ""
+    description = await handle.describe(rpc_timeout=RPC_TIMEOUT) if is_open else None
     steps = [entry for entry in entries(history) if entry.seconds is not None]
     if description is not None:
         steps += pending_steps(description.raw_description.pending_activities)
