@@ -28,6 +28,22 @@ def asyncapi() -> Path:
     return ROOT / "docs" / "asyncapi.json"
 
 
+async def environment_of(shop: Shop, *products: str) -> dict[str, str]:
+    """Stocks the products, makes the first add of a lamp so slow that it is answered with 202, and
+    returns the environment of a client's program."""
+    for product in products:
+        await shop.stock(product, UNITS)
+    settings = shop.world.settings
+    slow = settings.operation_wait_seconds + 1
+    await shop.fault("reserve", "delay", seconds=slow, productId="lamp", storeId=shop.store_id)
+    return {
+        "CART_URL": f"http://127.0.0.1:{settings.port}",
+        "CART_STORE": shop.store_id,
+        "CART_TOKEN": mint_token(settings, user="generated-client"),
+        "CART_ADMIN_TOKEN": mint_token(settings, user="boss", role="admin", store=shop.store_id),
+    }
+
+
 @pytest.fixture
 async def buy(shop: Shop) -> Buy:
     """Runs the program of a client against the service, and checks what it has left.
@@ -36,17 +52,7 @@ async def buy(shop: Shop) -> Buy:
     carts, adds a `lamp` that is accepted with 202 and polls its operation, removes the headphones,
     clears the cart and finds none. It prints `done` at the end.
     """
-    for product in ("headphones", "lamp"):
-        await shop.stock(product, UNITS)
-    settings = shop.world.settings
-    slow = settings.operation_wait_seconds + 1
-    await shop.fault("reserve", "delay", seconds=slow, productId="lamp", storeId=shop.store_id)
-    env = {
-        "CART_URL": f"http://127.0.0.1:{settings.port}",
-        "CART_STORE": shop.store_id,
-        "CART_TOKEN": mint_token(settings, user="generated-client"),
-        "CART_ADMIN_TOKEN": mint_token(settings, user="boss", role="admin", store=shop.store_id),
-    }
+    env = await environment_of(shop, "headphones", "lamp")
 
     async def bought(*command: str | Path, cwd: Path) -> None:
         output = await asyncio.to_thread(run, *command, cwd=cwd, **env)

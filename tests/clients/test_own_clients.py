@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.token import mint_token
 from dev.clients import __main__ as clients
+from tests.clients.conftest import UNITS, environment_of
 from tests.clients.tools import HERE, run, tool
 from tests.support.shop import Shop
-
-UNITS = 10
 
 
 async def shopped(shop: Shop, *command: str | Path, cwd: Path) -> None:
@@ -22,16 +20,7 @@ async def shopped(shop: Shop, *command: str | Path, cwd: Path) -> None:
     guest's cart, changes several items at once, checks out, cannot change the cart, cancels the
     checkout, removes the headphones and clears the cart. The adds of lamps are slow (202).
     """
-    for product in ("headphones", "lamp", "kettle"):
-        await shop.stock(product, UNITS)
-    settings = shop.world.settings
-    slow = settings.operation_wait_seconds + 1
-    await shop.fault("reserve", "delay", seconds=slow, productId="lamp", storeId=shop.store_id)
-    env = {
-        "CART_URL": f"http://127.0.0.1:{settings.port}",
-        "CART_STORE": shop.store_id,
-        "CART_TOKEN": mint_token(settings, user="own-client"),
-    }
+    env = await environment_of(shop, "headphones", "lamp", "kettle")
     output = await asyncio.to_thread(run, *command, cwd=cwd, **env)
     assert output.splitlines()[-1:] == ["done"], output
     for product in ("headphones", "lamp", "kettle"):

@@ -13,6 +13,8 @@ from dev.stack.process import StackError
 from dev.stack.production import builds
 from dev.stack.stack import Stack
 from settings import Settings
+from tests.support.relays import RelayBench, relay_bench
+from tests.support.shop import Shop
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,10 @@ def kafka(request: pytest.FixtureRequest, stack: Stack, production: bool) -> Set
         return settings
     assert stack.settings.kafka_idempotent_producer is production
     return stack.settings
+
+
+@pytest.fixture
+async def relays(shop: Shop, broker: Stack) -> AsyncIterator[RelayBench]:
+    """Sagas and relays in this process, which publish to Apache Kafka."""
+    async with relay_bench(shop, broker.settings) as bench:
+        yield bench

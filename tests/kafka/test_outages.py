@@ -15,7 +15,7 @@ from dev.stack.stack import Stack
 from models.errors import DependencyUnavailable, NotSent
 from models.outcomes import Outcome
 from tests.kafka.test_publisher import event, read, versions
-from tests.support.relays import RelayBench, relay_bench
+from tests.support.relays import RelayBench
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -42,13 +42,6 @@ async def publisher(broker: Stack) -> AsyncIterator[EventPublisher]:
     publisher = EventPublisher(broker.settings)
     yield publisher
     await publisher.close()
-
-
-@pytest.fixture
-async def relays(shop: Shop, broker: Stack) -> AsyncIterator[RelayBench]:
-    """Sagas and relays in this process, which publish to Apache Kafka."""
-    async with relay_bench(shop, broker.settings) as bench:
-        yield bench
 
 
 async def seconds_until_it_fails(publisher: EventPublisher) -> float:

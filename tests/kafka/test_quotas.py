@@ -8,15 +8,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import pytest
 from temporalio.service import RPCError
 
 from dev.stack.production import builds
 from dev.stack.stack import Stack
 from models.outcomes import Outcome
 from tests.kafka.test_outages import pending
-from tests.support.relays import RelayBench, relay_bench
-from tests.support.shop import Buyer, Shop
+from tests.support.relays import RelayBench
+from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.relay import RelayWorkflow
@@ -46,13 +45,6 @@ async def quota(broker: Stack) -> AsyncIterator[None]:
         yield
     finally:
         await _configure(broker, "--delete-config", "producer_byte_rate")
-
-
-@pytest.fixture
-async def relays(shop: Shop, broker: Stack) -> AsyncIterator[RelayBench]:
-    """Sagas and relays in this process, which publish to Apache Kafka."""
-    async with relay_bench(shop, broker.settings) as bench:
-        yield bench
 
 
 async def test_sagas_commit_over_the_quota_and_their_events_follow(
