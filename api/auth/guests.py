@@ -1,8 +1,8 @@
 """Tokens of guests: this service signs them, and accepts them beside those of the issuer.
 
-They are told apart by `typ`, which the signature covers: a guest's token is verified with the
-secrets of guests only, and any other token never is. So neither can be taken for the other,
-whatever its issuer, its algorithm and its claims are, and also where both have the same secret.
+`typ`, which the signature covers, distinguishes them: a guest's token is verified with the secrets
+of guests only, and any other token never is. So neither is accepted as the other, whatever its
+issuer, algorithm and claims are, and also where both have the same secret.
 Of a guest's token only `sub` is read: no claim makes a guest an admin.
 """
 

@@ -1,6 +1,6 @@
 """`POST /admin/ops/...`: what operators do from their page, by the signals of `cart ops`.
 
-The operator is `admin:ID`. Each has an audit line here, besides the one of the saga or relay. Not
+The operator is `admin:ID`. Each writes an audit line, as does the saga or relay that gets it. Not
 in the OpenAPI document, like `api.routes.ops_reads`.
 """
 
