@@ -28,12 +28,12 @@ from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, check_out, perform, prepare
 from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger, error
 from tests.support.actors import SHOPPER
+from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE
 from tests.support.resets import reset_to_first_task
 from tests.support.waiting import eventually
 from workflows.add_item import AddItemWorkflow
 from workflows.requests import fingerprint, policy_of
 
-FOR_EVER = 1000
 SECONDS = 30.0
 SOON = 10.0
 WELL, SICK = "lamp", "desk"
@@ -162,7 +162,9 @@ async def the_reserves_answer_is_lost(scenario: BugScenario) -> None:
 async def the_pivots_answer_is_lost_until_the_deadline(scenario: BugScenario) -> None:
     """The saga stops waiting for a pivot that has committed, and must check before it undoes."""
     trigger = scenario.arm(CallPoint("persist", "after"), _always(error("mongodb")), times=FOR_EVER)
-    await scenario.carry_out(scenario.ledger.workflow_id(scenario.user_id), deadline_seconds=0.5)
+    await scenario.carry_out(
+        scenario.ledger.workflow_id(scenario.user_id), deadline_seconds=SHORT_DEADLINE
+    )
     scenario.rig.triggers.disarm(trigger)
 
 

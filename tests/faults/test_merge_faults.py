@@ -11,11 +11,11 @@ import pytest
 
 from tests.faults.rig import FaultRig
 from tests.faults.triggers import DIE, CallPoint, Instruction, Trigger, error
+from tests.support.call_faults import FOR_EVER
 from tests.support.shop import Buyer, Shop, world_of
 from tests.support.waiting import eventually
 
 SECONDS = 60.0
-FOR_EVER = 1000
 MOMENTS = (
     CallPoint("load", "after"),
     CallPoint("claim", "before"),

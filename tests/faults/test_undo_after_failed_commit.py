@@ -8,9 +8,9 @@ from tests.faults.observed_state import observe
 from tests.faults.rig import FaultRig
 from tests.faults.shoppers import Ledger, perform
 from tests.faults.triggers import CallPoint, Instruction, Trigger, error
+from tests.support.call_faults import FOR_EVER
 from tests.support.waiting import eventually
 
-FOR_EVER = 1000
 SECONDS = 30.0
 
 

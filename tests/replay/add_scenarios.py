@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from models.errors import DependencyUnavailable, NotSent, VersionConflict
 from tests.replay.common import (
-    FOR_EVER,
     INVENTORY_IS_DOWN,
     KAFKA_IS_DOWN,
     Run,
@@ -16,6 +15,7 @@ from tests.replay.common import (
     past_its_deadline,
     reset_when_it_has_ended,
 )
+from tests.support.call_faults import FOR_EVER
 from tests.support.carts import forget_holds
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench

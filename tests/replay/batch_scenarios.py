@@ -5,12 +5,12 @@ from typing import Any
 from models.batch import BatchStep
 from models.operations import ApplyBatch
 from tests.replay.common import (
-    FOR_EVER,
     INVENTORY_IS_DOWN,
     Run,
     buyer,
 )
 from tests.support.batches import add, put, remove
+from tests.support.call_faults import FOR_EVER
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench
 from workflows.apply_batch import ApplyBatchWorkflow

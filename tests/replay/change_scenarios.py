@@ -7,7 +7,6 @@ from models.documents import Cart
 from models.errors import DependencyTimeout, DependencyUnavailable
 from models.operations import ClearCart, RemoveItem, UpdateQuantity
 from tests.replay.common import (
-    FOR_EVER,
     INVENTORY_IS_DOWN,
     KAFKA_IS_DOWN,
     Run,
@@ -19,6 +18,7 @@ from tests.replay.common import (
     past_its_deadline,
     reset_when_it_has_ended,
 )
+from tests.support.call_faults import FOR_EVER
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench
 from workflows.clear_cart import ClearCartWorkflow

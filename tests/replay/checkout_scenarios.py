@@ -9,7 +9,6 @@ from models.operations import ApplyOrder, CancelCheckout, CancelOrder, Checkout
 from models.orders import CancelRequest, OrderRequest
 from models.upkeep.passes import PassInput
 from tests.replay.common import (
-    FOR_EVER,
     KAFKA_IS_DOWN,
     Run,
     Scenario,
@@ -19,6 +18,7 @@ from tests.replay.common import (
     past_its_deadline,
     reset_when_it_has_ended,
 )
+from tests.support.call_faults import FOR_EVER
 from tests.support.carts import end_checkout, forget_holds
 from tests.support.relays import RelayBench
 from tests.workflows.conftest import Bench

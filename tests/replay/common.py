@@ -13,7 +13,6 @@ from tests.support.shop import Buyer
 from tests.workflows.conftest import Bench
 from workflows import ids
 
-FOR_EVER = 1000
 KAFKA_IS_DOWN = DependencyUnavailable("kafka")
 INVENTORY_IS_DOWN = DependencyUnavailable("inventory")
 

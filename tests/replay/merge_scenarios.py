@@ -4,13 +4,13 @@ from functools import partial
 
 from models.operations import MergeCart
 from tests.replay.common import (
-    FOR_EVER,
     INVENTORY_IS_DOWN,
     Run,
     aborted,
     buyer,
     past_its_deadline,
 )
+from tests.support.call_faults import FOR_EVER
 from tests.support.relays import RelayBench
 from tests.support.shop import Buyer
 from tests.workflows.conftest import Bench

@@ -10,6 +10,13 @@ from typing import Any, Literal
 When = Literal["before", "after"]
 """`before`: the call is not made. `after`: the call is made, and its result is lost."""
 
+FOR_EVER = 1000
+"""Calls: more than a test makes."""
+
+SHORT_DEADLINE = 2.0
+"""Seconds of a saga in which one step fails for ever; the steps before it need less, also on a
+busy machine."""
+
 
 @dataclass
 class CallFaults:

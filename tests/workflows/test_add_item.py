@@ -8,14 +8,12 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from models.errors import DependencyUnavailable, VersionConflict
 from models.outcomes import Outcome
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE, When
 from tests.support.relays import RelayBench
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows import ids
-
-FOR_EVER = 1000
 
 
 async def assert_committed(bench: Bench, buyer: Buyer) -> None:
@@ -84,7 +82,7 @@ async def test_a_reserve_that_keeps_failing_is_undone(bench: Bench, when: When) 
 async def test_a_pivot_that_never_succeeds_is_settled_and_undone(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("persist", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await bench.add(buyer, deadline_seconds=0.5)
+    result = await bench.add(buyer, deadline_seconds=SHORT_DEADLINE)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
     await assert_undone(bench, buyer, "deadline")
 
@@ -92,7 +90,7 @@ async def test_a_pivot_that_never_succeeds_is_settled_and_undone(bench: Bench) -
 async def test_a_pivot_whose_answer_was_lost_is_found_committed(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await bench.add(buyer, deadline_seconds=0.5)
+    result = await bench.add(buyer, deadline_seconds=SHORT_DEADLINE)
     assert result.outcome is Outcome.COMMITTED
     assert bench.faults.calls["settle"] == 1
     await assert_committed(bench, buyer)
@@ -109,7 +107,7 @@ async def test_a_cart_that_never_stands_still_is_undone(bench: Bench) -> None:
 async def test_an_unexpected_error_at_the_pivot_is_undone_at_the_deadline(bench: Bench) -> None:
     buyer = bench.shop.buyer()
     bench.faults.fail("persist", "before", KeyError("a bug"), times=FOR_EVER)
-    handle = await bench.start(buyer, deadline_seconds=0.5)
+    handle = await bench.start(buyer, deadline_seconds=SHORT_DEADLINE)
     result = await handle.result()
     assert result.outcome is Outcome.ABORTED
     await assert_undone(bench, buyer, "deadline")
@@ -155,7 +153,7 @@ async def test_an_add_whose_commit_answer_was_lost_overtakes_no_event(
     buyer = Buyer(relays.shop, relays.user(0), {})
     await relays.plant_event(7)
     bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await bench.add(buyer, deadline_seconds=0.5)
+    result = await bench.add(buyer, deadline_seconds=SHORT_DEADLINE)
     assert result.outcome is Outcome.COMMITTED
 
     async def in_order() -> None:
@@ -170,7 +168,7 @@ async def test_a_saga_that_is_stopped_before_its_pivot_is_undone(bench: Bench, h
     buyer = bench.shop.buyer()
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"))
     arrived, _ = bench.faults.hold("persist")
-    handle = await bench.start(buyer, deadline_seconds=0.5 if how == "deadline" else 30)
+    handle = await bench.start(buyer, deadline_seconds=SHORT_DEADLINE if how == "deadline" else 30)
     await asyncio.wait_for(arrived.wait(), 10)
     if how == "operator":
         await handle.signal(ids.ABORT, "for a test")

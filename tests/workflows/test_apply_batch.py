@@ -9,13 +9,12 @@ from models.errors import DependencyUnavailable
 from models.operations import ApplyBatch
 from models.outcomes import OperationResult, Outcome, RefusalCode
 from tests.support.batches import add, put, remove
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE, When
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.apply_batch import ApplyBatchWorkflow
 
-FOR_EVER = 1000
 CHANGES = (put("headphones", 5), add("lamp", 2), add("pen", 1), add("lamp", 1))
 
 
@@ -90,7 +89,9 @@ async def test_too_few_units_of_one_product_undo_all(bench: Bench, buyer: Buyer)
 
 async def test_a_batch_that_fails_at_its_pivot_undoes_all(bench: Bench, buyer: Buyer) -> None:
     bench.faults.fail("persist", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await perform(bench, buyer, *CHANGES, remove("headphones"), deadline_seconds=0.5)
+    result = await perform(
+        bench, buyer, *CHANGES, remove("headphones"), deadline_seconds=SHORT_DEADLINE
+    )
     assert result.outcome is Outcome.ABORTED
     bench.faults.heal()
     await assert_stored(bench, buyer, 1, headphones=2)

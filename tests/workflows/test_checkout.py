@@ -12,7 +12,7 @@ from models.operations import ApplyOrder, CancelCheckout, CancelOrder, Checkout
 from models.orders import CancelRequest, OrderRequest
 from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
 from models.upkeep.passes import PassInput, PassResult
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, When
 from tests.support.carts import end_checkout, end_holds, forget_holds
 from tests.support.resets import reset_to_first_task
 from tests.support.shop import Buyer
@@ -26,7 +26,6 @@ from workflows.cancel_order import CancelOrderWorkflow
 from workflows.checkout import CheckoutWorkflow
 from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 
-FOR_EVER = 1000
 UNAVAILABLE = DependencyUnavailable("mongodb", "no primary")
 LOST = DependencyUnavailable("inventory", "the answer is lost")
 

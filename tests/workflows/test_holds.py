@@ -15,6 +15,7 @@ from models.events import CART_HOLD_EXPIRED
 from models.operations import ExtendHolds
 from models.outcomes import AbortReason, MissingUnits, OperationResult, Outcome
 from models.upkeep.passes import PassInput, PassResult
+from tests.support.call_faults import SHORT_DEADLINE
 from tests.support.carts import end_holds
 from tests.support.schedules import paused_schedules
 from tests.support.shop import Buyer, Event, World
@@ -136,7 +137,7 @@ async def test_an_extension_that_is_not_stored_gives_back_all_products(
     await pass_over(bench)
     bench.faults.fail("persist", when, DependencyUnavailable("mongodb"), times=1000)
 
-    result = await extend(bench, buyer, deadline_seconds=0.5)
+    result = await extend(bench, buyer, deadline_seconds=SHORT_DEADLINE)
 
     is_stored = when == "after"
     assert result.outcome is (Outcome.COMMITTED if is_stored else Outcome.ABORTED)

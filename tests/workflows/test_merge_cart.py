@@ -11,14 +11,12 @@ from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
 from models.operations import MergeCart
 from models.outcomes import OperationResult, Outcome
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE, When
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench, SagaHandle
 from workflows import ids
 from workflows.merge_cart import MergeCartWorkflow
-
-FOR_EVER = 1000
 
 
 async def start(
@@ -158,7 +156,7 @@ async def test_a_step_that_keeps_failing_leaves_both_carts_as_they_are(
     bench: Bench, buyer: Buyer, guest: Buyer, *, step: str, dependency: str, when: When
 ) -> None:
     bench.faults.fail(step, when, DependencyUnavailable(dependency), times=FOR_EVER)
-    result = await merge(bench, buyer, guest, deadline_seconds=1.5)
+    result = await merge(bench, buyer, guest, deadline_seconds=SHORT_DEADLINE)
     bench.faults.heal()
     if (step, when) == ("persist", "after"):  # it was done, and only its answer was lost
         await assert_merged(bench, buyer, guest, 5)

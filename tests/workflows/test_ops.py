@@ -17,6 +17,7 @@ from models.actor import Intervention
 from models.errors import DependencyUnavailable
 from models.operations import AddItem
 from models.outcomes import Outcome
+from tests.support.call_faults import FOR_EVER
 from tests.support.commands import cart
 from tests.support.resets import reset_to_first_task
 from tests.support.shop import Buyer
@@ -25,7 +26,6 @@ from tests.workflows.conftest import Bench
 from workflows import ids, policies
 from workflows.gateway import CartGateway, Started
 
-FOR_EVER = 1000
 LONG = timedelta(minutes=10)  # longer than commands take on a busy machine
 BY = ("--by", "alice", "--reason", "for a test")
 

@@ -10,14 +10,13 @@ from models.errors import DependencyUnavailable, NotSent
 from models.operations import ApplyOrder
 from models.orders import OrderedLine, OrderRequest
 from models.outcomes import AbortReason, OperationResult, Outcome
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, When
 from tests.support.resets import reset_to_first_task
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.apply_order import ApplyOrderWorkflow
 
-FOR_EVER = 1000
 LOST = DependencyUnavailable("inventory", "the answer is lost")
 NOT_SENT = NotSent("inventory", "circuit open")
 UNAVAILABLE = DependencyUnavailable("mongodb", "no primary")

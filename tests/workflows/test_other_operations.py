@@ -9,7 +9,7 @@ from models.documents import Cart
 from models.errors import DependencyUnavailable
 from models.operations import ClearCart, RemoveItem, UpdateQuantity
 from models.outcomes import OperationResult, Outcome
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE, When
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
@@ -17,7 +17,6 @@ from workflows.clear_cart import ClearCartWorkflow
 from workflows.remove_item import RemoveItemWorkflow
 from workflows.update_quantity import UpdateQuantityWorkflow
 
-FOR_EVER = 1000
 # Operation -> units held after it, of ten; two are held before it.
 HELD_AFTER = {"more": 5, "less": 1, "remove": 0, "clear": 0}
 TOPICS = {
@@ -138,7 +137,7 @@ async def test_a_pivot_that_never_succeeds_changes_nothing(
     bench: Bench, buyer: Buyer, what: str
 ) -> None:
     bench.faults.fail("persist", "before", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await perform(bench, buyer, what, deadline_seconds=0.5)
+    result = await perform(bench, buyer, what, deadline_seconds=SHORT_DEADLINE)
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "deadline")
 
     async def as_it_was() -> None:
@@ -158,7 +157,7 @@ async def test_a_pivot_whose_answer_was_lost_is_found_committed(
     bench: Bench, buyer: Buyer, what: str
 ) -> None:
     bench.faults.fail("persist", "after", DependencyUnavailable("mongodb"), times=FOR_EVER)
-    result = await perform(bench, buyer, what, deadline_seconds=0.5)
+    result = await perform(bench, buyer, what, deadline_seconds=SHORT_DEADLINE)
     assert result.outcome is Outcome.COMMITTED
     assert bench.faults.calls["settle"] == 1
     await assert_done(bench, buyer, what)

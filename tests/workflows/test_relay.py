@@ -11,12 +11,12 @@ from models.effects import EffectKind
 from models.errors import DependencyUnavailable
 from models.relays import RelayInput
 from tests.conftest import HISTORY_LENGTH
+from tests.support.call_faults import FOR_EVER
 from tests.support.relays import RelayBench, RelayHandle, details, needs_attention, wait_for_failure
 from tests.support.waiting import eventually
 from workflows import ids, policies
 from workflows.relay import RelayWorkflow
 
-FOR_EVER = 1000
 KAFKA_IS_DOWN = DependencyUnavailable("kafka", "for a test")
 
 

@@ -5,12 +5,11 @@ import pytest
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable, NotSent
 from models.outcomes import Outcome
-from tests.support.call_faults import When
+from tests.support.call_faults import FOR_EVER, When
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from workflows.steps import FIRST_TASK_EVENTS
 
-FOR_EVER = 1000
 TRIES = 3
 NOT_SENT = NotSent("inventory", "circuit open")
 LOST = DependencyUnavailable("inventory", "the answer is lost")

@@ -4,6 +4,7 @@ import pytest
 
 from models.errors import DependencyUnavailable
 from models.outcomes import Outcome, RefusalCode
+from tests.support.call_faults import SHORT_DEADLINE
 from tests.support.carts import forget_holds
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
@@ -77,7 +78,7 @@ async def test_an_add_that_fails_after_both_reservations_undoes_both(
     first = bench.faults.calls["persist"] + 1  # it finds that the line is not held
     for call in range(first + 1, first + 100):
         bench.faults.fail_at("persist", call, "before", DependencyUnavailable("mongodb"))
-    result = await bench.add(buyer, 3, deadline_seconds=0.5)
+    result = await bench.add(buyer, 3, deadline_seconds=SHORT_DEADLINE)
     assert result.outcome is Outcome.ABORTED
     assert bench.faults.calls["reserve"] == 3
     await assert_stored(bench, buyer, units=2, held=0)
