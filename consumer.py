@@ -59,7 +59,7 @@ async def run(settings: Settings) -> None:
             inbox=inbox,
             fallback_seconds=settings.answer_fallback_ms / 1000,
         )
-        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
+        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read_all)
         stack.push_async_callback(policies.close)
         handler = EventHandler(
             gateway,

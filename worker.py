@@ -348,7 +348,7 @@ async def run(settings: Settings) -> None:
         client = await _connect(settings, stopping)
         if client is None:
             return
-        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
+        policies = StorePolicies(policy_of(settings), StoreSettingsStore().read_all)
         stack.push_async_callback(policies.close)
         gateway = CartGateway(
             client,

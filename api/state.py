@@ -195,7 +195,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
         await stack.enter_async_context(intake.following())
         await intake.first_read()
         store_settings = StoreSettingsStore()
-        policies = StorePolicies(policy_of(settings), store_settings.read)
+        policies = StorePolicies(policy_of(settings), store_settings.read_all)
         stack.push_async_callback(policies.close)
         temporal = await connect(settings, lazy=True)
         live = LiveCarts(

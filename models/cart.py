@@ -231,18 +231,30 @@ class CartContent(BaseModel):
             update={"cart_items": lines, "version": self.version + 1, "updated_at": now}
         )
 
+    def with_holds_of(self, lines: list[CartLine], now: datetime, lifetime: Lifetime) -> Self:
+        """The same version of the cart with these lines, whose units are held from now on."""
+        return self.model_copy(update=self._holding(lines, now, lifetime))
+
+    def _holding(
+        self, lines: list[CartLine], now: datetime, lifetime: Lifetime
+    ) -> dict[str, object]:
+        """The fields that say what is held and until when, after a change of the lines."""
+        since = self.held_since or now
+        end = lifetime.holds_end(since, now) if any(line.held for line in lines) else None
+        return {
+            "cart_items": [line.held_until(end) for line in lines],
+            "holds_end": end,
+            "held_since": since if end else None,
+        }
+
     def _next(
         self, lines: list[CartLine], now: datetime, lifetime: Lifetime, **changed: object
     ) -> Self:
         """The next version after a change by the user, which moves its ends."""
         sellers = {line.seller_id for line in lines}
-        since = self.held_since or now
-        end = lifetime.holds_end(since, now) if any(line.held for line in lines) else None
         return self.model_copy(
             update={
-                "cart_items": [line.held_until(end) for line in lines],
-                "holds_end": end,
-                "held_since": since if end else None,
+                **self._holding(lines, now, lifetime),
                 "quantity": sum(line.product_quantity for line in lines),
                 "total_price": cents(sum((line.total for line in lines), Decimal(0))),
                 "seller_id": sellers.pop() if len(sellers) == 1 else None,

@@ -1,7 +1,7 @@
 """The policy of each store: the service's settings, with what the store sets itself."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,8 +17,8 @@ RETRY_SECONDS = 1.0
 """How long it uses what it knows before it asks a MongoDB that did not answer again."""
 MAX_KNOWN = 10_000
 
-Read = Callable[[str], Awaitable[StoredSettings | None]]
-"""Reads a store's settings (`adapters.mongo.store_settings.StoreSettingsStore.read`)."""
+Read = Callable[[Collection[str]], Awaitable[list[StoredSettings]]]
+"""Reads the settings of stores (`adapters.mongo.store_settings.StoreSettingsStore.read_all`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,30 @@ class StorePolicies:
         if known is not None and self._clock() < known.until:
             return known.policy
         try:
-            return await self._reads.join(store_id, partial(self._load, store_id))
+            return await self._reads.join(store_id, partial(self._load_one, store_id))
         except DependencyUnavailable:
             if known is None:
                 raise
             self._keep(store_id, known.policy, RETRY_SECONDS)
             return known.policy
+
+    async def of_all(self, store_ids: Collection[str]) -> dict[str, Policy]:
+        """The policies of stores by their ids, as `of`; at most one read for all of them."""
+        now = self._clock()
+        known = {store_id: self._known.get(store_id) for store_id in store_ids}
+        fresh = {store_id: one.policy for store_id, one in known.items() if one and now < one.until}
+        stale = known.keys() - fresh.keys()
+        if not stale:
+            return fresh
+        try:
+            return fresh | await self._load(stale)
+        except DependencyUnavailable:
+            last = {store_id: one.policy for store_id, one in known.items() if one}
+            if len(last) < len(known):
+                raise
+            for store_id in stale:
+                self._keep(store_id, last[store_id], RETRY_SECONDS)
+            return last
 
     async def reserves(self, store_id: str) -> bool:
         """Whether lines that are held at all need their reservation."""
@@ -68,11 +86,16 @@ class StorePolicies:
         """Lets the next operation in this process read the store's settings again."""
         self._known.pop(store_id, None)
 
-    async def _load(self, store_id: str) -> Policy:
-        stored = await self._read(store_id)
-        policy = stored.settings.applied_to(self.usual) if stored else self.usual
-        self._keep(store_id, policy, FRESH_SECONDS)
-        return policy
+    async def _load_one(self, store_id: str) -> Policy:
+        return (await self._load({store_id}))[store_id]
+
+    async def _load(self, store_ids: Collection[str]) -> dict[str, Policy]:
+        policies = dict.fromkeys(store_ids, self.usual)
+        for stored in await self._read(store_ids):
+            policies[stored.id] = stored.settings.applied_to(self.usual)
+        for store_id, policy in policies.items():
+            self._keep(store_id, policy, FRESH_SECONDS)
+        return policies
 
     def _keep(self, store_id: str, policy: Policy, seconds: float) -> None:
         self._known.keep(store_id, _Known(policy, self._clock() + seconds))

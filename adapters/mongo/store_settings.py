@@ -1,5 +1,6 @@
 """MongoDB: what stores set for themselves."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from pymongo import ReturnDocument
@@ -16,6 +17,11 @@ class StoreSettingsStore:
         """The settings of a store; None when it has never set any."""
         async with bounded(READ_SECONDS):
             return await StoredSettings.get(store_id)
+
+    async def read_all(self, store_ids: Collection[str]) -> list[StoredSettings]:
+        """The settings of those of these stores that have ever set any."""
+        async with bounded(READ_SECONDS):
+            return await StoredSettings.find({"_id": {"$in": [*store_ids]}}).to_list()
 
     async def page(self, *, after: str, limit: int) -> list[StoredSettings]:
         """The settings of the next stores after a store's id, by id."""

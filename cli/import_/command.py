@@ -13,6 +13,7 @@ from pymongo.errors import ConfigurationError, PyMongoError
 
 from adapters.inventory import InventoryClient
 from adapters.mongo.imports import ImportedCarts
+from adapters.mongo.store_policies import StorePolicies
 from adapters.mongo.stores import StoreRegistry
 from cli.audit import audited
 from cli.console import CliError, ExitCode, show, warn
@@ -71,14 +72,15 @@ async def import_(
             holds = None
             if apply:
                 await stack.enter_async_context(_watch_paused(connections))
-                if settings.enable_inventory_reservation:
-                    inventory = InventoryClient.of(settings)
-                    stack.push_async_callback(inventory.close)
-                    holds = Holds(inventory, StoreRegistry())
+                inventory = InventoryClient.of(settings)
+                stack.push_async_callback(inventory.close)
+                holds = Holds(inventory, StoreRegistry())
+            policies = StorePolicies(policy_of(settings), connections.store_settings.read_all)
+            stack.push_async_callback(policies.close)
             carts_here = connections.carts
-            target = Target(carts_here, ImportedCarts(carts_here.client), holds, apply)
+            target = Target(carts_here, ImportedCarts(carts_here.client), holds)
             lines = stack.enter_context(report.open("w")) if report else None
-            one = Pass(target, policy_of(settings), actor, _writer(lines))
+            one = Pass(target, policies, actor, _writer(lines))
             progress = _Progress(total)
             async for summary in one.run(documents(carts, wanted)):
                 progress.show(summary)

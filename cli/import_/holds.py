@@ -12,6 +12,7 @@ from adapters.mongo.stores import StoreRegistry
 from models.cart import CartContent
 from models.cart_line import CartLine
 from models.effects import ReleaseEffect
+from models.limits import Policy
 from models.operations.base import UNDO, releases_of
 from models.saga import SagaRun
 from models.steps import ReserveInventory
@@ -35,8 +36,13 @@ class Holds:
         self._stores = stores
         self._has_holds: dict[str, bool] = {}
 
-    async def hold(self, cart: CartContent, saga: SagaRun) -> HeldCart:
-        """Reserves what is missing. A line whose units cannot be had keeps what is held for it."""
+    async def hold(self, cart: CartContent, saga: SagaRun, policy: Policy) -> HeldCart:
+        """Reserves what is missing. A line whose units cannot be had keeps what is held for it.
+
+        Nothing, in a store whose carts hold no units.
+        """
+        if not policy.reserve:
+            return HeldCart(cart, ())
         await self._stores.register(cart.store_id)
         held = await self._held(cart)
         undo: list[ReleaseEffect] = []
@@ -47,7 +53,7 @@ class Holds:
             if missing:
                 [release] = releases_of(saga, {line.product_id: missing}, UNDO)
                 undo.append(release)
-                if await self._reserve(cart, saga, line.product_id, missing):
+                if await self._reserve(cart, saga, line.product_id, missing, policy):
                     units = line.product_quantity
             is_whole = units == line.product_quantity
             return line.model_copy(update={"units_held": None if is_whole else units})
@@ -57,20 +63,24 @@ class Holds:
         except BaseException:
             await self.release(cart, undo)
             raise
-        return HeldCart(cart.model_copy(update={"cart_items": lines}), tuple(undo))
+        held_cart = cart.with_holds_of(lines, saga.started_at, policy.lifetime)
+        return HeldCart(held_cart, tuple(undo))
 
     async def release(self, cart: CartContent, undo: Iterable[ReleaseEffect]) -> None:
         """Releases what was reserved for a cart that was not stored."""
         for one in undo:
             await self._inventory.release(cart.store_id, cart.user_id, one)
 
-    async def _reserve(self, cart: CartContent, saga: SagaRun, product_id: str, units: int) -> bool:
+    async def _reserve(
+        self, cart: CartContent, saga: SagaRun, product_id: str, units: int, policy: Policy
+    ) -> bool:
         request = ReserveInventory(
             store_id=cart.store_id,
             product_id=product_id,
             user_id=cart.user_id,
             saga_id=saga.saga_id,
             quantity=units,
+            ttl_seconds=policy.reserved_seconds,
         )
         return (await self._inventory.reserve(request)).granted
 

@@ -65,16 +65,22 @@ class ReadCart:
         self.differences.append(Difference(str(self.cart_id), kind, detail, product_id))
 
 
+def store_of(document: Mapping[str, Any]) -> str | None:
+    """The store of a document; None where it has none that is valid."""
+    return _valid(_ENTITY, _text(document.get("storeId")))
+
+
 def read_cart(document: Mapping[str, Any], policy: Policy, now: datetime) -> ReadCart:
     """The cart of a document, or why there is none.
 
-    The cart keeps its id, version and times, and gets the policy's currency. One without
+    `policy` is that of its store. The cart keeps its id, version and times, and gets the policy's
+    currency. One without
     `expireAt` gets a full period.
     """
     cart_id = document.get("_id")
     read = ReadCart(cart_id if isinstance(cart_id, ObjectId) else None)
     user_id = _valid(_USER, _text(document.get("userId")))
-    store_id = _valid(_ENTITY, _text(document.get("storeId")))
+    store_id = store_of(document)
     if read.cart_id is None or user_id is None or store_id is None:
         names = [
             name

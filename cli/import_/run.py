@@ -1,4 +1,4 @@
-"""One pass over the original carts: a report, and with a `Target` the import itself.
+"""One pass over the original carts: a report, and the import itself where units can be held.
 
 Carts are read by one cursor and stored in pages, so memory does not grow with their number. A pass
 that was stopped is simply repeated: what has been imported is recognized.
@@ -15,9 +15,10 @@ from bson import ObjectId
 from activities.concurrency import gather_bounded
 from adapters.mongo.carts import CartStore
 from adapters.mongo.imports import Import, ImportedCarts
+from adapters.mongo.store_policies import StorePolicies
 from cli.import_.differences import Difference, DifferenceKind
 from cli.import_.holds import Holds
-from cli.import_.original_carts import read_cart
+from cli.import_.original_carts import read_cart, store_of
 from models.actor import Actor
 from models.cart import CartContent, CartKey
 from models.effects import ReleaseEffect
@@ -60,19 +61,27 @@ class Summary:
 
 @dataclass(frozen=True)
 class Target:
-    """Where carts are stored and held; `holds` is None where units are not reserved."""
+    """Where carts are stored and held; `holds` is None in a dry run."""
 
     carts: CartStore
     imports: ImportedCarts
     holds: Holds | None
-    apply: bool
+
+
+class _Wanted(NamedTuple):
+    """A cart to import, and the policy of its store."""
+
+    cart_id: ObjectId
+    cart: CartContent
+    policy: Policy
 
 
 class _Ready(NamedTuple):
-    """A cart to store, and the undo of what was reserved for it."""
+    """A cart to store, the undo of what was reserved for it, and what could not be held."""
 
     imported: Import
     undo: tuple[ReleaseEffect, ...]
+    not_held: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class Pass:
     """One pass. `report` gets each difference as it is found."""
 
     target: Target
-    policy: Policy
+    policies: StorePolicies
     actor: Actor
     report: Callable[[Difference], None]
     summary: Summary = field(default_factory=Summary)
@@ -101,66 +110,66 @@ class Pass:
     async def _import(self, page: Sequence[Document]) -> None:
         now = datetime.now(UTC)
         self.summary.carts += len(page)
-        wanted: list[tuple[ObjectId, CartContent]] = []
-        for read in [read_cart(document, self.policy, now) for document in page]:
+        stores = [store_of(document) for document in page]
+        policies = await self.policies.of_all({store for store in stores if store is not None})
+        wanted: list[_Wanted] = []
+        for store_id, document in zip(stores, page, strict=True):
+            policy = policies[store_id] if store_id is not None else self.policies.usual
+            read = read_cart(document, policy, now)
             self._note(*read.differences)
             if read.cart is None or read.cart_id is None:
                 self.summary.left += 1
             else:
-                wanted.append((read.cart_id, read.cart))
+                wanted.append(_Wanted(read.cart_id, read.cart, policy))
         wanted = [one async for one in self._new(wanted)]
-        if self.target.apply:
-            await self._store(wanted, now)
-        else:
+        if self.target.holds is None:
             self.summary.imported += len(wanted)
+        else:
+            await self._store(wanted, self.target.holds, now)
 
-    async def _new(
-        self, wanted: Sequence[tuple[ObjectId, CartContent]]
-    ) -> AsyncIterator[tuple[ObjectId, CartContent]]:
+    async def _new(self, wanted: Sequence[_Wanted]) -> AsyncIterator[_Wanted]:
         """The carts that were not imported before, and whose users have no cart here."""
-        ids = {cart_id: _operation_id(cart_id, cart.key) for cart_id, cart in wanted}
+        ids = {one.cart_id: _operation_id(one.cart_id, one.cart.key) for one in wanted}
         imported = await self.target.imports.imported(
-            [(cart.key, ids[one]) for one, cart in wanted]
+            [(one.cart.key, ids[one.cart_id]) for one in wanted]
         )
-        owners = await self.target.carts.versions({cart.key for _, cart in wanted})
-        for cart_id, cart in wanted:
-            if ids[cart_id] in imported:
+        owners = await self.target.carts.versions({one.cart.key for one in wanted})
+        for one in wanted:
+            if ids[one.cart_id] in imported:
                 self.summary.already += 1
-            elif cart.key in owners:
-                self._exists(cart_id, cart)
+            elif one.cart.key in owners:
+                self._exists(one.cart_id, one.cart)
             else:
-                yield cart_id, cart
+                yield one
 
-    async def _store(self, wanted: Sequence[tuple[ObjectId, CartContent]], now: datetime) -> None:
-        async def held(one: tuple[ObjectId, CartContent]) -> _Ready:
-            cart_id, cart = one
-            saga = self._saga(cart_id, cart, now)
-            if self.target.holds is None:
-                return _Ready(Import(saga, cart_id, cart), ())
-            found = await self.target.holds.hold(cart, saga)
-            return _Ready(Import(saga, cart_id, found.cart), found.undo)
+    async def _store(self, wanted: Sequence[_Wanted], holds: Holds, now: datetime) -> None:
+        async def held(one: _Wanted) -> _Ready:
+            saga = self._saga(one.cart_id, one.cart, now)
+            found = await holds.hold(one.cart, saga, one.policy)
+            imported = Import(saga, one.cart_id, found.cart)
+            not_held = tuple(_not_held(imported)) if one.policy.reserve else ()
+            return _Ready(imported, found.undo, not_held)
 
-        await self._store_all(await gather_bounded(held, wanted, CARTS_AT_ONCE))
+        await self._store_all(await gather_bounded(held, wanted, CARTS_AT_ONCE), holds)
 
-    async def _store_all(self, ready: Sequence[_Ready]) -> None:
+    async def _store_all(self, ready: Sequence[_Ready], holds: Holds) -> None:
         """Stores carts in one transaction; in halves where one of them exists by now."""
         if not ready:
             return
         if await self.target.imports.store([one.imported for one in ready]):
             self.summary.imported += len(ready)
             for one in ready:
-                self._note(*_not_held(one.imported))
+                self._note(*one.not_held)
         elif len(ready) == 1:
-            await self._give_back(ready[0])
+            await self._give_back(ready[0], holds)
         else:
             half = len(ready) // 2
-            await self._store_all(ready[:half])
-            await self._store_all(ready[half:])
+            await self._store_all(ready[:half], holds)
+            await self._store_all(ready[half:], holds)
 
-    async def _give_back(self, ready: _Ready) -> None:
+    async def _give_back(self, ready: _Ready, holds: Holds) -> None:
         """The user has begun another cart meanwhile."""
-        if self.target.holds is not None:
-            await self.target.holds.release(ready.imported.cart, ready.undo)
+        await holds.release(ready.imported.cart, ready.undo)
         self._exists(ready.imported.cart_id, ready.imported.cart)
 
     def _saga(self, cart_id: ObjectId, cart: CartContent, now: datetime) -> SagaRun:

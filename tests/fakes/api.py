@@ -320,6 +320,11 @@ class FakeStoreSettings:
         self.reads += 1
         return self.stored.get(store_id)
 
+    async def read_all(self, store_ids: Collection[str]) -> list[StoredSettings]:
+        self._call()
+        self.reads += 1
+        return [self.stored[one] for one in store_ids if one in self.stored]
+
     async def write(
         self,
         store_id: str,
@@ -407,7 +412,7 @@ class FakeApi:
         self.holds = FakeHolds()
         self.hears_changes = True  # hints of Redis arrive
         self.store_settings = FakeStoreSettings()
-        self.policies = StorePolicies(policy_of(self.settings), self.store_settings.read)
+        self.policies = StorePolicies(policy_of(self.settings), self.store_settings.read_all)
         names = ("mongodb", "redis", "kafka", "temporal", "inventory")
         probes = {name: _probe(name, down, hanging) for name in names}
         self.state = ApiState(

@@ -33,7 +33,7 @@ async def handler(shop: Shop) -> AsyncIterator[EventHandler]:
     gateway = CartGateway(
         shop.world.temporal, task_queue=settings.temporal_task_queue, lock_wait_seconds=5
     )
-    policies = StorePolicies(policy_of(settings), StoreSettingsStore().read)
+    policies = StorePolicies(policy_of(settings), StoreSettingsStore().read_all)
     carts = shop.world.carts
     yield EventHandler(
         gateway,

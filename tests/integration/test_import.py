@@ -10,7 +10,9 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 
+from adapters.mongo.store_settings import StoreSettingsStore
 from models.documents import Cart
+from models.store_settings import StoreSettings
 from tests.support.carts import hold
 from tests.support.commands import Ran, cart
 from tests.support.shop import Buyer, Shop
@@ -123,6 +125,42 @@ async def test_a_repeat_imports_nothing_twice_and_revives_nothing(
     owners = {one.user_id for one in await Cart.find({"storeId": shop.store_id}).to_list()}
     assert owners == {str(one["userId"]) for one in given[1:]}
     await eventually(shop.assert_consistent)
+
+
+async def own_settings(shop: Shop, **settings: Any) -> None:
+    own = StoreSettings(**settings)
+    await StoreSettingsStore().write(shop.store_id, own, by="admin-1", at=datetime.now(UTC))
+
+
+async def test_carts_have_the_settings_of_their_store(shop: Shop, original: Carts) -> None:
+    late, short = Shop(shop.world), Shop(shop.world)
+    await own_settings(late, currency="EUR", reservation_policy="checkout", max_units=2)
+    await own_settings(short, currency="CHF", hold_minutes=30, expiry_days=2)
+    shops = [shop, late, short]
+    given = [cart_of(one, ObjectId(), ("lamp", 3)) for one in shops]
+    for one, document in zip(shops, given, strict=True):
+        await one.stock("lamp", 5)
+        del document["expireAt"]
+    await original.insert_many(given)
+    began = datetime.now(UTC)
+    found = [await report(one, original, "--apply") for one in shops]
+    assert [one["imported"] for one in found] == [1, 1, 1]
+    # Only one store has a limit, and it wants nothing held.
+    assert [one["differences"] for one in found] == [{}, {"over_limit": 1}, {}]
+    stored = [await Cart.get(document["_id"]) for document in given]
+    assert [one and one.currency for one in stored] == ["USD", "EUR", "CHF"]
+    assert [await one.units("lamp") for one in shops] == [(2, 3, 0), (5, 0, 0), (2, 3, 0)]
+    assert [one and one.held_units for one in stored] == [{"lamp": 3}, {}, {"lamp": 3}]
+    usual, _, held = stored
+    assert usual is not None
+    assert held is not None
+    assert usual.holds_end is None
+    assert held.holds_end is not None
+    assert held.holds_end >= began + timedelta(minutes=30) - timedelta(milliseconds=1)
+    assert held.cart_items[0].hold_until == held.holds_end
+    assert (held.expire_at - began).days == 2
+    for one in shops:
+        await eventually(one.assert_consistent)
 
 
 async def test_holds_that_the_inventory_has_are_taken_over(shop: Shop, original: Carts) -> None:

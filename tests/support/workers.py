@@ -67,7 +67,7 @@ async def faulty_worker_of(
         gateway=gateway,
         keyring=KEYRING,
         limiter=RateLimiter(redis),
-        policies=StorePolicies(policy_of(settings), StoreSettingsStore().read),
+        policies=StorePolicies(policy_of(settings), StoreSettingsStore().read_all),
         sandboxed=sandboxed,
     )
     async with worker:

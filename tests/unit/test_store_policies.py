@@ -1,6 +1,7 @@
 """The policy of each store: what it sets itself, and how long a process uses what it has read."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import pytest
@@ -29,22 +30,23 @@ class FakeStores:
         self.gate.set()
         self.policies = StorePolicies(USUAL, self.read, clock=lambda: self.now)
 
-    async def read(self, store_id: str) -> StoredSettings | None:
+    async def read(self, store_ids: Collection[str]) -> list[StoredSettings]:
         self.reads += 1
         await self.gate.wait()
         if self.down:
             raise DependencyUnavailable("mongodb", "down")
-        if store_id not in self.stored:
-            return None
-        stored: StoredSettings = StoredSettings.model_construct(
-            None,
-            id=store_id,
-            settings=self.stored[store_id],
-            version=1,
-            by="admin-1",
-            at=datetime(2026, 1, 27, tzinfo=UTC),
-        )
-        return stored
+        return [
+            StoredSettings.model_construct(
+                None,
+                id=store_id,
+                settings=self.stored[store_id],
+                version=1,
+                by="admin-1",
+                at=datetime(2026, 1, 27, tzinfo=UTC),
+            )
+            for store_id in store_ids
+            if store_id in self.stored
+        ]
 
 
 @pytest.fixture
@@ -146,6 +148,34 @@ async def test_many_operations_share_one_read(stores: FakeStores) -> None:
     stores.gate.set()
     assert set(await asyncio.gather(*asking)) == {USUAL}
     assert stores.reads == 1
+
+
+async def test_the_policies_of_many_stores_are_one_read(stores: FakeStores) -> None:
+    stores.stored = {"own": OWN, "known": OWN}
+    await stores.policies.of("known")
+    found = await stores.policies.of_all({"known", "own", "usual"})
+    assert {store_id: one.currency for store_id, one in found.items()} == {
+        "known": "EUR",
+        "own": "EUR",
+        "usual": "USD",
+    }
+    assert stores.reads == 2
+    assert await stores.policies.of_all({"known", "own", "usual"}) == found
+    assert await stores.policies.of("own") == found["own"]
+    assert stores.reads == 2
+    assert await stores.policies.of_all(()) == {}
+
+
+async def test_without_mongodb_the_last_known_of_many_stores_are_used(stores: FakeStores) -> None:
+    stores.stored["own"] = OWN
+    known = await stores.policies.of_all({"own", "usual"})
+    stores.down = True
+    stores.now += 3600
+    assert await stores.policies.of_all({"own", "usual"}) == known
+    assert await stores.policies.of_all({"own", "usual"}) == known
+    assert stores.reads == 2
+    with pytest.raises(DependencyUnavailable):
+        await stores.policies.of_all({"own", "another"})
 
 
 async def test_without_mongodb_the_last_known_is_used(stores: FakeStores) -> None:
