@@ -14,10 +14,12 @@ from activities.heartbeats import heartbeats
 from activities.waking import RelayWaker
 from adapters.mongo.batches import CartBatches, ScheduledChange
 from adapters.mongo.cart_scans import CartRef, CartScans
+from adapters.mongo.store_policies import StorePolicies
 from adapters.redis.cart_cache import CartCache
 from models.documents import OperationRecord, buckets_of
 from models.effects import EffectKind
 from models.errors import DependencyUnavailable
+from models.limits import Policy
 from models.operations import AbandonCart, CancelCheckout, ClearCart, LapseHolds
 from models.outcomes import Outcome
 from models.upkeep.passes import PassedPage, PassPage
@@ -37,8 +39,8 @@ LOG_EVENTS = {
     AbandonCart.name: ("carts_abandoned", "Published which carts are abandoned"),
 }
 
-Prepare = Callable[[CartRef, PassPage, str], ScheduledChange]
-"""The change of a cart; the string is the id of the run that does it."""
+Prepare = Callable[[Policy, CartRef, PassPage, str], ScheduledChange]
+"""The change of a cart by the policy of its store; the string is the id of the run that does it."""
 
 
 class Scan(Protocol):
@@ -57,6 +59,7 @@ class CartPasses:
         scans: CartScans,
         batches: CartBatches,
         cache: CartCache,
+        policies: StorePolicies,
         *,
         expire: Prepare,
         lapse: Prepare,
@@ -68,6 +71,7 @@ class CartPasses:
         self._scans = scans
         self._batches = batches
         self._cache = cache
+        self._policies = policies
         self._expire = expire
         self._lapse = lapse
         self._thaw = thaw
@@ -112,12 +116,16 @@ class CartPasses:
             exclude=page.left,
             limit=page.limit,
         )
+        policies = await self._policies.of_all({cart.key.store_id for cart in carts})
         run_id = activity.info().workflow_run_id or ""
         changed: list[OperationRecord] = []
         left: list[str] = []
         more = len(carts) == page.limit
         for first in range(0, len(carts), BATCH):
-            batch = [prepare(cart, page, run_id) for cart in carts[first : first + BATCH]]
+            batch = [
+                prepare(policies[cart.key.store_id], cart, page, run_id)
+                for cart in carts[first : first + BATCH]
+            ]
             try:
                 records, failed = await self._change(batch)
             except DependencyUnavailable:

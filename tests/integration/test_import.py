@@ -10,9 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 
-from adapters.mongo.store_settings import StoreSettingsStore
 from models.documents import Cart
-from models.store_settings import StoreSettings
 from tests.support.carts import hold
 from tests.support.commands import Ran, cart
 from tests.support.shop import Buyer, Shop
@@ -127,15 +125,10 @@ async def test_a_repeat_imports_nothing_twice_and_revives_nothing(
     await eventually(shop.assert_consistent)
 
 
-async def own_settings(shop: Shop, **settings: Any) -> None:
-    own = StoreSettings(**settings)
-    await StoreSettingsStore().write(shop.store_id, own, by="admin-1", at=datetime.now(UTC))
-
-
 async def test_carts_have_the_settings_of_their_store(shop: Shop, original: Carts) -> None:
     late, short = Shop(shop.world), Shop(shop.world)
-    await own_settings(late, currency="EUR", reservation_policy="checkout", max_units=2)
-    await own_settings(short, currency="CHF", hold_minutes=30, expiry_days=2)
+    await late.sets(currency="EUR", reservation_policy="checkout", max_units=2)
+    await short.sets(currency="CHF", hold_minutes=30, expiry_days=2)
     shops = [shop, late, short]
     given = [cart_of(one, ObjectId(), ("lamp", 3)) for one in shops]
     for one, document in zip(shops, given, strict=True):

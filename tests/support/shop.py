@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -14,12 +15,14 @@ from temporalio.client import Client, WorkflowExecution
 from adapters.kafka.topics import records
 from adapters.mongo import client as mongo
 from adapters.mongo.carts import CartStore
+from adapters.mongo.store_settings import StoreSettingsStore
 from api.auth.guests import GuestTokens
 from cli.token import mint_token
 from models.cart import CartKey
 from models.documents import Cart, OperationRecord
 from models.events import PUBLISHED
 from models.guests import is_guest_id, new_guest_id
+from models.store_settings import StoreSettings
 from settings import Settings
 from tests.support.waiting import eventually
 from workflows.connection import connect
@@ -96,6 +99,11 @@ class Shop:
             json={"available": units},
         )
         response.raise_for_status()
+
+    async def sets(self, **settings: Any) -> None:
+        """Gives the store settings of its own (`StoreSettings`)."""
+        own = StoreSettings(**settings)
+        await StoreSettingsStore().write(self.store_id, own, by="admin-1", at=datetime.now(UTC))
 
     async def product(self, product_id: str, **body: Any) -> None:
         """Sets a product's `title` and `price`, and more, in the reference product service."""

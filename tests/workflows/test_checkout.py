@@ -1,5 +1,7 @@
 """Checkouts and cancelled orders with a failure at each step: the stored state after their end."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -15,7 +17,7 @@ from models.upkeep.passes import PassInput, PassResult
 from tests.support.call_faults import FOR_EVER, When
 from tests.support.carts import end_checkout, end_holds, forget_holds
 from tests.support.resets import reset_to_first_task
-from tests.support.shop import Buyer
+from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench
 from tests.workflows.test_holds import HOLDS, cart_of, pass_over
@@ -158,6 +160,30 @@ async def test_a_pass_ends_the_checkouts_whose_time_is_over(bench: Bench, buyer:
         assert event.value["reason"] == "expired"
 
     await eventually(published)
+
+
+async def test_a_pass_ends_each_checkout_by_the_settings_of_its_store(bench: Bench) -> None:
+    short = replace(bench, shop=Shop(bench.shop.world))
+    await short.shop.stock("headphones", 10)
+    await short.shop.sets(hold_minutes=30, expiry_days=2)
+    buyers = []
+    for one in (bench, short):
+        buyers.append(buyer := one.shop.buyer())
+        await one.add(buyer, 2)
+        await check_out(one, buyer)
+    began = datetime.now(UTC)
+    for one, buyer in zip((bench, short), buyers, strict=True):
+        await end_checkout(one.shop, buyer.user_id)
+    await bench.shop.world.temporal.execute_workflow(
+        EndCheckoutsWorkflow.run, PassInput(), id=f"thaw-{uuid4()}", task_queue=bench.task_queue
+    )
+    usual, held = [await cart_of(buyer) for buyer in buyers]
+    assert (usual.checkout, held.checkout) == (None, None)
+    assert usual.holds_end is None
+    assert (usual.expire_at - began).days == bench.shop.world.settings.cart_expiry_days
+    assert held.holds_end is not None
+    assert held.holds_end >= began + timedelta(minutes=30) - timedelta(milliseconds=1)
+    assert (held.expire_at - began).days == 2
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

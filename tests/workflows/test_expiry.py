@@ -19,11 +19,14 @@ from activities.waking import RelayWaker
 from adapters.mongo.batches import CartBatches, ScheduledChange
 from adapters.mongo.cart_scans import CartRef, CartScans
 from adapters.mongo.operations import OperationStore
+from adapters.mongo.store_policies import StorePolicies
+from adapters.mongo.store_settings import StoreSettingsStore
 from adapters.redis.cart_cache import CachedCart, CartCache
 from adapters.redis.pool import RedisPool
 from models.documents import Cart, OperationRecord, bucket_of
 from models.errors import DependencyUnavailable
 from models.events import CART_CLEARED
+from models.limits import Policy
 from models.operations import ClearCart, UpdateQuantity
 from models.outcomes import AbortReason, Outcome
 from models.runners import Share
@@ -163,10 +166,11 @@ async def steps_of(
         CartScans(),
         expired or CartBatches(world.carts.client),
         CartCache(redis, KEYRING, ttl_seconds=60),
-        expire=prepare or partial(expiry_of, policy_of(world.settings)),
-        lapse=partial(lapse_of, policy_of(world.settings)),
-        thaw=partial(thaw_of, policy_of(world.settings)),
-        abandon=partial(abandonment_of, policy_of(world.settings)),
+        StorePolicies(policy_of(world.settings), StoreSettingsStore().read_all),
+        expire=prepare or expiry_of,
+        lapse=lapse_of,
+        thaw=thaw_of,
+        abandon=abandonment_of,
         waker=RelayWaker(
             partial(gateway_of(world).wake_relay, shards=world.settings.relay_shards),
             shards=world.settings.relay_shards,
@@ -214,9 +218,9 @@ async def test_an_add_between_discovery_and_clear_keeps_the_cart(shop: Shop) -> 
 
 
 async def test_a_build_without_the_second_check_loses_the_add(shop: Shop) -> None:
-    policy = policy_of(shop.world.settings)
-
-    def without_a_second_look(cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
+    def without_a_second_look(
+        policy: Policy, cart: CartRef, page: PassPage, run_id: str
+    ) -> ScheduledChange:
         saga, operation, _ = expiry_of(policy, cart, page, run_id)
         return ScheduledChange(saga, operation.model_copy(update={"expired_by": None}))
 

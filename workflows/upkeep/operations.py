@@ -97,10 +97,7 @@ def thaw_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> Sched
 
 
 def expiry_of(policy: Policy, cart: CartRef, page: PassPage, run_id: str) -> ScheduledChange:
-    """The clearing of a cart that has expired by `page.before`; once for each cart.
-
-    No store decides how its carts are cleared, so all have one policy.
-    """
+    """The clearing of a cart that has expired by `page.before`; once for each cart."""
     name = f"expired/{cart.cart_id}"
     operation = ClearCart(
         **_fields(
