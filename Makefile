@@ -137,12 +137,14 @@ IMAGE ?= cart-service:dev
 image:
 	docker build $(if $(TARGET),--target $(TARGET)) --tag $(IMAGE) .
 
-# In a separate environment, without development tools.
+# In a separate environment, without development tools. The bill's subject has the version of api/version.py.
 sbom: $(STAMP)
 	@rm -rf $(VENV)/production && $(BIN)/python -m venv --without-pip $(VENV)/production
 	@$(PIP) --python $(VENV)/production/bin/python install --require-hashes \
 		--requirement requirements.lock
-	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	@sed "s/^dynamic = .*/version = \"$$($(BIN)/python -m dev.release version)\"/" pyproject.toml \
+		> $(VENV)/production/pyproject.toml
+	@$(BIN)/cyclonedx-py environment --pyproject $(VENV)/production/pyproject.toml --mc-type application \
 		--output-reproducible --output-file sbom.json $(VENV)/production/bin/python
 	@echo "sbom.json: CycloneDX, $$(grep -c '"purl"' sbom.json) packages"
 

@@ -39,7 +39,7 @@ from api.routes import (
 from api.routes.storefront import add_storefront
 from api.state import ApiState, open_state
 from api.static_page import page_router
-from api.version import service_version
+from api.version import VERSION
 from heartbeat import beating
 from logs import configure_logging
 from settings import Settings, SettingsError, load_settings
@@ -94,7 +94,7 @@ def create_app(settings: Settings, *, state: ApiState | None = None) -> FastAPI:
         telemetry=REQUEST_SPANS,
         title="Cart Service",
         description=_DESCRIPTION,
-        version=service_version(),
+        version=VERSION,
         license_info={"name": "MIT", "identifier": "MIT"},
         contact={"name": "The maintainers of Cart Service"},
         servers=[{"url": "/", "description": "The service that serves this document."}],

@@ -1,11 +1,3 @@
-"""The version of the service, which the document and `/health` show."""
+"""The version of the service, which the package, the document and `/health` have."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-
-def service_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("cart-service")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "0.0.0"
+VERSION = "1.0.0"

@@ -11,17 +11,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import version
 from keyword import iskeyword
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
 
+from api.version import VERSION
 from cli.console import CliError, say, warn
 from cli.streams import arguments_of, prepare
 
-DISTRIBUTION = "cart-service"
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 # The help of each command, in the order of `cart --help`. The module of a command has a function
@@ -111,7 +110,7 @@ def _load(command: str) -> Any:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+        say(f"cart-service {VERSION}")
         raise typer.Exit
 
 

@@ -1,15 +1,16 @@
 """Facts of a release: `python -m dev.release version [TAG]` and `python -m dev.release notes`.
 
-`version` prints the version; it exits 1 when a file names another one, or when TAG (`v1.2.3`) is
-not the version's. `notes` prints the version's section of CHANGELOG.md; before a release, the
-newest one.
+`version` prints the version of `api/version.py`; it exits 1 when a file names another one, or when
+TAG (`v1.2.3`) is not the version's. `notes` prints the version's section of CHANGELOG.md; before a
+release, the newest one.
 """
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from api.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 # Each file that repeats the version, with a pattern whose first group it is.
@@ -27,16 +28,10 @@ PLACES = (
 _SECTION = re.compile(r"^## \[(?P<version>[^\]]+)\](?P<date>.*)$", re.MULTILINE)
 
 
-def version(root: Path = ROOT) -> str:
-    project = tomllib.loads((root / "pyproject.toml").read_text())
-    found: str = project["project"]["version"]
-    return found
-
-
-def disagreements(expected: str, root: Path = ROOT) -> Iterator[str]:
+def disagreements(expected: str = VERSION) -> Iterator[str]:
     """Files that name another version, one line each."""
     for file, pattern in PLACES:
-        named = re.search(pattern, (root / file).read_text(), re.MULTILINE)
+        named = re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)
         if named is None or named[1] != expected:
             yield f"{file}: {named[1] if named else 'no version'}, not {expected}"
 
@@ -62,16 +57,16 @@ def notes(wanted: str, changelog: str) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    current, changelog = version(), (ROOT / "CHANGELOG.md").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
     match argv:
         case ["notes"]:
-            print(notes(current, changelog))
+            print(notes(VERSION, changelog))
             return 0
         case ["version", *tags] if len(tags) <= 1:
-            problems = list(disagreements(current))
-            problems += [found for tag in tags for found in tag_problems(tag, current, changelog)]
+            problems = list(disagreements())
+            problems += [found for tag in tags for found in tag_problems(tag, VERSION, changelog)]
             print("\n".join(problems), file=sys.stderr, end="\n" if problems else "")
-            print(current)
+            print(VERSION)
             return int(bool(problems))
         case _:
             print(__doc__, file=sys.stderr)

@@ -9,7 +9,7 @@ from api import openapi as docs
 from api.errors import Answer
 from api.schemas import Health, Liveness, Readiness
 from api.state import state_of
-from api.version import service_version
+from api.version import VERSION
 from models.wire import timestamp, to_json
 
 router = APIRouter(prefix="/health", tags=["Health"], responses=docs.PUBLIC)
@@ -33,7 +33,7 @@ def _example(status: str, services: dict[str, str]) -> dict[str, object]:
         "status": status,
         "timestamp": timestamp,
         "services": services,
-        "version": service_version(),
+        "version": VERSION,
     }
 
 

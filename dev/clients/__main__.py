@@ -11,9 +11,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
+from api.version import VERSION
 from dev.stack.apps import ROOT
 from dev.stack.production.builds import kept
 
@@ -62,7 +62,7 @@ def generate_python(work: Path) -> None:
     package = work / "cart_client"
     files = ("--input", DOCUMENT, "--output", package / "models.py")
     run(python, "-m", "datamodel_code_generator", *files, *_MODELS)
-    (package / "version.py").write_text(f'__version__ = "{version("cart-service")}"\n')
+    (package / "version.py").write_text(f'__version__ = "{VERSION}"\n')
 
 
 def build_python() -> None:
@@ -87,7 +87,7 @@ def generate_typescript(work: Path) -> None:
     (work / "node_modules").symlink_to(modules)
     run("node_modules/.bin/openapi-typescript", DOCUMENT, "-o", "src/api.ts", cwd=work)
     package = json.loads((work / "package.json").read_text())
-    package["version"] = version("cart-service")
+    package["version"] = VERSION
     (work / "package.json").write_text(json.dumps(package, indent=2) + "\n")
 
 

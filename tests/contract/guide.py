@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from api.version import service_version
+from api.version import VERSION
 from cli.token import mint_token
 from dev.stack.stack import Stack
 from tests.conftest import settings_of_its_own
@@ -188,7 +188,7 @@ class Walk:
         text = text.replace(self.shop.store_id, STORE)
         text = _CART_ID.sub("507f1f77bcf86cd799439013", text)
         text = _OPERATION_ID.sub("9f86d081884c7d659a2feaa0c55ad015", text)
-        text = _RELEASE.sub(f'"version": "{service_version()}"', text)
+        text = _RELEASE.sub(f'"version": "{VERSION}"', text)
         text = _TOKEN.sub(r'"\1…"', text)
         return _TIME.sub(_fixed_time, text)
 

@@ -31,7 +31,7 @@ from tests.workflows.conftest import Bench
 from workflows import ids
 from workflows.gateway import CartGateway
 
-OLD, NEW = "0.1.0", "0.2.0"
+OLD, NEW = "1.0.0", "1.1.0"
 CURRENT = "worker deployment set-current-version"
 RAMPING = "worker deployment set-ramping-version"
 UNVERSIONED = f"{CURRENT} --deployment-name cart --unversioned"

@@ -1,5 +1,6 @@
 """dev.release: what names the version, and what a release says about itself."""
 
+from api.version import VERSION
 from dev import release
 
 CHANGELOG = """# Changelog
@@ -17,13 +18,13 @@ CHANGELOG = """# Changelog
 
 
 def test_all_files_name_the_same_version() -> None:
-    assert list(release.disagreements(release.version())) == []
+    assert list(release.disagreements()) == []
 
 
 def test_another_version_is_found_in_every_place() -> None:
     found = list(release.disagreements("9.9.9"))
     assert len(found) == len(release.PLACES)
-    assert all(release.version() in line for line in found)
+    assert all(VERSION in line for line in found)
 
 
 def test_only_a_version_with_a_date_in_the_changelog_can_be_released() -> None:
@@ -41,4 +42,4 @@ def test_the_notes_are_the_versions_own_section() -> None:
 
 def test_this_changelog_has_notes() -> None:
     changelog = (release.ROOT / "CHANGELOG.md").read_text()
-    assert "### Added" in release.notes(release.version(), changelog)
+    assert "### Added" in release.notes(VERSION, changelog)
