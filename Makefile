@@ -19,10 +19,10 @@ PYTHON ?=
 # The long runs of the fault matrix and of events under faults.
 SAGAS ?= 10000
 EVENTS ?= 5000
-FAULTS ?= $(if $(filter storm,$(MAKECMDGOALS)),100,500)
+FAULTS ?= $(if $(filter load,$(MAKECMDGOALS)),12,$(if $(filter storm,$(MAKECMDGOALS)),100,500))
 SEED ?= 1
 
-# The long run of a hundred buyers of ten units.
+# The long run of a hundred buyers of ten units, under faults.
 SECONDS ?= 60
 
 # The long run of the contract tests.
@@ -40,7 +40,7 @@ help:
 	@echo "make profile        measure where the CPU time of an add goes; flame graphs in build/profile (Linux)"
 	@echo "make chaos          long run of faults among sagas, with a report (SAGAS=10000 FAULTS=500 SEED=1)"
 	@echo "make storm          long run of other services' events under faults (EVENTS=5000 FAULTS=100 SEED=1)"
-	@echo "make load           long run of a hundred buyers of ten units (SECONDS=60)"
+	@echo "make load           long run of a hundred buyers of ten units under faults (SECONDS=60 FAULTS=12 SEED=1)"
 	@echo "make fuzz           long run of the contract tests, with a table of all answers (CASES=50000 SEED=1)"
 	@echo "make coverage-unit  run the tests without servers, and show what they cover by themselves"
 	@echo "make report         the long runs of a release as one page, report/report.md (hours; ARGS='--scale 0.01')"
@@ -89,7 +89,7 @@ storm: $(STAMP)
 	@$(BIN)/python -m tests.faults.storm --events $(EVENTS) --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 load: $(STAMP)
-	@$(BIN)/python -m tests.faults.load --seconds $(SECONDS) $(ARGS)
+	@$(BIN)/python -m tests.faults.load --seconds $(SECONDS) --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.contract.fuzz --cases $(CASES) --seed $(SEED) $(ARGS)

@@ -19,12 +19,15 @@ event_traffic             events of other services; `resending_producer` sends t
 expected_carts            the carts that the committed requests lead to
 published_events          all events that were published, from offset 0
 observed_state            all that is stored, read without code of the service
-invariants                what must be true of it; `published_event_invariants` and
-                          `incoming_event_invariants` have those about events
+invariants                what must be true of it; `checkout_invariants` has those about checkouts
+                          and merges, `published_event_invariants` and `incoming_event_invariants`
+                          those about events
 
 matrix_block              one block of faults among sagas; `chaos`, `report`, `plot`: the long run
 storm_block               one block of faults among incoming events; `storm`: the long run
-load                      a hundred shoppers of one product without faults
+load_block                buyers of a few units who check out, pay, cancel and merge, under faults;
+                          `load_buyer`: one of them; `load_faults`: what breaks, and when; `load`:
+                          the long run
 known_bugs                builds with one known bug each, which the invariants must detect;
                           `known_bug_scenarios` has the sequence that shows each bug
 """

@@ -1,4 +1,4 @@
-"""One change of a cart, requested by a shopper over HTTP or by an event of another service."""
+"""One change of a cart: requested by a shopper over HTTP or by an event, or due by a schedule."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from models.events import (
     INVENTORY_BACK_IN_STOCK,
     ORDER_CANCELLED,
     ORDER_COMPLETED,
+    MergeStrategy,
 )
 from models.operations import (
     AddItem,
@@ -22,14 +23,19 @@ from models.operations import (
     CancelOrder,
     Checkout,
     ClearCart,
+    LapseHolds,
     MarkAvailability,
+    MergeCart,
     RemoveItem,
     UpdateQuantity,
 )
 
-PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
 PLENTY = ("lamp", "desk", "cable")
 SCARCE = ("rare-a", "rare-b")
+OFFERS = tuple(f"offer-{number}" for number in range(1000))
+"""Products of which there are a few, one after the other."""
+PRICES = {"lamp": "0.10", "desk": "249.99", "cable": "3.33", "rare-a": "19.99", "rare-b": "7.05"}
+PRICES |= dict.fromkeys(OFFERS, "12.34")
 
 
 class CartAction(StrEnum):
@@ -43,9 +49,13 @@ class CartAction(StrEnum):
     CHECK_OUT = "check-out"  # the cart is frozen
     THAW = "thaw"  # the shopper cancels the checkout
     BATCH = "batch"  # adds the product, and a unit of another one
+    MERGE = "merge"  # a guest has signed in: the guest's cart is merged into the user's
+    MERGED = "merged"  # the same for the guest's cart, which ends
     ORDER = "order"  # an event: some lines, or all, were ordered
     CANCELLATION = "cancellation"  # an event: the payment of a checkout has failed
     STOCK_NEWS = "stock-news"  # an event: a product is out of stock, or back in stock
+    LAPSE = "lapse"  # a schedule: the holds have ended
+    TIMEOUT = "timeout"  # a schedule: the time of a checkout is over
 
 
 SHOPPER_ACTIONS = (
@@ -58,7 +68,10 @@ SHOPPER_ACTIONS = (
     CartAction.THAW,
     CartAction.BATCH,
 )
-"""The actions of shoppers; the others come from events."""
+"""The actions of one shopper; the others come from events and schedules, or concern two carts."""
+SENT_ACTIONS = frozenset({*SHOPPER_ACTIONS, CartAction.MERGE})
+"""All that are sent over HTTP."""
+BY_SCHEDULE = {LapseHolds.name: CartAction.LAPSE, CancelCheckout.name: CartAction.TIMEOUT}
 UPDATES = frozenset({CartAction.INCREASE, CartAction.DECREASE})
 WORKFLOW_TYPES = {
     CartAction.ADD: AddItem.name,
@@ -72,6 +85,10 @@ WORKFLOW_TYPES = {
     CartAction.ORDER: ApplyOrder.name,
     CartAction.CANCELLATION: CancelOrder.name,
     CartAction.STOCK_NEWS: MarkAvailability.name,
+    CartAction.MERGE: MergeCart.name,
+    CartAction.MERGED: MergeCart.name,
+    CartAction.LAPSE: LapseHolds.name,
+    CartAction.TIMEOUT: CancelCheckout.name,
 }
 
 
@@ -98,7 +115,7 @@ class ClientReply:
     @property
     def committed(self) -> bool:
         """Whether it reports a committed change."""
-        if self.action is CartAction.BATCH:
+        if self.action in {CartAction.BATCH, CartAction.MERGE}:
             return self.status in {httpx.codes.CREATED, httpx.codes.OK}
         creates = self.action in {CartAction.ADD, CartAction.CHECK_OUT}
         return self.status == (httpx.codes.CREATED if creates else httpx.codes.OK)
@@ -143,6 +160,15 @@ class StockNews:
     is_back: bool
 
 
+@dataclass(frozen=True)
+class Merge:
+    """The guest whose cart is merged, with the guest's token."""
+
+    guest_id: str
+    token: str
+    strategy: MergeStrategy
+
+
 @dataclass
 class CartRequest:
     """A request under one idempotency key, and its replies.
@@ -164,6 +190,7 @@ class CartRequest:
     accepted_at: str | None = None  # the Location of a 202
     order: Order | None = None
     news: StockNews | None = None
+    merge: Merge | None = None
 
     @property
     def topic(self) -> str:
@@ -192,6 +219,10 @@ class CartRequest:
                 return "DELETE", f"{own}/checkout", None
             case CartAction.BATCH:
                 return "POST", f"{own}/batch", self.batch()
+            case CartAction.MERGE:
+                assert self.merge is not None
+                body = {"guestToken": self.merge.token, "strategy": self.merge.strategy}
+                return "POST", f"{own}/merge", body
             case _:
                 raise ValueError(self.action)
 

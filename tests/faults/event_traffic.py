@@ -33,12 +33,14 @@ class EventTraffic:
     _sent: list[Outgoing] = field(default_factory=list)
     _orders: list[CartRequest] = field(default_factory=list)
     _acknowledged: list[str] = field(default_factory=list)
+    _cancelled: set[str] = field(default_factory=set)
     _now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     async def order(
         self, user_id: str, cart_id: str, order: Order, *, product_id: str = "", quantity: int = 0
-    ) -> None:
-        """Sends an order of units that the cart has, so that the order must have an effect."""
+    ) -> CartRequest:
+        """Sends an order of units that the cart or its checkout has, so that the order must have an
+        effect unless it is cancelled."""
         request = self._request(
             CartAction.ORDER, user_id, cart_id, product_id, quantity, order=order
         )
@@ -47,10 +49,16 @@ class EventTraffic:
         await self._send("order", ORDER_COMPLETED, request.key, body, key=cart_id)
         self._orders.append(request)
         self._acknowledged.append(self.ledger.operation_id(request))
+        return request
 
-    async def cancellation(self, user_id: str, cart_id: str, checkout_id: str) -> None:
-        """Reports that the payment of a checkout has failed."""
+    async def cancellation(
+        self, user_id: str, cart_id: str, checkout_id: str, *, order: CartRequest | None = None
+    ) -> None:
+        """Reports that the payment of a checkout has failed, or that an order is taken back."""
         request = self._request(CartAction.CANCELLATION, user_id, cart_id, "", 0)
+        if order is not None:
+            request.key = order.key
+            self._cancelled.add(self.ledger.operation_id(order))
         self.ledger.event_requests.append(request)
         body = {
             "cartId": cart_id,
@@ -122,11 +130,13 @@ class EventTraffic:
         await self._send("unusable", ORDER_COMPLETED, name, value, key=key)
 
     def settled(self) -> Check:
-        """A check that all orders that are sent by now have had their effect."""
-        orders = list(self._acknowledged)
-        query = {"operationId": {"$in": orders}, "state": "committed"}
+        """A check that all orders that are sent by now have had their effect, but for those that
+        are cancelled by then: they have one only if they come first."""
+        sent = list(self._acknowledged)
 
         async def check() -> None:
+            orders = [one for one in sent if one not in self._cancelled]
+            query = {"operationId": {"$in": orders}, "state": "committed"}
             done = await self.rig.database["operations"].count_documents(query)
             assert done == len(orders), f"{len(orders) - done} orders have had no effect"
 

@@ -11,14 +11,23 @@ from datetime import datetime
 from typing import Any
 
 from tests.faults.cart_requests import UPDATES, CartAction, CartRequest
+from tests.faults.shoppers import Lines
 
 UNCHANGING = frozenset(
-    {CartAction.STOCK_NEWS, CartAction.CHECK_OUT, CartAction.THAW, CartAction.CANCELLATION}
+    {
+        CartAction.STOCK_NEWS,
+        CartAction.CHECK_OUT,
+        CartAction.THAW,
+        CartAction.CANCELLATION,
+        CartAction.LAPSE,
+        CartAction.TIMEOUT,
+    }
 )
 """The actions that leave the lines as they are."""
-
-Lines = dict[str, int]
-"""Product -> units."""
+THAWING = frozenset(
+    {CartAction.THAW, CartAction.CANCELLATION, CartAction.ORDER, CartAction.TIMEOUT}
+)
+"""The actions that end a checkout."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,11 @@ class CommittedChange:
 
     @property
     def clears_cart(self) -> bool:
-        """Whether the cart is deleted: by a clear, or an order of all that was in it."""
+        """Whether the cart is deleted: by a clear or a merge, or an order of all that was in it."""
         action = self.request.action
-        return action is CartAction.CLEAR or (action is CartAction.ORDER and not self.after)
+        if action in {CartAction.CLEAR, CartAction.MERGED}:
+            return True
+        return action is CartAction.ORDER and not self.after
 
 
 @dataclass
@@ -77,18 +88,28 @@ class ExpectedCart:
         """Its lines after the last change."""
         return self.changes[-1].after
 
+    def frozen_before(self, version: int) -> CommittedChange | None:
+        """The checkout that froze the cart when it had the version before this one."""
+        for change in reversed([one for one in self.changes if one.version < version]):
+            if change.request.action is CartAction.CHECK_OUT:
+                return change
+            if change.request.action in THAWING:
+                return None
+        return None
+
 
 def expected_carts_of(
     changes: Iterable[tuple[dict[str, Any], CartRequest]],
 ) -> dict[str, list[ExpectedCart]]:
     """User -> its carts in the order of time, from committed records and their requests."""
     found: dict[tuple[str, str], ExpectedCart] = {}
-    for record, request in sorted(changes, key=lambda change: int(change[0]["version"])):
+    versions = (change for change in changes if change[0]["version"] is not None)
+    for record, request in sorted(versions, key=lambda change: int(change[0]["version"])):
         user_id, cart_id = record["userId"], str(record["cartId"])
         expected = found.setdefault((user_id, cart_id), ExpectedCart(user_id, cart_id))
         before = expected.lines if expected.changes else {}
         expected.changes.append(
-            CommittedChange(record, request, before, _after(expected, before, request))
+            CommittedChange(record, request, before, _after(expected, before, record, request))
         )
     users: dict[str, list[ExpectedCart]] = defaultdict(list)
     for expected in sorted(found.values(), key=lambda expected: expected.began):
@@ -96,13 +117,30 @@ def expected_carts_of(
     return users
 
 
-def _after(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lines:
+def unchanging_of(
+    changes: Iterable[tuple[dict[str, Any], CartRequest]],
+) -> list[CommittedChange]:
+    """Those that have left their cart as it is, or found none."""
+    return [
+        CommittedChange(record, request, {}, {})
+        for record, request in changes
+        if record["version"] is None
+    ]
+
+
+def _after(
+    expected: ExpectedCart, before: Lines, record: dict[str, Any], request: CartRequest
+) -> Lines:
     product_id, units = request.product_id, request.quantity
-    if request.action is CartAction.CLEAR:
+    if request.action in {CartAction.CLEAR, CartAction.MERGED}:
         return {}
     if request.action in UNCHANGING:
         return before
+    if request.action is CartAction.MERGE:
+        return _moved(before, record)
     if request.action is CartAction.ORDER:
+        if _is_late(expected, record, request):
+            return _moved(before, record)
         return _less(before, _ordered(expected, before, request))
     if request.action is CartAction.ADD:
         return before | {product_id: before.get(product_id, 0) + units}
@@ -122,19 +160,28 @@ def _ordered(expected: ExpectedCart, before: Lines, request: CartRequest) -> Lin
     assert request.order is not None
     if not request.order.whole:
         return {request.product_id: request.quantity}
-    if request.order.checkout_id is not None:
-        [frozen] = [
-            change
-            for change in expected.changes
-            if change.record["operationId"] == request.order.checkout_id
-        ]
-        return frozen.after
-    if request.order.cart_version is None:
+    if request.order.checkout_id is not None or request.order.cart_version is None:
         return before
     [observed] = [
         change for change in expected.changes if change.version == request.order.cart_version
     ]
     return observed.after
+
+
+def _is_late(expected: ExpectedCart, record: dict[str, Any], request: CartRequest) -> bool:
+    """Whether an order is of a checkout that has ended."""
+    assert request.order is not None
+    if request.order.checkout_id is None:
+        return False
+    frozen = expected.frozen_before(int(record["version"]))
+    return frozen is None or frozen.record["operationId"] != request.order.checkout_id
+
+
+def _moved(before: Lines, record: dict[str, Any]) -> Lines:
+    """What the record says of a change that its request does not determine. The invariants about
+    merges and late orders compare it with what was there."""
+    moved = {line["productId"]: -line["moved"] for line in record["lines"]}
+    return _less(dict.fromkeys(moved, 0) | before, moved)
 
 
 def _less(before: Lines, removed: Lines) -> Lines:

@@ -263,7 +263,10 @@ class Injector:
         return self._busy.setdefault(target, asyncio.Lock())
 
     async def _converged(self, hit: Hit) -> None:
-        """Waits for the end of the run that was hit, and for the pending effects of its cart."""
+        """Waits for the end of the run that was hit, and for the pending effects of its cart.
+
+        A relay goes on as long as other carts have effects for it.
+        """
         handle = self.rig.temporal.get_workflow_handle(hit.workflow_id, run_id=hit.run_id)
         left_pending = {
             "storeId": hit.store_id,
@@ -274,8 +277,9 @@ class Injector:
 
         async def ended() -> None:
             assert await self.rig.database["operations"].find_one(left_pending) is None
-            run = await handle.describe()
-            assert run.status is not WorkflowExecutionStatus.RUNNING
+            if hit.planned.moment.relay is None:
+                run = await handle.describe()
+                assert run.status is not WorkflowExecutionStatus.RUNNING
 
         assert hit.healed_at is not None
         try:

@@ -2,7 +2,8 @@
 
 Each invariant is a function from the observed state to its violations; the first line of its
 docstring says what must hold. All invariants are checked, and all violations are reported.
-`published_event_invariants` and `incoming_event_invariants` have those about events.
+`checkout_invariants` has those about checkouts and merges, `published_event_invariants` and
+`incoming_event_invariants` those about events.
 """
 
 from collections import Counter
@@ -11,24 +12,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.faults.cart_requests import PRICES, UPDATES, CartAction, CartRequest, ClientReply
-from tests.faults.expected_carts import Lines
+from tests.faults.cart_requests import PRICES, UPDATES, CartRequest, ClientReply
+from tests.faults.checkout_invariants import (
+    a_frozen_cart_does_not_change,
+    a_frozen_cart_is_shown_as_it_was_frozen,
+    a_merge_takes_what_the_guest_had,
+    a_paid_order_has_its_units,
+    orders_are_sold,
+)
 from tests.faults.fault_injection import CONVERGE_SECONDS
 from tests.faults.incoming_event_invariants import (
-    a_paid_order_has_its_units,
     carts_show_the_latest_stock_news,
     every_order_has_its_effect,
     only_unusable_events_are_parked,
-    orders_are_sold,
     orders_take_effect_in_order,
 )
 from tests.faults.observed_state import Findings, ObservedState
 from tests.faults.published_event_invariants import events_come_in_order, every_change_is_published
-from tests.faults.shoppers import version_of
-
-ON_FROZEN_CARTS = frozenset(
-    {CartAction.STOCK_NEWS, CartAction.THAW, CartAction.ORDER, CartAction.CANCELLATION}
-)
+from tests.faults.shoppers import Lines, lines_of, version_of
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,18 @@ def stock_is_conserved(observed: ObservedState) -> Findings:
 
 
 def every_hold_is_a_cart_line(observed: ObservedState) -> Findings:
-    """For each user and product, the units held are the units in the cart."""
+    """For each user and product, the units held are those that the cart says are held."""
     lines = {
         (cart["userId"], product_id): units
         for cart in observed.carts
-        for product_id, units in _lines(cart).items()
+        for product_id, units in _held(cart).items()
     }
     for key in sorted(lines.keys() | observed.holds.keys()):
         if lines.get(key, 0) != observed.holds.get(key, 0):
             user_id, product_id = key
             yield (
                 user_id,
-                f"{product_id}: {observed.holds.get(key, 0)} held, {lines.get(key, 0)} in the cart",
+                f"{product_id}: {observed.holds.get(key, 0)} held, {lines.get(key, 0)} by the cart",
             )
 
 
@@ -95,17 +96,22 @@ def one_operation_has_one_effect(observed: ObservedState) -> Findings:
     committed: Counter[tuple[str, str]] = Counter(
         (record["userId"], record["operationId"]) for record in observed.committed
     )
+    known = {
+        record["operationId"]
+        for record in observed.committed
+        if observed.request_of(record) is not None
+    }
     for (user_id, operation), count in committed.items():
         if count > 1:
             yield user_id, f"operation {operation} committed {count} times"
-        if observed.request_of(operation) is None:
+        if operation not in known:
             yield user_id, f"operation {operation} committed without a request"
 
 
 def carts_hold_what_was_committed(observed: ObservedState) -> Findings:
     """A cart's lines are what the committed requests make of them: none is lost, none counted
     twice, and what was taken out is out."""
-    found = {cart["userId"]: _lines(cart) for cart in observed.carts}
+    found = {cart["userId"]: lines_of(cart) for cart in observed.carts}
     for user_id, expected_carts in observed.expected_carts.items():
         wanted = expected_carts[-1].lines
         if wanted != found.get(user_id, {}):
@@ -139,23 +145,10 @@ def a_cleared_cart_starts_anew(observed: ObservedState) -> Findings:
             yield user_id, f"has the cart {carts.get(user_id)}, not {wanted}"
 
 
-def a_frozen_cart_does_not_change(observed: ObservedState) -> Findings:
-    """Between a checkout and its end nothing is committed but marks of availability."""
-    for user_id, expected_carts in observed.expected_carts.items():
-        for expected in expected_carts:
-            frozen = False
-            for change in expected.changes:
-                action = change.request.action
-                if frozen and action not in ON_FROZEN_CARTS:
-                    yield user_id, f"version {change.version}: {action} of a frozen cart"
-                if action is not CartAction.STOCK_NEWS:
-                    frozen = action is CartAction.CHECK_OUT
-
-
 def totals_are_exact(observed: ObservedState) -> Findings:
     """A cart's quantity and total are those of its lines, to the cent, at the requested prices."""
     for cart in observed.carts:
-        quantity, total = sum(_lines(cart).values()), _total(cart)
+        quantity, total = sum(lines_of(cart).values()), _total(cart)
         stored = cart["totalPrice"].to_decimal()
         if (cart["quantity"], stored) != (quantity, total):
             yield cart["userId"], f"{cart['quantity']} for {stored}, not {quantity} for {total}"
@@ -204,7 +197,7 @@ def _had_it_already(observed: ObservedState, request: CartRequest, reply: Client
     cart = reply.cart
     if request.action not in UPDATES or cart is None:
         return False
-    if _lines(cart).get(request.product_id) == request.quantity:
+    if lines_of(cart).get(request.product_id) == request.quantity:
         return True
     sent_at = min(one.sent_at for one in request.replies)
     for change in observed.changes_up_to(request.user_id, version_of(cart)):
@@ -278,13 +271,16 @@ def what_is_not_sick_is_not_affected(observed: ObservedState) -> Findings:
     yield from observed.ledger.noticed
 
 
-def _lines(cart: dict[str, Any]) -> Lines:
-    """Product -> units, of a stored cart or a cart in a reply."""
-    return {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
+def _held(cart: dict[str, Any]) -> Lines:
+    """The units of a stored cart that are held; those of a line are all held unless it says so."""
+    held = {line["productId"]: line["unitsHeld"] for line in cart["cartItems"]}
+    return {
+        name: units if held[name] is None else held[name] for name, units in lines_of(cart).items()
+    }
 
 
 def _total(cart: dict[str, Any]) -> Decimal:
-    lines = _lines(cart).items()
+    lines = lines_of(cart).items()
     return sum((Decimal(PRICES[name]) * units for name, units in lines), Decimal("0.00"))
 
 
@@ -298,6 +294,8 @@ INVARIANTS: tuple[Callable[[ObservedState], Findings], ...] = (
     versions_have_no_gap,
     a_cleared_cart_starts_anew,
     a_frozen_cart_does_not_change,
+    a_frozen_cart_is_shown_as_it_was_frozen,
+    a_merge_takes_what_the_guest_had,
     totals_are_exact,
     every_change_is_published,
     events_come_in_order,

@@ -16,14 +16,20 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from models.operations import RepairCart
-from tests.faults.cart_requests import CartRequest
-from tests.faults.expected_carts import CommittedChange, ExpectedCart, expected_carts_of
+from models.actor import ActorType
+from models.operations import Checkout, RepairCart
+from tests.faults.cart_requests import BY_SCHEDULE, CartAction, CartRequest, RetryHabit
+from tests.faults.expected_carts import (
+    CommittedChange,
+    ExpectedCart,
+    expected_carts_of,
+    unchanging_of,
+)
 from tests.faults.fault_injection import Hit
 from tests.faults.hold_watch import watched
 from tests.faults.published_events import PublishedEvent
 from tests.faults.rig import FaultRig
-from tests.faults.shoppers import CartRead, CartVersion, Ledger, version_of
+from tests.faults.shoppers import CartRead, CartVersion, Ledger, Lines, version_of
 from tests.support.waiting import eventually
 from workflows import ids
 
@@ -69,6 +75,8 @@ class ObservedState:
     final_reads: list[CartRead] = field(default_factory=list)
     expected_carts: dict[str, list[ExpectedCart]] = field(default_factory=dict)
     """User -> the carts that its committed requests lead to, in the order of time."""
+    unchanging: list[CommittedChange] = field(default_factory=list)
+    """The committed requests that have left their carts as they are."""
     quiet_after: float = 0.0
 
     @property
@@ -85,11 +93,45 @@ class ObservedState:
     def _committed(self) -> list[dict[str, Any]]:
         return [record for record in self.records if record["state"] == "committed"]
 
-    def request_of(self, operation_id: str) -> CartRequest | None:
+    def request_of(self, record: dict[str, Any]) -> CartRequest | None:
+        """What a record's operation was: requested, or due by a schedule."""
         if not self._by_operation:
             asked = (*self.ledger.requests, *self.ledger.event_requests)
             self._by_operation = {self.ledger.operation_id(request): request for request in asked}
-        return self._by_operation.get(operation_id)
+            self._by_operation |= dict(self._merged())
+        operation_id = record["operationId"]
+        found = self._by_operation.get(operation_id)
+        action = BY_SCHEDULE.get(record["operation"])
+        if found is None and action and record["actor"]["type"] == ActorType.SCHEDULE:
+            return CartRequest(
+                0, record["userId"], "", 0, operation_id, RetryHabit.NEVER_RETRIES, action
+            )
+        return found
+
+    def _merged(self) -> Iterator[tuple[str, CartRequest]]:
+        """For each merge its operation on the guest's cart."""
+        for request in self.ledger.requests:
+            if request.merge is not None:
+                guest, operation = request.merge.guest_id, self.ledger.operation_id(request)
+                yield (
+                    ids.operation_id(self.ledger.store_id, guest, operation),
+                    replace(
+                        request,
+                        user_id=guest,
+                        key=f"{request.key}-guest",
+                        action=CartAction.MERGED,
+                        replies=[],
+                    ),
+                )
+
+    @property
+    def frozen(self) -> dict[str, Lines]:
+        """Checkout -> what was frozen."""
+        return {
+            record["operationId"]: record["frozen"]
+            for record in self.committed
+            if record["operation"] == Checkout.name
+        }
 
     @property
     def changes(self) -> list[CommittedChange]:
@@ -245,7 +287,13 @@ async def observe(
 async def _read_records(rig: FaultRig, observed: ObservedState) -> None:
     found = rig.database["operations"].find({"storeId": observed.ledger.store_id})
     observed.records = await found.sort([("userId", 1), ("version", 1), ("at", 1)]).to_list()
-    observed.expected_carts = _expected_carts(observed)
+    known = [
+        (record, request)
+        for record in observed.committed
+        if (request := observed.request_of(record)) is not None
+    ]
+    observed.expected_carts = expected_carts_of(known)
+    observed.unchanging = unchanging_of(known)
 
 
 async def _read_inventory(rig: FaultRig, observed: ObservedState) -> None:
@@ -264,11 +312,6 @@ async def _read_inventory(rig: FaultRig, observed: ObservedState) -> None:
         if body["cursor"] is None:
             return
         page["cursor"] = body["cursor"]
-
-
-def _expected_carts(observed: ObservedState) -> dict[str, list[ExpectedCart]]:
-    asked = ((record, observed.request_of(record["operationId"])) for record in observed.committed)
-    return expected_carts_of((record, request) for record, request in asked if request is not None)
 
 
 async def _final_read(observed: ObservedState, user_id: str) -> None:

@@ -11,10 +11,12 @@ from uuid import uuid4
 import httpx
 import orjson
 
+from api.auth.guests import GuestTokens
 from cli.token import mint_token
 from models.cart import CartKey
+from models.guests import is_guest_id
 from tests.faults.cart_requests import (
-    SHOPPER_ACTIONS,
+    SENT_ACTIONS,
     UPDATES,
     CartAction,
     CartRequest,
@@ -26,10 +28,13 @@ from workflows.ids import cart_workflow_id, event_operation_id, operation_id
 
 RETRY_FOR_SECONDS = 45.0
 RETRY_SECONDS = 0.15
+LONGEST_RETRY_SECONDS = 1.5
 AT_ONCE = 24
 # Units added to a cart before a request that needs a filled cart, and how often that is tried.
 PREFILL_UNITS, PREFILL_TRIES = 3, 3
 
+Lines = dict[str, int]
+"""Product -> units."""
 CartVersion = tuple[str, int]
 """A cart's id and one of its versions."""
 
@@ -41,6 +46,20 @@ class CartRead:
     request: CartRequest
     reply: ClientReply
     version: CartVersion | None
+
+
+@dataclass(frozen=True)
+class FrozenLook:
+    """What a shopper has seen of a cart before the end of its checkout.
+
+    `shown` are the version, the lines and the checkout's id, as `frozen` has them from the answer
+    to the checkout. `change` was sent meanwhile; its reply is the first one.
+    """
+
+    user_id: str
+    frozen: tuple[int, Lines, str]
+    shown: tuple[int, Lines, str] | None = None
+    change: CartRequest | None = None
 
 
 @dataclass
@@ -56,6 +75,7 @@ class Ledger:
     unusable: dict[str, str] = field(default_factory=dict)
     """Ids of events that can never be applied, and the reason."""
     reads: list[CartRead] = field(default_factory=list)
+    looks: list[FrozenLook] = field(default_factory=list)
     noticed: list[tuple[str, str]] = field(default_factory=list)
     """What users have noticed of a partial fault that was not about their carts."""
     _tokens: dict[str, str] = field(default_factory=dict)
@@ -65,19 +85,39 @@ class Ledger:
         return sorted({request.user_id for request in self.requests})
 
     def headers(self, user_id: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(user_id)}"}
+
+    def token(self, user_id: str) -> str:
+        """The token of a user or guest."""
         if user_id not in self._tokens:
-            self._tokens[user_id] = mint_token(self.rig.settings, user=user_id)
-        return {"Authorization": f"Bearer {self._tokens[user_id]}"}
+            settings = self.rig.settings
+            self._tokens[user_id] = (
+                GuestTokens(settings).token_of(user_id).token
+                if is_guest_id(user_id)
+                else mint_token(settings, user=user_id)
+            )
+        return self._tokens[user_id]
 
     def workflow_id(self, user_id: str) -> str:
         return cart_workflow_id(self.store_id, user_id)
 
     def operation_id(self, request: CartRequest) -> str:
-        if request.action in SHOPPER_ACTIONS:
+        if request.action in SENT_ACTIONS:
             return operation_id(self.store_id, request.user_id, request.key)
         return event_operation_id(
             request.topic, request.key, CartKey(self.store_id, request.user_id)
         )
+
+    async def configure(self, settings: dict[str, float]) -> None:
+        """Gives the store settings of its own."""
+        role = self.rig.settings.jwt_admin_role
+        token = mint_token(self.rig.settings, user="boss", role=role, store=self.store_id)
+        response = await self.rig.http.put(
+            f"/admin/stores/{self.store_id}/settings",
+            json=settings,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        response.raise_for_status()
 
     async def stock_up(self, units: dict[str, int]) -> None:
         for product_id, available in units.items():
@@ -136,6 +176,11 @@ def version_of(cart: dict[str, Any] | None) -> CartVersion | None:
     return (cart["_id"], cart["version"]) if cart else None
 
 
+def lines_of(cart: dict[str, Any]) -> Lines:
+    """The lines of a stored cart, or of one in a reply."""
+    return {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
+
+
 async def prepare(ledger: Ledger, request: CartRequest) -> None:
     """Reads the shopper's cart, fills it if that is needed, and completes the request."""
     if request.action in {CartAction.ADD, CartAction.BATCH}:
@@ -152,7 +197,7 @@ async def prepare(ledger: Ledger, request: CartRequest) -> None:
             await asyncio.sleep(RETRY_SECONDS)
             continue
         if cart is not None:
-            lines = {line["productId"]: line["productQuantity"] for line in cart["cartItems"]}
+            lines = lines_of(cart)
             enough = sorted(name for name, units in lines.items() if units >= needed)
             if enough or needed == 0:
                 request.cart_id = cart["_id"]
@@ -209,9 +254,10 @@ async def _send_until_known(ledger: Ledger, request: CartRequest) -> None:
     deadline = time.monotonic() + RETRY_FOR_SECONDS
     if request.habit is RetryHabit.SENDS_TWICE:
         await asyncio.gather(ledger.send(request), ledger.send(request))
-    reply = await ledger.send(request)
+    reply, pause = await ledger.send(request), RETRY_SECONDS
     while _should_retry(request, reply) and time.monotonic() < deadline:
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_RETRY_SECONDS)
         if (
             request.habit is RetryHabit.POLLS_STATUS
             and request.accepted_at

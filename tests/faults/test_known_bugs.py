@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from tests.faults.checkout_invariants import (
+    a_frozen_cart_does_not_change,
+    a_paid_order_has_its_units,
+)
 from tests.faults.hold_watch import paused_watch
-from tests.faults.incoming_event_invariants import a_paid_order_has_its_units
 from tests.faults.invariants import (
     Violation,
-    a_frozen_cart_does_not_change,
     carts_hold_what_was_committed,
     every_hold_is_a_cart_line,
     reads_are_never_stale,

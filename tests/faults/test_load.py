@@ -1,14 +1,20 @@
-"""Thirty shoppers compete for ten units; `make load` has a hundred."""
+"""Thirty buyers compete for ten units under faults; `make load` has a hundred."""
 
-from tests.faults.load import load
+from tests.faults.load_block import run_load
 from tests.faults.rig import FaultRig
 
-BUYERS, REQUESTS = 30, 4
+BUYERS, STEPS, FAULTS, SECONDS = 30, 4, 3, 10.0
 
 
-async def test_shoppers_who_compete_for_ten_units_never_violate_an_invariant(rig: FaultRig) -> None:
-    replies_by_kind, found = await load(
-        rig, keep_going=lambda done: done < REQUESTS, clients=BUYERS
+async def test_buyers_who_compete_for_ten_units_never_violate_an_invariant(rig: FaultRig) -> None:
+    result = await run_load(
+        rig,
+        seed=1,
+        buyers=BUYERS,
+        faults=FAULTS,
+        seconds=SECONDS,
+        keep_going=lambda done: done < STEPS,
     )
-    assert [str(violation) for violation in found] == []
-    assert replies_by_kind["add 201"] > 0, replies_by_kind
+    assert [str(violation) for violation in result.violations] == []
+    for change in ("add", "check-out", "merge"):
+        assert result.changes[change] > 0, result.changes
