@@ -243,8 +243,8 @@ async def batch_and_guest(demo: DemoSession) -> None:
     await demo.check("It changed nothing", demo.cart(user=COLLECTOR), 200, added)
     guests = Call("POST", f"{demo.settings.api_url}/api/v1/guests")
     token = (await demo.check("Become a guest", guests, 201)).get("token")
-    guest = {"Authorization": f"Bearer {token}"}
-    add = demo.cart("POST", user=None, body=RECORD | {"quantity": 2}, headers=guest)
+    guest = demo.guest(token)
+    add = demo.cart("POST", user=guest, body=RECORD | {"quantity": 2})
     await demo.check("The guest adds the last 2 records", add, 201, {"quantity": 2})
     merge = demo.cart("POST", "/store/merge", user=COLLECTOR, body={"guestToken": token})
     line = {"productId": "record", "productQuantity": 3}
@@ -254,8 +254,7 @@ async def batch_and_guest(demo: DemoSession) -> None:
         200,
         {"quantity": 4, "version": 2, "cartItems": [line]},
     )
-    left = demo.cart(user=None, headers=guest)
-    await demo.check("The guest's cart is gone", left, 404, NO_CART)
+    await demo.check("The guest's cart is gone", demo.cart(user=guest), 404, NO_CART)
     held = {"available": 0, "held": 3}
     await demo.check("No record is free", demo.inventory("GET", "check/record"), 200, held)
     clear = demo.cart("DELETE", user=COLLECTOR)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import jwt
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -162,6 +163,7 @@ class DemoSession:
     on_step: Callable[[Step], None] = lambda _: None
     steps: list[Step] = field(default_factory=list)
     stopped: str | None = None
+    _guests: dict[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
@@ -200,7 +202,7 @@ class DemoSession:
         self,
         title: str,
         name: str,
-        act: Awaitable[None],
+        act: Awaitable[str | None],
         call: Call,
         *,
         status: int,
@@ -209,9 +211,10 @@ class DemoSession:
     ) -> None:
         """A step of an action other than a request: polls until its effect is as expected.
 
-        `saga_of` is the user whose cart it changes; None means the caller's.
+        `saga_of` is the user whose cart it changes; None means the caller's. The action returns the
+        page of its run if that is not one of the cart's own.
         """
-        await act
+        page = await act
         step = Step(title, f"{name}; {call}")
         deadline = time.monotonic() + EFFECT_SECONDS
         while True:
@@ -220,7 +223,9 @@ class DemoSession:
             if not step.problems or time.monotonic() > deadline:
                 break
             await asyncio.sleep(POLL_SECONDS)
-        if user := saga_of or call.user:
+        if page is not None:
+            step.sagas = [page]
+        elif user := saga_of or call.user:
             step.sagas = await self.sagas.new(self.store, user, step.answers[0])
         self.report(step)
 
@@ -246,8 +251,16 @@ class DemoSession:
             body = None
         return Answer(response.status_code, body, response.headers)
 
+    def guest(self, token: str) -> str:
+        """The guest to whom the service gave this token: a user of requests."""
+        user = str(jwt.decode(token, options={"verify_signature": False})["sub"])
+        self._guests[user] = token
+        return user
+
     def token(self, user: str) -> str:
         """A user's token; raises `TokenError` if this machine cannot sign one."""
+        if user in self._guests:
+            return self._guests[user]
         if user == ADMIN_USER:
             return mint_token(
                 self.settings,

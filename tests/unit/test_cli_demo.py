@@ -98,19 +98,21 @@ class FakeService:
             "unavailabilityReason": "Recalled" if out else None,
         }
 
-    async def let_a_month_pass(self, _: Settings, store: str, user: str) -> None:
+    async def let_a_month_pass(self, _: Settings, store: str, user: str) -> str:
         """The effect of expiry on a cart."""
         assert store
         cart = self.carts.pop(user)
         self._move("headphones", -cart["quantity"])
+        return "page of expiry"
 
-    async def let_the_holds_end(self, _: Settings, store: str, user: str) -> None:
+    async def let_the_holds_end(self, _: Settings, store: str, user: str) -> str:
         """The effect of the end of holds on a cart."""
         assert store
         cart = self.carts[user]
         self._move("lamp", -cart["quantity"])
         cart["version"] += 1
         cart["cartItems"][0]["availabilityStatus"] = "hold_expired"
+        return "page of the end of holds"
 
     async def repair(self, _: Settings, store: str) -> tuple[list[dict[str, Any]], str]:
         """The findings of a repair, once."""
@@ -287,6 +289,22 @@ def test_only_steps_with_a_saga_have_a_link_to_the_workflow(walk: Walk) -> None:
     assert steps["Get the cart"]["sagas"] == []
     assert steps["Get the cart without a token"]["sagas"] == []
     assert len(steps["Two shoppers add it at once: one gets it"]["sagas"]) == 2
+
+
+def test_each_saga_of_the_shop_has_its_link(walk: Walk) -> None:
+    steps = {step["title"]: step for step in walk("--json").json["steps"]}
+
+    for title, ends in {
+        "The holds end: the units are given back": "page of the end of holds",
+        "The checkout reserves them again, and freezes the cart": "%2Fcheckout-user",
+        "Event: the payment failed; the cart can be changed again": "%2Fcheckout-user",
+        "Event: the payment succeeded; exactly the frozen units are sold": "%2Fcheckout-user",
+        "A batch adds two products in one step": "%2Fcollector",
+        "The guest adds the last 2 records": "%2Fguest%253A1",
+        "The guest signs in: the carts are merged, and the records stay held": "%2Fcollector",
+    }.items():
+        [page] = steps[title]["sagas"]
+        assert page.endswith(ends)
 
 
 def is_post(request: ReceivedRequest) -> bool:
