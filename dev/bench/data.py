@@ -36,21 +36,26 @@ def new_user() -> str:
 
 
 def add_request(
-    settings: Settings, user: str, product: str, *, path: str = "/api/v1/cart"
+    settings: Settings,
+    user: str,
+    product: str,
+    *,
+    path: str = "/api/v1/cart",
+    store: str = STORE,
 ) -> bytes:
     """A request to add one unit of a product to the cart of a user."""
     token = mint_token(settings, user=user, name="Ada Lovelace")
     body = {"productId": product, **ITEM}
-    return request("POST", f"{path}/{STORE}/store", token=token, body=body)
+    return request("POST", f"{path}/{store}/store", token=token, body=body)
 
 
-async def set_stock(settings: Settings) -> None:
+async def set_stock(settings: Settings, store: str = STORE) -> None:
     """Stocks enough of every product."""
     async with httpx.AsyncClient(base_url=settings.inventory, trust_env=False) as inventory:
         for number in range(PRODUCTS + 1):
             answer = await inventory.put(
                 f"/api/v1/inventories/stock/product-{number}",
-                params={"storeId": STORE},
+                params={"storeId": store},
                 json={"available": _STOCK},
             )
             answer.raise_for_status()
