@@ -4,15 +4,16 @@ The record has the operation id of the import, which depends on the original car
 is imported once, also after its user has cleared it.
 """
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded, in_cart
+from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded
 from models.cart import CartContent, CartKey, line_changes
 from models.documents import Cart, OperationRecord
 from models.outcomes import Outcome
@@ -35,16 +36,22 @@ class ImportedCarts:
 
     async def imported(self, operations: Collection[tuple[CartKey, str]]) -> set[str]:
         """Which of these operation ids have been committed."""
-        wanted = [
-            in_cart(key) | {"operationId": one, "state": "committed"} for key, one in operations
-        ]
-        if not wanted:
+        if not operations:
             return set()
+        wanted = _in_carts(key for key, _ in operations) | {
+            "operationId": {"$in": [one for _, one in operations]},
+            "state": "committed",
+        }
         async with bounded(READ_SECONDS):
-            found = OperationRecord.get_pymongo_collection().find(
-                {"$or": wanted}, {"operationId": 1}
-            )
+            found = OperationRecord.get_pymongo_collection().find(wanted, {"operationId": 1})
             return {record["operationId"] async for record in found}
+
+    async def carts(self, keys: Collection[CartKey]) -> dict[CartKey, Cart]:
+        """The carts that these users have here."""
+        if not keys:
+            return {}
+        async with bounded(READ_SECONDS):
+            return {cart.key: cart for cart in await Cart.find(_in_carts(keys)).to_list()}
 
     async def store(self, imports: Sequence[Import]) -> bool:
         """Stores all carts with their records, or none: False where one of them exists already."""
@@ -57,6 +64,14 @@ class ImportedCarts:
         except DuplicateKeyError:
             return False
         return True
+
+
+def _in_carts(keys: Iterable[CartKey]) -> dict[str, Any]:
+    """A filter for carts, or what belongs to them. One condition for each store, not each cart."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        users[key.store_id].append(key.user_id)
+    return {"$or": [{"storeId": one, "userId": {"$in": users[one]}} for one in users]}
 
 
 async def _insert(imports: Sequence[Import], session: AsyncClientSession) -> None:

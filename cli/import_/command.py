@@ -77,8 +77,7 @@ async def import_(
                 holds = Holds(inventory, StoreRegistry())
             policies = StorePolicies(policy_of(settings), connections.store_settings.read_all)
             stack.push_async_callback(policies.close)
-            carts_here = connections.carts
-            target = Target(carts_here, ImportedCarts(carts_here.client), holds)
+            target = Target(ImportedCarts(connections.carts.client), holds)
             lines = stack.enter_context(report.open("w")) if report else None
             one = Pass(target, policies, actor, _writer(lines))
             progress = _Progress(total)

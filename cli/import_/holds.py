@@ -3,21 +3,30 @@
 What the inventory already holds for the user is taken over; the rest is reserved.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from activities.concurrency import gather_bounded
 from adapters.inventory import InventoryClient
 from adapters.mongo.stores import StoreRegistry
 from models.cart import CartContent
 from models.cart_line import CartLine
 from models.effects import ReleaseEffect
+from models.errors import DependencyUnavailable
 from models.limits import Policy
 from models.operations.base import UNDO, releases_of
 from models.saga import SagaRun
 from models.steps import ReserveInventory
 
-LINES_AT_ONCE = 4
+CALLS_AT_ONCE = 32
+"""Calls of the inventory, of all carts together. It has others to serve."""
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds until a call that failed is repeated. Calls are idempotent by their saga."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,17 @@ class HeldCart:
 class Holds:
     """Raises `DependencyUnavailable` when the inventory or MongoDB does not answer."""
 
-    def __init__(self, inventory: InventoryClient, stores: StoreRegistry) -> None:
+    def __init__(
+        self,
+        inventory: InventoryClient,
+        stores: StoreRegistry,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
         self._inventory = inventory
         self._stores = stores
-        self._has_holds: dict[str, bool] = {}
+        self._pauses = pauses
+        self._has_holds: dict[str, asyncio.Task[bool]] = {}
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def hold(self, cart: CartContent, saga: SagaRun, policy: Policy) -> HeldCart:
         """Reserves what is missing. A line whose units cannot be had keeps what is held for it.
@@ -59,7 +75,7 @@ class Holds:
             return line.model_copy(update={"units_held": None if is_whole else units})
 
         try:
-            lines = await gather_bounded(line_held, cart.cart_items, LINES_AT_ONCE)
+            lines = await asyncio.gather(*map(line_held, cart.cart_items))
         except BaseException:
             await self.release(cart, undo)
             raise
@@ -69,7 +85,7 @@ class Holds:
     async def release(self, cart: CartContent, undo: Iterable[ReleaseEffect]) -> None:
         """Releases what was reserved for a cart that was not stored."""
         for one in undo:
-            await self._inventory.release(cart.store_id, cart.user_id, one)
+            await self._call(partial(self._inventory.release, cart.store_id, cart.user_id, one))
 
     async def _reserve(
         self, cart: CartContent, saga: SagaRun, product_id: str, units: int, policy: Policy
@@ -82,13 +98,27 @@ class Holds:
             quantity=units,
             ttl_seconds=policy.reserved_seconds,
         )
-        return (await self._inventory.reserve(request)).granted
+        return (await self._call(partial(self._inventory.reserve, request))).granted
 
     async def _held(self, cart: CartContent) -> dict[str, int]:
         """Product id -> units that are held for the user. Not asked for in a store without any."""
-        if cart.store_id not in self._has_holds:
-            page = await self._inventory.reservations(cart.store_id)
-            self._has_holds[cart.store_id] = bool(page.reservations or page.cursor)
-        if not self._has_holds[cart.store_id]:
+        store_id = cart.store_id
+        if store_id not in self._has_holds:
+            self._has_holds[store_id] = asyncio.create_task(self._any_held(store_id))
+        if not await self._has_holds[store_id]:
             return {}
-        return await self._inventory.held_units(cart.store_id, cart.user_id)
+        return await self._call(partial(self._inventory.held_units, store_id, cart.user_id))
+
+    async def _any_held(self, store_id: str) -> bool:
+        page = await self._call(partial(self._inventory.reservations, store_id))
+        return bool(page.reservations or page.cursor)
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """A call of the inventory, repeated for a while when it does not answer."""
+        for pause in self._pauses:
+            with suppress(DependencyUnavailable):
+                async with self._calls:
+                    return await call()
+            await asyncio.sleep(pause)
+        async with self._calls:
+            return await call()

@@ -1,9 +1,12 @@
 """One pass over the original carts: a report, and the import itself where units can be held.
 
-Carts are read by one cursor and stored in pages, so memory does not grow with their number. A pass
-that was stopped is simply repeated: what has been imported is recognized.
+Carts are read by one cursor and stored in pages, so memory does not grow with their number. Some
+pages are under way at a time: the units of one are reserved while another is stored. A pass that
+was stopped is simply repeated: what has been imported is recognized, and its differences are named
+again.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +15,6 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
-from activities.concurrency import gather_bounded
-from adapters.mongo.carts import CartStore
 from adapters.mongo.imports import Import, ImportedCarts
 from adapters.mongo.store_policies import StorePolicies
 from cli.import_.differences import Difference, DifferenceKind
@@ -29,7 +30,7 @@ from workflows.requests import fingerprint
 
 PAGE = 50
 """Carts in a transaction."""
-CARTS_AT_ONCE = 8
+PAGES_AT_ONCE = 4
 OPERATION = "ImportCart"
 SOURCE = "import"
 EXAMPLES = 3
@@ -63,7 +64,6 @@ class Summary:
 class Target:
     """Where carts are stored and held; `holds` is None in a dry run."""
 
-    carts: CartStore
     imports: ImportedCarts
     holds: Holds | None
 
@@ -95,21 +95,25 @@ class Pass:
     summary: Summary = field(default_factory=Summary)
 
     async def run(self, documents: AsyncIterator[Document]) -> AsyncIterator[Summary]:
-        """Imports all carts; yields the counts after each page."""
-        page: list[Document] = []
-        async for document in documents:
-            page.append(document)
-            if len(page) == PAGE:
-                await self._import(page)
-                yield self.summary
-                page = []
-        if page:
-            await self._import(page)
-        yield self.summary
+        """Imports all carts; yields the counts from time to time, and at the end.
+
+        After an error, or when it is stopped, the pages that are under way are finished.
+        """
+        running: set[asyncio.Task[None]] = set()
+        try:
+            async for page in _pages(documents):
+                running.add(asyncio.create_task(self._import(page)))
+                if len(running) == PAGES_AT_ONCE:
+                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.gather(*done)
+                    yield self.summary
+            await asyncio.gather(*running)
+            yield self.summary
+        finally:
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _import(self, page: Sequence[Document]) -> None:
         now = datetime.now(UTC)
-        self.summary.carts += len(page)
         stores = [store_of(document) for document in page]
         policies = await self.policies.of_all({store for store in stores if store is not None})
         wanted: list[_Wanted] = []
@@ -121,36 +125,41 @@ class Pass:
                 self.summary.left += 1
             else:
                 wanted.append(_Wanted(read.cart_id, read.cart, policy))
-        wanted = [one async for one in self._new(wanted)]
+        wanted = await self._new(wanted)
         if self.target.holds is None:
             self.summary.imported += len(wanted)
         else:
             await self._store(wanted, self.target.holds, now)
+        self.summary.carts += len(page)
 
-    async def _new(self, wanted: Sequence[_Wanted]) -> AsyncIterator[_Wanted]:
+    async def _new(self, wanted: Sequence[_Wanted]) -> list[_Wanted]:
         """The carts that were not imported before, and whose users have no cart here."""
         ids = {one.cart_id: _operation_id(one.cart_id, one.cart.key) for one in wanted}
-        imported = await self.target.imports.imported(
-            [(one.cart.key, ids[one.cart_id]) for one in wanted]
+        imported, here = await asyncio.gather(
+            self.target.imports.imported([(one.cart.key, ids[one.cart_id]) for one in wanted]),
+            self.target.imports.carts([one.cart.key for one in wanted]),
         )
-        owners = await self.target.carts.versions({one.cart.key for one in wanted})
+        new = []
         for one in wanted:
+            cart = here.get(one.cart.key)
             if ids[one.cart_id] in imported:
                 self.summary.already += 1
-            elif one.cart.key in owners:
+                if cart is not None and cart.id == one.cart_id and one.policy.reserve:
+                    self._note(*_not_held(one.cart_id, cart))
+            elif cart is not None:
                 self._exists(one.cart_id, one.cart)
             else:
-                yield one
+                new.append(one)
+        return new
 
     async def _store(self, wanted: Sequence[_Wanted], holds: Holds, now: datetime) -> None:
         async def held(one: _Wanted) -> _Ready:
             saga = self._saga(one.cart_id, one.cart, now)
             found = await holds.hold(one.cart, saga, one.policy)
-            imported = Import(saga, one.cart_id, found.cart)
-            not_held = tuple(_not_held(imported)) if one.policy.reserve else ()
-            return _Ready(imported, found.undo, not_held)
+            not_held = tuple(_not_held(one.cart_id, found.cart)) if one.policy.reserve else ()
+            return _Ready(Import(saga, one.cart_id, found.cart), found.undo, not_held)
 
-        await self._store_all(await gather_bounded(held, wanted, CARTS_AT_ONCE), holds)
+        await self._store_all(await asyncio.gather(*map(held, wanted)), holds)
 
     async def _store_all(self, ready: Sequence[_Ready], holds: Holds) -> None:
         """Stores carts in one transaction; in halves where one of them exists by now."""
@@ -196,11 +205,22 @@ class Pass:
             self.report(difference)
 
 
-def _not_held(imported: Import) -> Iterator[Difference]:
-    for line in imported.cart.cart_items:
+async def _pages(documents: AsyncIterator[Document]) -> AsyncIterator[list[Document]]:
+    page: list[Document] = []
+    async for document in documents:
+        page.append(document)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _not_held(cart_id: ObjectId, cart: CartContent) -> Iterator[Difference]:
+    for line in cart.cart_items:
         if line.held < line.product_quantity:
             yield Difference(
-                str(imported.cart_id),
+                str(cart_id),
                 DifferenceKind.UNITS_NOT_HELD,
                 f"{line.held} of {line.product_quantity} units are held",
                 line.product_id,

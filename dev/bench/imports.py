@@ -1,9 +1,9 @@
-"""Duration and memory of `cart import`.
+"""Rate, memory and CPU time of `cart import`, and whether its report is complete.
 
 `python -m dev.bench.imports [--carts 100000] [--lines 3]`
 
-The carts are those of the original service: doubles, ObjectIds, one image. A tenth of the products
-has been sold out, and the import is stopped once and repeated.
+The import is killed when a tenth of the carts are stored, and repeated. Then each cart is compared
+with its original; a difference that is not in the report ends this with exit code 1.
 """
 
 import argparse
@@ -12,101 +12,68 @@ import os
 import resource
 import sys
 import time
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 
-from bson import ObjectId
-from pymongo import AsyncMongoClient
-
+from dev.bench.cpu import cpu_seconds
+from dev.bench.originals import Originals
 from dev.bench.rig import local_stack
-from dev.inventory_service.documents import Document
-from dev.stack.stack import Stack
+from dev.stack.apps import SERVERS
 from models.documents import Cart
 
-STORE = "original"
-PRODUCTS = 200
-BATCH = 1000
-STOPPED_AFTER = 20.0
-BYTES_PER_KIB = 1024
+KILLED_AFTER = 0.1
+POLL_SECONDS = 0.2
+KIB_PER_MIB = 1024
+SHOWN = 5
+PARTS = (*SERVERS, "inventory", "worker")
 
 
-def original(number: int, lines: int) -> dict[str, Any]:
-    """A cart as Mongoose stores it."""
-    now = datetime.now(UTC)
-    items = [
-        {
-            "_id": ObjectId(),
-            "productId": f"product-{(number + line * 7) % PRODUCTS}",
-            "productTitle": "Wireless Headphones",
-            "productImage": "https://example.com/image.jpg",
-            "productPrice": 79.99,
-            "productQuantity": 2,
-            "availabilityStatus": "available",
-            "reservedAt": now,
-        }
-        for line in range(lines)
-    ]
-    return {
-        "__v": 0,
-        "userId": ObjectId(),
-        "storeId": STORE,
-        "quantity": 2 * lines,
-        "totalPrice": 2 * lines * 79.99,
-        "cartItems": items,
-        "expireAt": now + timedelta(days=7),
-        "version": 3,
-        "createdAt": now,
-        "updatedAt": now,
+async def run(originals: Originals, report: Path, *, kill_at: int | None = None) -> None:
+    """Runs the command, until so many carts are stored if `kill_at` is given; says what it took."""
+    began, used, stored = time.monotonic(), _used(originals), await _stored()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", "import", "--from", originals.uri),
+        *("--apply", "--report", str(report)),
+        env=os.environ | {"COLUMNS": "160"},
+    )
+    ended = asyncio.create_task(process.wait())
+    while kill_at is not None and not ended.done():
+        await asyncio.wait({ended}, timeout=POLL_SECONDS)
+        if await _stored() >= kill_at and not ended.done():
+            process.kill()
+            break
+    code = await ended
+    took, imported = time.monotonic() - began, await _stored() - stored
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / KIB_PER_MIB
+    print(
+        f"{'killed' if code < 0 else f'exit code {code}'}: {imported} carts in {took:.0f} s, "
+        f"{imported / took:.0f} a second, {peak:.0f} MiB at most"
+    )
+    parts = [f"{name} {s - used[name]:.1f}" for name, s in _used(originals).items()]
+    print(f"    CPU seconds: {', '.join(parts)}", flush=True)
+
+
+def _used(originals: Originals) -> dict[str, float]:
+    """CPU seconds of each process so far."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"import": children.ru_utime + children.ru_stime} | {
+        name: cpu_seconds([originals.stack.process(name).pid]) for name in PARTS
     }
 
 
-async def run(uri: str, *, stop_after: float | None = None) -> None:
-    """Runs the command, as an operator does; prints its last lines and its memory."""
-    began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "import", "--from", uri, "--apply"),
-        env=os.environ | {"COLUMNS": "160"},
-    )
-    if stop_after is not None:
-        await asyncio.sleep(stop_after)
-        process.kill()
-    await process.wait()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / BYTES_PER_KIB
-    what = "killed" if stop_after is not None else f"exit code {process.returncode}"
-    print(f"    {what} after {time.monotonic() - began:.0f} s; {peak:.0f} MiB at most of any child")
+async def _stored() -> int:
+    return await Cart.get_pymongo_collection().estimated_document_count()
 
 
-async def stock(stack: Stack) -> None:
-    """Enough of each product, and nothing of every tenth."""
-    uri = stack.settings.mongodb.get_secret_value()
-    async with AsyncMongoClient[Document](uri) as client:
-        await client["inventory"]["stock"].insert_many(
-            {
-                "_id": f"{STORE}/product-{number}",
-                "available": 0 if number % 10 == 0 else 10_000_000,
-                "held": 0,
-                "sold": 0,
-            }
-            for number in range(PRODUCTS)
-        )
-
-
-async def main(carts: int, lines: int) -> None:
-    """Plants, imports until it is stopped, and imports the rest."""
-    async with local_stack() as stack:
-        uri = stack.settings.mongodb.get_secret_value()
-        async with AsyncMongoClient[dict[str, Any]](uri) as client:
-            collection = client["shop"]["carts"]
-            for first in range(0, carts, BATCH):
-                count = min(BATCH, carts - first)
-                await collection.insert_many(original(first + one, lines) for one in range(count))
-        await stock(stack)
-        source = uri.replace("/cart-service", "/shop")
-        await run(source, stop_after=STOPPED_AFTER)
-        stored = await Cart.find({"storeId": STORE}).count()
-        print(f"    {stored} carts stored when it was killed")
-        await run(source)
-        print(f"{await Cart.find({'storeId': STORE}).count()} of {carts} carts stored")
+async def main(carts: int, lines: int) -> int:
+    """Plants, imports until it is killed, imports the rest, and compares; returns the exit code."""
+    async with local_stack(parts=PARTS) as stack:
+        originals, report = Originals(stack, carts, lines), stack.local_dir / "differences.jsonl"
+        await originals.plant()
+        await run(originals, report, kill_at=round(carts * KILLED_AFTER))
+        await run(originals, report)
+        found = await originals.unaccounted(report)
+        print(f"{len(found)} differences unaccounted for", *found[:SHOWN], sep="\n    ")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
@@ -114,4 +81,4 @@ if __name__ == "__main__":
     parser.add_argument("--carts", type=int, default=100_000)
     parser.add_argument("--lines", type=int, default=3)
     options = parser.parse_args()
-    asyncio.run(main(options.carts, options.lines))
+    sys.exit(asyncio.run(main(options.carts, options.lines)))

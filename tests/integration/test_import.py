@@ -182,6 +182,13 @@ async def test_units_that_cannot_be_had_stay_in_the_cart_and_are_named(
     stored = await Cart.get(given["_id"])
     assert stored is not None
     assert (stored.units, stored.held_units) == ({"lamp": 2, "poster": 1}, {"poster": 1})
+    # A pass that was killed has lost its report; the next one makes it whole.
+    repeated = await report(shop, original, "--apply")
+    assert (repeated["imported"], repeated["already"]) == (0, 1)
+    assert (repeated["differences"], repeated["examples"]) == (
+        found["differences"],
+        found["examples"],
+    )
 
 
 async def test_what_is_left_out_is_named_and_the_rest_is_imported(
