@@ -59,6 +59,13 @@ def required_tags(if_match: str | None) -> tuple[str, ...] | None:
     return tuple(_SHOWN_AS.sub("", tag) for is_weak, tag in _tags(if_match) if not is_weak)
 
 
+def excluded_tags(if_none_match: str | None) -> tuple[str, ...] | None:
+    """The tags of `If-None-Match` of a change, without quotes; None without the header."""
+    if if_none_match is None:
+        return None
+    return tuple(_SHOWN_AS.sub("", tag) for _, tag in _tags(if_none_match))
+
+
 def unless_known(answer: Answer, if_none_match: str | None) -> Response:
     """The answer, or 304 if the client already has this version."""
     tags = {tag for _, tag in _tags(if_none_match or "")}

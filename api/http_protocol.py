@@ -232,7 +232,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
             self._ignores_offer = True
             return
-        rules.check_framing(self.headers, self.parser.get_http_version())
+        version = self.parser.get_http_version()
+        rules.check_framing(self.headers, version)
+        if version == "1.0":  # its clients take 100 for the response (RFC 9110, 10.1.1)
+            self.expect_100_continue = False
         if len(self.pipeline) >= MAX_PIPELINED:
             message = f"More than {MAX_PIPELINED} requests were sent ahead of their responses"
             raise RefusedRequestError(

@@ -16,6 +16,10 @@ MAX_FIELDS = 100
 MAX_FIELD_BYTES = 16 * 1024
 
 _REQUEST_LINE = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} +[^ ]+ +HTTP/1\.[01]\r\n")
+# A host with an optional port (RFC 3986, 3.2.2); it may be empty.
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Za-z:.%~_-]+\]|[0-9A-Za-z.~_!$&'()*+,;=%-]*)(?::[0-9]*)?", re.ASCII
+)
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
@@ -82,9 +86,10 @@ def malformed(error: httptools.HttpParserError, data: bytes) -> Answer:
 
 def check_framing(headers: list[tuple[bytes, bytes]], version: str) -> None:
     """Refuses what the parser accepts and proxies read differently (RFC 9112, 3.2 and 6.1)."""
-    hosts = sum(name == b"host" for name, _ in headers)
-    if hosts > 1 or (not hosts and version != "1.0"):
-        message = "Request must have exactly one Host header field"
+    hosts = [value for name, value in headers if name == b"host"]
+    is_named = len(hosts) == 1 and _HOST.fullmatch(hosts[0].strip(b" \t"))
+    if not is_named and (hosts or version != "1.0"):
+        message = "Request must have exactly one Host header field, with a host and a port"
         raise RefusedRequestError(HTTPStatus.BAD_REQUEST, message, ErrorCode.MALFORMED_REQUEST)
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if not codings:

@@ -397,7 +397,7 @@ MUTATION: Responses = {
         frozen=_FROZEN,
     ),
     412: refused(
-        "The cart has changed: no entity tag in `If-Match` matches.",
+        "No entity tag in `If-Match` is the cart's, or one in `If-None-Match` is.",
         shown.IDEMPOTENCY_KEY,
         changed=_refusal(UpdateQuantity.name, RefusalCode.PRECONDITION_FAILED),
     ),

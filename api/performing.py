@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from adapters.shoppers import seal_shopper
 from api.audit import seen
 from api.dependencies import Call
-from api.entity_tags import required_tags
+from api.entity_tags import excluded_tags, required_tags
 from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
 from api.field_problems import broken
@@ -53,6 +53,14 @@ class ChangeHeaders(BaseModel):
         max_length=1000,
         description="Entity tags of which the cart must have one; else 412, and nothing changes.",
         examples=['"3-507f1f77bcf86cd799439013"'],
+    )
+    if_none_match: str | None = Field(
+        None,
+        alias="If-None-Match",
+        max_length=1000,
+        description="Entity tags of which the cart must have none; else 412. `*`: there must be no "
+        "cart.",
+        examples=["*"],
     )
 
 
@@ -124,7 +132,7 @@ def common_fields(
     cart: CartKey,
     *,
     key: RequestKey,
-    if_match: str | None,
+    headers: ChangeHeaders,
     requested: dict[str, Any],
 ) -> dict[str, Any]:
     """The fields that all operations have. A repeat of the key must have the same `requested`.
@@ -138,7 +146,10 @@ def common_fields(
         requested=requested,
         actor=actor_on(call, cart),
     )
-    return fields | {"if_match": required_tags(if_match)}
+    return fields | {
+        "if_match": required_tags(headers.if_match),
+        "if_none_match": excluded_tags(headers.if_none_match),
+    }
 
 
 def shopper_of(call: Call, cart: CartKey, email: str | None) -> str | None:

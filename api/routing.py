@@ -47,6 +47,9 @@ class StrictRequest(Request):
             raise ApiError(problem(status, message, code=ErrorCode.REQUEST_TIMEOUT)) from None
         if raw:
             check_content(self._as_sent, also=self.also)
+            if self.method == "PUT" and "content-range" in self._as_sent:  # RFC 9110, 14.5
+                message = "A part of a resource cannot be replaced"
+                raise ApiError(invalid(_flaw("Content-Range", ErrorCode.NOT_ALLOWED, message)))
         return raw
 
     async def json(self) -> Any:

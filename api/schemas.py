@@ -71,6 +71,14 @@ def _time(value: Any) -> datetime:
         return time.replace(tzinfo=UTC)
 
 
+def _digits(value: Any) -> Any:
+    """The digits of a query parameter. pydantic would also accept `+1`, `1.0` and `1_0`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise PydanticCustomError(ErrorCode.INVALID_TYPE, "")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_digits)]
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 # Finds any user, and more than there can be: the rule for them (`models.user_id`) is no pattern.
 UserIdFilter = Annotated[

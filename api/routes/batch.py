@@ -11,7 +11,15 @@ from api.dependencies import Call, CallDep, StoreId
 from api.error_codes import ErrorCode
 from api.errors import Answer, in_progress, invalid, refusal_answer
 from api.field_problems import broken
-from api.performing import ChangeHeader, RequestKey, common_fields, perform, request_key, shopper_of
+from api.performing import (
+    ChangeHeader,
+    ChangeHeaders,
+    RequestKey,
+    common_fields,
+    perform,
+    request_key,
+    shopper_of,
+)
 from api.routing import BASE_PATH, CartRoute
 from models.batch import BatchProduct, BatchStep
 from models.cart import CartKey
@@ -93,17 +101,17 @@ async def apply_batch(
     """
     call.context.fields.update(operations=len(body.operations), mode=body.mode)
     key = request_key(call, request, headers.key, body.idempotency_key)
-    operation = _batch_of(call, store_id, body, key, headers.if_match)
+    operation = _batch_of(call, store_id, body, key, headers)
     return await perform(call, operation, key)
 
 
 def _batch_of(
-    call: Call, store_id: str, body: BatchBody, key: RequestKey, if_match: str | None
+    call: Call, store_id: str, body: BatchBody, key: RequestKey, headers: ChangeHeaders
 ) -> ApplyBatch:
     requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
     cart = CartKey(store_id, call.principal.user_id)
     return ApplyBatch(
-        **common_fields(call, ApplyBatch, cart, key=key, if_match=if_match, requested=requested),
+        **common_fields(call, ApplyBatch, cart, key=key, headers=headers, requested=requested),
         steps=tuple(map(_step_of, body.operations)),
         mode=body.mode,
         shopper=shopper_of(call, cart, body.email),

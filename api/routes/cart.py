@@ -11,6 +11,7 @@ from api.entity_tags import unless_known
 from api.performing import (
     AddHeader,
     ChangeHeader,
+    ChangeHeaders,
     IfNoneMatch,
     RequestKey,
     common_fields,
@@ -58,7 +59,7 @@ async def add_item(
     strict = prefers_strict(request.headers.getlist("Prefer"))
     if strict:
         call.context.headers.append(APPLIED)
-    operation = add_item_of(call, store_id, body, key, headers.if_match)
+    operation = add_item_of(call, store_id, body, key, headers)
     return await perform(call, operation, key, strict=strict)
 
 
@@ -82,7 +83,7 @@ async def clear_cart(
     """Deletes your cart and releases its units."""
     key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
-    common = common_fields(call, ClearCart, cart, key=key, if_match=headers.if_match, requested={})
+    common = common_fields(call, ClearCart, cart, key=key, headers=headers, requested={})
     return await perform(call, ClearCart(**common, reason="user"), key)
 
 
@@ -102,13 +103,13 @@ async def get_cart(store_id: StoreId, call: CallDep, if_none_match: IfNoneMatch 
 
 
 def add_item_of(
-    call: Call, store_id: str, body: AddItemBody, key: RequestKey, if_match: str | None
+    call: Call, store_id: str, body: AddItemBody, key: RequestKey, headers: ChangeHeaders
 ) -> AddItem:
     """The operation of a request to add an item."""
     requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
     cart = CartKey(store_id, call.principal.user_id)
     return AddItem(
-        **common_fields(call, AddItem, cart, key=key, if_match=if_match, requested=requested),
+        **common_fields(call, AddItem, cart, key=key, headers=headers, requested=requested),
         product_id=body.product_id,
         product_title=body.product_title,
         product_images=tuple(body.product_image or ()),

@@ -14,6 +14,7 @@ from api.errors import ApiError, invalid, not_found
 from api.field_problems import broken, required
 from api.performing import (
     ChangeHeader,
+    ChangeHeaders,
     IfNoneMatch,
     RequestKey,
     common_fields,
@@ -103,9 +104,7 @@ async def update_quantity(
     key = request_key(call, request, headers.key)
     requested = {"id": cart_id, **body.model_dump(by_alias=True)}
     operation = UpdateQuantity(
-        **common_fields(
-            call, UpdateQuantity, cart, key=key, if_match=headers.if_match, requested=requested
-        ),
+        **common_fields(call, UpdateQuantity, cart, key=key, headers=headers, requested=requested),
         cart_id=cart_id.lower(),
         product_id=body.product_id,
         quantity=body.quantity,
@@ -143,7 +142,7 @@ async def remove_item(
         message = "Product id must be the same in the body and the query"
         raise ApiError(invalid(broken("productId", ErrorCode.CONFLICTING_VALUES, message)))
     key = request_key(call, request, headers.key)
-    return await _remove(call, cart_id, named.pop(), key, headers.if_match)
+    return await _remove(call, cart_id, named.pop(), key, headers)
 
 
 @router.delete(
@@ -161,7 +160,7 @@ async def remove_item_by_path(
 ) -> Response:
     """Same as `DELETE /{id}`, without a body."""
     key = request_key(call, request, headers.key)
-    return await _remove(call, cart_id, product_id, key, headers.if_match)
+    return await _remove(call, cart_id, product_id, key, headers)
 
 
 @router.post(
@@ -188,19 +187,19 @@ async def extend_holds(
     cart = await cart_owner(call, cart_id.lower())
     key = request_key(call, request, headers.key)
     common = common_fields(
-        call, ExtendHolds, cart, key=key, if_match=headers.if_match, requested={"id": cart_id}
+        call, ExtendHolds, cart, key=key, headers=headers, requested={"id": cart_id}
     )
     return await perform(call, ExtendHolds(**common, cart_id=cart_id.lower()), key)
 
 
 async def _remove(
-    call: Call, cart_id: str, product_id: str, key: RequestKey, if_match: str | None
+    call: Call, cart_id: str, product_id: str, key: RequestKey, headers: ChangeHeaders
 ) -> Response:
     call.context.fields.update(productId=product_id)
     cart = await cart_owner(call, cart_id.lower())
     requested = {"id": cart_id, "productId": product_id}
     operation = RemoveItem(
-        **common_fields(call, RemoveItem, cart, key=key, if_match=if_match, requested=requested),
+        **common_fields(call, RemoveItem, cart, key=key, headers=headers, requested=requested),
         cart_id=cart_id.lower(),
         product_id=product_id,
     )

@@ -43,7 +43,7 @@ async def check_out(
     names the `checkoutId`."""
     key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
-    common = common_fields(call, Checkout, cart, key=key, if_match=headers.if_match, requested={})
+    common = common_fields(call, Checkout, cart, key=key, headers=headers, requested={})
     looked_up: tuple[str, ...] = ()
     if call.state.products is not None:
         found = await call.state.carts.cart(cart)
@@ -73,7 +73,5 @@ async def cancel_checkout(
     """Ends the checkout. The cart keeps its items and their holds."""
     key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
-    common = common_fields(
-        call, CancelCheckout, cart, key=key, if_match=headers.if_match, requested={}
-    )
+    common = common_fields(call, CancelCheckout, cart, key=key, headers=headers, requested={})
     return await perform(call, CancelCheckout(**common, reason="user"), key)

@@ -85,9 +85,7 @@ async def merge_cart(
     key = request_key(call, request, headers.key)
     cart = CartKey(store_id, call.principal.user_id)
     requested = {"guest": guest_id, "strategy": body.strategy}
-    common = common_fields(
-        call, MergeCart, cart, key=key, if_match=headers.if_match, requested=requested
-    )
+    common = common_fields(call, MergeCart, cart, key=key, headers=headers, requested=requested)
     operation = MergeCart(
         **common,
         guest_id=guest_id,

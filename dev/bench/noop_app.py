@@ -19,7 +19,7 @@ from api.__main__ import server_config
 from api.app import create_app
 from api.dependencies import CallDep, StoreId
 from api.errors import Answer
-from api.performing import request_key
+from api.performing import ChangeHeaders, request_key
 from api.routes.cart import add_item_of
 from api.routing import CartRoute
 from api.schemas import AddItemBody
@@ -62,7 +62,7 @@ async def direct(
     """Adds an item without a workflow."""
     adder: DirectAdd = request.app.state.direct
     key = request_key(call, request, None)
-    record, _, answer = await adder.add(add_item_of(call, store_id, body, key, None))
+    record, _, answer = await adder.add(add_item_of(call, store_id, body, key, ChangeHeaders()))
     if answer is None or answer.body is None:
         raise RuntimeError(f"record {record.id} has no answer")
     response = Answer(answer.status, answer.body.encode()).response()

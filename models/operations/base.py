@@ -78,8 +78,8 @@ class CartOperation(Message):
     `operation_id` identifies the client's intention (user, store and idempotency key), `attempt_id`
     this one try to start it. `fingerprint` is the hash of the request, to detect a key that is used
     again for another request. `actor` caused it. `reply_channel` is the Redis channel on which the
-    caller listens. `if_match` are the entity tags of which the cart must have one
-    (`models.cart.etag`).
+    caller listens. `if_match` are the entity tags of which the cart must have one,
+    and `if_none_match` those of which it must have none (`models.cart.etag`).
     """
 
     name: ClassVar[str]
@@ -95,6 +95,7 @@ class CartOperation(Message):
     actor: Actor
     reply_channel: str | None = None
     if_match: tuple[str, ...] | None = None
+    if_none_match: tuple[str, ...] | None = None
     policy: Policy = Policy()
 
     @property
@@ -178,7 +179,9 @@ class CartOperation(Message):
 
     def check(self, cart: CartFacts) -> Refusal | None:
         """Why the cart, as it is, does not allow the operation; None when it does."""
-        if not (self.if_match is None or matches(self.if_match, cart.cart_id, cart.version)):
+        required, excluded = self.if_match, self.if_none_match or ()
+        is_required = required is None or matches(required, cart.cart_id, cart.version)
+        if not is_required or matches(excluded, cart.cart_id, cart.version):
             return Refusal(code=RefusalCode.PRECONDITION_FAILED)
         if cart.checkout_id is not None and not self.changes_frozen_carts:
             return Refusal(code=RefusalCode.CART_CHECKED_OUT)

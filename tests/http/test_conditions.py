@@ -68,6 +68,26 @@ async def test_if_match(served: Served, lines: list[str], tags: tuple[str, ...] 
     assert started.if_match == tags
 
 
+@pytest.mark.parametrize(
+    ("lines", "tags"),
+    [
+        (["*"], ("*",)),
+        ([f'W/"{TAG}-gzip"', '"other"'], (TAG, "other")),
+        ([f'"{TAG}-0a1b2c3d"'], (TAG,)),
+        ([""], ()),
+        ([], None),
+    ],
+)
+async def test_if_none_match_of_a_change(
+    served: Served, lines: list[str], tags: tuple[str, ...] | None
+) -> None:
+    """Compared weakly (13.1.2); a change whose condition is false must not happen."""
+    headers = [f"If-None-Match: {line}" for line in lines]
+    await served.ask(served.add(*headers))
+    [started] = served.api.gateway.started
+    assert started.if_none_match == tags
+
+
 async def test_the_same_idempotency_key_twice_is_one_and_two_keys_are_refused(
     served: Served,
 ) -> None:

@@ -173,6 +173,30 @@ async def test_accept_may_stand_in_several_lines(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["bytes=0-3", "bytes=0-3,5-9,-1", "bytes=9999999999-", "lines=1-2", "bytes=x", ""]
+)
+async def test_files_are_sent_whole_whatever_range_is_asked_for(api: FakeApi, value: str) -> None:
+    """14.2: a server may ignore `Range`, and must where it does not know the unit."""
+    url = "/docs/assets/swagger-ui.css"
+    whole = await api.client.get(url)
+    answer = await api.client.get(url, headers={"Range": value})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    known = await api.client.get(url, headers={"If-None-Match": whole.headers["ETag"]})
+    assert known.status_code == 304
+
+
+async def test_a_part_of_a_cart_cannot_be_put(api: FakeApi) -> None:
+    """14.5: taken for the whole, a part would overwrite the rest."""
+    headers = api.token() | {"Content-Range": "bytes 0-20/40"}
+    body = {"productId": "p", "quantity": 1}
+    answer = await api.client.put(
+        "/api/v1/cart/507f1f77bcf86cd799439013", json=body, headers=headers
+    )
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (400, "Content-Range")
+    assert api.gateway.started == []
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Accept-Encoding": "gzip, deflate, br, zstd"},

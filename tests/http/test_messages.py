@@ -46,6 +46,12 @@ BAD = {
     "a field without a name": LIVE + "Host: a\r\n: 1\r\n\r\n",
     "a line without a colon": LIVE + "Host: a\r\nnonsense\r\n\r\n",
     "a name with a space": LIVE + "Host: a\r\nX A: 1\r\n\r\n",
+    "a host with a path": LIVE + "Host: a/b\r\n\r\n",
+    "a host with a space": LIVE + "Host: a b\r\n\r\n",
+    "a list of hosts": LIVE + "Host: a, b\r\n\r\n",
+    "a login in the host": LIVE + "Host: user@a\r\n\r\n",
+    "a port that is none": LIVE + "Host: a:http\r\n\r\n",
+    "a host that is not ASCII": LIVE + "Host: caf\xe9\r\n\r\n",
     "no host": LIVE + "\r\n",
     "two hosts": LIVE + "Host: a\r\nHost: b\r\n\r\n",
     "no version": "GET /health/live\r\n\r\n",
@@ -106,6 +112,9 @@ GOOD = {
     "an empty query": "GET /health/live? HTTP/1.1\r\nHost: a\r\n\r\n",
     "a cache buster": "GET /health/live?_=123&_=124 HTTP/1.1\r\nHost: a\r\n\r\n",
     "latin-1 in a field": LIVE + "Host: a\r\nX-Name: J\xfcrgen\r\n\r\n",
+    "a host of Docker": LIVE + "Host: cart_api.shop:4007\r\n\r\n",
+    "a host by IPv6": LIVE + "Host: [2001:db8::1]:4007\r\n\r\n",
+    "a host without its port": LIVE + "Host: a:\r\n\r\n",
     "an empty host": LIVE + "Host:\r\n\r\n",
     "HTTP/1.0": "GET /health/live HTTP/1.0\r\n\r\n",
     "a body of a GET": LIVE + "Host: a\r\nContent-Length: 2\r\n\r\n{}",
@@ -163,6 +172,14 @@ async def test_100_continue_is_sent_when_the_body_is_wanted(served: Served) -> N
     assert (await wire.reply()).status == 201
 
 
+async def test_http_1_0_gets_no_100(served: Served) -> None:
+    """Its clients take any status for that of the response (10.1.1)."""
+    head = served.request(
+        "POST", served.url, f"Content-Length: {len(BODY)}", "Expect: 100-continue", version="1.0"
+    )
+    assert (await served.ask(head, BODY)).status == 201
+
+
 async def test_without_100_the_connection_ends_with_the_answer(served: Served) -> None:
     """The client may send its body or not, so that the next bytes could be either (10.1.1)."""
     expect = ("Content-Length: 20", "Expect: 100-continue")
@@ -196,6 +213,37 @@ async def test_a_client_that_leaves_early_starts_nothing(
         await until(lambda: not served.server.server_state.connections)
     assert served.api.gateway.started == []
     assert caplog.records == []
+
+
+async def test_two_authorization_fields_are_no_choice(served: Served) -> None:
+    """The gateway may have checked one, and the service would take the other."""
+    admin = served.api.token(role="admin")["Authorization"]
+    own = served.api.token()["Authorization"]
+    for second, status in ((admin, 401), (own, 200)):
+        reply = await served.ask(served.request("GET", served.url, f"authorization: {second}"))
+        assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health%2Flive",
+        "/admin%2flog-level",
+        "/api%2Fv1/cart/s/store",
+        "/api/v1/cart/s%2Fstore",
+        "/api/v1/cart/s%2fadmin%2Fcarts",
+    ],
+)
+async def test_an_encoded_slash_leads_to_no_route(served: Served, path: str) -> None:
+    """A proxy that closes `/admin/` or `/metrics` sees another path than the service would."""
+    reply = await served.ask(served.request("GET", path))
+    assert (reply.status, reply.json["code"]) == (404, "route_not_found")
+
+
+@pytest.mark.parametrize("path", ["/health/%6Cive", "/%68ealth/live", "/health/live?a=%2F"])
+async def test_encoded_letters_are_the_same_path(served: Served, path: str) -> None:
+    """RFC 3986, 6.2.2.2."""
+    assert (await served.ask(served.request("GET", path))).status == 200
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,26 @@ async def test_if_match_guards_a_change(shop: Shop) -> None:
     assert await shop.units("headphones") == (7, 3, 0)
 
 
+async def test_if_none_match_lets_only_the_first_add_create_the_cart(shop: Shop) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer()
+    item = {"productId": "headphones", "productTitle": "Headphones", "productPrice": 9.99}
+    created, late = [
+        await call(
+            buyer, "POST", buyer.path, json=item | {"quantity": 2}, headers={"If-None-Match": "*"}
+        )
+        for _ in range(2)
+    ]
+    assert created.status_code == 201
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    url, put = f"/api/v1/cart/{created.json()['_id']}", {"productId": "headphones", "quantity": 3}
+    for tag, status in ((created.headers["ETag"], 412), ('"other"', 200)):
+        answer = await call(buyer, "PUT", url, json=put, headers={"If-None-Match": tag})
+        assert answer.status_code == status
+    await settled(shop)
+    assert await shop.units("headphones") == (7, 3, 0)
+
+
 async def test_the_cart_of_another_user_looks_like_a_missing_one(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     url = await cart_of(shop.buyer(), 2)

@@ -48,6 +48,7 @@ def update(
     *,
     cart_id: str = CART_ID,
     tags: tuple[str, ...] | None = None,
+    none_of: tuple[str, ...] | None = None,
 ) -> UpdateQuantity:
     """A request for a quantity of the product."""
     return UpdateQuantity(
@@ -58,6 +59,7 @@ def update(
         fingerprint="",
         actor=SHOPPER,
         if_match=tags,
+        if_none_match=none_of,
         policy=policy or Policy(),
         cart_id=cart_id,
         product_id="lamp",
@@ -158,3 +160,18 @@ def test_a_full_cart_takes_no_further_product() -> None:
     refusal = room_for(Policy(max_lines=3), other, units=1, price=PRICE)
     assert refusal == Refusal(code=RefusalCode.LINE_LIMIT, current=3, limit=3)
     assert room_for(Policy(max_lines=4), other, units=1, price=PRICE) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        (("*",), "precondition_failed"),
+        ((f"3-{CART_ID}", "other"), "precondition_failed"),
+        (("2", f"2-{CART_ID}"), None),
+        ((), None),
+    ],
+)
+def test_an_update_of_a_version_that_must_not_be_is_refused(
+    tags: tuple[str, ...], code: str | None
+) -> None:
+    assert refused(cart(line_units=5), update(8, none_of=tags)) == code
