@@ -93,7 +93,7 @@ def _usable(entry: Any, algorithm: str) -> Any:
         raise UnusableKeyError(f"kty is {entry.get('kty')!r:.20}, not {key_type}")
     if entry.get("alg") not in (None, *_NAMES.get(algorithm, (algorithm,))):
         raise UnusableKeyError(f"alg is {entry['alg']!r:.20}, not {algorithm}")
-    if entry.get("use", "sig") != "sig":
+    if entry.get("use") not in (None, "sig"):
         raise UnusableKeyError("use is not sig")
     operations = entry.get("key_ops")
     if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
