@@ -1,10 +1,12 @@
 """Consumed events: reading a Kafka message, and what makes it unusable.
 
-Unknown fields are ignored, so that senders can add fields. `workflows.event_handler` handles the
+Unknown fields are ignored, so that senders can add fields. CloudEvents are read in binary and in
+structured mode. `workflows.event_handler` handles the
 events.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -34,6 +36,7 @@ MAX_EVENT_BYTES = 256 * 1024
 SAMPLE_BYTES = 4096
 """How much is kept of the key and value of a message that is too large. Its topic has all of it."""
 _MAX_LINES = 1000
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CartId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{24}$")]
@@ -248,7 +251,7 @@ def read_event(message: ConsumedMessage) -> Event:
         limit = f"{message.size} bytes, the limit is {MAX_EVENT_BYTES}"
         raise EventUnusable("too_large", limit)
     try:
-        return CONSUMED[message.topic].model_validate_json(message.value or b"")
+        return CONSUMED[message.topic].model_validate_json(_body(message))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -256,6 +259,27 @@ def read_event(message: ConsumedMessage) -> Event:
         where = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
         raise EventUnusable("invalid", f"{where}: {what}" if where else what) from None
+
+
+def _body(message: ConsumedMessage) -> bytes:
+    """The JSON of the event itself: of a CloudEvent in structured mode its `data`, with the
+    envelope's `id` and `time` as the event's own."""
+    value = (message.value or b"").removeprefix(_BYTE_ORDER_MARK)
+    if b"specversion" not in value:
+        return value
+    try:
+        envelope = json.loads(value)
+    except (ValueError, RecursionError):
+        return value  # validation says what is wrong
+    if not isinstance(envelope, dict) or "specversion" not in envelope:
+        return value
+    data = envelope.get("data")
+    if not isinstance(data, dict):
+        return value
+    stated = {"eventId": envelope.get("id"), "timestamp": _stated_time(envelope.get("time"))}
+    return json.dumps(
+        data | {name: one for name, one in stated.items() if one is not None}, default=str
+    ).encode()
 
 
 def event_id(message: ConsumedMessage, event: Event) -> str:

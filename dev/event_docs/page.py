@@ -32,6 +32,9 @@ at most {_KIB} KiB, and a batch at most {_MIB} MiB after decompression. The name
 UTF-8. Whatever breaks these rules is parked as a [dead letter](#dead-letters), and the messages
 behind it are handled.
 
+CloudEvents are read in binary mode (headers `ce_…`) and in structured mode, where the value is the
+envelope with the event as its `data`; its `id` and `time` count as the headers do.
+
 An event happened at the time of its header `ce_time`, else its `timestamp`, else the time of its
 message. A time before 2000 is no time; without one, the event happened when it was received.
 """

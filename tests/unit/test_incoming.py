@@ -171,6 +171,56 @@ def test_the_time_of_an_event_is_given_by_its_sender_and_not_after_it_was_sent(
     assert event_time(one, read_event(one)) == expected
 
 
+def structured(data: Any, **attributes: Any) -> dict[str, Any]:
+    """An event as a CloudEvent in structured mode (CloudEvents 1.0, JSON format)."""
+    about = {"specversion": "1.0", "type": "any", "source": "/erp", "id": "event-3"}
+    return about | {"datacontenttype": "application/json", "data": data} | attributes
+
+
+def test_a_cloud_event_in_structured_mode_is_the_event_in_its_data() -> None:
+    one = message(structured(AN_ORDER))
+    assert read_event(one) == read_event(message(AN_ORDER | {"eventId": "event-3"}))
+    assert named(one) == AN_ORDER["orderId"]
+    stock = message(
+        structured(OUT_OF_STOCK | {"eventId": "event-1"}, time="2026-01-27T10:28:00Z"),
+        CART_ITEM_OUT_OF_STOCK,
+    )
+    assert named(stock) == "event-3"
+    assert event_time(stock, read_event(stock)) == datetime(2026, 1, 27, 10, 28, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"time": "yesterday"}, {"time": None}, {"time": [7]}, {"time": "1969-01-01"}]
+)
+def test_an_envelope_without_a_usable_time_is_as_old_as_its_message(
+    attributes: dict[str, Any],
+) -> None:
+    one = message(structured({"productId": "lamp"}, **attributes), INVENTORY_BACK_IN_STOCK)
+    assert event_time(one, read_event(one)) == SENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        structured("text"),
+        structured(None),
+        structured([AN_ORDER]),
+        {"specversion": "1.0"},
+        [{"specversion": "1.0", "data": AN_ORDER}],
+        b'{"specversion": ',
+        b"[" * 100_000 + b"specversion",
+    ],
+)
+def test_an_envelope_without_an_event_is_unusable(value: Any) -> None:
+    with pytest.raises(EventUnusable):
+        read_event(message(value))
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    marked = message(b"\xef\xbb\xbf" + json.dumps(AN_ORDER).encode())
+    assert read_event(marked) == read_event(message(AN_ORDER))
+
+
 @pytest.mark.parametrize("timestamp", [-1, 0, 1, -(2**63), 2**63 - 1, 946_684_799_999])
 def test_an_event_without_a_usable_time_happened_when_its_sender_says_or_now(
     timestamp: int,
