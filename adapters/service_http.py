@@ -14,6 +14,7 @@ import aiohttp
 import orjson
 import structlog
 
+from adapters.content_coding import decompressed
 from models.errors import DependencyTimeout, DependencyUnavailable, NotSent
 from telemetry import tracing
 
@@ -23,6 +24,7 @@ SLOW_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 MAX_BODY_BYTES = 64 * 1024
 CONNECTIONS = 128
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,13 @@ class ServiceHttp:
         except (aiohttp.ClientError, OSError) as error:
             unread = self._unavailable(f"{path}: {_why(error)}")
         if unread is None:
-            return HttpAnswer(path, response.status, bytes(content))
+            coding = response.headers.get("Content-Encoding", "")
+            try:
+                plain = decompressed(bytes(content), coding, most=max_bytes)
+            except ValueError as error:
+                unread = self._unavailable(f"{path}: {error}")
+            else:  # a byte order mark may be ignored (RFC 8259, 8.1)
+                return HttpAnswer(path, response.status, plain.removeprefix(_BYTE_ORDER_MARK))
         response.close()
         return HttpAnswer(path, response.status, unread=unread)
 

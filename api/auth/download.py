@@ -6,7 +6,6 @@ through a proxy.
 """
 
 import time
-import zlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,13 +13,13 @@ from typing import Any
 import httpx
 import orjson
 
+from adapters.content_coding import decompressed
 from settings.proxies import proxy_for
 from settings.tls import trusting
 
 FETCH_SECONDS = 4.0
 MAX_BYTES = 256 * 1024
 MAX_HOPS = 4
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +76,14 @@ async def _get(
 ) -> tuple[httpx.Response, bytes]:
     body = b""
     async with http.stream("GET", url) as response:
-        encoding = response.headers.get("content-encoding", "").lower()
-        is_plain = encoding in {"", "identity"}
+        coding = response.headers.get("content-encoding", "")
+        is_plain = coding.lower() in {"", "identity"}
         # The library would decompress without a bound.
         async for part in response.aiter_bytes() if is_plain else response.aiter_raw():
             body += part
             if len(body) > MAX_BYTES or time.monotonic() > deadline:
                 raise ValueError(f"the answer of {_shown(url)} is too large or too slow")
-    return response, body if is_plain else _decompressed(body, encoding)
-
-
-def _decompressed(body: bytes, encoding: str) -> bytes:
-    """The content of a body that was compressed although it was asked not to be."""
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise ValueError(f"the answer has the Content-Encoding {encoding!r:.40}")
-    try:
-        content = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MAX_BYTES + 1)
-    except zlib.error as error:
-        raise ValueError(f"the answer cannot be decompressed: {error}") from None
-    if len(content) > MAX_BYTES:
-        raise ValueError("the answer is too large when decompressed")
-    return content
+    return response, decompressed(body, coding, most=MAX_BYTES)
 
 
 def _shown(url: httpx.URL) -> str:

@@ -1,5 +1,7 @@
 """What each answer of an inventory leads to, for each call; over HTTP."""
 
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +30,8 @@ NOT_TOLD = None
 HTML = b"<html><body>Welcome</body></html>"
 HUGE = b'{"success": true, "available": 4, "padding": "' + b"x" * MAX_BODY_BYTES + b'"}'
 LARGE = b'{"success": true, "available": 4, "padding": "' + b"x" * 60_000 + b'"}'
+FOUR = b'{"success": true, "available": 4}'
+GZIP, DEFLATE = {"Content-Encoding": "gzip"}, {"Content-Encoding": "Deflate"}
 THREE = RawAnswer(200, b'{"available": 3}')
 TRICKLE = 0.05
 """Seconds between two bytes: each arrives in time, and the body never does."""
@@ -56,11 +60,20 @@ ANSWERS: list[Any] = [
     (RawAnswer(200), GRANTED, DONE, NOT_TOLD),
     (RawAnswer(200, b" \r\n"), GRANTED, DONE, NOT_TOLD),
     (RawAnswer(200, LARGE), granted(4), DONE, NOT_TOLD),
+    (RawAnswer(200, b"\xef\xbb\xbf" + FOUR), granted(4), DONE, NOT_TOLD),
+    (RawAnswer(200, FOUR, {"Content-Type": "text/plain"}), granted(4), DONE, NOT_TOLD),
+    # Compressed, though none was asked for; and a charset in the wrong place
+    (RawAnswer(200, gzip.compress(FOUR), GZIP), granted(4), DONE, NOT_TOLD),
+    (RawAnswer(200, zlib.compress(FOUR), DEFLATE), granted(4), DONE, NOT_TOLD),
+    (RawAnswer(200, FOUR, {"Content-Encoding": "UTF-8"}), granted(4), DONE, NOT_TOLD),
+    (RawAnswer(204, headers=GZIP), GRANTED, DONE, NOT_TOLD),
     # Too few
     (RawAnswer(200, b'{"success": false, "available": 2}'), few(2), DONE, NOT_TOLD),
     (RawAnswer(200, b'{"success": false}'), few(3), DONE, NOT_TOLD),
     (RawAnswer(409, b'{"success": false, "available": 2}'), few(2), EffectRefused, NOT_TOLD),
     (RawAnswer(409, b'{"available": true}'), few(3), EffectRefused, NOT_TOLD),
+    (RawAnswer(409, gzip.compress(b'{"available": 2}'), GZIP), few(2), EffectRefused, NOT_TOLD),
+    (RawAnswer(409, b"no gzip", GZIP), few(3), EffectRefused, NOT_TOLD),
     (RawAnswer(409), few(3), EffectRefused, NOT_TOLD),
     (RawAnswer(409, HTML), few(3), EffectRefused, NOT_TOLD),
     (RawAnswer(409, HUGE), few(3), EffectRefused, NOT_TOLD),
@@ -77,7 +90,10 @@ ANSWERS: list[Any] = [
     (RawAnswer(200, b"[]"), OUTAGE, DONE, OUTAGE),
     (RawAnswer(200, b'{"success": tru'), OUTAGE, DONE, OUTAGE),
     (RawAnswer(200, b'{"success": "false"}'), OUTAGE, DONE, NOT_TOLD),
-    (RawAnswer(200, b"\x1f\x8b", {"Content-Encoding": "gzip"}), OUTAGE, DONE, OUTAGE),
+    (RawAnswer(200, b"\x1f\x8b", GZIP), OUTAGE, DONE, OUTAGE),
+    (RawAnswer(200, gzip.compress(FOUR)[:-9], GZIP), OUTAGE, DONE, OUTAGE),
+    (RawAnswer(200, gzip.compress(b" " * 10_000_000), GZIP), OUTAGE, DONE, OUTAGE),
+    (RawAnswer(200, FOUR, {"Content-Encoding": "br"}), OUTAGE, DONE, OUTAGE),
     (RawAnswer(200, HUGE), OUTAGE, DONE, OUTAGE),
     (RawAnswer(200, b"{" + b" " * 100 + b"}", pause=TRICKLE), DependencyTimeout, DONE, OUTAGE),
     (RawAnswer(200, b"{}", {"Content-Length": "nine"}), OUTAGE, OUTAGE, OUTAGE),

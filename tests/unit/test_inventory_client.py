@@ -31,6 +31,7 @@ class FakeInventory:
     def __init__(self) -> None:
         self.calls = 0
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
