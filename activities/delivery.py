@@ -171,7 +171,7 @@ class Delivery:
         ids = [effect.id for effect in effects]
         try:
             await call()
-            await self._outbox.mark_done(record.key, record.id, ids, datetime.now(UTC))
+            await self._outbox.mark_done(record, effects, datetime.now(UTC))
         except DependencyUnavailable as error:
             self._failing.failed(*path)
             self.unavailable = True

@@ -34,10 +34,4 @@ class EventActivities:
             if await self._outbox.has_earlier_events(saga.key, record_id=record.id):
                 raise EarlierEventsPending("/".join(saga.key))
             await self._events.publish(events)
-            await self._outbox.mark_done(
-                saga.key,
-                record.id,
-                [event.id for event in events],
-                datetime.now(UTC),
-                lasting=False,
-            )
+            await self._outbox.mark_done(record, events, datetime.now(UTC), lasting=False)

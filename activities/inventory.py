@@ -101,13 +101,7 @@ class InventoryActivities:
                 )
             )
             await asyncio.gather(
-                self._outbox.mark_done(
-                    saga.key,
-                    record.id,
-                    [release.id for release in releases],
-                    datetime.now(UTC),
-                    lasting=False,
-                ),
+                self._outbox.mark_done(record, releases, datetime.now(UTC), lasting=False),
                 self._stock.drop(saga.store_id, {one.product_id for one in releases}),
             )
 

@@ -227,21 +227,38 @@ class Outbox:
 
     async def mark_done(
         self,
-        cart: CartKey,
-        record_id: str,
-        effect_ids: Sequence[str],
+        record: PendingEffects,
+        effects: Sequence[AnyEffect],
         at: datetime,
         *,
         lasting: bool = True,
     ) -> None:
-        """Marks effects as done. The record is pending until all its effects are done.
+        """Marks effects of a record as done. It is pending until all its effects are done.
 
         With `lasting` False the write is not acknowledged by a majority. If it is lost with the
         primary, the relay does the effect again.
         """
+        done = {effect.id for effect in effects}
         async with bounded(READ_SECONDS):
-            ending = {"doneAt": at}
-            await self._mark(_record(cart, record_id), effect_ids, ending, lasting=lasting)
+            if all(one.id in done or one.done_at is not None for one in record.effects):
+                await self._mark_last(record, [*done], at, lasting=lasting)
+            else:
+                which, ending = _record(record.key, record.id), {"doneAt": at}
+                await self._mark(which, [*done], ending, lasting=lasting)
+
+    async def _mark_last(
+        self, record: PendingEffects, effect_ids: Sequence[str], at: datetime, *, lasting: bool
+    ) -> None:
+        """Marks all that was left to do of a record. Half of what `_mark` costs MongoDB.
+
+        Marks nothing of a record that has got more effects since it was read; a relay finds them,
+        and does these again.
+        """
+        await _written(lasting=lasting).update_one(
+            _record(record.key, record.id) | {"effects": {"$size": len(record.effects)}},
+            {"$set": {"effects.$[one].doneAt": at, "pending": False, "due": {}}},
+            array_filters=[{"one.id": {"$in": effect_ids}}],
+        )
 
     async def skip(self, effect_id: str, *, reason: str, at: datetime) -> bool:
         """Marks a pending effect as skipped; False when no pending effect has this id.
@@ -280,10 +297,7 @@ class Outbox:
                 },
             }
         }
-        records = OperationRecord.get_pymongo_collection()
-        if not lasting:
-            records = records.with_options(write_concern=WriteConcern(w=1))
-        await records.update_one(
+        await _written(lasting=lasting).update_one(
             which,
             [
                 {"$set": {"effects": ended}},
@@ -295,6 +309,12 @@ class Outbox:
                 },
             ],
         )
+
+
+def _written(*, lasting: bool) -> AsyncCollection[dict[str, Any]]:
+    """The records; with `lasting` False its writes are not acknowledged by a majority."""
+    records = OperationRecord.get_pymongo_collection()
+    return records if lasting else records.with_options(write_concern=WriteConcern(w=1))
 
 
 def _size(effect: AnyEffect) -> int:

@@ -81,5 +81,4 @@ class DirectAdd:
 
     async def note(self, record: OperationRecord) -> None:
         """Marks the events as published, so that no relay publishes them. Not part of the add."""
-        done = [effect.id for effect in record.effects]
-        await self._outbox.mark_done(record.key, record.id, done, datetime.now(UTC))
+        await self._outbox.mark_done(record, record.effects, datetime.now(UTC))

@@ -78,9 +78,9 @@ class FakeOutbox:
         ]
 
     async def mark_done(
-        self, _: CartKey, __: str, effect_ids: Sequence[str], ___: datetime
+        self, _: PendingEffects, effects: Sequence[AnyEffect], __: datetime
     ) -> None:
-        self.done += effect_ids
+        self.done += [effect.id for effect in effects]
 
     async def defer(
         self, _: EffectKind, record: PendingEffects, *, until: datetime, problem: str
