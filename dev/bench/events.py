@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,7 @@ from dev.bench.data import CREATED, PRODUCTS, STORE, add_request, new_user, plan
 from dev.bench.measure import compared
 from dev.bench.rig import local_stack
 from dev.inventory_service.documents import Document
+from dev.stack.apps import APPS, SERVERS
 from dev.stack.stack import Stack
 from models.documents import Cart, OperationRecord
 from models.events import CART_ITEM_ADDED, ORDER_COMPLETED
@@ -116,9 +117,11 @@ async def until(query: Document, count: int) -> float:
 
 
 @asynccontextmanager
-async def bench(*, production: bool) -> AsyncIterator[EventBench]:
+async def bench(
+    *, parts: Collection[str] = (*SERVERS, *APPS), production: bool = False
+) -> AsyncIterator[EventBench]:
     """A stack of its own, with a gateway and a producer."""
-    async with local_stack(production=production) as stack:
+    async with local_stack(parts=parts, production=production) as stack:
         settings = stack.settings
         inbox = AnswerInbox(settings.redis, Keyring(settings.secrets_of_data))
         inbox.open()

@@ -11,11 +11,12 @@ calls, but no waiting. Temporal's own threads (Rust) are in the table by thread.
 
 import argparse
 import asyncio
+import itertools
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-from dev.bench.client import RawClient
+from dev.bench.client import RawClient, UnexpectedAnswer
 from dev.bench.cpu import thread_seconds
 from dev.bench.data import CREATED, PRODUCTS, add_request, new_user, set_stock
 from dev.bench.parts import PARTS, samples_by_part
@@ -35,13 +36,15 @@ THREADS = {
 
 
 class Load:
-    """Adds to new carts, `at_once` concurrently."""
+    """Adds to new carts, `at_once` concurrently. `adds` were answered, `failed` were not done in
+    time, as happens on a machine that is busy with other work."""
 
     def __init__(self, stack: Stack, at_once: int) -> None:
         self._stack = stack
         self._at_once = at_once
         self._stopped = False
-        self.adds = 0
+        self.adds = self.failed = 0
+        self._products = itertools.cycle(f"product-{number}" for number in range(PRODUCTS))
 
     async def run(self) -> None:
         """Adds until `stop`."""
@@ -56,9 +59,13 @@ class Load:
         settings = self._stack.settings
         async with RawClient(settings.port) as client:
             while not self._stopped:
-                product = f"product-{self.adds % PRODUCTS}"
-                self.adds += 1
-                await client.send(add_request(settings, new_user(), product), expect=CREATED)
+                request = add_request(settings, new_user(), next(self._products))
+                try:
+                    await client.send(request, expect=CREATED)
+                except UnexpectedAnswer:
+                    self.failed += 1
+                else:
+                    self.adds += 1
 
 
 async def spy(pid: int, file: Path, kind: str, seconds: int) -> None:
@@ -125,6 +132,8 @@ async def main(seconds: int, at_once: int, folder: Path) -> None:
             )
         load.stop()
         await loading
+    if load.failed:
+        print(f"{load.failed} adds failed: the machine is too busy for the figures below")
     show_processes(used, adds)
     show_parts(used, adds, folder)
 

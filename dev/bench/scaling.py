@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from unittest.mock import patch
@@ -58,17 +58,18 @@ class Limit:
         return sum(thread_seconds(self._pid).values())
 
 
-def specs_of(stack: Stack, apis: int, workers: int) -> Iterator[tuple[Settings, ProcessSpec]]:
-    """The processes of a configuration, on one task queue and on ports of their own."""
-    for name, count in (("worker", workers), ("api", apis)):
+def specs_of(
+    stack: Stack, numbers: Mapping[str, int], **more: str
+) -> Iterator[tuple[Settings, ProcessSpec]]:
+    """So many processes of each name, on ports of their own; `more` are their settings."""
+    for name, count in numbers.items():
         for number in range(count):
-            port, metrics_port = more_free_ports(2)
+            port, metrics_port = map(str, more_free_ports(2))
             changed = {
-                "PORT": str(port),
-                "WORKER_METRICS_PORT": str(metrics_port),
-                "TEMPORAL_TASK_QUEUE": f"scaling-{apis}-{workers}",
-                "OPERATION_WAIT_SECONDS": "60",  # a limited service is slow
-                "LOCK_TTL": "60",
+                "PORT": port,
+                "WORKER_METRICS_PORT": metrics_port,
+                "CONSUMER_METRICS_PORT": metrics_port,
+                **more,
             }
             with patch.dict(os.environ, changed):
                 settings = load_settings()
@@ -114,11 +115,19 @@ async def main(share: float, seconds: float, at_once: int) -> None:
         await set_stock(stack.settings)
         first = 0.0
         for apis, workers in CONFIGURATIONS:
-            found = list(specs_of(stack, apis, workers))
+            queue = f"scaling-{apis}-{workers}"
+            found = list(
+                specs_of(
+                    stack,
+                    {"worker": workers, "api": apis},
+                    TEMPORAL_TASK_QUEUE=queue,
+                    OPERATION_WAIT_SECONDS="60",  # a limited service is slow
+                    LOCK_TTL="60",
+                )
+            )
             ports = [settings for settings, spec in found if spec.name.startswith("api")]
             specs = [spec for _, spec in found]
-            folder = stack.local_dir / f"scaling-{apis}-{workers}"
-            async with Supervisor(specs, log_dir=folder) as supervisor:
+            async with Supervisor(specs, log_dir=stack.local_dir / queue) as supervisor:
                 pids = [supervisor.process(spec.name).pid for spec in specs]
                 async with limited(pids, share):
                     await adds_per_second(ports, at_once, WARM_UP_SECONDS)
