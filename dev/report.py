@@ -76,6 +76,11 @@ def runs(folder: Path, *, scale: float, seed: int) -> tuple[Run, ...]:
             module("tests.faults.storm", events=5000, faults=100),
         ),
         Run(
+            "load",
+            "A hundred buyers of ten units, under faults",
+            module("tests.faults.load", seconds=60, faults=12),
+        ),
+        Run(
             "fuzz",
             "Requests that the document allows and forbids",
             module("tests.contract.fuzz", cases=50_000),

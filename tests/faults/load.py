@@ -1,8 +1,8 @@
 """`python -m tests.faults.load --seconds 60 --faults 12 --seed 1`: a hundred buyers of ten units.
 
 They add, change, check out, pay, cancel, let holds and checkouts end, and merge the carts that they
-have filled as guests, each right after the last reply, while processes, servers and links fail
-(`load_block`). Prints a line every few seconds, and a report at the end. Exit code 1 when an
+have filled as guests, each as soon as the last reply is there, while processes, servers and links
+fail (`load_block`). Prints a line every few seconds, and a report at the end. Exit code 1 when an
 invariant was violated.
 """
 

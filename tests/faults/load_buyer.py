@@ -29,7 +29,15 @@ from tests.faults.cart_requests import (
     RetryHabit,
 )
 from tests.faults.event_traffic import EventTraffic
-from tests.faults.shoppers import RETRY_SECONDS, FrozenLook, Ledger, check_out, lines_of, perform
+from tests.faults.shoppers import (
+    AT_ONCE,
+    RETRY_SECONDS,
+    FrozenLook,
+    Ledger,
+    check_out,
+    lines_of,
+    perform,
+)
 
 PATIENCE_SECONDS = 60.0
 """How long a buyer waits for the end of a checkout or a hold."""
@@ -96,7 +104,8 @@ _ENDS = {
 @dataclass
 class Market:
     """What all buyers share: `offer` is the product that they want now, `ends` counts the checkouts
-    by their ends. `before` is called with each request before it is sent."""
+    by their ends. `before` is called with each request before it is sent; at most `AT_ONCE` are
+    under way, since a saga that waits too long for a core is undone."""
 
     ledger: Ledger
     traffic: EventTraffic
@@ -104,6 +113,7 @@ class Market:
     offer: str = ""
     ends: Counter[End] = field(default_factory=Counter)
     lapsed: int = 0
+    at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
 class Buyer:
@@ -147,8 +157,10 @@ class Buyer:
     async def _buy(self, user_id: str, cart_id: str) -> None:
         """Checks a cart out, and ends the checkout in some way."""
         request = self._request(user_id, CartAction.CHECK_OUT)
-        self._market.before(request)
-        if not await check_out(self._ledger, request):
+        async with self._market.at_once:
+            self._market.before(request)
+            is_frozen = await check_out(self._ledger, request)
+        if not is_frozen:
             return
         checkout_id = self._ledger.operation_id(request)
         if self._rng.random() < _LOOKS:
@@ -255,8 +267,9 @@ class Buyer:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _perform(self, request: CartRequest) -> None:
-        self._market.before(request)
-        await perform(self._ledger, request)
+        async with self._market.at_once:
+            self._market.before(request)
+            await perform(self._ledger, request)
 
     def _request(
         self, user_id: str, action: CartAction, cart: dict[str, Any] | None = None

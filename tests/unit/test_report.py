@@ -58,4 +58,5 @@ def test_the_whole_fails_when_one_run_did(
 def test_a_trial_is_smaller(tmp_path: Path) -> None:
     words = [" ".join(run.command) for run in report.runs(tmp_path, scale=0.01, seed=7)]
     assert "tests.faults.chaos --sagas 100 --faults 5 --seed 7" in words[0]
-    assert "--cases 500 --seed 7" in words[2]
+    assert "--faults 1 --seed 7" in words[2]
+    assert "--cases 500 --seed 7" in words[3]
