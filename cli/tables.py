@@ -85,7 +85,7 @@ def _widths(columns: list[Column], rows: list[Row], limit: int) -> dict[Column, 
         for column in columns
     }
     widths = {
-        column: min(width, max(NARROWEST, *(longest_part(row[column]) for row in rows)))
+        column: min(width, max((NARROWEST, *(longest_part(row[column]) for row in rows))))
         if column.prose
         else width
         for column, width in full.items()

@@ -63,6 +63,14 @@ def test_a_table_has_every_value_whole_at_every_width(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_a_table_without_rows_has_its_titles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    empty = Table([], ("store", str), (Column("note", prose=True), str))
+    assert shown(monkeypatch, capsys, width, empty)[0].split() == ["store", "note"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_an_id_longer_than_a_line_is_folded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
