@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from dev.grafana.__main__ import FOLDER, files
-from tests.deploy.queries import panels, unknown
+from telemetry.metrics import CATALOG
+from tests.deploy.queries import names, panels, unknown
 from tests.deploy.tools import ROOT
 
 
@@ -21,6 +22,17 @@ def test_the_dashboards_are_current() -> None:
 )
 def test_each_panel_uses_metrics_that_exist(title: str, query: str) -> None:
     assert unknown(query) == [], title
+
+
+def test_each_metric_has_a_panel() -> None:
+    used = set().union(*(names(query) for _, _, query in panels()))
+    ends = ("", "_bucket", "_count")
+    missing = [
+        metric.shown_as
+        for metric in CATALOG.values()
+        if not used & {metric.shown_as + end for end in ends}
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", [file.stem for file in files()])
