@@ -1,5 +1,6 @@
 """Hooks of `mkdocs.yml`: pages that are files of the root, diagrams as pictures, the Swagger UI
-page, and llms.txt. A page of docs/ that the navigation does not name gets into its section "More".
+page, llms.txt, and the files to deploy with. A page of docs/ that the navigation does not name gets
+into its section "More".
 """
 
 import re
@@ -11,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from dev.site import diagrams, llms, swagger
+from dev.site import archive, diagrams, llms, swagger
 
 ROOT = Path(__file__).parents[2]
 # Pages made of files of the root, by their path on the site.
@@ -50,6 +51,7 @@ def on_files(site: Files, config: MkDocsConfig) -> Files:
         site.append(File.generated(config, path, content=text))
     for file in swagger.files(config):
         site.append(file)
+    site.append(File.generated(config, archive.PATH, content=archive.content(ROOT)))
     return site
 
 

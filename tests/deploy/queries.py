@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -52,9 +53,9 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for rule in rules() if "alert" in rule]
 
 
-def panels() -> Iterator[tuple[str, str, str]]:
+def panels(folder: Path = DASHBOARDS) -> Iterator[tuple[str, str, str]]:
     """(dashboard, title of a panel, query), with the query as Grafana sends it."""
-    for file in sorted(DASHBOARDS.glob("*.json")):
+    for file in sorted(folder.glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", ()):
                 query = target["expr"]

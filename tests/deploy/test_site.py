@@ -1,12 +1,11 @@
 """`make site` builds the documents, and finds no dead link in them."""
 
-from tests.deploy.tools import ROOT, run
+from pathlib import Path
+
+from tests.deploy.tools import ROOT
 
 
-def test_the_site_has_no_dead_link_and_every_page() -> None:
-    done = run("make", "site")
-    assert done.returncode == 0, done.stdout + done.stderr
-    site = ROOT / "site"
+def test_the_site_has_no_dead_link_and_every_page(site: Path) -> None:
     pages = {path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/**/*.md")}
     assert not [page for page in pages if not (site / f"{page}.html").exists()]
     index = (site / "llms.txt").read_text()

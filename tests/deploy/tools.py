@@ -54,7 +54,7 @@ def needs(tool: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f"no {tool} here ({how})")
 
 
-def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(tool: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Runs a tool; the result of a failed one is returned too."""
     path = Path(sys.executable).with_name(tool)
     return subprocess.run(
@@ -63,7 +63,7 @@ def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
     )
 
 
