@@ -167,9 +167,8 @@ class InventoryClient:
             "userId": request.user_id,
             "sagaId": request.saga_id,
             "reservationType": CART_RESERVATION,
+            **_time_to_live(request),
         }
-        if request.ttl_seconds is not None:
-            body["ttlSeconds"] = request.ttl_seconds
         async with self._reserving.guard(_subject(request.store_id, request.product_id)):
             answer = await self._http.call("POST", f"{BASE}/reserve", json=body)
             reservation = _reservation(answer)
@@ -189,6 +188,7 @@ class InventoryClient:
             "fromUserId": request.from_user_id,
             "toUserId": request.user_id,
             "sagaId": request.saga_id,
+            **_time_to_live(request),
         }
         async with self._reserving.guard(_subject(request.store_id, request.product_id)):
             answer = await self._http.call("POST", f"{BASE}/transfer", json=body)
@@ -299,6 +299,10 @@ def _breaker(call: str, cooldown_seconds: float) -> CircuitBreaker:
 def _subject(store_id: str, product_id: str) -> str:
     """What a call is about, for its circuit breaker."""
     return f"{store_id}/{product_id}"
+
+
+def _time_to_live(request: ReserveInventory) -> dict[str, int]:
+    return {} if request.ttl_seconds is None else {"ttlSeconds": request.ttl_seconds}
 
 
 def _reservation(answer: HttpAnswer) -> Reservation:

@@ -1,7 +1,7 @@
 """`cart doctor --inventory`: plays the inventory's contract, and reports which rules it keeps.
 
-Reserves and releases units of a real product under a user of its own, and leaves nothing behind
-where the service keeps the rules. docs/inventory.md has the contract.
+Reserves, moves and releases units of a real product under users of its own, and leaves nothing
+behind where the service keeps the rules. docs/inventory.md has the contract.
 """
 
 import asyncio
@@ -16,8 +16,11 @@ from models.errors import CartServiceError
 from models.steps import Reservation, ReserveInventory
 from ops.words import reason
 from settings import Settings
+from workflows.requests import policy_of
 
 USER = "cart-doctor"
+GUEST = "cart-doctor-guest"
+"""From whom units are moved to the user."""
 LARGEST_QUANTITY = 1_000_000
 
 HEALTH = "health"
@@ -30,6 +33,11 @@ RELEASE_AGAIN = "the same release again"
 UNKNOWN = "release of the unknown"
 LATE = "reserve after its release"
 TOO_MANY = "reserve of too many"
+TRANSFER = "transfer"
+TRANSFER_AGAIN = "the same transfer again"
+TRANSFER_TOO_MANY = "transfer of too many"
+TRANSFER_BACK = "undo of a transfer"
+TRANSFER_LATE = "transfer after its undo"
 NOTHING_LEFT = "nothing left"
 
 _SEE = "see docs/inventory.md"
@@ -43,7 +51,8 @@ def play(settings: Settings, store_id: str, product_id: str) -> list[CheckResult
 async def _play(settings: Settings, store_id: str, product_id: str) -> list[CheckResult]:
     client = InventoryClient.of(settings)
     try:
-        script = _Script(client, store_id, product_id)
+        ttl_seconds = policy_of(settings).reserved_seconds
+        script = _Script(client, store_id, product_id, ttl_seconds)
         await script.run()
     finally:
         await client.close()
@@ -57,9 +66,14 @@ class _Script:
     client: InventoryClient
     store_id: str
     product_id: str
+    ttl_seconds: int | None
+    """As in the calls of the worker."""
     report: CheckReport = field(default_factory=CheckReport)
-    _sagas: list[str] = field(default_factory=list)
+    _sagas: list[tuple[str, str]] = field(default_factory=list)
+    """(saga, user), in the order of the calls."""
     _before: Stock | None = None
+    _left: tuple[int, int] = (0, 0)
+    """Units of the user and of the guest that earlier rules have left."""
 
     async def run(self) -> None:
         """Ends early when nothing can be reserved, since the other rules are about that."""
@@ -87,6 +101,7 @@ class _Script:
                     "remember the release: the call may have been under way since before it",
                 )
                 await self._rule(TOO_MANY, self._too_many, "answer 409 with `available`")
+                await self._transfers()
         finally:
             await self._clean_up()
         if granted:
@@ -100,9 +115,19 @@ class _Script:
             self.report.failed(rule, reason(error), advice)
             return False
 
-    def _new_saga(self) -> str:
-        self._sagas.append(f"{USER}-{uuid4().hex}")
-        return self._sagas[-1]
+    async def _transfers(self) -> None:
+        """The rules of the optional call, about one unit that the guest holds."""
+        moved = self._new_saga()
+        if await self._rule(TRANSFER, lambda: self._transfer(moved), _SEE):
+            await self._rule(TRANSFER_AGAIN, lambda: self._transfer_again(moved), _SEE)
+            await self._rule(TRANSFER_TOO_MANY, self._transfer_too_many, _SEE)
+            await self._rule(TRANSFER_BACK, lambda: self._transfer_back(moved), _SEE)
+            await self._rule(TRANSFER_LATE, lambda: self._transfer_late(moved), _SEE)
+
+    def _new_saga(self, user: str = USER) -> str:
+        saga = f"{USER}-{uuid4().hex}"
+        self._sagas.append((saga, user))
+        return saga
 
     async def _health(self) -> bool:
         await self.client.ping()
@@ -121,20 +146,26 @@ class _Script:
         self.report.ok(CHECK, f"{self._before.available} available, {self._before.held} held")
         return True
 
-    async def _reserved(self, saga: str, quantity: int = 1) -> Reservation:
-        return await self.client.reserve(
-            ReserveInventory(
-                store_id=self.store_id,
-                product_id=self.product_id,
-                user_id=USER,
-                saga_id=saga,
-                quantity=quantity,
-            )
+    async def _reserved(self, saga: str, quantity: int = 1, user: str = USER) -> Reservation:
+        return await self.client.reserve(self._request(saga, quantity, user))
+
+    async def _moved(self, saga: str, quantity: int = 1) -> Reservation:
+        request = self._request(saga, quantity, USER)
+        return await self.client.transfer(request.model_copy(update={"from_user_id": GUEST}))
+
+    def _request(self, saga: str, quantity: int, user: str) -> ReserveInventory:
+        return ReserveInventory(
+            store_id=self.store_id,
+            product_id=self.product_id,
+            user_id=user,
+            saga_id=saga,
+            quantity=quantity,
+            ttl_seconds=self.ttl_seconds,
         )
 
-    async def _held(self) -> int:
-        page = await self.client.reservations(self.store_id, user_id=USER)
-        return sum(one.quantity for one in page.reservations if one.product_id == self.product_id)
+    async def _held(self, user: str = USER) -> int:
+        held = await self.client.held_units(self.store_id, user)
+        return held.get(self.product_id, 0)
 
     async def _reserve(self, saga: str) -> bool:
         reservation = await self._reserved(saga)
@@ -178,11 +209,67 @@ class _Script:
         self.report.ok(rule, "accepted")
         return True
 
-    async def _released(self, saga: str) -> None:
+    async def _transfer(self, saga: str) -> bool:
+        self._left = await self._held(), await self._held(GUEST)
+        of_guest = self._new_saga(GUEST)
+        if not (await self._reserved(of_guest, user=GUEST)).granted:
+            self.report.warn(TRANSFER, "not tried: no unit could be reserved for it", _SEE)
+            return False
+        answer = await self._moved(saga)
+        if not answer.supported:
+            what = "the service does not have it"
+            advice = "optional; without it a merge of carts needs as many free units as it moves"
+            self.report.warn(TRANSFER, what, advice)
+            return False
+        if not answer.granted:
+            what = f"refused as {_refused(answer)}, though the units are held"
+            self.report.failed(TRANSFER, what, "it needs no free unit")
+            return False
+        return await self._owned(TRANSFER, by_user=1, by_guest=0)
+
+    async def _transfer_again(self, saga: str) -> bool:
+        again = await self._moved(saga)
+        if not again.granted:
+            what = f"refused as {_refused(again)}"
+            self.report.failed(TRANSFER_AGAIN, what, "give a repeat the answer of the first call")
+            return False
+        return await self._owned(TRANSFER_AGAIN, by_user=1, by_guest=0)
+
+    async def _transfer_too_many(self) -> bool:
+        answer = await self._moved(self._new_saga())
+        if answer.granted:
+            what = "granted, though the other user holds no unit"
+            self.report.failed(TRANSFER_TOO_MANY, what, "move only what the user holds")
+            return False
+        return await self._owned(TRANSFER_TOO_MANY, by_user=1, by_guest=0)
+
+    async def _transfer_back(self, saga: str) -> bool:
+        await self._released(saga)
+        return await self._owned(TRANSFER_BACK, by_user=0, by_guest=1)
+
+    async def _transfer_late(self, saga: str) -> bool:
+        if (await self._moved(saga)).granted:
+            what = "granted: a merge that was undone takes the guest's units"
+            self.report.failed(TRANSFER_LATE, what, "remember the undo, and refuse the transfer")
+            return False
+        return await self._owned(TRANSFER_LATE, by_user=0, by_guest=1)
+
+    async def _owned(self, rule: str, *, by_user: int, by_guest: int) -> bool:
+        """Whether the users hold so many units each; reports the rule."""
+        of_user = await self._held() - self._left[0]
+        of_guest = await self._held(GUEST) - self._left[1]
+        what = f"{of_user} held by the user, {of_guest} by the guest"
+        if (of_user, of_guest) == (by_user, by_guest):
+            self.report.ok(rule, what)
+            return True
+        self.report.failed(rule, f"{what}; must be {by_user} and {by_guest}", _SEE)
+        return False
+
+    async def _released(self, saga: str, user: str = USER) -> None:
         release = ReleaseEffect(
             id=saga, product_id=self.product_id, quantity=1, saga_id=saga, reason="saga_aborted"
         )
-        await self.client.release(self.store_id, USER, release, bypass_breaker=True)
+        await self.client.release(self.store_id, user, release, bypass_breaker=True)
 
     async def _late(self, saga: str) -> bool:
         reservation = await self._reserved(saga)
@@ -216,17 +303,17 @@ class _Script:
         return False
 
     async def _clean_up(self) -> None:
-        """Releases what a service that breaks the rules may still hold."""
-        for saga in self._sagas:
+        """Releases what may still be held; what was moved goes back first."""
+        for saga, user in sorted(self._sagas, key=lambda one: one[1] == GUEST):
             try:
-                await self._released(saga)
+                await self._released(saga, user)
             except CartServiceError:
                 continue  # the rules about releases have reported it
 
     async def _nothing_left(self) -> bool:
-        held = await self._held()
+        held = await self._held() + await self._held(GUEST)
         if held:
-            what = f"{held} units are held by {USER} after all were released"
+            what = f"{held} units are held by {USER} and {GUEST} after all were released"
             self.report.failed(NOTHING_LEFT, what, "release them by hand")
         else:
             self.report.ok(NOTHING_LEFT, "no unit is held")

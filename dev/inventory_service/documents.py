@@ -56,15 +56,23 @@ def new_action(request: ReserveRequest | ReleaseRequest, product: str) -> Docume
 
 def new_reservation(request: ReserveRequest, product: str) -> Document:
     action = new_action(request, product)
-    if request.ttl_seconds is not None:
-        action["endsAt"] = action["at"] + timedelta(seconds=request.ttl_seconds)
-    return action | {
-        "state": "reserved",
-        "reservationId": uuid.uuid4().hex,
-        "quantity": request.quantity,
-        "released": 0,
-        "delta": request.quantity,
-    }
+    return (
+        action
+        | _end_of(action["at"], request.ttl_seconds)
+        | {
+            "state": "reserved",
+            "reservationId": uuid.uuid4().hex,
+            "quantity": request.quantity,
+            "released": 0,
+            "delta": request.quantity,
+        }
+    )
+
+
+def _end_of(begins: datetime, ttl_seconds: int | None) -> Document:
+    if ttl_seconds is None:
+        return {}
+    return {"endsAt": begins + timedelta(seconds=ttl_seconds)}
 
 
 def later_reserves(action: Document) -> list[Document]:
@@ -82,7 +90,7 @@ def later_reserves(action: Document) -> list[Document]:
 
 def new_transfer(request: TransferRequest, product: str) -> tuple[Document, Document]:
     """The action of a transfer, and the part of it in the holding from which the units went."""
-    common = {
+    common: Document = {
         "storeId": request.store_id,
         "productId": request.product_id,
         "sagaId": request.saga_id,
@@ -90,15 +98,19 @@ def new_transfer(request: TransferRequest, product: str) -> tuple[Document, Docu
         "at": datetime.now(UTC),
     }
     key = f"{product}/{request.saga_id}"
-    came = common | {
-        "_id": key,
-        "from": f"{key}/from",
-        "userId": request.to_user_id,
-        "reservationId": uuid.uuid4().hex,
-        "quantity": request.quantity,
-        "released": 0,
-        "delta": request.quantity,
-    }
+    came = (
+        common
+        | _end_of(common["at"], request.ttl_seconds)
+        | {
+            "_id": key,
+            "from": f"{key}/from",
+            "userId": request.to_user_id,
+            "reservationId": uuid.uuid4().hex,
+            "quantity": request.quantity,
+            "released": 0,
+            "delta": request.quantity,
+        }
+    )
     went = common | {
         "_id": f"{key}/from",
         "userId": request.from_user_id,

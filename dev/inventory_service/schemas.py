@@ -29,11 +29,11 @@ def _printable(text: str) -> str:
     return text
 
 
-MAX_TTL_SECONDS = 90 * 24 * 3600
 # A subject of the tokens' issuer.
 UserId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 SagaId = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
+TimeToLive = Annotated[int, Field(ge=1, le=90 * 24 * 3600)]  # seconds
 # Far below 2^63: no sum of stock and holds can overflow in the database.
 Available = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -60,7 +60,7 @@ class _Action(_Model):
 
 class ReserveRequest(_Action):
     reservation_type: Literal["cart"]
-    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] | None = None
+    ttl_seconds: TimeToLive | None = None
     """After this time the units are free again, as far as they are still held."""
 
 
@@ -78,6 +78,8 @@ class TransferRequest(_Model):
     from_user_id: UserId
     to_user_id: UserId
     saga_id: SagaId
+    ttl_seconds: TimeToLive | None = None
+    """As at a reserve: the units become free, and do not go back to the first user."""
 
 
 class StockRequest(_Model):

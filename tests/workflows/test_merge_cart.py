@@ -1,6 +1,7 @@
 """Merges of a guest's cart with a failure at each step: the stored state after their end."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +10,14 @@ import pytest
 from models.actor import ActorType
 from models.documents import Cart, OperationRecord
 from models.errors import DependencyUnavailable
+from models.limits import Policy
 from models.operations import MergeCart
 from models.outcomes import OperationResult, Outcome
 from tests.support.call_faults import FOR_EVER, SHORT_DEADLINE, When
 from tests.support.shop import Buyer
 from tests.support.waiting import eventually
 from tests.workflows.conftest import Bench, SagaHandle
+from tests.workflows.test_holds import HOLDS
 from workflows import ids
 from workflows.merge_cart import MergeCartWorkflow
 
@@ -268,3 +271,15 @@ async def test_what_such_an_inventory_does_not_have_is_named(
     assert (await merge(bench, buyer, guest)).outcome is Outcome.COMMITTED
     await assert_merged(bench, buyer, guest, 2)
     assert await bench.shop.units("headphones") == (3, 7, 0)
+
+
+async def test_moved_units_have_the_time_to_live_of_reserved_ones(
+    bench: Bench, buyer: Buyer, guest: Buyer
+) -> None:
+    policy = Policy(**HOLDS)
+    assert (await merge(bench, buyer, guest, **HOLDS)).outcome is Outcome.COMMITTED
+    actions = bench.shop.world.carts.client["inventory"]["actions"]
+    moved = await actions.find_one({"storeId": bench.shop.store_id, "from": {"$exists": True}})
+    assert moved is not None
+    assert moved["quantity"] == 3
+    assert moved["endsAt"] - moved["at"] == timedelta(seconds=policy.reserved_seconds or 0)

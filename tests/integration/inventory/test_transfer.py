@@ -7,7 +7,7 @@ import pytest
 
 from dev.inventory_service.schemas import TransferRequest
 from dev.inventory_service.store import Store
-from tests.integration.inventory.service import API, Warehouse, to_release
+from tests.integration.inventory.service import API, Warehouse, eventually, to_release
 
 
 async def transfer(warehouse: Warehouse, saga: str, quantity: int, **more: Any) -> tuple[int, Any]:
@@ -130,8 +130,27 @@ async def test_a_transfer_and_a_release_at_once_share_the_units(
     assert available >= 0
 
 
+async def test_a_leaked_transfer_ends_and_its_units_are_free(holding: Warehouse) -> None:
+    """They do not go back to the guest, also when the transfer is undone later."""
+    assert (await transfer(holding, "m", 3, ttlSeconds=1))[0] == 200
+    await eventually(holding.units, (8, 2, 0))
+    assert held(await holding.held()) == {"ann": 1, "guest": 1}
+    assert (await holding.release("m", 3))[0] == 200
+    assert held(await holding.held()) == {"ann": 1, "guest": 1}
+    assert await holding.units() == (8, 2, 0)
+
+
+async def test_a_transfer_that_was_undone_does_not_end(holding: Warehouse) -> None:
+    await transfer(holding, "m", 3, ttlSeconds=3)
+    await holding.release("m", 3)
+    await transfer(holding, "n", 1, ttlSeconds=3)
+    await eventually(holding.units, (6, 4, 0))
+    assert held(await holding.held()) == {"ann": 1, "guest": 3}
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"quantity": 0}, {"fromUserId": ""}, {"toUserId": None}, {"reason": "x"}]
+    "wrong",
+    [{"quantity": 0}, {"ttlSeconds": 0}, {"fromUserId": ""}, {"toUserId": None}, {"reason": "x"}],
 )
 async def test_a_transfer_is_validated(warehouse: Warehouse, wrong: dict[str, Any]) -> None:
     body = {
