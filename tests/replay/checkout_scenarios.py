@@ -9,6 +9,7 @@ from models.operations import ApplyOrder, CancelCheckout, CancelOrder, Checkout
 from models.orders import CancelRequest, OrderRequest
 from models.upkeep.passes import PassInput
 from tests.replay.common import (
+    INVENTORY_IS_DOWN,
     KAFKA_IS_DOWN,
     Run,
     Scenario,
@@ -28,12 +29,14 @@ from workflows.cancel_order import CancelOrderWorkflow
 from workflows.checkout import CheckoutWorkflow
 from workflows.upkeep.checkouts import EndCheckoutsWorkflow
 
+HELD_AT_CHECKOUT: dict[str, Any] = {"reserve": False, "reserve_at_checkout": True}
 
-async def _filled(bench: Bench, relays: RelayBench) -> None:
+
+async def _filled(bench: Bench, relays: RelayBench, **options: Any) -> None:
     """The buyer has two products in the cart."""
     await bench.shop.stock("lamp", 2)
     for product in ("headphones", "lamp"):
-        await bench.add(buyer(relays), 1, product=product)
+        await bench.add(buyer(relays), 1, product=product, **options)
 
 
 async def _check_out(bench: Bench, relays: RelayBench, **options: Any) -> Run:
@@ -41,10 +44,10 @@ async def _check_out(bench: Bench, relays: RelayBench, **options: Any) -> Run:
     return await bench.run(CheckoutWorkflow.run, buyer(relays), operation)
 
 
-async def _checked_out(bench: Bench, relays: RelayBench) -> str:
+async def _checked_out(bench: Bench, relays: RelayBench, **options: Any) -> str:
     """The id of the checkout of the buyer's cart."""
-    await _filled(bench, relays)
-    run = await _check_out(bench, relays)
+    await _filled(bench, relays, **options)
+    run = await _check_out(bench, relays, **options)
     return str((await run.result()).operation_id)
 
 
@@ -101,6 +104,18 @@ async def _thaw(bench: Bench, relays: RelayBench, **options: Any) -> Run:
 async def thaw_committed(bench: Bench, relays: RelayBench) -> Run:
     await _checked_out(bench, relays)
     return await _thaw(bench, relays)
+
+
+async def thaw_releasing_units(bench: Bench, relays: RelayBench) -> Run:
+    """They are held for the checkout alone."""
+    await _checked_out(bench, relays, **HELD_AT_CHECKOUT)
+    return await _thaw(bench, relays, **HELD_AT_CHECKOUT)
+
+
+async def thaw_with_its_release_deferred(bench: Bench, relays: RelayBench) -> Run:
+    await _checked_out(bench, relays, **HELD_AT_CHECKOUT)
+    bench.faults.fail("release", "before", INVENTORY_IS_DOWN, times=FOR_EVER)
+    return await _thaw(bench, relays, **HELD_AT_CHECKOUT)
 
 
 async def thaw_rejected_when_not_frozen(bench: Bench, relays: RelayBench) -> Run:
@@ -180,6 +195,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     checkout_cancelled_run,
     checkout_reset_when_committed,
     thaw_committed,
+    thaw_releasing_units,
+    thaw_with_its_release_deferred,
     thaw_rejected_when_not_frozen,
     order_of_a_checkout,
     order_of_no_checkout,
