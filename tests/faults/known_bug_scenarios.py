@@ -1,4 +1,4 @@
-"""For each known bug (`known_bugs`) the shortest scenario that shows it.
+"""For each known bug of one cart (`known_bugs`) the shortest scenario that shows it.
 
 A correct build has no violation in the same scenario.
 """

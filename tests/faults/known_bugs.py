@@ -27,6 +27,7 @@ from models.documents import Cart, OperationRecord
 from models.effects import ReleaseEffect
 from models.errors import DependencyUnavailable
 from models.operations import RemoveItem, UpdateQuantity
+from models.operations.merge_cart import MOVED
 from models.orders import OrderRequest
 from models.outcomes import OperationResult, Outcome, RefusalCode
 from models.saga import SagaRun
@@ -55,6 +56,8 @@ class KnownBug(StrEnum):
     STOPS_AT_FAILURE = "stopsatfailure"  # a relay's batch ends at its first failure
     NEVER_FROZEN = "neverfrozen"  # changes do not look whether the cart is checked out
     UNBOOKED = "unbooked"  # an order of a checkout takes what is in the cart by then
+    KEEPS_MOVED = "keepsmoved"  # the undo of a merge does not give the guest's units back
+    FREES_FIRST = "freesfirst"  # a merge releases the guest's units before it reserves them
 
 
 def buggy_user(bug: KnownBug, rest: str) -> str:
@@ -81,6 +84,8 @@ def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
     _whole_quantity(adapters["inventory"], adapters["carts"])
     _no_settling(adapters["operations"])
     _undo_of_one_product(adapters["operations"])
+    _undo_without_what_was_moved(adapters["operations"])
+    _move_in_two_steps(adapters["inventory"])
     _unrecorded_refusals(adapters["operations"])
     _no_effects(adapters["operations"])
     _circuit_by_answers(adapters["inventory"])
@@ -147,6 +152,39 @@ def _undo_of_one_product(operations: Any) -> None:
         return result
 
     operations.settle = of_the_first
+
+
+def _undo_without_what_was_moved(operations: Any) -> None:
+    settle = operations.settle
+
+    async def of_the_reserved(request: SettleOperation) -> OperationResult:
+        if _has(KnownBug.KEEPS_MOVED):
+            undo = [one for one in request.reserved or () if not one.saga_id.endswith(MOVED)]
+            request = request.model_copy(update={"reserved": tuple(undo)})
+        result: OperationResult = await settle(request)
+        return result
+
+    operations.settle = of_the_reserved
+
+
+def _move_in_two_steps(inventory: Any) -> None:
+    """For a moment the units are free."""
+    transfer = inventory.transfer
+
+    async def freeing(request: ReserveInventory) -> Any:
+        if not _has(KnownBug.FREES_FIRST):
+            return await transfer(request)
+        freed = ReleaseEffect(
+            id="freed",
+            product_id=request.product_id,
+            quantity=request.quantity,
+            saga_id=f"{request.saga_id}-freed",
+            reason="too early",
+        )
+        await inventory.release(request.store_id, request.from_user_id, freed)
+        return await inventory.reserve(request.model_copy(update={"from_user_id": None}))
+
+    inventory.transfer = freeing
 
 
 def _no_settling(operations: Any) -> None:

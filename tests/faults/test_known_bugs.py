@@ -1,4 +1,7 @@
-"""The invariants detect each known bug, and find nothing in the correct build."""
+"""The invariants detect each known bug, and find nothing in the correct build.
+
+`test_merge_faults` has the bugs of merges.
+"""
 
 import asyncio
 
@@ -61,7 +64,7 @@ async def violations_after_scenario(
     return violations(await observe(rig, ledger, [], patience=patience, watch=watch))
 
 
-@pytest.mark.parametrize("bug", list(KnownBug))
+@pytest.mark.parametrize("bug", list(SCENARIOS))
 async def test_a_known_bug_is_detected_and_the_correct_build_has_no_violation(
     rig: FaultRig, bug: KnownBug
 ) -> None:

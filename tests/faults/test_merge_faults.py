@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.faults.hold_watch import paused_watch
+from tests.faults.known_bugs import KnownBug, buggy_user
 from tests.faults.rig import FaultRig
-from tests.faults.triggers import DIE, CallPoint, Instruction, Trigger, error
+from tests.faults.triggers import CONTINUE, DIE, CallPoint, Instruction, Trigger, error
 from tests.support.call_faults import FOR_EVER
 from tests.support.shop import Buyer, Shop, world_of
 from tests.support.waiting import eventually
@@ -67,46 +70,64 @@ class Meeting:
                 return
         raise AssertionError("the merge has not succeeded")
 
-    async def assert_merged(self) -> None:
-        """The user has all lamps, and the guest's cart has ended once."""
+    async def settled(self) -> None:
+        """Waits until nothing is pending."""
 
-        async def merged() -> None:
-            await self.shop.assert_consistent()
-            cart = await self.buyer.cart()
-            assert cart is not None
-            assert (cart.version, cart.units) == (2, {"lamp": 5})
-            assert await self.guest.cart() is None
-            assert await self.shop.units("lamp") == (0, 5, 0)
+        async def quiet() -> None:
             assert not any(record.pending for record in await self.shop.records())
-            events = [one for one in await self.shop.events() if one.topic == "cart.merged"]
-            assert len({one.value["eventId"] for one in events}) == 1
 
-        await eventually(merged, timeout=SECONDS)
+        await eventually(quiet, timeout=SECONDS)
+
+    async def merged(self) -> None:
+        """The user has all lamps, and the guest's cart has ended once."""
+        await self.shop.assert_consistent()
+        cart = await self.buyer.cart()
+        assert cart is not None
+        assert (cart.version, cart.units) == (2, {"lamp": 5})
+        assert await self.guest.cart() is None
+        assert await self.shop.units("lamp") == (0, 5, 0)
+        assert not any(record.pending for record in await self.shop.records())
+        events = [one for one in await self.shop.events() if one.topic == "cart.merged"]
+        assert len({one.value["eventId"] for one in events}) == 1
+
+    async def apart(self) -> None:
+        """Both carts are as before, and their units are held."""
+        await self.shop.assert_consistent()
+        assert await self.shop.units("lamp") == (0, 5, 0)
+        for one, units in ((self.buyer, 2), (self.guest, 3)):
+            cart = await one.cart()
+            assert cart is not None
+            assert (cart.version, cart.units) == (1, {"lamp": units})
+        assert not any(record.pending for record in await self.shop.records())
+
+    async def assert_merged(self) -> None:
+        await eventually(self.merged, timeout=SECONDS)
 
     async def assert_apart(self) -> None:
-        """Both carts are as before, and their units are held."""
+        await eventually(self.apart, timeout=SECONDS)
 
-        async def apart() -> None:
-            await self.shop.assert_consistent()
-            assert await self.shop.units("lamp") == (0, 5, 0)
-            for one, units in ((self.buyer, 2), (self.guest, 3)):
-                cart = await one.cart()
-                assert cart is not None
-                assert (cart.version, cart.units) == (1, {"lamp": units})
-            assert not any(record.pending for record in await self.shop.records())
 
-        await eventually(apart, timeout=SECONDS)
+async def meeting_of(rig: FaultRig, shop: Shop, buyer: Buyer) -> Meeting:
+    await shop.stock("lamp", 5)
+    found = Meeting(rig, shop, buyer, shop.guest())
+    for one, units in ((found.buyer, 2), (found.guest, 3)):
+        assert await one.status(await one.add("lamp", units)) == 201
+    return found
 
 
 @pytest.fixture
 async def meeting(rig: FaultRig) -> AsyncIterator[Meeting]:
     async with world_of(rig.settings) as world:
         shop = Shop(world)
-        await shop.stock("lamp", 5)
-        found = Meeting(rig, shop, shop.buyer(), shop.guest())
-        for one, units in ((found.buyer, 2), (found.guest, 3)):
-            assert await one.status(await one.add("lamp", units)) == 201
-        yield found
+        yield await meeting_of(rig, shop, shop.buyer())
+
+
+@asynccontextmanager
+async def buggy_meeting(rig: FaultRig, bug: KnownBug) -> AsyncIterator[Meeting]:
+    """Inside, merges of the user have a bug, and the watch over holds does not repair its work."""
+    async with paused_watch(rig), world_of(rig.settings) as world:
+        shop = Shop(world)
+        yield await meeting_of(rig, shop, Buyer(shop, buggy_user(bug, uuid4().hex), {}))
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
@@ -124,10 +145,8 @@ async def test_a_merge_whose_worker_dies_has_one_effect(
     await meeting.rig.stack.wait_ready(trigger.worker)
 
 
-@pytest.mark.parametrize("moment", UNDONE_AT, ids=str)
-async def test_a_merge_that_is_undone_leaves_both_carts_as_they_are(
-    meeting: Meeting, moment: CallPoint
-) -> None:
+async def merge_that_is_undone(meeting: Meeting, moment: CallPoint) -> None:
+    """A call of the merge fails until its end."""
     system = "inventory" if moment.method == "transfer" else "mongodb"
 
     async def fail(_: Trigger) -> Instruction:
@@ -141,9 +160,59 @@ async def test_a_merge_that_is_undone_leaves_both_carts_as_they_are(
     assert answer is not None
     assert await meeting.buyer.status(answer) == 503
     meeting.rig.triggers.disarm(trigger)
+
+
+@pytest.mark.parametrize("moment", UNDONE_AT, ids=str)
+async def test_a_merge_that_is_undone_leaves_both_carts_as_they_are(
+    meeting: Meeting, moment: CallPoint
+) -> None:
+    await merge_that_is_undone(meeting, moment)
     await meeting.assert_apart()
     await meeting.merge_until_known(uuid4().hex)
     await meeting.assert_merged()
+
+
+async def test_a_build_that_does_not_move_units_back_is_detected(rig: FaultRig) -> None:
+    async with buggy_meeting(rig, KnownBug.KEEPS_MOVED) as meeting:
+        await merge_that_is_undone(meeting, CallPoint("transaction", "before"))
+        await meeting.settled()
+        with pytest.raises(AssertionError):
+            await meeting.apart()
+        assert await meeting.shop.holds() == {(meeting.buyer.user_id, "lamp"): 5}
+
+
+async def merge_while_others_wait(meeting: Meeting) -> None:
+    """Another shopper asks for a lamp as soon as the guest's may be free."""
+    other = meeting.shop.buyer()
+    asked = False
+
+    async def ask(_: Trigger) -> Instruction:
+        nonlocal asked
+        if not asked:
+            asked = True
+            await other.add("lamp")
+        return CONTINUE
+
+    for moment in (CallPoint("transfer", "after"), CallPoint("reserve", "before")):
+        meeting.rig.triggers.arm(Trigger(meeting.buyer.workflow_id, moment, ask))
+    await meeting.merge_until_known(uuid4().hex)
+    assert asked
+
+
+async def test_nobody_gets_units_that_are_moved(meeting: Meeting) -> None:
+    await merge_while_others_wait(meeting)
+    await meeting.assert_merged()
+
+
+async def test_a_build_that_frees_units_for_a_moment_is_detected(rig: FaultRig) -> None:
+    async with buggy_meeting(rig, KnownBug.FREES_FIRST) as meeting:
+        await merge_while_others_wait(meeting)
+        await meeting.settled()
+        with pytest.raises(AssertionError):
+            await meeting.merged()
+        cart = await meeting.buyer.cart()
+        assert cart is not None
+        assert cart.units == {"lamp": 4}
 
 
 @pytest.mark.parametrize("moment", [CallPoint("transfer", "after"), CallPoint("persist", "before")])
