@@ -126,6 +126,12 @@ def request_key(
     return used
 
 
+def requested_by(body: BaseModel) -> dict[str, Any]:
+    """What a body asks for. A repeat may have another email address, as its token may have another
+    one; so nothing that is hashed for comparison is about a person."""
+    return body.model_dump(by_alias=True, exclude={"idempotency_key", "email"}, exclude_none=True)
+
+
 def common_fields(
     call: Call,
     operation: type[CartOperation],

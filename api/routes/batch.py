@@ -18,6 +18,7 @@ from api.performing import (
     common_fields,
     perform,
     request_key,
+    requested_by,
     shopper_of,
 )
 from api.routing import BASE_PATH, CartRoute
@@ -108,8 +109,8 @@ async def apply_batch(
 def _batch_of(
     call: Call, store_id: str, body: BatchBody, key: RequestKey, headers: ChangeHeaders
 ) -> ApplyBatch:
-    requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
     cart = CartKey(store_id, call.principal.user_id)
+    requested = requested_by(body)
     return ApplyBatch(
         **common_fields(call, ApplyBatch, cart, key=key, headers=headers, requested=requested),
         steps=tuple(map(_step_of, body.operations)),

@@ -17,6 +17,7 @@ from api.performing import (
     common_fields,
     perform,
     request_key,
+    requested_by,
     shopper_of,
 )
 from api.preferences import APPLIED, prefers_strict
@@ -106,8 +107,8 @@ def add_item_of(
     call: Call, store_id: str, body: AddItemBody, key: RequestKey, headers: ChangeHeaders
 ) -> AddItem:
     """The operation of a request to add an item."""
-    requested = body.model_dump(by_alias=True, exclude={"idempotency_key"}, exclude_none=True)
     cart = CartKey(store_id, call.principal.user_id)
+    requested = requested_by(body)
     return AddItem(
         **common_fields(call, AddItem, cart, key=key, headers=headers, requested=requested),
         product_id=body.product_id,

@@ -251,6 +251,18 @@ async def test_a_repeated_key_gets_the_same_reply_and_reserves_nothing(shop: Sho
     await eventually(published)
 
 
+async def test_a_repeat_with_a_new_token_and_address_is_the_same_request(shop: Shop) -> None:
+    await shop.stock("headphones", 10)
+    buyer = shop.buyer(email="old@example.com", name="Jane")
+    key = uuid4().hex
+    first = await buyer.add(quantity=2, key=key, email="old@example.com")
+    buyer.claims.update(email="new@example.com", name="Jane Doe")
+    again = await buyer.add(quantity=2, key=key, email="new@example.com")
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert await shop.units("headphones") == (8, 2, 0)
+
+
 async def test_a_key_of_another_request_is_refused(shop: Shop) -> None:
     await shop.stock("headphones", 10)
     buyer = shop.buyer()

@@ -36,6 +36,16 @@ def refusing(code: RefusalCode, **facts: Any) -> FakeApi:
     return api
 
 
+async def test_a_repeat_may_have_another_email_address() -> None:
+    api = FakeApi()
+    api.gateway.outcome = result_of(Outcome.ABORTED)
+    await send(api, ADD, email="old@example.com")
+    await send(api, ADD, email="new@example.com", headers=api.token(email="token@example.com"))
+    await send(api, ADD, SET)
+    first, second, other = [request.fingerprint for request in api.gateway.started]
+    assert first == second != other
+
+
 async def test_a_batch_is_one_operation() -> None:
     api = FakeApi()
     api.gateway.outcome = result_of(Outcome.ABORTED)

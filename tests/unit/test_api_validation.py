@@ -283,6 +283,7 @@ async def test_equal_requests_have_the_same_fingerprint_in_any_spelling(api: Fak
     same = [
         ITEM | {"productPrice": 79.9, "idempotencyKey": "a"},
         ITEM | {"idempotencyKey": "b", "sellerId": None, "email": None},
+        ITEM | {"email": "body@example.com"},
         dict(reversed(as_list(ITEM).items())),
     ]
     texts = [json.dumps(item).replace("79.99", "79.9") for item in same]
@@ -291,6 +292,8 @@ async def test_equal_requests_have_the_same_fingerprint_in_any_spelling(api: Fak
     for text in texts:
         headers = {"Content-Type": "application/json"}
         assert (await api.post(content=text.encode(), headers=headers)).status_code == 201
+    for email in ("old@example.com", "new@example.com"):
+        await api.post(json.loads(texts[0]), headers=api.token(name="Jane", email=email))
     await api.post(ITEM | {"quantity": 3})
     prints = [request.fingerprint for request in api.gateway.added]
     assert len(set(prints[:-1])) == 1
