@@ -7,6 +7,7 @@ is used before it was checked; docs/products.md has the contract.
 import asyncio
 from collections.abc import Collection
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from adapters.breaker import CircuitBreaker
 from adapters.service_http import HttpAnswer, ServiceHttp
+from adapters.single_flight import SingleFlight
 from models.errors import DependencyUnavailable
 from models.money import MAX_PRICE, cents
 from models.products import MAX_IMAGES, ImageUrl, Product, Title
@@ -60,6 +62,7 @@ class ProductClient:
             cooldown_seconds=COOLDOWN_SECONDS,
             window=LATEST_CALLS,
         )
+        self._asked: SingleFlight[Product | None] = SingleFlight()
 
     @classmethod
     def of(cls, settings: Settings) -> "ProductClient":
@@ -76,6 +79,7 @@ class ProductClient:
 
     async def close(self) -> None:
         await self._http.close()
+        await self._asked.close()
 
     async def ping(self) -> None:
         """Raises unless the service is healthy."""
@@ -86,13 +90,15 @@ class ProductClient:
     async def products(self, store_id: str, product_ids: Collection[str]) -> dict[str, Product]:
         """The products of a store that the service knows, by their ids; `AT_ONCE` calls at a time.
 
-        Waits for all calls, also when one has failed.
+        Waits for all calls, also when one has failed. All callers share one call of a product: so
+        one that is slow, however many ask for it, does not take the connections of the others.
         """
         at_once = asyncio.Semaphore(AT_ONCE)
 
         async def one(product_id: str) -> Product | None:
             async with at_once:
-                return await self._product(store_id, product_id)
+                load = partial(self._product, store_id, product_id)
+                return await self._asked.join((store_id, product_id), load)
 
         ids = [*dict.fromkeys(product_ids)]
         answers = await asyncio.gather(*map(one, ids), return_exceptions=True)

@@ -1,5 +1,6 @@
 """What each answer of the product service leads to; over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from adapters.products import FAILING_PRODUCTS, ProductClient
-from adapters.service_http import MAX_BODY_BYTES
+from adapters.service_http import CONNECTIONS, MAX_BODY_BYTES
 from cli.doctor.results import CheckReport, Status
 from cli.doctor.services import check_products
 from models.errors import DependencyTimeout, DependencyUnavailable, NotSent
@@ -131,6 +132,23 @@ async def test_one_product_that_keeps_failing_does_not_stop_the_others() -> None
             assert await client.products("store-1", ["lamp"]) == {"lamp": product()}
         assert len([line for line in server.lines if "/sick" in line]) == FAILING_PRODUCTS
         assert [one.subject for one in client.breaker.failing()] == ["store-1/sick"]
+
+
+async def test_one_product_that_hangs_does_not_take_the_connections_of_others() -> None:
+    def answer(path: str) -> RawAnswer:
+        return RawAnswer(silent=True) if "/sick" in path else lamp()
+
+    async with product_service(answer, product_service_timeout_seconds=60) as (client, server):
+        asking = [
+            asyncio.create_task(client.products("store-1", ["sick"]))
+            for _ in range(CONNECTIONS + 1)
+        ]
+        assert await client.products("store-1", ["lamp"]) == {"lamp": product()}
+        assert await client.products("another", ["lamp"]) == {"lamp": product()}
+        assert not any(task.done() for task in asking)
+        assert len(server.lines) == 3
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(one) for one in found} == {DependencyUnavailable}
 
 
 async def test_calls_are_not_sent_after_several_products_have_failed() -> None:

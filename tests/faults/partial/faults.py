@@ -82,6 +82,7 @@ def _answers(call: str, *statuses: int) -> tuple[PartialFault, ...]:
 
 _NOT_IN_TIME = 3.0
 _LATE = 0.4
+_FOREVER = 60.0
 
 INVENTORY = (
     *_answers("reserve", 302, 400, 401, 404, 409, 410, 418, 422, 429, 500, 502, 503),
@@ -113,6 +114,18 @@ INVENTORY = (
     _inventory("check", "delay", seconds=_NOT_IN_TIME),
     _inventory("check", "trickle", seconds=0.2),
 )
+
+PRODUCTS = (
+    *_answers("product", 200, 302, 401, 403, 404, 429, 500, 503),
+    _inventory("product", "answer", body="html"),
+    _inventory("product", "answer", body="empty"),
+    _inventory("product", "answer", body="huge"),
+    _inventory("product", "delay", seconds=_LATE),
+    _inventory("product", "delay", seconds=_FOREVER),
+    _inventory("product", "trickle", seconds=_FOREVER),
+)
+"""The process of the inventory is also the product service. Not in `CATALOG`, because the rig's API
+has none."""
 
 _SHARD_AWAY = MongoError(133, "FailedToSatisfyReadPreference", ("RetryableWriteError",))
 _TOO_LATE = MongoError(50, "MaxTimeMSExpired")
