@@ -54,7 +54,8 @@ class KafkaSettings(SettingsGroup):
         brokers = comma_separated(value)
         for broker in brokers:
             host, _, port = broker.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
+            # Not a listener of a broker, such as PLAINTEXT://host:9092.
+            if not host or "/" in host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
                 raise ValueError("must be host:port, or several separated by commas")
         return brokers or None
 

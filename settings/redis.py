@@ -40,6 +40,10 @@ class RedisSettings(SettingsGroup):
                 "must have a host and a port, and its user and password percent-encoded: %40 for "
                 "@, %3A for :, %2F for /"
             ) from None
+        database = urlsplit(url).path.removeprefix("/")
+        if urlsplit(url).scheme != "unix" and database and not database.isdigit():
+            # The client would take another word for database 0.
+            raise ValueError("must end with the number of a database, or without one")
         return value
 
     def broken_rules(self) -> Iterator[str]:

@@ -60,6 +60,14 @@ def test_a_redis_address_reaches_the_client_unchanged(url: str) -> None:
     assert Settings(redis_url=url).redis.get_secret_value() == url
 
 
+@pytest.mark.parametrize("path", ["/one", "/0/1", "/-1"])
+def test_a_redis_address_names_its_database_by_a_number(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would take database 0 for anything else."""
+    assert "number of a database" in refusal(monkeypatch, REDIS_URL=f"redis://redis:6379{path}")
+
+
 def test_a_base_url_has_no_slash_at_its_end() -> None:
     settings = Settings(
         inventory_service_url="https://shop.example.com/inventory/",
@@ -82,6 +90,7 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
         ("INVENTORY_SERVICE_URL", "http://inventory:99999", "an http or https URL"),
         ("TEMPORAL_UI_URL", "ftp://temporal", "an http or https URL"),
         ("KAFKA_BROKERS", "kafka", "host:port"),
+        ("KAFKA_BROKERS", "PLAINTEXT://kafka:9092", "host:port"),
         ("KAFKA_SECURITY_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
         ("KAFKA_SASL_MECHANISM", "SCRAM", "'SCRAM-SHA-512' or 'OAUTHBEARER'"),
         ("KAFKA_TOPIC_PREFIX", "shop/", "match pattern"),
