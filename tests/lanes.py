@@ -76,7 +76,7 @@ _FAULTS = (
             "tests/integration/test_ops_without_a_server.py",
         ),
     ),
-    Lane("deployment", ("tests/deploy",)),
+    Lane("deployment", ("tests/deploy", "tests/contract/test_code_blocks.py")),
 )
 _REST = Lane("service", ("tests",), with_coverage=True)
 """All tests that no other lane has, so that a new test file has a lane at once."""
