@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+_OF_SDKS = ("TEMPORAL_", "OTEL_")
+
+
 class SettingsError(Exception):
     """One or more environment variables are invalid; the text has one line for each."""
 
@@ -59,6 +62,7 @@ class Settings(SafetySettings, DataSettings, TlsSettings, StorefrontSettings, Ca
 def load_settings() -> Settings:
     """Reads `.env` (or the file that `CART_ENV_FILE` names); the environment takes precedence.
 
+    White space around a value does not count: a secret made from a file ends in a newline.
     Raises `SettingsError` with one line for each invalid variable.
     """
     env_file = os.environ.get("CART_ENV_FILE", ".env")
@@ -68,6 +72,10 @@ def load_settings() -> Settings:
             load_dotenv(env_file, override=False)
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"CART_ENV_FILE={env_file!r}: cannot be read: {error}") from None
+    for name, value in os.environ.items():
+        is_ours = name.lower() in Settings.model_fields or name in ENVIRONMENT_NAMES
+        if is_ours or name.startswith(_OF_SDKS):
+            os.environ[name] = value.strip()
     try:
         return Settings()
     except ValidationError as error:

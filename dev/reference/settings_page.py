@@ -20,9 +20,10 @@ INTRODUCTION = """\
 <!-- Written by `python -m dev.reference` from the settings models and .env.example. -->
 
 Environment variables, or a file `.env` (`cp .env.example .env`); `CART_ENV_FILE` names another
-file. The environment wins over the file. A value that cannot be used stops the start with the
-name, the value and what is allowed. Setting an address replaces that part of the local stack.
-Durations are in seconds where the name does not say another unit.
+file. The environment wins over the file. White space around a value does not count. A value that
+cannot be used stops the start with the name, the value and what is allowed. Setting an address
+replaces that part of the local stack. Durations are in seconds where the name does not say another
+unit.
 
 [deploy.md](deploy.md#settings-that-matter) says which ones a cluster needs to decide.
 """

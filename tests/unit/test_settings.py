@@ -1,5 +1,6 @@
 """Settings: names, addresses, and what an invalid value prints."""
 
+import os
 import re
 from pathlib import Path
 
@@ -127,6 +128,33 @@ def test_secrets_are_not_in_the_settings_text() -> None:
         kafka_sasl_password="a-secret",
     )
     assert "a-secret" not in f"{settings!r} {settings} {settings.mongodb} {settings.redis}"
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t"])
+def test_white_space_around_a_value_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, around: str
+) -> None:
+    """As at the end of a Kubernetes secret that was made from a file."""
+    monkeypatch.setenv("CART_ENV_FILE", "")
+    values = {
+        "PORT": "4010",
+        "ENVIRONMENT": "staging",
+        "JWT_SECRET": "x" * 32,
+        "DATA_SECRETS": "a" * 40,
+        "REDIS_URL": "rediss://:password@redis:6379",
+        "INVENTORY_TOKEN": "a-token",
+        "KAFKA_SASL_PASSWORD": "a password",
+        "TEMPORAL_API_KEY": "a-key",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, around.format(value))
+    monkeypatch.setenv("ALLOW_INSECURE_MONGODB", around.format("true"))
+    settings = load_settings()
+    assert settings.port == 4010
+    assert settings.jwt_secret.get_secret_value() == "x" * 32
+    assert settings.kafka_sasl_password is not None
+    assert settings.kafka_sasl_password.get_secret_value() == "a password"
+    assert os.environ["TEMPORAL_API_KEY"] == "a-key"
 
 
 def test_an_issuer_and_an_audience_can_be_set_to_nothing_on_purpose(
