@@ -47,7 +47,9 @@ async def test_the_inventory_of_the_tutorial_keeps_all_rules(own_inventory: str)
         await eventually(lambda: client.get("/health"))
         settings = Settings(inventory_service_url=own_inventory)
         results = await asyncio.to_thread(play, settings, "store-1", "headphones")
-        assert {one.part: one.state for one in results if one.state is not Status.OK} == {}
+        # It does not have the optional call.
+        found = {one.part: one.state for one in results if one.state is not Status.OK}
+        assert found == {"transfer": Status.WARN}
         url = "/api/v1/inventories/check/headphones?storeId=store-1"
         assert (await client.get(url)).json() == {"available": 10, "held": 0}
 

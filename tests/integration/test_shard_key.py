@@ -14,6 +14,7 @@ DOCUMENTS = (Cart, OperationRecord, LargeAnswer)
 # What is not about one known cart: what is due in a bucket of carts, a cart by the id in a URL, a
 # product's carts, and what is due at a time.
 NOT_ABOUT_A_CART = {
+    "bucket",
     "due.event.bucket",
     "due.release.bucket",
     "cartId",
