@@ -78,7 +78,8 @@ def _digits(value: Any) -> Any:
     return value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_digits)]
+DIGITS = BeforeValidator(_digits)
+"""Of a whole number in the query. Stands behind its bounds, which are not in the document else."""
 EntityId = Annotated[str, Field(pattern=ID_PATTERN)]
 # Finds any user, and more than there can be: the rule for them (`models.user_id`) is no pattern.
 UserIdFilter = Annotated[

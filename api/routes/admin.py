@@ -14,7 +14,7 @@ from api.error_codes import ErrorCode
 from api.errors import Answer, forbidden
 from api.field_problems import broken
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter, WholeNumber
+from api.schemas import DIGITS, MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter
 from logs import audit
 from models.cart import cart_fields
 from models.cart_line import AvailabilityStatus
@@ -24,8 +24,8 @@ router = APIRouter(
     prefix=BASE_PATH, tags=["Admin"], route_class=ListRoute, responses=docs.PROTECTED
 )
 
-Page = Annotated[WholeNumber, Query(ge=1, le=MAX_PAGE, description="Page number, from 1.")]
-Limit = Annotated[WholeNumber, Query(ge=1, le=MAX_LIMIT, description="Carts per page.")]
+Page = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Page number, from 1."), DIGITS]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Carts per page."), DIGITS]
 
 
 @router.get(

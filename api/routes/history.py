@@ -15,14 +15,14 @@ from api.field_problems import broken
 from api.history import HistoryPage, history_page
 from api.reading import cart_owner
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import CURSOR_PATTERN, MAX_LIMIT, WholeNumber
+from api.schemas import CURSOR_PATTERN, DIGITS, MAX_LIMIT
 from models.wire import to_json
 
 router = APIRouter(
     prefix=BASE_PATH, tags=["Carts"], route_class=ListRoute, responses=docs.PROTECTED
 )
 
-Limit = Annotated[WholeNumber, Query(ge=1, le=MAX_LIMIT, description="Changes per page.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Changes per page."), DIGITS]
 Cursor = Annotated[
     str | None,
     Query(pattern=CURSOR_PATTERN, description="`nextCursor` of the page before."),

@@ -14,7 +14,7 @@ from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
 from api.field_problems import label
 from api.operators import OperatorDep, OpsRoute
-from api.schemas import MAX_KEY, MAX_LIMIT, EntityId, FieldProblem, UserIdFilter, WholeNumber
+from api.schemas import DIGITS, MAX_KEY, MAX_LIMIT, EntityId, FieldProblem, UserIdFilter
 from ops.drift import drift
 from ops.errors import NotFoundError
 from ops.filters import SagaQuery, saga_state
@@ -64,7 +64,7 @@ async def sagas(
     attention: bool = False,
     older_than: Annotated[Text, Query(alias="olderThan")] = None,
     newer_than: Annotated[Text, Query(alias="newerThan")] = None,
-    limit: Annotated[WholeNumber, Query(ge=1, le=MAX_LIMIT)] = 20,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT), DIGITS] = 20,
 ) -> Response:
     """`cart ops list`."""
     operator.must_have(store_id)

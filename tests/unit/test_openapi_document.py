@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema_specifications import REGISTRY as SPECIFICATIONS
 
 from api.error_codes import ErrorCode
 from api.errors import ABORTS, problem
@@ -87,6 +88,24 @@ def test_validators_and_generators_find_nothing_to_stumble_over(document: Json) 
         assert "oneOf" not in node
         if "enum" in node:
             assert all(isinstance(value, str) for value in node["enum"])
+
+
+def test_a_schema_has_only_known_keywords(document: Json) -> None:
+    """Readers skip any other, and with it a bound."""
+    dialect = "https://json-schema.org/draft/2020-12"
+    known = {"example"}  # of OpenAPI
+    for vocabulary in ("core", "applicator", "validation", "meta-data", "format-annotation"):
+        known |= SPECIFICATIONS.contents(f"{dialect}/meta/{vocabulary}")["properties"].keys()
+    schemas = [*document["components"]["schemas"].values()]
+    schemas += [node["schema"] for node in nodes(document["paths"]) if "schema" in node]
+    while schemas:
+        schema = schemas.pop()
+        unknown = {keyword for keyword in schema if not keyword.startswith("x-")} - known
+        assert not unknown, schema
+        schemas += schema.get("properties", {}).values()
+        inside = (schema.get("items"), schema.get("additionalProperties"))
+        schemas += [one for one in inside if isinstance(one, dict)]
+        schemas += [one for name in ("anyOf", "allOf", "oneOf") for one in schema.get(name, [])]
 
 
 def test_answers_are_described_as_they_are_sent(document: Json) -> None:
