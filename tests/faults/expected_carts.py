@@ -179,9 +179,10 @@ def _is_late(expected: ExpectedCart, record: dict[str, Any], request: CartReques
 
 def _moved(before: Lines, record: dict[str, Any]) -> Lines:
     """What the record says of a change that its request does not determine. The invariants about
-    merges and late orders compare it with what was there."""
+    merges and late orders compare it with what was there. New lines stand at the end."""
     moved = {line["productId"]: -line["moved"] for line in record["lines"]}
-    return _less(dict.fromkeys(moved, 0) | before, moved)
+    new = {name: 0 for name in moved if name not in before}
+    return _less(before | new, moved)
 
 
 def _less(before: Lines, removed: Lines) -> Lines:
