@@ -15,7 +15,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.cart_writes import cart_document
-from adapters.mongo.client import COMMIT_SECONDS, LIST_SECONDS, MongoClient, bounded, in_cart
+from adapters.mongo.client import (
+    COMMIT_SECONDS,
+    LIST_SECONDS,
+    MongoClient,
+    bounded,
+    in_cart,
+    in_carts,
+)
 from adapters.mongo.operations import committed_record
 from models.cart import line_changes
 from models.cart_facts import facts_of
@@ -61,8 +68,8 @@ class CartBatches:
 async def _change(
     changes: Sequence[ScheduledChange], session: AsyncClientSession
 ) -> list[OperationRecord]:
-    keys = [in_cart(change.saga.key) for change in changes]
-    found = await Cart.find({"$or": keys}, session=session).to_list()
+    wanted = in_carts(change.saga.key for change in changes)
+    found = await Cart.find(wanted, session=session).to_list()
     carts = {cart.key: cart for cart in found}
     records: list[OperationRecord] = []
     writes: list[DeleteOne | ReplaceOne[dict[str, Any]]] = []

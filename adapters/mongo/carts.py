@@ -17,6 +17,7 @@ from adapters.mongo.client import (
     close,
     connect,
     in_cart,
+    in_carts,
 )
 from models.cart import CartKey, CartVersion
 from models.cart_line import AvailabilityStatus
@@ -122,7 +123,7 @@ class CartStore:
             return {}
         async with bounded(READ_SECONDS):
             found = Cart.get_pymongo_collection().find(
-                {"$or": [in_cart(key) for key in keys]},
+                in_carts(keys),
                 {"storeId": 1, "userId": 1, "version": 1},
             )
             return {

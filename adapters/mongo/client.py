@@ -1,7 +1,8 @@
 """MongoDB: the client, its time limits, and the translation of its errors."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -147,6 +148,14 @@ async def create_indexes(client: MongoClient) -> None:
 def in_cart(key: CartKey) -> dict[str, Any]:
     """A filter for one cart, or what belongs to it: the shard key (docs/deploy.md)."""
     return {"storeId": key.store_id, "userId": key.user_id}
+
+
+def in_carts(keys: Iterable[CartKey]) -> dict[str, Any]:
+    """A filter for carts, or what belongs to them. One condition for each store, not each cart."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        users[key.store_id].append(key.user_id)
+    return {"$or": [{"storeId": one, "userId": {"$in": users[one]}} for one in users]}
 
 
 @asynccontextmanager

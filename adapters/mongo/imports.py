@@ -4,16 +4,15 @@ The record has the operation id of the import, which depends on the original car
 is imported once, also after its user has cleared it.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from bson import ObjectId
 from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded
+from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded, in_carts
 from models.cart import CartContent, CartKey, line_changes
 from models.documents import Cart, OperationRecord
 from models.outcomes import Outcome
@@ -38,7 +37,7 @@ class ImportedCarts:
         """Which of these operation ids have been committed."""
         if not operations:
             return set()
-        wanted = _in_carts(key for key, _ in operations) | {
+        wanted = in_carts(key for key, _ in operations) | {
             "operationId": {"$in": [one for _, one in operations]},
             "state": "committed",
         }
@@ -51,7 +50,7 @@ class ImportedCarts:
         if not keys:
             return {}
         async with bounded(READ_SECONDS):
-            return {cart.key: cart for cart in await Cart.find(_in_carts(keys)).to_list()}
+            return {cart.key: cart for cart in await Cart.find(in_carts(keys)).to_list()}
 
     async def store(self, imports: Sequence[Import]) -> bool:
         """Stores all carts with their records, or none: False where one of them exists already."""
@@ -64,14 +63,6 @@ class ImportedCarts:
         except DuplicateKeyError:
             return False
         return True
-
-
-def _in_carts(keys: Iterable[CartKey]) -> dict[str, Any]:
-    """A filter for carts, or what belongs to them. One condition for each store, not each cart."""
-    users: defaultdict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        users[key.store_id].append(key.user_id)
-    return {"$or": [{"storeId": one, "userId": {"$in": users[one]}} for one in users]}
 
 
 async def _insert(imports: Sequence[Import], session: AsyncClientSession) -> None:
