@@ -83,8 +83,7 @@ def with_known_bugs_of_the_saga(adapters: dict[str, Any]) -> None:
     _release_before_the_pivot(adapters["inventory"], adapters["operations"], adapters["carts"])
     _whole_quantity(adapters["inventory"], adapters["carts"])
     _no_settling(adapters["operations"])
-    _undo_of_one_product(adapters["operations"])
-    _undo_without_what_was_moved(adapters["operations"])
+    _undo_less(adapters["operations"])
     _move_in_two_steps(adapters["inventory"])
     _unrecorded_refusals(adapters["operations"])
     _no_effects(adapters["operations"])
@@ -142,29 +141,21 @@ def _undo_after_the_step(inventory: Any, operations: Any) -> None:
     inventory.reserve, operations.settle = noting_failures, without_the_failed
 
 
-def _undo_of_one_product(operations: Any) -> None:
+def _undo_less(operations: Any) -> None:
+    """Some of what was reserved is not released."""
     settle = operations.settle
 
-    async def of_the_first(request: SettleOperation) -> OperationResult:
+    async def settling(request: SettleOperation) -> OperationResult:
+        undo = request.reserved or ()
         if _has(KnownBug.PART_OF_BATCH):
-            request = request.model_copy(update={"reserved": (request.reserved or ())[:1]})
-        result: OperationResult = await settle(request)
-        return result
-
-    operations.settle = of_the_first
-
-
-def _undo_without_what_was_moved(operations: Any) -> None:
-    settle = operations.settle
-
-    async def of_the_reserved(request: SettleOperation) -> OperationResult:
+            request = request.model_copy(update={"reserved": undo[:1]})
         if _has(KnownBug.KEEPS_MOVED):
-            undo = [one for one in request.reserved or () if not one.saga_id.endswith(MOVED)]
-            request = request.model_copy(update={"reserved": tuple(undo)})
+            kept = tuple(one for one in undo if not one.saga_id.endswith(MOVED))
+            request = request.model_copy(update={"reserved": kept})
         result: OperationResult = await settle(request)
         return result
 
-    operations.settle = of_the_reserved
+    operations.settle = settling
 
 
 def _move_in_two_steps(inventory: Any) -> None:
