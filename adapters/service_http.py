@@ -6,6 +6,7 @@ Redirects are not followed. What an answer means is decided in `adapters.invento
 
 import asyncio
 import ssl
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,6 @@ SLOW_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 MAX_BODY_BYTES = 64 * 1024
 CONNECTIONS = 128
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class ServiceHttp:
             except ValueError as error:
                 unread = self._unavailable(f"{path}: {error}")
             else:  # a byte order mark may be ignored (RFC 8259, 8.1)
-                return HttpAnswer(path, response.status, plain.removeprefix(_BYTE_ORDER_MARK))
+                return HttpAnswer(path, response.status, plain.removeprefix(BOM_UTF8))
         response.close()
         return HttpAnswer(path, response.status, unread=unread)
 

@@ -1,12 +1,12 @@
 """Consumed events: reading a Kafka message, and what makes it unusable.
 
 Unknown fields are ignored, so that senders can add fields. CloudEvents are read in binary and in
-structured mode. `workflows.event_handler` handles the
-events.
+structured mode. `workflows.event_handler` handles the events.
 """
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -36,7 +36,6 @@ MAX_EVENT_BYTES = 256 * 1024
 SAMPLE_BYTES = 4096
 """How much is kept of the key and value of a message that is too large. Its topic has all of it."""
 _MAX_LINES = 1000
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 EntityId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CartId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{24}$")]
@@ -264,7 +263,7 @@ def read_event(message: ConsumedMessage) -> Event:
 def _body(message: ConsumedMessage) -> bytes:
     """The JSON of the event itself: of a CloudEvent in structured mode its `data`, with the
     envelope's `id` and `time` as the event's own."""
-    value = (message.value or b"").removeprefix(_BYTE_ORDER_MARK)
+    value = (message.value or b"").removeprefix(BOM_UTF8)
     if b"specversion" not in value:
         return value
     try:

@@ -5,6 +5,7 @@ that cannot be used never affects the others.
 """
 
 import base64
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ class KeySet:
 
 def read_keys(document: bytes, algorithm: str) -> KeySet:
     """The usable keys of a document. Raises `ValueError` if it has none, or is no JWKS document."""
-    content = orjson.loads(document.removeprefix(b"\xef\xbb\xbf"))
+    content = orjson.loads(document.removeprefix(BOM_UTF8))
     entries = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(  # noqa: TRY004 (of the document, not of our caller)
