@@ -74,8 +74,7 @@ def read_cart(document: Mapping[str, Any], policy: Policy, now: datetime) -> Rea
     """The cart of a document, or why there is none.
 
     `policy` is that of its store. The cart keeps its id, version and times, and gets the policy's
-    currency. One without
-    `expireAt` gets a full period.
+    currency. One without `expireAt` gets a full period.
     """
     cart_id = document.get("_id")
     read = ReadCart(cart_id if isinstance(cart_id, ObjectId) else None)

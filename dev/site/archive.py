@@ -1,4 +1,4 @@
-"""The files that somebody without the repository needs to run the image, as one download."""
+"""The archive of deployment files that the site offers: all that is needed to run the image."""
 
 import gzip
 import io

@@ -78,8 +78,8 @@ class CartOperation(Message):
     `operation_id` identifies the client's intention (user, store and idempotency key), `attempt_id`
     this one try to start it. `fingerprint` is the hash of the request, to detect a key that is used
     again for another request. `actor` caused it. `reply_channel` is the Redis channel on which the
-    caller listens. `if_match` are the entity tags of which the cart must have one,
-    and `if_none_match` those of which it must have none (`models.cart.etag`).
+    caller listens. `if_match` are the entity tags of which the cart must have one, and
+    `if_none_match` those of which it must have none (`models.cart.etag`).
     """
 
     name: ClassVar[str]

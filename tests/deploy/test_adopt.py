@@ -1,4 +1,4 @@
-"""docs/tutorials/adopt.md, word by word, by somebody who has only the site and the image.
+"""Runs the commands of docs/tutorials/adopt.md with the built site and the image alone.
 
 The commands run in an empty folder. The site is the built one, at a web server. A fresh environment
 with the wheel stands in for the image, and `standins/docker.py` for the container engine: neither

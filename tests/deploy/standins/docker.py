@@ -48,7 +48,7 @@ class Container:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is of the one image that somebody without the repository has."""
+        """Whether it runs the image of the service."""
         ours: bool = self.spec["image"] == self.services["api"]["image"]
         return ours
 
