@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from beanie.odm.utils.dump import get_dict
 from pymongo import DeleteOne, ReplaceOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_concern import ReadConcern
@@ -22,6 +21,8 @@ from adapters.mongo.client import (
     bounded,
     in_cart,
     in_carts,
+    insert_all,
+    stored_form,
 )
 from adapters.mongo.operations import committed_record
 from models.cart import line_changes
@@ -91,11 +92,11 @@ async def _change(
         stored = {"_id": cart.id, "version": cart.version} | in_cart(cart.key)
         after = cart_document(cart.id, change.cart)
         writes.append(
-            DeleteOne(stored) if after is None else ReplaceOne(stored, get_dict(after, to_db=True))
+            DeleteOne(stored) if after is None else ReplaceOne(stored, stored_form(after))
         )
     if not records:
         return []
-    await OperationRecord.insert_many(records, session=session)
+    await insert_all(records, session)
     written = await Cart.get_pymongo_collection().bulk_write(writes, session=session)
     if written.deleted_count + written.modified_count != len(writes):
         raise VersionConflict("a cart that is due has changed in its transaction")

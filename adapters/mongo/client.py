@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import pymongo
+from beanie import Document
 from beanie.odm.utils.init import Initializer
 from bson import Decimal128
 from bson.codec_options import TypeEncoder, TypeRegistry
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 
@@ -85,6 +87,18 @@ class _DecimalEncoder(TypeEncoder):
 
     def transform_python(self, value: Decimal) -> Decimal128:
         return Decimal128(value)
+
+
+def stored_form(document: Document) -> dict[str, Any]:
+    """A document as MongoDB stores it, for writes of many: what Beanie makes of it, and faster."""
+    stored: dict[str, Any] = document.model_dump(by_alias=True)
+    return stored
+
+
+async def insert_all(documents: Sequence[Document], session: AsyncClientSession) -> None:
+    """Inserts documents of one collection."""
+    collection = type(documents[0]).get_pymongo_collection()
+    await collection.insert_many(map(stored_form, documents), session=session)
 
 
 def open_client(uri: SecretStr, *, app_name: str) -> MongoClient:

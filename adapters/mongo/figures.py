@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from beanie.odm.utils.dump import get_dict
 from pymongo import ReadPreference, ReplaceOne
 
-from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded
+from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, stored_form
 from models.documents import BUCKETS, ENDED_CART, Cart, OperationRecord
 from models.upkeep.figures import (
     WINDOW_DAYS,
@@ -85,10 +84,7 @@ class FigureStore:
             new = await _carts_of(buckets, at)
             async with bounded(LIST_SECONDS):
                 await BucketFigures.get_pymongo_collection().bulk_write(
-                    [
-                        ReplaceOne({"_id": part.id}, get_dict(part, to_db=True), upsert=True)
-                        for part in new
-                    ]
+                    [ReplaceOne({"_id": part.id}, stored_form(part), upsert=True) for part in new]
                 )
             counted += sum(part.carts for part in new)
             parts |= {part.id: part for part in new}

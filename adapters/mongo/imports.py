@@ -12,7 +12,14 @@ from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from adapters.mongo.client import COMMIT_SECONDS, READ_SECONDS, MongoClient, bounded, in_carts
+from adapters.mongo.client import (
+    COMMIT_SECONDS,
+    READ_SECONDS,
+    MongoClient,
+    bounded,
+    in_carts,
+    insert_all,
+)
 from models.cart import CartContent, CartKey, line_changes
 from models.documents import Cart, OperationRecord
 from models.outcomes import Outcome
@@ -77,5 +84,5 @@ async def _insert(imports: Sequence[Import], session: AsyncClientSession) -> Non
         )
         for one in imports
     ]
-    await OperationRecord.insert_many(records, session=session)
-    await Cart.insert_many(carts, session=session)
+    await insert_all(records, session)
+    await insert_all(carts, session)
