@@ -3,18 +3,18 @@
 `python -m dev.bench.holds [--rounds 30] [--adds 20]`
 
 Both are stores of one local stack, so the processes are the same. Every second add is to a cart
-that has a line. CPU time is that of all processes, servers included. Ratios are those of a round.
+that has a line.
 """
 
 import argparse
 import asyncio
+from functools import partial
 
 from cli.token import mint_token
-from dev.bench.batches import round_of
 from dev.bench.client import RawClient, request
 from dev.bench.data import PRODUCTS, add_request, new_user, set_stock
-from dev.bench.measure import compared
 from dev.bench.rig import local_stack
+from dev.bench.turns import in_turns
 from dev.stack.stack import Stack
 
 LIMITED, PLAIN = "limited", "plain"
@@ -42,21 +42,15 @@ def settings_request(stack: Stack, store: str, settings: dict[str, float]) -> by
 
 
 async def main(rounds: int, adds: int) -> None:
-    """Adds in both stores in turns; the first round only warms them up."""
-    answers: dict[str, list[float]] = {name: [] for name in SETTINGS}
-    cpu: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    """Sends as many adds to each store in a round."""
     async with local_stack() as stack, RawClient(stack.settings.port) as client:
         for store, settings in SETTINGS.items():
             await set_stock(stack.settings, store)
             await client.send(settings_request(stack, store, settings))
-        for number in range(rounds + 1):
-            for store in sorted(SETTINGS, reverse=bool(number % 2)):
-                answer, used = await round_of(stack, client, adds_in(stack, store, adds))
-                if number:
-                    answers[store].append(answer)
-                    cpu[store].append(used)
-    print(f"answer to an add with and without, in ms: {compared(*answers.values())}")
-    print(f"CPU ms of an add with and without: {compared(*cpu.values())}")
+        requests = {
+            f"an add in a {store} store": partial(adds_in, stack, store, adds) for store in SETTINGS
+        }
+        await in_turns(stack, client, requests, rounds=rounds)
 
 
 if __name__ == "__main__":
