@@ -65,11 +65,15 @@ async def records(
 
 
 async def retention(settings: Settings, topic: str) -> timedelta | None:
-    """How long the messages of a topic are kept at least; None if that is for ever or not known."""
+    """How long the messages of a topic are kept at least; None if that is for ever or not known.
+
+    Its name is without `KAFKA_TOPIC_PREFIX`.
+    """
     admin = AIOKafkaAdminClient(
         **connection_options(settings), request_timeout_ms=round(STALL_SECONDS * 1000)
     )
-    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, configs={_RETENTION: None})
+    name = settings.kafka_topic(topic)
+    wanted = ConfigResource(ConfigResourceType.TOPIC, name, configs={_RETENTION: None})
     try:
         await admin.start()
         [answer] = await admin.describe_configs([wanted])
