@@ -74,17 +74,22 @@ def compare(
     raise typer.Exit(ExitCode.PROBLEM if found else ExitCode.OK)
 
 
-async def _compare(
-    settings: Settings, against: str, store: str | None, limit: int, token: str | None
-) -> tuple[int, list[Differs]]:
-    """The number of carts that were compared, and what differs."""
+async def latest_carts(settings: Settings, store: str | None, limit: int) -> list[Cart]:
+    """The carts that were changed last, of a store or (None) of all."""
     client = await connect(settings.mongodb, app_name="cart-compare")
     try:
         async with bounded(LIST_SECONDS):
             wanted = {"storeId": store} if store else {}
-            carts = await Cart.find(wanted).sort("-updatedAt").limit(limit).to_list()
+            return await Cart.find(wanted).sort("-updatedAt").limit(limit).to_list()
     finally:
         await close(client)
+
+
+async def _compare(
+    settings: Settings, against: str, store: str | None, limit: int, token: str | None
+) -> tuple[int, list[Differs]]:
+    """The number of carts that were compared, and what differs."""
+    carts = await latest_carts(settings, store, limit)
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
 
         async def one(cart: Cart) -> list[Differs]:
