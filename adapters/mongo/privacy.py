@@ -4,11 +4,9 @@ Records must stay for as long as a repeat of their operation may arrive: a recor
 is delivered again prevents that it is booked twice. So they lose the user, not their decision.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-
-from beanie import Document
 
 from adapters.mongo.client import LIST_SECONDS, READ_SECONDS, bounded, in_cart
 from models.acknowledgement import Acknowledgement
@@ -114,10 +112,6 @@ class PersonalData:
                 person.acts_as_admin, {"$set": {"actor.id": pseudonym}}
             )
         return count
-
-
-def _dumped(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    return [one.model_dump(mode="json", by_alias=True) for one in documents]
 
 
 async def _anonymise(record: OperationRecord, pseudonym: str) -> None:
