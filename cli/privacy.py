@@ -22,6 +22,7 @@ from adapters.mongo.privacy import Person, PersonalData
 from adapters.redis.cart_cache import CartCache
 from adapters.redis.pool import RedisPool
 from adapters.shoppers import SHOPPER
+from cli import dead_letter_search
 from cli.audit import audited
 from cli.console import CliError, ExitCode, print_json, show, warn
 from cli.ops.connections import connected
@@ -81,7 +82,7 @@ async def export_user(
         for running in (False, True)
         async for run in runs_of_user(connections.temporal, user, store, running=running)
     ]
-    parked = await _letters(connections.settings, user, carts, whole=True)
+    parked = await _letters(connections.settings, person, carts, whole=True)
     document = {
         "user": user,
         "store": store,
@@ -178,17 +179,21 @@ async def _found(connections: Connections, person: Person, keyring: Keyring) -> 
         await redis.close()
     counts = {"cached": len(keys), "histories": closed, "running": running}
     carts = await connections.need("mongodb", partial(PersonalData().carts, person))
-    parked = await _letters(settings, person.user_id, carts)
+    parked = await _letters(settings, person, carts)
     return Found(stored.model_copy(update=counts), parked)
 
 
 async def _letters(
-    settings: Settings, user: str, carts: list[Cart], *, whole: bool = False
+    settings: Settings, person: Person, carts: list[Cart], *, whole: bool = False
 ) -> list[dict[str, Any]] | None:
     """The dead letters that name the user or a cart of the user; None without Kafka."""
-    words = [word.encode() for word in (user, *(str(cart.id) for cart in carts))]
+    ids = [person.user_id, *(str(cart.id) for cart in carts)]
     try:
-        found = [one for one in await letters(settings) if _names(one, words)]
+        found = [
+            one
+            for one in await letters(settings)
+            if dead_letter_search.names(one, ids, store_id=person.store_id)
+        ]
         kept = await retention(settings, DEAD_LETTERS) if found else None
     except (KafkaError, OSError, DependencyUnavailable) as error:
         warn(f"Kafka does not answer ({reason(error)}); cart.dlq was not read")
@@ -206,18 +211,17 @@ def _letter(letter: Letter, kept: timedelta | None, *, whole: bool) -> dict[str,
         "parkedAt": letter.parked_at,
         "keptUntil": timestamp(until) if until else None,
     }
-    return about | ({"value": letter.value.decode(errors="replace")} if whole else {})
+    if not whole:
+        return about
+    # What could not be decoded is a whole batch, and may have messages about other users.
+    value = letter.value.decode(errors="replace") if letter.raw is None else None
+    return about | {"value": value}
 
 
 def _token(keyring: Keyring, person: Person) -> str:
     """Stands for the user and store in ids and audit lines, which outlive the user's data."""
     mac = keyring.sign(person.user_id.encode(), ERASURE, person.store_id or "")
     return mac[:TOKEN_CHARACTERS].decode()
-
-
-def _names(letter: Letter, words: list[bytes]) -> bool:
-    texts = (letter.key or b"", letter.value, letter.detail.encode())
-    return any(word in text for word in words for text in texts)
 
 
 def _show_found(found: Found, person: Person, *, as_json: bool) -> None:

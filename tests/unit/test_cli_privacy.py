@@ -216,6 +216,14 @@ def test_an_export_is_audited_without_the_users_name(systems: Systems, cart_priv
     assert systems.gateway.audited[1].what["subject"] != entry.what["subject"]
 
 
+def test_an_export_has_no_bytes_of_a_batch_that_others_may_share(
+    systems: Systems, cart_privacy: Any
+) -> None:
+    systems.letters = [replace(LETTER, raw="batch", value=b"ada \x00 grace")]
+    [letter] = cart_privacy("export").json["deadLetters"]
+    assert (letter["id"], letter["value"]) == (LETTER.id, None)
+
+
 def test_an_export_without_kafka_is_incomplete(systems: Systems, cart_privacy: Any) -> None:
     systems.letters = KafkaConnectionError("no broker")
     ran = cart_privacy("export")
