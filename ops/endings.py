@@ -67,8 +67,12 @@ def reason_of(saga: SagaSummary, history: WorkflowHistory, steps: Sequence[Histo
     reason = result.get("reason") or ""
     if reason == AbortReason.OPERATOR:
         return brief(f"operator: {notes.get(_ABORT, '')}")
-    failed = [step.note for step in steps if step.note and step.seconds and step.what not in _UNDO]
-    return brief(failed[-1]) if reason and failed else str(reason)
+    failed = [step for step in steps if step.note and step.seconds and step.what not in _UNDO]
+    if not reason or not failed:
+        return str(reason)
+    if reason == AbortReason.DEADLINE:  # the step was cancelled, and has no error of its own
+        return f"its deadline passed in {failed[-1].what}"
+    return brief(failed[-1].note)
 
 
 async def explain(connections: Connections, sagas: Sequence[SagaSummary]) -> list[SagaSummary]:

@@ -112,6 +112,7 @@ class Systems:
         ("add_undone_without_inventory", Outcome.ABORTED, "inventory is unavailable"),
         # Its undo had to wait for MongoDB, which is not why it was undone.
         ("add_settled_when_mongodb_is_back", Outcome.ABORTED, "inventory is unavailable"),
+        ("add_undone_by_its_deadline", Outcome.ABORTED, "its deadline passed in persist_cart"),
         ("add_reset_when_undone", Outcome.ABORTED, "reset: a test"),
     ],
 )
