@@ -1,12 +1,12 @@
 """Turns consumed events into operations on carts, and retries until each is done.
 
 A passing problem (a dependency is down) is retried for as long as it lasts, in the order of each
-cart, and a cart or product for `WAIT_SECONDS`. A message that no retry can help is parked as a dead
-letter. Kafka itself is `adapters.kafka.consumer`; the operations are built by `event_operations`.
+cart, and a cart or product for a limited time (`event_failures`). A message that no retry can help
+is parked as a dead letter. Kafka itself is `adapters.kafka.consumer`; the operations are built by
+`event_operations`.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
@@ -41,9 +41,10 @@ from models.incoming import (
 from models.limits import Policy
 from models.mark_product import MarkProductInput
 from models.operations import ApplyOrder, CancelOrder, CartOperation
-from models.outcomes import AbortReason, OperationResult, Outcome, RefusalCode
+from models.outcomes import OperationResult, Outcome, RefusalCode
 from telemetry import tracing
 from telemetry.metrics import CONSUMED, ORDER_UNITS_SHORT, PARKED, RETRIED
+from workflows.event_failures import EventFailures
 from workflows.event_operations import apply_order, book_short, cancel_order, mark_lines
 from workflows.waiting_events import WaitingEvents
 
@@ -52,13 +53,6 @@ logger = structlog.stdlib.get_logger(__name__)
 AT_ONCE = 64
 """Messages handled at once; those that wait for another try do not count."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-UNFORESEEN_TRIES = 5
-WAIT_SECONDS = 600.0
-"""How long a message waits for its cart, or for an inventory that does not reserve what it needs.
-
-An operation holds its cart for seconds, or for as long as a failover or a release takes; after
-that, only an operator can free it. Until the message is done or parked, each restart reads the
-partition again from it on."""
 PASSING = (DependencyUnavailable, OperationAborted, OperationInProgress)
 
 
@@ -154,7 +148,7 @@ class EventHandler:
 
     async def _take(self, message: ConsumedMessage) -> None:
         unusable: EventUnusable | None = None
-        failures = _Failures()
+        failures = EventFailures()
         for tries in count(1):
             try:
                 async with self._at_once:
@@ -360,48 +354,6 @@ def _about_order(request: ApplyOrder | CancelOrder, result: OperationResult) -> 
         "orderId": request.request.order_id,
         "sagaId": result.saga_id,
     }
-
-
-class _Failures:
-    """The failed tries of one message, and whether another one makes sense."""
-
-    def __init__(self) -> None:
-        self._unforeseen = 0
-        self._since: float | None = None
-
-    def passing(self, problem: Exception) -> EventUnusable | None:
-        """Why the message is parked, if it has waited too long for its cart or the inventory."""
-        code = _waits_for(problem)
-        if code is None:
-            self._since = None
-            return None
-        now = time.monotonic()
-        self._since = self._since or now
-        if now - self._since < WAIT_SECONDS:
-            return None
-        return EventUnusable(
-            code, f"not possible for {WAIT_SECONDS:.0f} s: {problem}; it can be replayed"
-        )
-
-    def unforeseen(self, error: Exception) -> EventUnusable | None:
-        """Why the message is parked, if it has failed too often."""
-        self._unforeseen += 1
-        if self._unforeseen < UNFORESEEN_TRIES:
-            return None
-        return EventUnusable("failed", f"{self._unforeseen} tries, the last: {error!r}")
-
-
-def _waits_for(problem: Exception) -> str | None:
-    """The code of a problem that may be about one message, and so is waited out for a limited time.
-
-    The inventory may refuse one product only. Without Temporal or MongoDB, no message can be done.
-    """
-    if isinstance(problem, OperationInProgress):
-        return "cart_busy"
-    unavailable = AbortReason.INVENTORY_UNAVAILABLE
-    if isinstance(problem, OperationAborted) and problem.reason == unavailable:
-        return unavailable.value
-    return None
 
 
 def _news(

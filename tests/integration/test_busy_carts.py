@@ -14,7 +14,7 @@ from tests.support.events import OtherServices
 from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from tests.unit.test_incoming import message
-from workflows import event_handler
+from workflows import event_failures
 from workflows.event_handler import EventHandler
 
 SHORT_SECONDS = 4.0
@@ -65,7 +65,7 @@ async def test_an_event_whose_cart_stays_busy_has_its_effect_once_it_is_replayed
     handler: EventHandler,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_handler, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(event_failures, "WAIT_SECONDS", 0.1)
     buyer, order = await an_order(shop, 1)
     key = f"{shop.store_id}-key"
     async with held(buyer):

@@ -24,7 +24,7 @@ from models.outcomes import OperationResult, Outcome, Refusal
 from models.reports import FailingSubject
 from tests.fakes.api import record_of
 from tests.unit.test_incoming import AN_ORDER, message
-from workflows import event_handler, ids
+from workflows import event_failures, event_handler, ids
 from workflows.event_handler import EventHandler
 
 PROBLEMS = [
@@ -108,7 +108,7 @@ async def test_a_transient_problem_is_retried_without_a_dead_letter(
 async def test_a_message_whose_cart_stays_busy_is_parked_after_a_time(
     world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_handler, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(event_failures, "WAIT_SECONDS", 0.02)
     world.fails = [OperationInProgress("the cart is busy")] * 1000
     await world.handler.take(message(AN_ORDER))
     [(_, why)] = world.parked
@@ -120,7 +120,7 @@ async def test_a_message_whose_cart_stays_busy_is_parked_after_a_time(
 async def test_a_cart_is_not_busy_while_a_dependency_is_down(
     world: FakeCollaborators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_handler, "WAIT_SECONDS", 0.002)
+    monkeypatch.setattr(event_failures, "WAIT_SECONDS", 0.002)
     busy, down = OperationInProgress("the cart is busy"), DependencyUnavailable("mongodb")
     world.fails = [busy, *[down] * 20] * 5
     await world.handler.take(message(AN_ORDER))
@@ -157,7 +157,7 @@ async def test_each_retry_has_the_same_operation_id(world: FakeCollaborators) ->
 async def test_an_unexpected_error_makes_a_dead_letter_after_a_few_retries(
     world: FakeCollaborators,
 ) -> None:
-    world.fails = [ValueError("a bug")] * event_handler.UNFORESEEN_TRIES
+    world.fails = [ValueError("a bug")] * event_failures.UNFORESEEN_TRIES
     await world.handler.take(message(AN_ORDER))
     [(_, why)] = world.parked
     assert why.code == "failed"
@@ -168,7 +168,7 @@ async def test_an_unexpected_error_makes_a_dead_letter_after_a_few_retries(
 async def test_an_unexpected_error_that_passes_makes_no_dead_letter(
     world: FakeCollaborators,
 ) -> None:
-    world.fails = [ValueError("a bug")] * (event_handler.UNFORESEEN_TRIES - 1)
+    world.fails = [ValueError("a bug")] * (event_failures.UNFORESEEN_TRIES - 1)
     await world.handler.take(message(AN_ORDER))
     assert (len(world.operations), world.parked) == (1, [])
 
