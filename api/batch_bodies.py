@@ -9,18 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from api.error_codes import ErrorCode
-from api.schemas import (
-    EMAIL_PATTERN,
-    MAX_EMAIL,
-    AddedItemBody,
-    EntityId,
-    IdempotencyKey,
-    Images,
-    Price,
-    RemoveItemBody,
-    RequestBody,
-    ResponseBody,
-)
+from api.fields import EMAIL_PATTERN, MAX_EMAIL, EntityId, IdempotencyKey, Images, Price
+from api.schemas import AddedItemBody, RemoveItemBody, RequestBody, ResponseBody
 from models.batch import MAX_STEPS, BatchMode, StepKind
 from models.cart import CartView
 from models.limits import MAX_QUANTITY

@@ -12,9 +12,9 @@ from fastapi.security.base import SecurityBase
 
 from api.auth.claims import Principal
 from api.errors import ApiError, unauthorized
+from api.fields import CART_ID_PATTERN, ID_PATTERN
 from api.limits import limit_headers
 from api.middleware import RequestContext, context_of
-from api.schemas import CART_ID_PATTERN, ID_PATTERN
 from api.state import ApiState, state_of
 from workflows.ids import cart_workflow_id
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.error_codes import ErrorCode
-from api.schemas import (
+from api.fields import (
     MAX_EMAIL,
     MAX_ID,
     MAX_KEY,
@@ -13,8 +13,8 @@ from api.schemas import (
     MAX_LOG_LEVEL_SECONDS,
     MAX_PAGE,
     MAX_TOKEN,
-    FieldProblem,
 )
+from api.schemas import FieldProblem
 from models.acknowledgement import REASON_CHARACTERS
 from models.batch import MAX_STEPS
 from models.limits import MAX_QUANTITY

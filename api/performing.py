@@ -14,9 +14,9 @@ from api.entity_tags import excluded_tags, required_tags
 from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
 from api.field_problems import broken
+from api.fields import IdempotencyKey
 from api.outcomes import accepted, answer_to
 from api.pricing import priced
-from api.schemas import IdempotencyKey
 from models.actor import Actor, ActorType
 from models.cart import CartKey
 from models.operations import (

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from adapters.mongo.carts import CartScope
 from api.auth.roles import ALL_STORES
-from api.schemas import EMAIL_PATTERN, MAX_EMAIL
+from api.fields import EMAIL_PATTERN, MAX_EMAIL
 from models.actor import Actor, ActorType
 from models.guests import is_guest_id
 from models.user_id import USER_ID_RULE, is_user_id

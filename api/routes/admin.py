@@ -13,8 +13,9 @@ from api.dependencies import CallDep, StoreId
 from api.error_codes import ErrorCode
 from api.errors import Answer, forbidden
 from api.field_problems import broken
+from api.fields import DIGITS, MAX_LIMIT, MAX_PAGE, EntityId, Time, UserIdFilter
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import DIGITS, MAX_LIMIT, MAX_PAGE, CartList, EntityId, Time, UserIdFilter
+from api.schemas import CartList
 from logs import audit
 from models.cart import cart_fields
 from models.cart_line import AvailabilityStatus

@@ -12,6 +12,7 @@ from api.entity_tags import unless_known
 from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid, not_found
 from api.field_problems import broken, required
+from api.fields import EntityId
 from api.performing import (
     ChangeHeader,
     ChangeHeaders,
@@ -23,12 +24,7 @@ from api.performing import (
 )
 from api.reading import cart_owner, shown_cart
 from api.routing import BASE_PATH, CartRoute
-from api.schemas import (
-    EntityId,
-    ItemRemoved,
-    RemoveItemBody,
-    UpdateQuantityBody,
-)
+from api.schemas import ItemRemoved, RemoveItemBody, UpdateQuantityBody
 from models.cart import CartView
 from models.operations import ExtendHolds, RemoveItem, UpdateQuantity
 from models.operations.remove_item import REMOVED

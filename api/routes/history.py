@@ -12,10 +12,10 @@ from api.dependencies import CallDep, CartId
 from api.error_codes import ErrorCode
 from api.errors import Answer
 from api.field_problems import broken
+from api.fields import CURSOR_PATTERN, DIGITS, MAX_LIMIT
 from api.history import HistoryPage, history_page
 from api.reading import cart_owner
 from api.routing import BASE_PATH, ListRoute
-from api.schemas import CURSOR_PATTERN, DIGITS, MAX_LIMIT
 from models.wire import to_json
 
 router = APIRouter(

@@ -13,8 +13,9 @@ from fastapi import APIRouter, Query, Response
 from api.error_codes import ErrorCode
 from api.errors import ApiError, invalid
 from api.field_problems import label
+from api.fields import DIGITS, MAX_KEY, MAX_LIMIT, EntityId, UserIdFilter
 from api.operators import OperatorDep, OpsRoute
-from api.schemas import DIGITS, MAX_KEY, MAX_LIMIT, EntityId, FieldProblem, UserIdFilter
+from api.schemas import FieldProblem
 from ops.drift import drift
 from ops.errors import NotFoundError
 from ops.filters import SagaQuery, saga_state

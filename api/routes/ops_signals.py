@@ -10,8 +10,9 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from api.fields import MAX_KEY
 from api.operators import Operator, OperatorDep, OpsRoute
-from api.schemas import MAX_KEY, RequestBody
+from api.schemas import RequestBody
 from models.acknowledgement import REASON_CHARACTERS
 from ops.errors import NotFoundError
 from ops.relays import choose_relays, find_effect, skip_effect

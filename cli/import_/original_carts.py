@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from bson import Decimal128, Int64, ObjectId
 from pydantic import Field, TypeAdapter, ValidationError
 
-from api.schemas import EMAIL_PATTERN, MAX_EMAIL, EntityId, Images
+from api.fields import EMAIL_PATTERN, MAX_EMAIL, EntityId, Images
 from cli.import_.differences import Difference, DifferenceKind
 from models.cart import CartContent
 from models.cart_line import CartLine
