@@ -15,7 +15,7 @@ import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import get_default_algorithms
+from jwt.algorithms import OKPAlgorithm, get_default_algorithms
 
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048  # RFC 7518, 3.3 and 3.5
@@ -29,8 +29,10 @@ _CURVES = {
 }
 # Only these are read, so that a private key is never loaded.
 _PUBLIC = ("kty", "n", "e", "crv", "x", "y")
-# The specific names of an algorithm (RFC 9864).
-_NAMES = {"EdDSA": ("EdDSA", "Ed25519", "Ed448")}
+# EdDSA says no curve, and newer keys and tokens have a name that does (RFC 9864, 2.2).
+_SPECIFIC = {"EdDSA": ("Ed25519", "Ed448")}
+for _name in _SPECIFIC["EdDSA"]:
+    jwt.register_algorithm(_name, OKPAlgorithm())
 
 
 class UnusableKeyError(ValueError):
@@ -39,6 +41,11 @@ class UnusableKeyError(ValueError):
 
 # Raised for entries that do not have the form that the libraries expect.
 _BROKEN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, jwt.PyJWTError)
+
+
+def names_of(algorithm: str) -> tuple[str, ...]:
+    """The names of an algorithm in the `alg` of keys and of tokens."""
+    return (algorithm, *_SPECIFIC.get(algorithm, ()))
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def _usable(entry: Any, algorithm: str) -> Any:
     key_type = _KEY_TYPES[algorithm[:2]]
     if entry.get("kty") != key_type:
         raise UnusableKeyError(f"kty is {entry.get('kty')!r:.20}, not {key_type}")
-    if entry.get("alg") not in (None, *_NAMES.get(algorithm, (algorithm,))):
+    if entry.get("alg") not in (None, *names_of(algorithm)):
         raise UnusableKeyError(f"alg is {entry['alg']!r:.20}, not {algorithm}")
     if entry.get("use") not in (None, "sig"):
         raise UnusableKeyError("use is not sig")

@@ -16,6 +16,7 @@ from jwt.types import Options
 from api.auth.claims import ClaimError, Claims, Principal, claim, principal_of
 from api.auth.guests import GuestTokens, is_guest_token
 from api.auth.jwks import JwksKeys, KeysUnavailableError, UnknownKeyError
+from api.auth.keys import names_of
 from api.error_codes import ErrorCode
 from api.errors import RETRY_AFTER, ApiError, problem, unauthorized
 from settings import JwtAlgorithm, Settings
@@ -44,7 +45,7 @@ class Authenticator:
     ) -> None:
         self.guests = GuestTokens(settings)
         self._settings = settings
-        self._algorithm = settings.jwt_algorithm.value
+        self._algorithms = names_of(settings.jwt_algorithm.value)
         self._issuers = frozenset(settings.jwt_issuers)
         self._audiences = frozenset(settings.jwt_audiences)
         self._secret = settings.jwt_secret.get_secret_value()
@@ -52,7 +53,7 @@ class Authenticator:
         if settings.jwt_algorithm is not JwtAlgorithm.HS256 and settings.jwt_jwks_url:
             self._keys = JwksKeys(
                 str(settings.jwt_jwks_url),
-                self._algorithm,
+                settings.jwt_algorithm.value,
                 keep_hours=settings.jwt_keys_max_age_hours,
                 transport=transport,
             )
@@ -88,7 +89,7 @@ class Authenticator:
         if self._keys is None:
             return self._decoded(token, [self._secret])
         header = jwt.get_unverified_header(token)
-        if header.get("alg") != self._algorithm:
+        if header.get("alg") not in self._algorithms:
             raise jwt.InvalidAlgorithmError
         kid = header.get("kid")
         keys = await self._keys.keys(kid)
@@ -107,7 +108,7 @@ class Authenticator:
                 decoded = jwt.decode_complete(
                     token,
                     key,
-                    algorithms=[self._algorithm],
+                    algorithms=self._algorithms,
                     leeway=self._settings.jwt_leeway_seconds,
                     options=_OPTIONS,
                 )

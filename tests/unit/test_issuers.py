@@ -318,6 +318,13 @@ ISSUERS = {
         key={"kid": "k1", "use": "sig", "kty": "RSA"},
         admin={"memberOf": "shoppers,admin", "store_ids": [STORE]},
     ),
+    "An issuer that names the curve": Issuer(  # RFC 9864
+        {"iss": "https://id.example.com", "sub": "did:example:123", "aud": "cart"},
+        {"jwt_issuer": "https://id.example.com", "jwt_audience": "cart"},
+        key={"kid": "k1", "alg": "Ed25519"},
+        header={"kid": "k1", "alg": "Ed25519"},
+        algorithm="EdDSA",
+    ),
     "An issuer without key ids": Issuer(
         {"iss": "https://id.example.com", "sub": "did:example:123", "aud": "cart"},
         {"jwt_issuer": "https://id.example.com", "jwt_audience": "cart"},
