@@ -1,10 +1,13 @@
-"""Pausing the schedules, so that a test sees only the effects of its own runs."""
+"""Runs of schedules: kept away from a test, or interrupted by it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
 from temporalio.client import Client
 
+from adapters.mongo import client as mongo
 from tests.support.waiting import eventually
 from workflows.upkeep.schedules import SCHEDULES
 
@@ -26,3 +29,23 @@ async def paused_schedules(client: Client) -> AsyncIterator[None]:
     finally:
         for handle, timed in handles.items():
             await handle.unpause(note=timed.note)
+
+
+def in_the_middle_of_a_pass(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[object]]
+) -> list[str]:
+    """Makes a change when the first transaction of a pass has read its carts and written nothing.
+
+    Returns a list that gets an entry for each try of the transaction.
+    """
+    insert_all = mongo.insert_all
+    tries: list[str] = []
+
+    async def after_a_change(*args: Any, **options: Any) -> None:
+        tries.append("tried")
+        if len(tries) == 1:
+            await change()
+        await insert_all(*args, **options)
+
+    monkeypatch.setattr("adapters.mongo.batches.insert_all", after_a_change)
+    return tries
