@@ -331,9 +331,10 @@ def _circuit_by_answers(inventory: Any) -> None:
     """A circuit of its own, so that it does not open for the correct build.
 
     An answer about one request is a failure of the inventory, and all products share one circuit.
+    It opens at once, since calls of other products may succeed between two failures.
     """
     reserve = inventory.reserve
-    circuit = CircuitBreaker("inventory", call="bug", failures=3, cooldown_seconds=10)
+    circuit = CircuitBreaker("inventory", call="bug", failures=1, cooldown_seconds=10)
 
     async def counting(hold: ReserveInventory) -> Any:
         if not _has(KnownBug.COUNTS_ANSWERS):
@@ -348,9 +349,9 @@ def _circuit_by_answers(inventory: Any) -> None:
 
 
 def _circuit_of_all_products(inventory: Any) -> None:
-    """A circuit of its own, so that it does not open for the correct build."""
+    """A circuit of its own, so that it does not open for the correct build; it opens at once."""
     reserve = inventory.reserve
-    circuit = CircuitBreaker("inventory", call="bug", failures=2, cooldown_seconds=10)
+    circuit = CircuitBreaker("inventory", call="bug", failures=1, cooldown_seconds=10)
 
     async def undivided(hold: ReserveInventory) -> Any:
         if not _has(KnownBug.ONE_CIRCUIT):
