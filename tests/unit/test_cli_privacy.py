@@ -26,25 +26,19 @@ from models.errors import DependencyUnavailable
 from models.outcomes import StoredAnswer
 from models.privacy import Erased, EraseInput, UserData
 from settings import Settings
+from tests.fakes import letters
 from tests.fakes.api import STORE, cart_of, record_of
 from tests.fakes.operators import FakeConnections, execution, opened_as
 from tests.unit.cli_standin import CommandResult, clear_environment, run
 
 USER = "ada"
 KEYRING = Keyring(Settings().secrets_of_data)
-LETTER = Letter(
-    id="0/7",
-    topic="order.completed",
-    partition=2,
-    offset=41,
-    timestamp=1_769_509_800_000,
+LETTER = replace(
+    letters.LETTER,
     error="invalid_json",
     detail="the order of ada cannot be read",
-    parked_at="2026-01-27T10:30:00.000Z",
-    size=17,
     key=None,
     value=b"{",
-    headers=(),
 )
 
 

@@ -8,21 +8,9 @@ import pytest
 
 from adapters.kafka.dead_letters import Letter
 from cli.dead_letter_search import names
+from tests.fakes import letters
 
-LETTER = Letter(
-    id="0/7",
-    topic="order.completed",
-    partition=2,
-    offset=41,
-    timestamp=1_769_509_800_000,
-    error="invalid_field",
-    detail="cartId is missing",
-    parked_at="2026-01-27T10:30:00.000Z",
-    size=17,
-    key=b"store-1",
-    value=b"{}",
-    headers=(),
-)
+LETTER = replace(letters.LETTER, detail="cartId is missing", key=b"store-1", value=b"{}")
 
 
 def letter(value: object = None, **fields: Any) -> Letter:
