@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from temporalio.client import WorkflowExecutionStatus
 
 from adapters.redis.cart_cache import CartCache
@@ -131,22 +132,28 @@ async def forget_cached(shop: Shop, user_id: str) -> None:
     await redis.close()
 
 
+async def added(buyer: Buyer, product_id: str = "headphones", quantity: int = 1) -> httpx.Response:
+    """The 201 of an add, which is repeated with its key until then, as on a busy day."""
+    key = uuid4().hex
+
+    async def once() -> httpx.Response:
+        answer = await buyer.add(product_id, quantity, key=key)
+        assert answer.status_code == 201, answer.text
+        return answer
+
+    return await eventually(once, timeout=60)
+
+
 async def add_until_committed(
     buyer: Buyer, product_id: str = "headphones", quantity: int = 1
 ) -> None:
-    """Adds with one key until the reply is 201, as a shopper on a busy day does; the saga has ended
-    then, and the cart is free."""
-    key = uuid4().hex
+    """Adds as `added` does; the saga has ended then, and the cart is free."""
     saga = buyer.shop.world.temporal.get_workflow_handle(buyer.workflow_id)
-
-    async def added() -> None:
-        answer = await buyer.add(product_id, quantity, key=key)
-        assert answer.status_code == 201, answer.text
 
     async def ended() -> None:
         assert (await saga.describe()).status is not WorkflowExecutionStatus.RUNNING
 
-    await eventually(added, timeout=60)
+    await added(buyer, product_id, quantity)
     await eventually(ended, timeout=60)
 
 
