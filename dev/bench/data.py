@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import httpx
 from beanie import PydanticObjectId
-from beanie.odm.utils.dump import get_dict
 from pymongo import AsyncMongoClient
 
+from adapters.mongo.client import stored_form
 from cli.token import mint_token
 from dev.bench.client import request
 from dev.inventory_service.documents import Document, new_reservation, product_key
@@ -82,9 +82,7 @@ async def store_carts(
 ) -> None:
     """Stores carts of user-0000000 and so on, with these products in turn, a second apart."""
     now = datetime.now(UTC)
-    carts: list[Document] = [
-        get_dict(new_cart(store, "", ids), to_db=True, keep_nulls=True) for ids in products
-    ]
+    carts = [stored_form(new_cart(store, "", ids)) for ids in products]
 
     def stored(number: int) -> Document:
         at = now - timedelta(seconds=number)
