@@ -123,8 +123,12 @@ def overwrite(log_folder: Path, data: bytes, change: Callable[[bytes], bytes]) -
         log.write(changed)
 
 
+class BatchRefusedError(ValueError):
+    """The broker does not store a batch."""
+
+
 async def produce(port: int, topic: str, partition: int, data: bytes) -> int:
-    """Sends a batch as it is; returns its offset. Raises `ValueError` if the broker refuses it."""
+    """Sends a batch as it is; returns its offset. Raises `BatchRefusedError`."""
 
     async def sent() -> tuple[int, int]:
         code, offset = await _produce(port, topic, partition, data)
@@ -133,7 +137,7 @@ async def produce(port: int, topic: str, partition: int, data: bytes) -> int:
 
     code, offset = await eventually(sent)
     if code:
-        raise ValueError(f"the broker refuses the batch with error {code}")
+        raise BatchRefusedError(f"the broker refuses the batch with error {code}")
     return offset
 
 
