@@ -2,7 +2,8 @@
 
 A stream is woken by a hint from Redis that its cart has changed (`adapters.redis.answers`). It then
 reads the cart like any request, so a forged hint shows nothing wrong. Hints can be lost, so the
-versions of all streams are also compared every `HEARTBEAT_SECONDS`, many in one query.
+versions of all streams are also compared every `HEARTBEAT_SECONDS`, many in one query, and at every
+tick in the first `CATCH_UP_SECONDS` after an outage of Redis.
 
 A stream keeps what to do, not what to send: a slow reader gets the newest version only.
 """
@@ -29,6 +30,8 @@ logger = structlog.stdlib.get_logger(__name__)
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
+CATCH_UP_SECONDS = 10.0
+"""How long after an outage of Redis hints can still be lost: workers reconnect on their own."""
 MAX_SECONDS = 3600.0
 """How long a stream lasts at most, so that streams move to new processes."""
 CARTS_OF_A_QUERY = 200
@@ -99,6 +102,8 @@ class LiveCarts:
         self._streams: set[LiveStream] = set()
         self._by_hint: dict[bytes, set[LiveStream]] = {}
         self._of_user: Counter[str] = Counter()
+        self._was_connected = True
+        self._catches_up_until = 0.0
         self._draining = False
 
     def __len__(self) -> int:
@@ -167,9 +172,11 @@ class LiveCarts:
     async def tick(self) -> None:
         """Ends streams whose time is up, sends heartbeats, and wakes those with an old version."""
         now, connected = self._clock(), self._is_connected()
+        if connected and not self._was_connected:
+            self._catches_up_until = now + CATCH_UP_SECONDS
+        self._was_connected = connected
         due: list[LiveStream] = []
         for stream in self._streams:
-            is_back = connected and not stream.connected
             if now >= stream.ends_at:
                 stream.end()
                 continue
@@ -181,7 +188,8 @@ class LiveCarts:
                 stream.beats = True
                 stream.wake()
                 due.append(stream)
-            elif is_back or stream.changed:  # hints were lost, or the cart could not be read
+            elif stream.changed or now < self._catches_up_until:
+                # The cart could not be read, or hints were lost.
                 due.append(stream)
         await self._compare(due)
 

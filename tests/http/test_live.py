@@ -150,6 +150,12 @@ async def test_without_redis_the_stream_says_so_and_when_it_is_back(served: Serv
         await live_carts.tick()
         seen = [await live.event(), await live.event()]
         assert {one.name for one in seen if one} == {"available", "cart"}
+        # A worker that has not reconnected yet sends no hint.
+        served.api.mongo.carts[KEY] = cart_of(version=5)
+        await live_carts.tick()
+        found = await live.event()
+        assert found is not None
+        assert found.id == f"5-{CART_ID}"
     served.api.hears_changes = False
     async with following(served) as live:
         names = [found.name for found in (await live.event(), await live.event()) if found]
@@ -244,7 +250,7 @@ async def test_a_server_that_stops_ends_its_streams_at_once() -> None:
             served.server.should_exit = True
             assert await live.ends()
         await until(lambda: not served.server.server_state.connections)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < patient.operation_wait_seconds
 
 
 async def test_head_has_the_headers_of_get_and_opens_no_stream(served: Served) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from api.live import HEARTBEAT_SECONDS
 from dev.stack.stack import Stack
 from tests.support.carts import expire
 from tests.support.live_carts import LiveCart, ServerEvent, live_cart
@@ -14,7 +15,8 @@ from tests.support.shop import Buyer, Shop
 from tests.support.waiting import eventually
 from workflows import ids
 
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = HEARTBEAT_SECONDS / 3
+"""Less than until the next comparison of versions; on a busy machine a hint takes its time."""
 
 
 def tab(buyer: Buyer, **headers: str) -> AbstractAsyncContextManager[LiveCart]:
@@ -27,7 +29,7 @@ async def next_event(live: LiveCart, within: float = 20) -> ServerEvent:
     return found
 
 
-async def test_two_tabs_agree_within_a_second(shop: Shop) -> None:
+async def test_two_tabs_agree_at_once(shop: Shop) -> None:
     await shop.stock("lamp", 10)
     buyer, admin = shop.buyer(), shop.buyer(role="admin", store=shop.store_id)
     async with tab(buyer) as one, tab(buyer) as other, tab(shop.buyer()) as stranger:
@@ -40,7 +42,9 @@ async def test_two_tabs_agree_within_a_second(shop: Shop) -> None:
             assert f'"{seen.id}"' == added.headers["ETag"]
         cart_id = added.json()["_id"]
         await admin.update(cart_id, "lamp", 3)
-        assert [(await next_event(live, 1)).data["quantity"] for live in (one, other)] == [3, 3]
+        assert [
+            (await next_event(live, AT_ONCE_SECONDS)).data["quantity"] for live in (one, other)
+        ] == [3, 3]
         await buyer.clear()
         names = [(await next_event(live, AT_ONCE_SECONDS)).name for live in (one, other)]
         assert names == ["cart_deleted"] * 2
