@@ -56,7 +56,7 @@ async def add(page: Page, title: str) -> None:
 
 
 async def units_held(stack: Stack, product: str) -> int:
-    async with httpx.AsyncClient(base_url=stack.settings.inventory) as http:
+    async with httpx.AsyncClient(base_url=stack.settings.inventory, timeout=30) as http:
         answer = await http.get(
             f"/api/v1/inventories/check/{product}", params={"storeId": DEMO_STORE}
         )
@@ -191,5 +191,5 @@ async def test_it_works_by_keyboard_alone(running: Stack, window: Window) -> Non
 
 
 async def test_it_is_off_unless_it_is_asked_for(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.settings.api_url) as http:
+    async with httpx.AsyncClient(base_url=stack.settings.api_url, timeout=30) as http:
         assert (await http.get("/shop")).status_code == 404

@@ -43,7 +43,7 @@ def own_inventory(tmp_path: Path) -> Iterator[str]:
 
 
 async def test_the_inventory_of_the_tutorial_keeps_all_rules(own_inventory: str) -> None:
-    async with httpx.AsyncClient(base_url=own_inventory) as client:
+    async with httpx.AsyncClient(base_url=own_inventory, timeout=30) as client:
         await eventually(lambda: client.get("/health"))
         settings = Settings(inventory_service_url=own_inventory)
         results = await asyncio.to_thread(play, settings, "store-1", "headphones")

@@ -129,12 +129,12 @@ async def test_a_release_is_tried_at_once_when_its_product_works_again(
 ) -> None:
     await shop.fault("release", "error", times=1000, productId="lamp")
     record = await plant(shop, "user", a_release())
-    await eventually(lambda: tried(record, "release", 4), timeout=SECONDS)
+    await eventually(lambda: tried(record, "release", 5), timeout=SECONDS)
     (await shop.world.inventory.delete("/faults")).raise_for_status()
 
     cause = "the cause is corrected, or no relay is at work"
     await repair(settings, "CartRelayBehind", cause, RELAY=relay_of(shop, "release", "user"))
-    await eventually(lambda: nothing_pending(shop), timeout=5)
+    await eventually(lambda: nothing_pending(shop), timeout=10)  # its next try: after 12 s
 
 
 async def test_drift_of_all_stores_is_repaired(shop: Shop, settings: Settings) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dev.stack.ports import free_ports
 from tests.faults.proxy import HOST, Mode, Proxy
 
-SOON, NEVER = 2.0, 0.2
+SOON, NEVER = 10.0, 0.2
 
 
 class Echo:

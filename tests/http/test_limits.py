@@ -117,11 +117,11 @@ async def test_a_trickle_does_not_prolong_the_time(served: Served) -> None:
     wire = await served.wire()
     await wire.send("GET /health/live HTTP/1.1\r\nHost: a\r\n")
     began = time.monotonic()
-    while time.monotonic() - began < 4 and not wire.reader._buffer:  # type: ignore[attr-defined]
+    while time.monotonic() - began < 20 and not wire.reader._buffer:  # type: ignore[attr-defined]
         await wire.send("X-Slow: 1\r\n")
         await asyncio.sleep(0.1)
     assert (await wire.reply()).status == 408
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 10
 
 
 async def test_a_body_that_never_ends_is_cut_off_after_an_early_answer(served: Served) -> None:

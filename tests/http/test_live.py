@@ -24,7 +24,7 @@ CART_ID = "507f1f77bcf86cd799439013"
 @asynccontextmanager
 async def following(served: Served, **headers: str) -> AsyncIterator[LiveCart]:
     async with (
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}") as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", timeout=30) as http,
         live_cart(http, URL, served.api.token() | headers) as stream,
     ):
         yield stream

@@ -34,7 +34,7 @@ async def test_the_inventory_keeps_every_rule() -> None:
     url = f"http://{LOCALHOST}:{port}"
     async with (
         running("uvicorn", "examples.inventory:app", "--port", str(port), "--log-level", "error"),
-        httpx.AsyncClient(base_url=url) as http,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
     ):
 
         async def answers() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True)

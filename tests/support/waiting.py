@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    check: Callable[[], Awaitable[T]], *, timeout: float = 15.0, interval: float = 0.05
+    check: Callable[[], Awaitable[T]], *, timeout: float = 30.0, interval: float = 0.05
 ) -> T:
     """The result of the first call of `check` that raises nothing, within `timeout` seconds.
 

@@ -89,7 +89,7 @@ def test_servers_that_accept_and_never_answer_do_not_block_the_doctor(
 
     took = time.monotonic() - begun
     gc.collect()  # here, where the warning is expected
-    assert took < 10
+    assert took < 30
     assert ended.code == 1
     checks = {check["part"]: check for check in ended.json["checks"]}
     assert {checks[part]["state"] for part in PARTS} == {"failed"}

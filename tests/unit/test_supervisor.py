@@ -227,7 +227,7 @@ async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace_period(
     await stack.start()
     begun = time.monotonic()
     await stack.stop()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30  # the process sleeps for 600 s
     assert running.said[-1].split()[:2] == ["it", "killed"]
 
 

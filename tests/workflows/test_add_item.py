@@ -169,7 +169,7 @@ async def test_a_saga_that_is_stopped_before_its_pivot_is_undone(bench: Bench, h
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"))
     arrived, _ = bench.faults.hold("persist")
     handle = await bench.start(buyer, deadline_seconds=SHORT_DEADLINE if how == "deadline" else 30)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     if how == "operator":
         await handle.signal(ids.ABORT, "for a test")
     if how == "cancelled":
@@ -188,7 +188,7 @@ async def test_an_undo_is_finished_despite_aborts_and_cancellations(bench: Bench
     bench.faults.fail("reserve", "after", DependencyUnavailable("inventory"), times=3)
     arrived, go_on = bench.faults.hold("settle")
     handle = await bench.start(buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     await handle.signal(ids.ABORT, "again")
     await handle.cancel()
     await handle.cancel()

@@ -177,7 +177,7 @@ async def test_a_guests_change_in_the_middle_is_refused_and_has_no_effect(
     """Between the move of the units and the pivot."""
     arrived, go_on = bench.faults.hold("persist")
     merging = await start(bench, buyer, guest)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     assert (await bench.shop.holds())[buyer.user_id, "headphones"] == 5
     cart = await guest.cart()
     assert cart is not None
@@ -192,7 +192,7 @@ async def test_a_guests_change_in_the_middle_is_refused_and_has_no_effect(
 async def test_an_expiry_in_the_middle_waits(bench: Bench, buyer: Buyer, guest: Buyer) -> None:
     arrived, go_on = bench.faults.hold("persist")
     merging = await start(bench, buyer, guest)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     stored = await guest.cart()
     assert stored is not None
     assert stored.is_blocked("another", stored.updated_at)
@@ -206,7 +206,7 @@ async def test_a_cart_that_changed_after_it_was_loaded_is_left_alone(
 ) -> None:
     arrived, go_on = bench.faults.hold("claim")
     merging = await start(bench, buyer, guest)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     cart = await guest.cart()
     assert cart is not None
     assert (await guest.update(str(cart.id), "headphones", 1)).status_code == 200

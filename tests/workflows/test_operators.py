@@ -255,11 +255,11 @@ async def test_what_a_terminated_run_reserved_is_given_back(watched: Bench, step
     persisting, persist = watched.faults.hold("persist")
     arrived, go_on = (persisting, persist) if step == "persist" else watched.faults.hold(step)
     handle = await watched.start(buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     await handle.terminate("a test")
     if step == "reserve":
         go_on.set()
-        await asyncio.wait_for(persisting.wait(), 10)
+        await asyncio.wait_for(persisting.wait(), 30)
 
     async def abandoned() -> None:
         await look(shop.world, watched.task_queue)
@@ -281,7 +281,7 @@ async def test_a_run_terminated_after_its_pivot_keeps_its_change(watched: Bench)
     buyer = watched.shop.buyer()
     arrived, go_on = watched.faults.hold("publish")
     handle = await watched.start(buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     await handle.terminate("a test")
     go_on.set()
     await look(watched.shop.world, watched.task_queue)
@@ -294,7 +294,7 @@ async def test_what_a_deleted_run_reserved_is_given_back(watched: Bench) -> None
     buyer = watched.shop.buyer()
     arrived, _ = watched.faults.hold("persist")
     handle = await watched.start(buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     await watched.shop.world.temporal.workflow_service.delete_workflow_execution(
         DeleteWorkflowExecutionRequest(
             namespace=watched.shop.world.temporal.namespace,
@@ -310,7 +310,7 @@ async def test_a_store_is_known_before_its_first_reservation(watched: Bench) -> 
     watched.faults.fail("reserve", "before", KeyError("a bug"), times=1)
     arrived, go_on = watched.faults.hold("reserve")
     handle = await watched.start(watched.shop.buyer())
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     assert await Store.get(watched.shop.store_id) is not None
     assert await OperationRecord.find({"storeId": watched.shop.store_id}).count() == 0
     go_on.set()

@@ -69,7 +69,7 @@ async def test_an_abort_undoes_the_saga_and_records_who_and_why(
     buyer = bench.shop.buyer()
     arrived, _ = bench.faults.hold("persist")
     started = await start(bench, buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     ran = await cart("ops", "abort", cart_name(buyer), *BY, "--json")
     assert ran.code == 0, ran.output
     shown_abort = ran.json
@@ -104,7 +104,7 @@ async def test_a_terminated_saga_says_who_and_why_and_what_is_stored(bench: Benc
     buyer = bench.shop.buyer()
     arrived, go_on = bench.faults.hold("publish")
     started = await start(bench, buyer)
-    await asyncio.wait_for(arrived.wait(), 10)  # it has committed
+    await asyncio.wait_for(arrived.wait(), 30)  # it has committed
     await started.handle.terminate(reason="a test says so")
     go_on.set()
 
@@ -169,9 +169,9 @@ async def test_a_canceled_saga_and_a_reset_one_are_told_apart(bench: Bench) -> N
     arrived, _ = bench.faults.hold("reserve")
     undoing, _ = bench.faults.hold("settle")
     started = await start(bench, canceled)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     await started.handle.cancel()
-    await asyncio.wait_for(undoing.wait(), 10)  # the cancellation has arrived
+    await asyncio.wait_for(undoing.wait(), 30)  # the cancellation has arrived
     bench.faults.heal()
     with pytest.raises(WorkflowFailureError):
         await started.handle.result()

@@ -48,7 +48,7 @@ async def test_an_admin_of_the_store_aborts_a_saga(
     buyer, admin = shop.buyer(), shop.buyer(role="admin", store=shop.store_id)
     arrived, _ = bench.faults.hold("persist")
     started = await start(bench, buyer)
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     run = started.handle.run_id or ""
 
     other = shop.buyer(role="admin", store="another-store")

@@ -115,7 +115,7 @@ async def test_an_update_is_undone_if_the_line_changed_after_it_was_loaded(
 ) -> None:
     arrived, go_on = bench.faults.hold("persist")
     update = asyncio.create_task(perform(bench, buyer, "more"))
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     # Another run changes the line, as after a terminated run.
     cart = await buyer.cart()
     assert cart is not None
