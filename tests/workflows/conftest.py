@@ -27,11 +27,15 @@ SagaHandle = WorkflowHandle[Any, OperationResult]
 
 @dataclass
 class Bench:
-    """A shop whose sagas run in this process."""
+    """A shop whose sagas run in this process.
+
+    Their workflow tasks time out after `task_seconds`: soon, so that signals arrive soon.
+    """
 
     shop: Shop
     faults: CallFaults
     task_queue: str
+    task_seconds: float = 1
 
     def common(
         self,
@@ -55,10 +59,7 @@ class Bench:
         }
 
     async def run(self, workflow: Any, buyer: Buyer, request: CartOperation) -> SagaHandle:
-        """Starts a saga. Its workflow tasks time out after a second, so that signals arrive soon.
-
-        Waits while the stack's watch of holds has the cart's lock.
-        """
+        """Starts a saga. Waits while the stack's watch of holds has the cart's lock."""
         temporal = self.shop.world.temporal
         while True:
             try:
@@ -67,7 +68,7 @@ class Bench:
                     request,
                     id=buyer.workflow_id,
                     task_queue=self.task_queue,
-                    task_timeout=timedelta(seconds=1),
+                    task_timeout=timedelta(seconds=self.task_seconds),
                     search_attributes=search_attributes_of(request),
                 )
             except WorkflowAlreadyStartedError as busy:

@@ -1,5 +1,7 @@
 """A reserve that was never sent, or was refused, leaves no release; any doubt leaves one."""
 
+from dataclasses import replace
+
 import pytest
 
 from models.effects import EffectKind
@@ -22,6 +24,7 @@ async def recorded(bench: Bench) -> tuple[str, list[str]]:
 
 
 async def test_an_add_that_was_never_sent_has_nothing_to_release(bench: Bench) -> None:
+    bench = replace(bench, task_seconds=10)  # only the first task knows what was sent
     bench.faults.fail("reserve", "before", NOT_SENT, times=FOR_EVER)
     result = await bench.add(bench.shop.buyer())
     assert (result.outcome, result.reason) == (Outcome.ABORTED, "inventory_unavailable")
