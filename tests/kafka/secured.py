@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
 from adapters.kafka.connection import connection_options
 from dev.stack.ports import more_free_ports
@@ -23,6 +23,7 @@ from dev.stack.production import servers
 from dev.stack.supervisor import Supervisor
 from settings import LOCALHOST, Settings
 from tests.support.certificates import Certificates, certificates_in
+from tests.support.waiting import eventually
 
 PASSWORD = "the password of cart"
 _MODULES = "org.apache.kafka.common.security"
@@ -76,24 +77,30 @@ class SecuredKafka:
         *,
         prefix: bool = False,
     ) -> None:
-        """Allows a user an operation. Authorizers hear of it a moment later."""
+        """Allows a user an operation; returns when the broker's authorizer has heard of it."""
+        rule: dict[str, Any] = {
+            "resource_type": resource,
+            "resource_name": name,
+            "resource_pattern_type_filter": _PREFIXED if prefix else _LITERAL,
+            "principal": f"User:{user}",
+            "host": "*",
+            "operation": operation,
+            "permission_type": _ALLOW,
+        }
         admin = AIOKafkaAdminClient(**connection_options(self.admin))
         await admin.start()
+
+        async def in_force() -> None:
+            found: Any = await admin._send_request(DescribeAclsRequest(**rule))
+            assert found.resources, found
+
         try:
-            request = CreateAclsRequest(
-                resource_type=resource,
-                resource_name=name,
-                resource_pattern_type_filter=_PREFIXED if prefix else _LITERAL,
-                principal=f"User:{user}",
-                host="*",
-                operation=operation,
-                permission_type=_ALLOW,
-            )
-            answer = await admin._send_request(request)
+            answer: Any = await admin._send_request(CreateAclsRequest(**rule))
+            [(code, text)] = answer.creation_responses
+            assert code == 0, text
+            await eventually(in_force)
         finally:
             await admin.close()
-        [(code, text)] = answer.creation_responses  # type: ignore[attr-defined]
-        assert code == 0, text
 
 
 @asynccontextmanager
