@@ -135,6 +135,7 @@ async def test_an_extension_that_is_not_stored_gives_back_all_products(
 ) -> None:
     """Or it turns out to be stored."""
     await pass_over(bench)
+    await eventually(partial(assert_settled, bench.shop), timeout=60)
     bench.faults.fail("persist", when, DependencyUnavailable("mongodb"), times=1000)
 
     result = await extend(bench, buyer, deadline_seconds=SHORT_DEADLINE)
