@@ -102,8 +102,7 @@ class LiveCarts:
         self._streams: set[LiveStream] = set()
         self._by_hint: dict[bytes, set[LiveStream]] = {}
         self._of_user: Counter[str] = Counter()
-        self._was_connected = True
-        self._catches_up_until = 0.0
+        self._hints_lost_until = 0.0
         self._draining = False
 
     def __len__(self) -> int:
@@ -136,7 +135,7 @@ class LiveCarts:
             sent=sent and sent[:MAX_TAG],
             ends_at=min(expires_at, now + MAX_SECONDS),
             next_beat=now + HEARTBEAT_SECONDS,
-            connected=self._is_connected(),
+            connected=self._receives_hints(now),
             over=self._draining,
         )
         self._streams.add(stream)
@@ -171,10 +170,8 @@ class LiveCarts:
 
     async def tick(self) -> None:
         """Ends streams whose time is up, sends heartbeats, and wakes those with an old version."""
-        now, connected = self._clock(), self._is_connected()
-        if connected and not self._was_connected:
-            self._catches_up_until = now + CATCH_UP_SECONDS
-        self._was_connected = connected
+        now = self._clock()
+        connected = self._receives_hints(now)
         due: list[LiveStream] = []
         for stream in self._streams:
             if now >= stream.ends_at:
@@ -188,10 +185,17 @@ class LiveCarts:
                 stream.beats = True
                 stream.wake()
                 due.append(stream)
-            elif stream.changed or now < self._catches_up_until:
-                # The cart could not be read, or hints were lost.
+            elif stream.changed or (connected and now < self._hints_lost_until):
+                # The cart could not be read, or a hint may have been lost.
                 due.append(stream)
         await self._compare(due)
+
+    def _receives_hints(self, now: float) -> bool:
+        """Whether hints arrive. If not, hints can be lost until `CATCH_UP_SECONDS` from now."""
+        connected = self._is_connected()
+        if not connected:
+            self._hints_lost_until = now + CATCH_UP_SECONDS
+        return connected
 
     async def _compare(self, streams: list[LiveStream]) -> None:
         for first in range(0, len(streams), CARTS_OF_A_QUERY):

@@ -1,6 +1,7 @@
 """Live carts on the whole stack: two tabs agree, whatever changes the cart, also around outages."""
 
 import asyncio
+import statistics
 import time
 from contextlib import AbstractAsyncContextManager
 
@@ -29,27 +30,32 @@ async def next_event(live: LiveCart, within: float = 20) -> ServerEvent:
     return found
 
 
-async def test_two_tabs_agree_at_once(shop: Shop) -> None:
+async def test_two_tabs_agree_within_a_second(shop: Shop) -> None:
     await shop.stock("lamp", 10)
     buyer, admin = shop.buyer(), shop.buyer(role="admin", store=shop.store_id)
+    waits: list[float] = []
     async with tab(buyer) as one, tab(buyer) as other, tab(shop.buyer()) as stranger:
+
+        async def next_of_both() -> list[ServerEvent]:
+            began = time.monotonic()
+            seen = [await next_event(live, AT_ONCE_SECONDS) for live in (one, other)]
+            waits.append(time.monotonic() - began)
+            return seen
+
         for live in (one, other, stranger):
             assert (await next_event(live)).name == "cart_deleted"
         added = await buyer.add("lamp", 2)
-        for live in (one, other):
-            seen = await next_event(live, AT_ONCE_SECONDS)
+        for seen in await next_of_both():
             assert (seen.name, seen.data) == ("cart", added.json())
             assert f'"{seen.id}"' == added.headers["ETag"]
         cart_id = added.json()["_id"]
         await admin.update(cart_id, "lamp", 3)
-        assert [
-            (await next_event(live, AT_ONCE_SECONDS)).data["quantity"] for live in (one, other)
-        ] == [3, 3]
+        assert [seen.data["quantity"] for seen in await next_of_both()] == [3, 3]
         await buyer.clear()
-        names = [(await next_event(live, AT_ONCE_SECONDS)).name for live in (one, other)]
-        assert names == ["cart_deleted"] * 2
+        assert [seen.name for seen in await next_of_both()] == ["cart_deleted"] * 2
         with pytest.raises(TimeoutError):
             await stranger.event(within=0.2)
+    assert statistics.median(waits) < 1  # a busy machine may delay one of them
 
 
 async def test_a_client_that_reconnects_gets_only_what_it_lacks(shop: Shop) -> None:

@@ -77,7 +77,7 @@ class SecuredKafka:
         *,
         prefix: bool = False,
     ) -> None:
-        """Allows a user an operation; returns when the broker's authorizer has heard of it."""
+        """Creates a rule that allows a user an operation; returns once the broker enforces it."""
         rule: dict[str, Any] = {
             "resource_type": resource,
             "resource_name": name,
