@@ -54,6 +54,12 @@ async def pass_over(bench: Bench) -> PassResult:
     return result
 
 
+async def end_all_holds(bench: Bench) -> None:
+    """Runs one pass, and waits until the inventory has the units back."""
+    await pass_over(bench)
+    await eventually(partial(assert_settled, bench.shop), timeout=60)
+
+
 async def extend(bench: Bench, buyer: Buyer, **options: Any) -> OperationResult:
     cart = await buyer.cart()
     assert cart is not None
@@ -98,8 +104,7 @@ async def test_a_pass_gives_back_the_units_and_leaves_the_lines(bench: Bench, bu
 
 
 async def test_an_extension_reserves_again_what_has_ended(bench: Bench, buyer: Buyer) -> None:
-    await pass_over(bench)
-    await eventually(partial(assert_settled, bench.shop), timeout=60)
+    await end_all_holds(bench)
 
     assert (await extend(bench, buyer)).outcome is Outcome.COMMITTED
 
@@ -113,8 +118,7 @@ async def test_an_extension_reserves_again_what_has_ended(bench: Bench, buyer: B
 async def test_an_extension_that_lacks_units_names_them_and_holds_nothing(
     bench: Bench, buyer: Buyer
 ) -> None:
-    await pass_over(bench)
-    await eventually(partial(assert_settled, bench.shop), timeout=60)
+    await end_all_holds(bench)
     await bench.shop.stock("headphones", 1)
     await bench.shop.stock("lamp", 0)
 
@@ -134,8 +138,7 @@ async def test_an_extension_that_is_not_stored_gives_back_all_products(
     bench: Bench, buyer: Buyer, when: Any
 ) -> None:
     """Or it turns out to be stored."""
-    await pass_over(bench)
-    await eventually(partial(assert_settled, bench.shop), timeout=60)
+    await end_all_holds(bench)
     bench.faults.fail("persist", when, DependencyUnavailable("mongodb"), times=1000)
 
     result = await extend(bench, buyer, deadline_seconds=SHORT_DEADLINE)
@@ -149,8 +152,7 @@ async def test_an_extension_that_is_not_stored_gives_back_all_products(
 async def test_a_product_that_cannot_be_reserved_gives_back_the_others(
     bench: Bench, buyer: Buyer
 ) -> None:
-    await pass_over(bench)
-    await eventually(partial(assert_settled, bench.shop), timeout=60)
+    await end_all_holds(bench)
     await bench.shop.stock("lamp", 0)
     assert (await extend(bench, buyer)).outcome is Outcome.REJECTED
     await eventually(partial(assert_settled, bench.shop), timeout=60)
